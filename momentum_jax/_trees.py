@@ -1,0 +1,87 @@
+"""Leaves by path: what the optimizers and the protocol share about pytrees.
+
+Trees are compared by the paths of their leaves, not by treedef. NNX hands `init` a tree of Variables, whose leaf paths end
+in `.value`, and `update` a pure tree without them; both name the same leaf. `None` counts as a leaf here, so that a `None`
+can only stand against a `None`; `optax.MaskedNode` has no leaves and stands against nothing.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import GetAttrKey, keystr
+
+Path = tuple[Any, ...]
+
+
+def is_none(x: object) -> bool:
+    return x is None
+
+
+def plain_path(path: Path) -> Path:
+    """The path without the `.value` (or `.raw_value`) that an NNX Variable adds to it."""
+    if path and isinstance(path[-1], GetAttrKey) and path[-1].name in ("value", "raw_value"):
+        return path[:-1]
+    return path
+
+
+def leaves_by_path(tree: Any) -> dict[Path, Any]:
+    """Leaves of `tree` in order, each under its path; `None` is a leaf."""
+    return {plain_path(path): leaf for path, leaf in jax.tree.leaves_with_path(tree, is_leaf=is_none)}
+
+
+def path_name(path: Path) -> str:
+    return keystr(path) or "the tree itself"
+
+
+def same_leaves(who: str, updates: Any, other: Any, what: str, *, holes: bool = False) -> list[Any]:
+    """Leaves of `other` in the order of the leaves of `updates`, after a check that they name the same things.
+
+    Args:
+      who: the caller, for the message.
+      updates: the gradient tree that the caller was given.
+      other: a tree that has to have the same paths and shapes: parameters or a buffer.
+      what: what `other` is, for the message: "the parameters", "the state's velocity".
+      holes: `other` is a buffer, which has `None` where `updates` has a leaf that is not inexact.
+
+    Raises:
+      ValueError: a leaf is missing on one side, stands against a `None`, or has another shape.
+    """
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
+    other_leaves, other_treedef = jax.tree.flatten(other, is_leaf=is_none)
+    if treedef == other_treedef and all(_match(u, o, holes) for u, o in zip(leaves, other_leaves, strict=True)):
+        return other_leaves
+    ours, theirs = leaves_by_path(updates), leaves_by_path(other)
+    for path in ours:
+        if path not in theirs:
+            raise ValueError(f"{who}: the gradient has a leaf {path_name(path)} that is not in {what}.")
+    for path in theirs:
+        if path not in ours:
+            raise ValueError(f"{who}: the gradient has no leaf {path_name(path)}, which is in {what}.")
+    for path, u in ours.items():
+        if not _match(u, theirs[path], holes):
+            raise ValueError(
+                f"{who}: leaf {path_name(path)} of the gradient is {_describe(u)}, but in {what} it is "
+                f"{_describe(theirs[path])}."
+            )
+    return [theirs[path] for path in ours]
+
+
+def is_inexact(leaf: Any) -> bool:
+    """Whether a leaf is real or complex floating point, that is, whether an optimizer moves it."""
+    return leaf is not None and jnp.issubdtype(dtype_of(leaf), jnp.inexact)
+
+
+def dtype_of(leaf: Any) -> Any:
+    return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+
+
+def _match(u: Any, other: Any, holes: bool) -> bool:
+    if other is None:
+        return u is None or (holes and not is_inexact(u))
+    return u is not None and np.shape(u) == np.shape(other)
+
+
+def _describe(x: Any) -> str:
+    return "None" if x is None else f"{dtype_of(x)} of shape {np.shape(x)}"

@@ -1,0 +1,142 @@
+"""What a hyperparameter may be: the types that signatures are written in, and the check that they ask for.
+
+A signature says what it allows, `@checked` holds callers to it when the optimizer is built:
+
+    @checked
+    def heavy_ball(learning_rate: LearningRate, momentum: Decay = 0.9, *, accumulator_dtype: DType = None): ...
+
+Python and NumPy numbers are checked for their value; of JAX arrays, traced ones included, only dtype and shape are
+known; schedules are trusted.
+"""
+
+import functools
+import inspect
+import math
+import numbers
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+
+class Interval(NamedTuple):
+    """Allowed values of a real number: [low, high), and whether a schedule may stand for it."""
+
+    low: float
+    high: float
+    schedule: bool = True
+
+    def __str__(self) -> str:
+        return f"finite and at least {self.low:g}" if math.isinf(self.high) else f"in [{self.low:g}, {self.high:g})"
+
+    def check(self, who: str, name: str, value: Any) -> Any:
+        kinds = "a number, a 0-d array or a schedule" if self.schedule else "a number or a 0-d array"
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value[()]
+        if isinstance(value, jax.Array):
+            if value.shape != () or not (jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)):
+                raise TypeError(f"{who}: {name} must be {kinds}, got an array of {value.dtype}{list(value.shape)}.")
+            return value
+        if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool)):
+            if not self.low <= float(value) < self.high:
+                raise ValueError(f"{who}: {name} must be {self}, got {value}.")
+            return float(value)
+        if callable(value) and not isinstance(value, type) and self.schedule:
+            return value
+        raise TypeError(f"{who}: {name} must be {kinds}, got {_show(value)}.")
+
+
+class Flag:
+    def check(self, who: str, name: str, value: Any) -> bool:
+        if not isinstance(value, (bool, np.bool)):
+            raise TypeError(f"{who}: {name} must be True or False, got {_show(value)}.")
+        return bool(value)
+
+
+class FloatingDType:
+    def check(self, who: str, name: str, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            dtype = jnp.dtype(value)
+        except TypeError:
+            raise TypeError(f"{who}: {name} must be a floating dtype or None, got {_show(value)}.") from None
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(f"{who}: {name} must be a floating dtype or None, got {dtype}.")
+        return dtype
+
+
+class Optional(NamedTuple):
+    """`None`, or what the other rule allows."""
+
+    rule: Interval
+
+    def check(self, who: str, name: str, value: Any) -> Any:
+        return None if value is None else self.rule.check(who, name, value)
+
+
+Scalar = float | jax.Array
+ScalarOrSchedule = optax.ScalarOrSchedule
+NonNegative = Annotated[ScalarOrSchedule, Interval(0, math.inf)]
+LearningRate = NonNegative
+Decay = Annotated[ScalarOrSchedule, Interval(0, 1)]
+OptionalDecay = Annotated[ScalarOrSchedule | None, Optional(Interval(0, 1))]
+NonNegativeNumber = Annotated[Scalar, Interval(0, math.inf, schedule=False)]
+Bool = Annotated[bool, Flag()]
+DType = Annotated[Any, FloatingDType()]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(build: Callable[P, R]) -> Callable[P, R]:
+    """Hold the arguments of an optimizer to the types of its signature, when it is built.
+
+    Raises (from the wrapped function):
+      ValueError: a number outside its interval, NaN and infinity included.
+      TypeError: a value of the wrong type; a bool is a wrong type for a number.
+    """
+    signature = inspect.signature(build)
+    rules = {
+        name: next(a for a in get_args(hint)[1:] if hasattr(a, "check"))
+        for name, hint in get_type_hints(build, include_extras=True).items()
+        if get_origin(hint) is Annotated
+    }
+    who = getattr(build, "__name__", repr(build))
+
+    @functools.wraps(build)
+    def checked_build(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{who}: {error}; its arguments are {signature_text(signature)}.") from None
+        bound.apply_defaults()
+        for name, rule in rules.items():
+            bound.arguments[name] = rule.check(who, name, bound.arguments[name])
+        return build(*bound.args, **bound.kwargs)
+
+    return checked_build
+
+
+def signature_text(signature: inspect.Signature) -> str:
+    """`(learning_rate, momentum=0.9)`: names and defaults without the types."""
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    return str(inspect.Signature(bare))
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a hyperparameter is the plain number 0: arrays and schedules may be anything."""
+    return isinstance(value, float) and value == 0.0
+
+
+def value_at(hyperparameter: Any, step: jax.Array) -> Any:
+    """The hyperparameter at this step: a schedule is called, a number or an array is itself."""
+    return hyperparameter(step) if callable(hyperparameter) else hyperparameter
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

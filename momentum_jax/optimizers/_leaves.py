@@ -1,0 +1,212 @@
+"""Arithmetic over trees of leaves: dtypes, buffers, bias corrections.
+
+The rules that every optimizer keeps are kept here, once. The arithmetic of a leaf runs in its working precision:
+float64 when anything in its row is 64 bits wide, else float32 (complex64 and complex128 for complex leaves); what is
+stored keeps the dtype that `init` gave it. Leaves that are not inexact have no buffer (`None`) and get a zero update.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, same_leaves
+
+float0 = jax.dtypes.float0
+
+
+def each(
+    who: str,
+    leaf: Callable[..., tuple[Any, ...]],
+    updates: Any,
+    buffers: dict[str, Any],
+    *,
+    params: Any = None,
+    **scalars: Any,
+) -> tuple[Any, ...]:
+    """Apply `leaf(u, *buffers, **scalars) -> (update, *new_buffers)` to every inexact leaf.
+
+    Args:
+      who: the caller, for messages.
+      leaf: sees arrays and scalars in working precision; with `params`, the parameter comes after the buffers.
+      updates: the gradient tree.
+      buffers: name -> tree with the paths and shapes of `updates`.
+      params: the parameter tree, for a rule that reads it.
+      scalars: numbers or 0-d arrays, cast to the real working precision of each leaf.
+
+    Returns:
+      The updates in working precision, in the tree of `updates`; then each buffer in its own tree and dtypes.
+
+    Raises:
+      ValueError: a gradient that does not fit a buffer or the parameters; names the leaf and both shapes.
+    """
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
+    rows = [same_leaves(who, updates, buffer, f"the state's {name}", holes=True) for name, buffer in buffers.items()]
+    if params is not None:
+        rows.append(same_leaves(who, updates, params, "the parameters"))
+    casts: dict[Any, dict[str, Any]] = {}
+    outputs, stored = [], [[] for _ in buffers]
+    for u, *row in zip(leaves, *rows, strict=True):
+        if is_inexact(u) and all(map(is_inexact, row)):
+            real = working_precision(u, *row)
+            if real not in casts:
+                casts[real] = {name: as_scalar(s, real) for name, s in scalars.items()}
+            u, *new = leaf(*(_widen(x, real) for x in (u, *row)), **casts[real])
+            new = [n.astype(b.dtype) for n, b in zip(new, row, strict=False)]
+        else:
+            new = row[: len(buffers)]
+        outputs.append(u)
+        for column, value in zip(stored, new, strict=True):
+            column.append(value)
+    trees = (_in_tree_of(b, updates, column) for b, column in zip(buffers.values(), stored, strict=True))
+    return jax.tree.unflatten(treedef, outputs), *trees
+
+
+def zeros(params: Any, dtype_rule: Callable[[Any], Any]) -> Any:
+    """A buffer of strongly typed zeros in the shapes and shardings of `params`, `None` for leaves that are not inexact.
+
+    `dtype_rule` maps a parameter's dtype to its buffer's.
+    """
+    return fill(params, 0, dtype_rule)
+
+
+def fill(params: Any, value: Any, dtype_rule: Callable[[Any], Any]) -> Any:
+    """As `zeros`, with another value."""
+
+    def leaf(p: Any) -> Any:
+        if not is_inexact(p):
+            return None
+        return jnp.full_like(p, jnp.asarray(value, dtype_rule(dtype_of(p))), dtype=dtype_rule(dtype_of(p)))
+
+    return jax.tree.map(leaf, params)
+
+
+def velocity_dtype(who: str, accumulator_dtype: Any) -> Callable[[Any], Any]:
+    """Velocities follow their parameter unless `accumulator_dtype` says otherwise."""
+    return lambda dtype: dtype if accumulator_dtype is None else _of_precision(who, accumulator_dtype, dtype)
+
+
+def average_dtype(who: str, accumulator_dtype: Any) -> Callable[[Any], Any]:
+    """Averages of 16-bit leaves live in float32: in bfloat16 a decay of 0.999 never decays and never fills."""
+
+    def rule(dtype: Any) -> Any:
+        if accumulator_dtype is not None:
+            return _of_precision(who, accumulator_dtype, dtype)
+        real = working_precision(np.empty(0, dtype))
+        return _complex_of(real) if jnp.issubdtype(dtype, jnp.complexfloating) else real
+
+    return rule
+
+
+def second_moment_dtype(who: str, accumulator_dtype: Any) -> Callable[[Any], Any]:
+    """As averages; of complex leaves |g|^2 is kept, which is real."""
+    rule = average_dtype(who, accumulator_dtype)
+    return lambda dtype: jnp.finfo(rule(dtype)).dtype
+
+
+def first_step() -> jax.Array:
+    return jnp.zeros((), jnp.int32)
+
+
+def next_step(step: jax.Array) -> jax.Array:
+    """step + 1; at the largest int32 it stays there instead of turning negative."""
+    return jnp.asarray(optax.safe_increment(step))
+
+
+def scalar_dtype(params: Any) -> Any:
+    """Dtype of the scalars in a state: float32, float64 when a leaf is 64 bits wide."""
+    return working_precision(*(p for p in jax.tree.leaves(params) if is_inexact(p)))
+
+
+def working_precision(*leaves: Any) -> Any:
+    wide = any(jnp.finfo(dtype_of(x)).bits == 64 for x in leaves)
+    return jnp.dtype(jnp.float64 if wide else jnp.float32)
+
+
+def as_scalar(value: Any, dtype: Any) -> Any:
+    """A hyperparameter in the precision of the arithmetic; Python numbers stay as they are, exact and weakly typed."""
+    return value if isinstance(value, (int, float)) else jnp.asarray(value, dtype)
+
+
+def log_decay(decay: Any, like: jax.Array) -> Any:
+    """log(decay) in the dtype of `like`, accurate near 1 and with a finite derivative at 0.
+
+    A running sum of these gives the bias correction of an average under a scheduled decay, 1 - prod(decay_i), by
+    `bias_correction`: 1 - prod in float32 would be off by 1e-5 at the first step of a decay of 0.999.
+    """
+    if isinstance(decay, float):
+        return jnp.asarray(math.log1p(decay - 1) if decay > 0 else -math.inf, like.dtype)
+    decay = jnp.asarray(decay, like.dtype)
+    near_zero = decay < 0.5
+    low = jnp.log(jnp.maximum(jnp.where(near_zero, decay, 0.5), jnp.finfo(like.dtype).tiny))
+    return jnp.where(near_zero, low, jnp.log1p(jnp.where(near_zero, 0.5, decay) - 1))
+
+
+def bias_correction(log_product: jax.Array) -> jax.Array:
+    """1 - prod(decay_i) of the decays whose logarithms add up to `log_product`."""
+    return -jnp.expm1(log_product)
+
+
+def squared(x: jax.Array) -> jax.Array:
+    """|x|^2, real."""
+    return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
+
+
+def root(x: jax.Array) -> jax.Array:
+    """sqrt(x) with derivative 0 at 0, so that `jax.grad` through an update is finite where a gradient is 0."""
+    zero = x == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
+
+
+def ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    """numerator / denominator, 0 where the denominator is 0 (a gradient that was always 0, and eps = 0)."""
+    zero = denominator == 0
+    return jnp.where(zero, 0.0, numerator / jnp.where(zero, 1.0, denominator))
+
+
+def cast_like(updates: Any, like: Any, who: str) -> Any:
+    """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros."""
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
+    targets = same_leaves(who, updates, like, "the parameters")
+    return jax.tree.unflatten(treedef, [_cast(u, t) for u, t in zip(leaves, targets, strict=True)])
+
+
+def _cast(update: Any, target: Any) -> Any:
+    if target is None:
+        return None
+    dtype = dtype_of(target)
+    if dtype == float0:
+        return np.zeros(np.shape(target), float0)
+    if not is_inexact(target):
+        return jnp.zeros_like(target)
+    return jnp.asarray(update).astype(dtype)
+
+
+def _widen(x: Any, real: Any) -> jax.Array:
+    return jnp.asarray(x, _complex_of(real) if jnp.issubdtype(dtype_of(x), jnp.complexfloating) else real)
+
+
+def _complex_of(real: Any) -> Any:
+    return jnp.dtype(jnp.complex128 if real == jnp.float64 else jnp.complex64)
+
+
+def _of_precision(who: str, accumulator_dtype: Any, dtype: Any) -> Any:
+    real = jnp.finfo(accumulator_dtype).dtype
+    if real == jnp.float64 and not jax.config.read("jax_enable_x64"):
+        raise ValueError(f"{who}: accumulator_dtype {accumulator_dtype} needs 64-bit JAX: set jax_enable_x64.")
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return _complex_of(real)
+    return real
+
+
+def _in_tree_of(buffer: Any, updates: Any, leaves: list[Any]) -> Any:
+    """`leaves`, in the order of `updates`, put into the tree of `buffer`."""
+    _, treedef = jax.tree.flatten(buffer, is_leaf=is_none)
+    if treedef != jax.tree.structure(updates, is_leaf=is_none):
+        by_path = dict(zip(leaves_by_path(updates), leaves, strict=True))
+        leaves = [by_path[path] for path in leaves_by_path(buffer)]
+    return jax.tree.unflatten(treedef, leaves)

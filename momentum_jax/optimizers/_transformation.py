@@ -1,0 +1,50 @@
+"""Gradient transformations that round once: in 16-bit training the links of a chain hand each other float32."""
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from momentum_jax.optimizers._leaves import cast_like
+
+
+class Transformation(optax.GradientTransformationExtraArgs):
+    """An Optax transformation that also offers its update before the last cast.
+
+    `update` returns each leaf in the dtype of its parameter, without parameters in that of its gradient. `unrounded`
+    returns it in working precision; `chain` reads that.
+    """
+
+    unrounded: Callable[..., Any]
+
+
+def transformation(who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any]) -> Transformation:
+    """A `Transformation` from `init(params)` and `unrounded(updates, state, params)`.
+
+    Extra arguments of `update` are accepted and left alone, as `optax.with_extra_args_support` does.
+    """
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        del extra_args
+        new_updates, new_state = unrounded(updates, state, params)
+        return cast_like(new_updates, updates if params is None else params, who), new_state
+
+    built = Transformation(init, update)
+    built.unrounded = unrounded
+    return built
+
+
+def chain(who: str, *links: Transformation) -> Transformation:
+    """As `optax.chain`, for links of this library: values between them are not rounded, and the state is the same tuple."""
+
+    def init(params: Any) -> tuple[Any, ...]:
+        return tuple(link.init(params) for link in links)
+
+    def unrounded(updates: Any, state: tuple[Any, ...], params: Any = None) -> tuple[Any, tuple[Any, ...]]:
+        new_state = []
+        for link, link_state in zip(links, state, strict=True):
+            updates, link_state = link.unrounded(updates, link_state, params)
+            new_state.append(link_state)
+        return updates, tuple(new_state)
+
+    return transformation(who, init, unrounded)

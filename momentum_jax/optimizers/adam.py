@@ -1,0 +1,200 @@
+"""Adam: an average of gradients over the root of an average of their squares, both corrected for their start at 0.
+
+    m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |g|^2
+    x' = x - eta (m' / c1) / (sqrt(s' / c2) + eps)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
+    amsgrad: the running maximum of s' in its place          AdamW: lambda x joins the step, and eta multiplies both
+
+Convention: eta outside, eps outside the root and after the correction, as in the paper, PyTorch and Optax. Keras
+corrects eps as well. The corrections are exact under schedules of b1 and b2; Optax's divide by 1 - b_t^t. AMSGrad
+takes the maximum of the raw second moment and then corrects, as PyTorch and Keras do; Optax takes that of the
+corrected one, the paper neither.
+State: `step`, int32 scalar, position in the sequence of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
+`second_moment`, real; `max_second_moment` (None without amsgrad): the tree and shapes of the parameters, float32 for
+16-bit leaves unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i
+and prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
+Source: D. P. Kingma and J. Ba (2015), Adam, ICLR, arXiv:1412.6980; AMSGrad S. J. Reddi, S. Kale and S. Kumar (2018),
+ICLR, arXiv:1904.09237; AdamW I. Loshchilov and F. Hutter (2019), ICLR, arXiv:1711.05101.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax.optimizers._hyperparameters import (
+    Bool,
+    Decay,
+    DType,
+    LearningRate,
+    NonNegative,
+    checked,
+    value_at,
+)
+from momentum_jax.optimizers._leaves import (
+    average_dtype,
+    bias_correction,
+    each,
+    first_step,
+    log_decay,
+    next_step,
+    ratio,
+    root,
+    scalar_dtype,
+    second_moment_dtype,
+    squared,
+    zeros,
+)
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+from momentum_jax.optimizers.weight_decay import weight_decay_link
+
+
+class AdamState(NamedTuple):
+    step: jax.Array
+    momentum_step: jax.Array
+    first_moment: optax.Updates
+    second_moment: optax.Updates
+    max_second_moment: Any
+    log_product1: jax.Array
+    log_product2: jax.Array
+
+    def reset_momentum(self) -> "AdamState":
+        forget = ("momentum_step", "first_moment", "log_product1")
+        return self._replace(**{name: jax.tree.map(jnp.zeros_like, getattr(self, name)) for name in forget})
+
+
+@checked
+def scale_by_adam(
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    *,
+    eps: NonNegative = 1e-8,
+    amsgrad: Bool = False,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """The learning-rate-free core: (m' / c1) / (sqrt(s' / c2) + eps).
+
+    Args:
+      b1: decay of the first moment in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      b2: decay of the second moment, likewise.
+      eps: at least 0, likewise.
+      amsgrad: divide by the running maximum of the raw second moment, corrected.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_adam"
+
+    def init(params: optax.Params) -> AdamState:
+        second = second_moment_dtype(who, accumulator_dtype)
+        scalar = scalar_dtype(params)
+        return AdamState(
+            step=first_step(),
+            momentum_step=first_step(),
+            first_moment=zeros(params, average_dtype(who, accumulator_dtype)),
+            second_moment=zeros(params, second),
+            max_second_moment=zeros(params, second) if amsgrad else None,
+            log_product1=jnp.zeros((), scalar),
+            log_product2=jnp.zeros((), scalar),
+        )
+
+    def leaf(u: jax.Array, m: jax.Array, s: jax.Array, *largest: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
+        m = h["b1"] * m + (1 - h["b1"]) * u
+        s = h["b2"] * s + (1 - h["b2"]) * squared(u)
+        largest = tuple(jnp.maximum(old, s) for old in largest)
+        scale = root((largest[0] if largest else s) / h["c2"]) + h["eps"]
+        return ratio(m / h["c1"], scale), m, s, *largest
+
+    def update(updates: optax.Updates, state: AdamState, params: Any = None) -> tuple[optax.Updates, AdamState]:
+        del params
+        decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
+        log_product1 = state.log_product1 + log_decay(decay1, state.log_product1)
+        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        buffers: dict[str, Any] = {"first_moment": state.first_moment, "second_moment": state.second_moment}
+        if amsgrad:
+            buffers["max_second_moment"] = state.max_second_moment
+        updates, first_moment, second_moment, *largest = each(
+            who,
+            leaf,
+            updates,
+            buffers,
+            b1=decay1,
+            b2=decay2,
+            c1=bias_correction(log_product1),
+            c2=bias_correction(log_product2),
+            eps=value_at(eps, state.step),
+        )
+        return updates, AdamState(
+            step=next_step(state.step),
+            momentum_step=next_step(state.momentum_step),
+            first_moment=first_moment,
+            second_moment=second_moment,
+            max_second_moment=largest[0] if amsgrad else None,
+            log_product1=log_product1,
+            log_product2=log_product2,
+        )
+
+    return transformation(who, init, update)
+
+
+@checked
+def adam(
+    learning_rate: LearningRate,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    *,
+    eps: NonNegative = 1e-8,
+    amsgrad: Bool = False,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """Adam.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      b1: decay of the first moment in [0, 1), likewise.
+      b2: decay of the second moment, likewise.
+      eps: at least 0, likewise.
+      amsgrad: divide by the running maximum of the raw second moment, corrected.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+    core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, accumulator_dtype=accumulator_dtype)
+    return chain("adam", core, scale_by_learning_rate(learning_rate))
+
+
+@checked
+def adamw(
+    learning_rate: LearningRate,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    *,
+    eps: NonNegative = 1e-8,
+    amsgrad: Bool = False,
+    weight_decay: NonNegative = 1e-2,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """Adam with decoupled weight decay: x' = x - eta (step + lambda x).
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      b1: decay of the first moment in [0, 1), likewise.
+      b2: decay of the second moment, likewise.
+      eps: at least 0, likewise.
+      amsgrad: divide by the running maximum of the raw second moment, corrected.
+      weight_decay: lambda >= 0, likewise; `update` needs params.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the
+        parameters, or no params.
+      TypeError: an argument of the wrong type.
+    """
+    who = "adamw"
+    core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, accumulator_dtype=accumulator_dtype)
+    return chain(who, core, weight_decay_link(who, weight_decay), scale_by_learning_rate(learning_rate))

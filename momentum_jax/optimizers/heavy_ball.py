@@ -1,0 +1,85 @@
+"""Heavy ball: gradient descent that remembers its last step.
+
+    v' = mu v - eta g          x' = x + v'
+
+Because v' = x' - x this is Polyak's two-point form x' = x - eta g + mu (x - x_prev), with constant and scheduled eta
+alike.
+
+Convention: eta is inside the velocity, as in Polyak (1964), Sutskever et al. (2013) and Keras. `sgd` here,
+`optax.sgd` and PyTorch keep it outside (b' = mu b + g, x' = x - eta b'). They agree while eta is constant and part
+company under a schedule.
+State: `step`, int32 scalar; `velocity`, the tree and shapes of the parameters, in their dtypes or
+`accumulator_dtype`.
+Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta < 2 (1 + mu) / L; on curvatures in [m, L] the best pair is
+eta = 4 / (sqrt L + sqrt m)^2, mu = ((sqrt L - sqrt m) / (sqrt L + sqrt m))^2.
+Source: B. T. Polyak (1964), USSR Comput. Math. Math. Phys. 4(5), 1-17.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax.optimizers._hyperparameters import Decay, DType, LearningRate, checked, value_at
+from momentum_jax.optimizers._leaves import each, first_step, next_step, velocity_dtype, zeros
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+
+
+class HeavyBallState(NamedTuple):
+    step: jax.Array
+    velocity: optax.Updates
+
+    def reset_momentum(self) -> "HeavyBallState":
+        return jax.tree.map(jnp.zeros_like, self)
+
+
+@checked
+def scale_by_heavy_ball(momentum: Decay = 0.9, *, accumulator_dtype: DType = None) -> Transformation:
+    """The learning-rate-free core: v' = mu v + u, returns v'.
+
+    Args:
+      momentum: mu in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      accumulator_dtype: dtype of the velocity; None: that of the parameter.
+
+    Raises:
+      ValueError: momentum out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_heavy_ball"
+
+    def init(params: optax.Params) -> HeavyBallState:
+        return HeavyBallState(first_step(), zeros(params, velocity_dtype(who, accumulator_dtype)))
+
+    def leaf(u: jax.Array, v: jax.Array, mu: Any) -> tuple[jax.Array, jax.Array]:
+        v = mu * v + u
+        return v, v
+
+    def update(updates: optax.Updates, state: HeavyBallState, params: Any = None) -> tuple[optax.Updates, HeavyBallState]:
+        del params
+        mu = value_at(momentum, state.step)
+        updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu)
+        return updates, HeavyBallState(next_step(state.step), velocity)
+
+    return transformation(who, init, update)
+
+
+@checked
+def heavy_ball(learning_rate: LearningRate, momentum: Decay = 0.9, *, accumulator_dtype: DType = None) -> Transformation:
+    """Polyak's heavy ball, the learning rate inside the velocity.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      momentum: mu in [0, 1), likewise.
+      accumulator_dtype: dtype of the velocity; None: that of the parameter.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+    return chain(
+        "heavy_ball",
+        scale_by_learning_rate(learning_rate),
+        scale_by_heavy_ball(momentum, accumulator_dtype=accumulator_dtype),
+    )

@@ -1,0 +1,89 @@
+"""Each layer its own momentum, or its own optimizer, chosen by its path.
+
+    per_layer({"*/hidden1/*": heavy_ball(0.2, 0.5), "*/hidden2/*": heavy_ball(0.2, 0.9), "*": adam(1e-3)})
+
+A leaf's path is its keys joined by "/": `params/Dense_0/kernel` in a Flax linen tree, `layers/0/kernel` in an NNX
+state (the `.value` of NNX's Variables is left out, so that `init` and `update` see the same path), `hidden1/w` in a
+plain dict. Patterns are those of the shell (`fnmatch`, case-sensitive; `*` crosses "/"), and the first that fits
+decides.
+
+State: that of `optax.partition`, one masked state for each pattern.
+Source: `optax.partition`.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import jax
+import optax
+from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
+
+from momentum_jax._trees import Path, plain_path
+
+
+def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformationExtraArgs:
+    """An optimizer that gives every leaf to the optimizer of the first pattern that fits its path.
+
+    Args:
+      optimizers: pattern -> optimizer, in order of precedence; end with "*" for the rest. Any Optax transformations
+        serve; `optax.set_to_zero()` freezes a layer.
+
+    Returns:
+      A gradient transformation that works on any tree of parameters.
+
+    Raises:
+      ValueError: no patterns; in `init` and `update`, a leaf whose path fits none, in `init` a pattern that decides
+      nothing. TypeError: a pattern that is no string, or a value that is no gradient transformation.
+    """
+    if not isinstance(optimizers, Mapping):
+        raise TypeError(f"per_layer: optimizers must be a dict pattern -> optimizer, got {type(optimizers).__name__}.")
+    if not optimizers:
+        raise ValueError("per_layer: optimizers must name at least one pattern, got an empty dict.")
+    for pattern, optimizer in optimizers.items():
+        if not isinstance(pattern, str):
+            raise TypeError(f"per_layer: a pattern must be a string, got {pattern!r}.")
+        if not isinstance(optimizer, optax.GradientTransformation):
+            raise TypeError(
+                f"per_layer: the optimizer of {pattern!r} must be a gradient transformation, got {type(optimizer).__name__}."
+            )
+    patterns = tuple(optimizers)
+
+    def label(path: Path, leaf: Any) -> str:
+        del leaf
+        name = layer_path(path)
+        for pattern in patterns:
+            if fnmatchcase(name, pattern):
+                return pattern
+        raise ValueError(f"per_layer: optimizers must have a pattern for every leaf, none of {patterns} fits {name!r}.")
+
+    def labels(tree: Any) -> Any:
+        return jax.tree.map_with_path(label, tree)
+
+    inner = optax.partition({**optimizers}, labels)
+
+    def init(params: optax.Params) -> Any:
+        used = set(jax.tree.leaves(labels(params)))
+        idle = [pattern for pattern in patterns if pattern not in used]
+        paths = [layer_path(path) for path, _ in jax.tree.leaves_with_path(params)]
+        if idle and paths:
+            raise ValueError(
+                f"per_layer: every pattern must decide a leaf, {idle[0]!r} decides none of {', '.join(paths[:8])}"
+                f"{', ...' if len(paths) > 8 else ''}."
+            )
+        return inner.init(params)
+
+    return optax.GradientTransformationExtraArgs(init, inner.update)
+
+
+def layer_path(path: Path) -> str:
+    """A leaf's path as text: its keys joined by "/", without the `.value` of an NNX Variable."""
+    return "/".join(_key(key) for key in plain_path(path))
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, (DictKey, FlattenedIndexKey)):
+        return str(key.key)
+    if isinstance(key, SequenceKey):
+        return str(key.idx)
+    return key.name if isinstance(key, GetAttrKey) else str(key)

@@ -1,0 +1,151 @@
+"""RMSprop: each coordinate divided by the root of a moving average of its squared gradient.
+
+    s' = rho s + (1 - rho) |g|^2          u = g / (sqrt s' + eps)          x' = x - eta u
+    centred:            a' = rho a + (1 - rho) g, and s' - |a'|^2 in the place of s'
+    eps_inside_sqrt:    u = g / sqrt(s' + eps)
+    with momentum:      b' = mu b + u, x' = x - eta b'; learning_rate_inside: v' = mu v - eta u, x' = x + v'
+    with Nesterov:      u + mu b' in the place of b', mu_t in both places
+
+Convention: at the defaults eps is outside the root and eta outside the buffer, as in PyTorch (whose decay is 0.99).
+Keras: eps=1e-7, eps_inside_sqrt=True, learning_rate_inside=True. Optax: eps_inside_sqrt=True,
+learning_rate_inside=True. T. Tieleman and G. Hinton's global learning rate remains to be chosen: the method does not
+set it by itself.
+State: `step`, int32 scalar; `second_moment`, real, and `mean` (None unless centred), the tree and shapes of the
+parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state of
+`scale_by_sgd`.
+Source: T. Tieleman and G. Hinton (2012), Neural Networks for Machine Learning, lecture 6.5; centred form A. Graves
+(2013), arXiv:1308.0850.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax.optimizers._hyperparameters import (
+    Bool,
+    Decay,
+    DType,
+    LearningRate,
+    NonNegative,
+    OptionalDecay,
+    checked,
+    value_at,
+)
+from momentum_jax.optimizers._leaves import (
+    average_dtype,
+    each,
+    first_step,
+    next_step,
+    ratio,
+    root,
+    second_moment_dtype,
+    squared,
+    zeros,
+)
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+from momentum_jax.optimizers.sgd import refuse_contradictions, scale_by_sgd
+
+
+class RmspropState(NamedTuple):
+    step: jax.Array
+    second_moment: optax.Updates
+    mean: Any
+
+    def reset_momentum(self) -> "RmspropState":
+        return self
+
+
+@checked
+def scale_by_rmsprop(
+    decay: Decay = 0.9,
+    *,
+    eps: NonNegative = 1e-8,
+    eps_inside_sqrt: Bool = False,
+    centered: Bool = False,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """The learning-rate-free core, without momentum: u / (sqrt s' + eps).
+
+    Args:
+      decay: rho in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      eps: at least 0, likewise.
+      eps_inside_sqrt: add eps under the root.
+      centered: divide by the standard deviation instead of the root mean square.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_rmsprop"
+
+    def init(params: optax.Params) -> RmspropState:
+        second_moment = zeros(params, second_moment_dtype(who, accumulator_dtype))
+        mean = zeros(params, average_dtype(who, accumulator_dtype)) if centered else None
+        return RmspropState(first_step(), second_moment, mean)
+
+    def leaf(u: jax.Array, s: jax.Array, *mean: jax.Array, rho: Any, eps: Any) -> tuple[jax.Array, ...]:
+        s = rho * s + (1 - rho) * squared(u)
+        mean = tuple(rho * a + (1 - rho) * u for a in mean)
+        # Rounding can push a variance below 0.
+        spread = jnp.maximum(s - squared(mean[0]), 0) if mean else s
+        scale = root(spread + eps) if eps_inside_sqrt else root(spread) + eps
+        return ratio(u, scale), s, *mean
+
+    def update(updates: optax.Updates, state: RmspropState, params: Any = None) -> tuple[optax.Updates, RmspropState]:
+        del params
+        buffers: dict[str, Any] = {"second_moment": state.second_moment}
+        if centered:
+            buffers["mean"] = state.mean
+        rho, epsilon = value_at(decay, state.step), value_at(eps, state.step)
+        updates, second_moment, *mean = each(who, leaf, updates, buffers, rho=rho, eps=epsilon)
+        return updates, RmspropState(next_step(state.step), second_moment, mean[0] if mean else None)
+
+    return transformation(who, init, update)
+
+
+@checked
+def rmsprop(
+    learning_rate: LearningRate,
+    decay: Decay = 0.9,
+    *,
+    eps: NonNegative = 1e-8,
+    eps_inside_sqrt: Bool = False,
+    centered: Bool = False,
+    momentum: OptionalDecay = 0.0,
+    nesterov: Bool = False,
+    learning_rate_inside: Bool = False,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """RMSprop, with options that match PyTorch, Keras and Optax exactly.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      decay: rho in [0, 1), likewise.
+      eps: at least 0, likewise.
+      eps_inside_sqrt: add eps under the root (Keras, Optax) instead of to it (PyTorch).
+      centered: divide by the standard deviation instead of the root mean square.
+      momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None
+      keeps none. nesterov: step along u + mu b'; needs momentum. learning_rate_inside: multiply by eta before the
+      buffer (Keras, Optax) instead of after it (PyTorch). accumulator_dtype: dtype of all buffers; None: float32
+      averages for 16-bit leaves, else that of the parameter.
+
+    Raises:
+      ValueError: a hyperparameter out of range or contradictory options; in `update`, a gradient that does not fit
+      the state
+        or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+    who = "rmsprop"
+    refuse_contradictions(who, momentum, 0.0, nesterov)
+    rate = scale_by_learning_rate(learning_rate)
+    core = scale_by_rmsprop(
+        decay, eps=eps, eps_inside_sqrt=eps_inside_sqrt, centered=centered, accumulator_dtype=accumulator_dtype
+    )
+    if momentum is None:
+        return chain(who, core, rate)
+    memory = scale_by_sgd(momentum, nesterov=nesterov, accumulator_dtype=accumulator_dtype)
+    return chain(who, core, rate, memory) if learning_rate_inside else chain(who, core, memory, rate)

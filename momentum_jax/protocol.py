@@ -1,0 +1,161 @@
+"""What any wing may ask of an optimizer's state: the parameters to evaluate, and to forget its momentum.
+
+Both work on any pytree that holds optimizer states (`optax.chain`, `MultiSteps`, `partition`, `masked`, `apply_if_finite`,
+`inject_hyperparams`, an NNX optimizer's `opt_state`), on this library's states and on Optax's. A state takes part by methods
+of its own: `evaluation_params(self, params) -> params` and `reset_momentum(self) -> state`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax.contrib import ScheduleFreeState
+
+from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name
+
+
+def evaluation_params(params: Any, opt_state: Any) -> Any:
+    """The iterate to evaluate and to save, where it is not what the user holds.
+
+    Shifted methods hold a look-ahead point: `nesterov`'s iterate is the held point minus mu_{t+1} times its velocity, and
+    `optax.contrib.schedule_free`'s is its average. Of every other optimizer `params` come back as they are. Leaves are
+    matched by path; leaves that a mask or a partition keeps from the method (`optax.MaskedNode`) are unchanged.
+
+    It is valid when nothing after the method rescales or changes its updates: put learning rates, clipping and weight decay
+    before a shifted core, never behind it.
+
+    Args:
+      params: the parameters that the user holds.
+      opt_state: the state that belongs to them, any pytree.
+
+    Returns:
+      A tree like `params`, in its shapes and dtypes.
+
+    Raises:
+      ValueError: a state has a leaf that `params` have not, or of another shape.
+    """
+    for node in jax.tree.leaves(opt_state, is_leaf=_has_readout):
+        if isinstance(node, ScheduleFreeState):
+            params = _schedule_free_average(node, params)
+        elif _has_readout(node):
+            params = node.evaluation_params(params)
+    return params
+
+
+def reset_momentum(opt_state: Any) -> Any:
+    """A state with its velocity forgotten and its momentum sequence at the start; all else is kept.
+
+    Velocities and first moments become 0, their bias corrections and the position in a schedule of momentum start anew.
+    Learning-rate schedules, second moments and step counters of other things go on. Of Optax's states `TraceState`,
+    `EmaState` and Adam's first moment are known, and the wrappers and states that hold no momentum.
+
+    Args:
+      opt_state: state of any chain of known transformations.
+
+    Returns:
+      A state of the same structure, shapes and dtypes.
+
+    Raises:
+      ValueError: a state of a kind that is not known; names its type.
+    """
+    if hasattr(opt_state, "reset_momentum"):
+        return opt_state.reset_momentum()
+    kind = type(opt_state)
+    if kind in _RESETS:
+        return _RESETS[kind](opt_state)
+    if kind in _WRAPPERS:
+        field = _WRAPPERS[kind]
+        return opt_state._replace(**{field: reset_momentum(getattr(opt_state, field))})
+    if kind in _MEMORYLESS or opt_state is None:
+        return opt_state
+    if isinstance(opt_state, Mapping):
+        fresh = {name: reset_momentum(state) for name, state in opt_state.items()}
+        return fresh if kind is dict else kind(fresh)
+    if kind in (tuple, list):
+        return kind(reset_momentum(state) for state in opt_state)
+    raise ValueError(
+        f"reset_momentum: opt_state must be built of states whose momentum is known, got a {kind.__name__}; "
+        "give that state a method reset_momentum(self)."
+    )
+
+
+def shift_by_path(
+    who: str, params: Any, buffer: Any, shift: Callable[[jax.Array, jax.Array, jax.Array], jax.Array], scalar: Any
+) -> Any:
+    """`shift(p, b, scalar)` of every parameter leaf for which `buffer` has a leaf of the same path; the others unchanged.
+
+    The arithmetic of 16-bit leaves is float32. `scalar` may be wrapped (NNX puts every leaf into a Variable).
+
+    Raises:
+      ValueError: `buffer` has a leaf that `params` have not, or of another shape.
+    """
+    leaves = leaves_by_path(params)
+    shifts = {path: b for path, b in leaves_by_path(buffer).items() if b is not None}
+    (number,) = jax.tree.leaves(scalar)
+    for path, b in shifts.items():
+        shape = jnp.shape(leaves[path]) if leaves.get(path) is not None else None
+        if shape != jnp.shape(b):
+            found = "no such leaf" if shape is None else f"shape {shape}"
+            raise ValueError(
+                f"{who}: params must be those of the state, which has shape {jnp.shape(b)} at leaf {path_name(path)}, "
+                f"got {found}."
+            )
+    moved = [_shifted(p, shifts[path], shift, number) if path in shifts else p for path, p in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(params, is_leaf=is_none), moved)
+
+
+def _shifted(p: Any, b: Any, shift: Callable[..., jax.Array], number: jax.Array) -> jax.Array:
+    if not is_inexact(p):
+        return p
+    dtype = dtype_of(p)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    real = jnp.finfo(wide).dtype
+    return shift(jnp.asarray(p, wide), jnp.asarray(b).astype(wide), jnp.asarray(number, real)).astype(dtype)
+
+
+def _schedule_free_average(state: ScheduleFreeState, params: Any) -> Any:
+    # y = (1 - b1) z + b1 x, solved for x. At b1 = 0 the held point says nothing about x; Optax divides by 0 there too.
+    return shift_by_path("schedule_free", params, state.z, lambda y, z, b1: (y - (1 - b1) * z) / b1, state.b1)
+
+
+def _has_readout(node: Any) -> bool:
+    return isinstance(node, ScheduleFreeState) or hasattr(node, "evaluation_params")
+
+
+def _zeros(tree: Any) -> Any:
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+_RESETS: dict[type, Callable[[Any], Any]] = {
+    optax.TraceState: _zeros,
+    optax.EmaState: _zeros,
+    optax.ScaleByAdamState: lambda state: state._replace(mu=_zeros(state.mu)),
+}
+
+_WRAPPERS: dict[type, str] = {
+    optax.MaskedState: "inner_state",
+    optax.PartitionState: "inner_states",
+    optax.MultiStepsState: "inner_opt_state",
+    optax.ApplyIfFiniteState: "inner_state",
+    optax.ConditionallyMaskState: "inner_state",
+    optax.ConditionallyTransformState: "inner_state",
+    optax.InjectHyperparamsState: "inner_state",
+    optax.InjectStatefulHyperparamsState: "inner_state",
+}
+
+_MEMORYLESS = frozenset(
+    {
+        optax.EmptyState,
+        optax.MaskedNode,
+        optax.AddNoiseState,
+        optax.FactoredState,
+        optax.ScaleByScheduleState,
+        optax.ScaleByRmsState,
+        optax.ScaleByRssState,
+        optax.ScaleByAdaDeltaState,
+        optax.ScaleByTrustRatioState,
+        optax.ZeroNansState,
+    }
+)
