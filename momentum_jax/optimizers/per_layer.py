@@ -19,7 +19,7 @@ import jax
 import optax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
-from momentum_jax._trees import Path, plain_path
+from momentum_jax._trees import Path, plain_path, same_leaves
 
 
 def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformationExtraArgs:
@@ -73,7 +73,12 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
             )
         return inner.init(params)
 
-    return optax.GradientTransformationExtraArgs(init, inner.update)
+    def update(updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any) -> tuple[optax.Updates, Any]:
+        if params is not None:
+            same_leaves("per_layer", updates, params, "the parameters")
+        return inner.update(updates, state, params, **extra_args)
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def layer_path(path: Path) -> str:

@@ -1,0 +1,107 @@
+"""The house: who may import whom, what an import may cost, and that every optimizer stands in the contract."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import momentum_jax
+
+HOUSE = Path(momentum_jax.__file__).parent
+
+GROUND = {"_trees", "protocol"}
+OPTIMIZERS = {"optimizers", "schedules"}
+ALLOWED = {
+    "_trees": set(),
+    "protocol": {"_trees"},
+    "schedules": set(),
+    "optimizers": GROUND,
+    "data": set(),
+    "training": GROUND,
+    "studies": GROUND | OPTIMIZERS | {"data", "training", "momentum_jax"},
+    "figures": {"studies"},
+    "cli": GROUND | OPTIMIZERS | {"data", "training", "studies", "figures", "momentum_jax"},
+}
+ONLY_IN = {"flax": {"training/model.py"}, "matplotlib": {"figures"}}
+
+
+def _files() -> list[Path]:
+    return sorted(HOUSE.rglob("*.py"))
+
+
+def _imports(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _room(file: Path) -> str:
+    return file.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", [f for f in _files() if f != HOUSE / "__init__.py"], ids=lambda f: str(f.relative_to(HOUSE)))
+def test_a_room_imports_only_what_stands_below_it(file: Path) -> None:
+    room = _room(file)
+    for name in _imports(file):
+        if name.split(".")[0] != "momentum_jax":
+            continue
+        first = name.split(".")[1]
+        target = first if (HOUSE / first).is_dir() or (HOUSE / f"{first}.py").exists() else "momentum_jax"
+        assert target == room or target in ALLOWED[room], f"{file.relative_to(HOUSE)} imports {name}"
+
+
+@pytest.mark.parametrize("library", sorted(ONLY_IN))
+def test_a_heavy_library_is_imported_in_its_own_room_only(library: str) -> None:
+    users = {str(file.relative_to(HOUSE)) for file in _files() if any(name.split(".")[0] == library for name in _imports(file))}
+    assert users, f"nobody imports {library}: the rule would hold of anything"
+    assert all(any(user == room or user.startswith(f"{room}/") for room in ONLY_IN[library]) for user in users), users
+
+
+def test_importing_the_library_loads_neither_flax_nor_scipy_nor_matplotlib() -> None:
+    # optax itself must not be charged for: what it loads is loaded before.
+    script = (
+        "import sys, optax; before = set(sys.modules); import momentum_jax; new = set(sys.modules) - before;"
+        "heavy = {'flax', 'scipy', 'matplotlib', 'sklearn', 'orbax', 'tyro', 'rich', 'pooch', 'chex'};"
+        "print(sorted(heavy & {name.split('.')[0] for name in new}))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_file_of_the_optimizers_has_a_row_in_the_contract_and_a_line_in_the_face() -> None:
+    from contract_rows import ROWS
+
+    files = {f.stem for f in (HOUSE / "optimizers").glob("*.py") if not f.stem.startswith("_")}
+    assert files == {row.file for row in ROWS}
+    face = (HOUSE / "__init__.py").read_text()
+    for name in files:
+        assert f"from momentum_jax.optimizers.{name} import" in face
+
+
+def test_every_optimizer_in_the_face_has_a_row_in_the_contract() -> None:
+    from contract_rows import ROWS
+
+    ids = {row.id.split("-")[0] for row in ROWS}
+    public = {
+        name
+        for name, value in vars(momentum_jax).items()
+        if getattr(value, "__module__", "").startswith("momentum_jax.optimizers") and callable(value)
+    }
+    assert public == ids
+
+
+def test_every_optimizer_file_names_its_convention_state_and_source() -> None:
+    for file in (HOUSE / "optimizers").glob("*.py"):
+        if file.stem.startswith("_"):
+            continue
+        docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
+        assert "State: " in docstring, file.stem
+        if file.stem != "learning_rate":
+            assert "\nSource: " in docstring, file.stem

@@ -1,0 +1,91 @@
+"""Arguments are checked when the optimizer is built; the message says who, which argument, what is allowed, what came."""
+
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from contract_rows import ROWS, Row
+
+import momentum_jax as mj
+
+built_here = [row for row in ROWS if row.file != "per_layer"]
+every_number = pytest.mark.parametrize(
+    ("row", "name"), [(row, name) for row in built_here for name in row.numbers], ids=lambda x: getattr(x, "id", x)
+)
+HALF_LINE = {"learning_rate", "eps", "weight_decay", "initial_accumulator"}
+
+
+@every_number
+@pytest.mark.parametrize("value", [-0.1, -1, math.nan, math.inf, -math.inf, np.float32("nan"), np.array(-1.0)])
+def test_a_number_out_of_range_is_refused(row: Row, name: str, value: Any) -> None:
+    allowed = "finite and at least 0" if name in HALF_LINE else r"in \[0, 1\)"
+    who = row.id.split("-")[0]
+    with pytest.raises(ValueError, match=rf"^{who}: {name} must be {allowed}, got {value}\.$"):
+        row.build(**{name: value})
+
+
+@every_number
+def test_a_decay_stays_below_one_and_a_rate_may_be_large(row: Row, name: str) -> None:
+    if name in HALF_LINE:
+        row.build(**{name: 100})
+        return
+    for value in (1, 1.0, 1.5):
+        with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\), got {value}\.$"):
+            row.build(**{name: value})
+
+
+@every_number
+@pytest.mark.parametrize(
+    "value", [True, "0.9", 0.5 + 0j, [0.9], np.ones(2), None, jnp.float32, jnp.ones(2), jnp.asarray(True), jnp.asarray(1j)]
+)
+def test_a_value_of_the_wrong_type_is_refused(row: Row, name: str, value: Any) -> None:
+    if value is None and name == "momentum" and row.file in ("rmsprop", "sgd") and not row.id.startswith("scale_by"):
+        return  # None: no buffer
+    with pytest.raises(TypeError, match=rf"{name} must be a number(,| or) a 0-d array"):
+        row.build(**{name: value})
+
+
+@every_number
+def test_zero_an_int_and_arrays_of_any_value_are_allowed(row: Row, name: str) -> None:
+    if not row.structure.get("nesterov"):
+        row.build(**{name: 0})
+    row.build(**{name: np.array(row.numbers[name])})
+    row.build(**{name: jnp.asarray(7.0)})
+    jax.eval_shape(lambda v: row.build(**{name: v}).init({"w": jnp.ones(2)}), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: mj.heavy_ball(0.1, 1.5), "heavy_ball: momentum must be in [0, 1), got 1.5."),
+        (lambda: mj.sgd(0.1, nesterov=True), "sgd: nesterov=True needs momentum above 0, got momentum=0.0."),
+        (lambda: mj.sgd(0.1, None, nesterov=True), "sgd: nesterov=True needs momentum above 0, got momentum=None."),
+        (lambda: mj.sgd(0.1, 0.9, nesterov=True, dampening=0.5), "sgd: nesterov=True needs dampening 0, got dampening=0.5."),
+        (lambda: mj.rmsprop(0.1, nesterov=True), "rmsprop: nesterov=True needs momentum above 0, got momentum=0.0."),
+        (lambda: mj.scale_by_sgd(0.0, nesterov=True), "scale_by_sgd: nesterov=True needs momentum above 0, got momentum=0.0."),
+    ],
+)
+def test_contradictory_options_and_the_house_form_of_a_message(build: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        build()
+
+
+def test_a_flag_must_be_a_bool() -> None:
+    with pytest.raises(TypeError, match=r"^sgd: nesterov must be True or False, got 1 \(int\)\.$"):
+        mj.sgd(0.1, 0.9, nesterov=1)  # pyright: ignore[reportArgumentType]
+
+
+def test_wrong_arguments_are_answered_with_the_right_ones() -> None:
+    with pytest.raises(TypeError, match=r"^heavy_ball: .*'beta'; its arguments are \(learning_rate, momentum=0\.9"):
+        mj.heavy_ball(0.1, beta=0.9)  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("optimizer", [mj.adamw(0.1), mj.sgd(0.1, weight_decay=0.1), mj.add_weight_decay(0.1)])
+def test_weight_decay_without_parameters_says_what_is_missing(optimizer: Any) -> None:
+    g = {"w": jnp.ones(2)}
+    with pytest.raises(ValueError, match=r"weight_decay needs the parameters: call update\(gradients, state, params\)"):
+        optimizer.update(g, optimizer.init(g))
