@@ -71,7 +71,7 @@ def test_vmap_over_a_hyperparameter_equals_one_run_for_each_value(row: Row, name
 
     together = jax.jit(jax.vmap(go))(values)
     for i, value in enumerate(values):
-        chex.assert_trees_all_close(jax.tree.map(lambda x: x[i], together), go(value), rtol=1e-5, atol=1e-6)  # noqa: B023
+        chex.assert_trees_all_close(jax.tree.map(lambda x: x[i], together), go(value), rtol=1e-4, atol=1e-6)  # noqa: B023
 
 
 @every_number

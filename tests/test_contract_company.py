@@ -1,0 +1,199 @@
+"""The contract in company: Optax's wrappers, Flax's training states, orbax, meshes of several devices."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+from contract_rows import ROWS, Row
+from flax import nnx
+from flax.training.train_state import TrainState
+
+import momentum_jax as mj
+
+every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+every_optimizer = pytest.mark.parametrize("row", [row for row in ROWS if row.descends], ids=lambda row: row.id)
+
+
+def some_params() -> dict[str, Any]:
+    return {"a": jnp.asarray([1.0, -2.0, 0.5]), "b": {"c": jnp.full((2, 2), 0.3)}}
+
+
+def gradients(params: Any) -> Any:
+    return jax.tree.map(lambda p: 0.7 * p - 0.1, params)
+
+
+def walk(optimizer: Any, steps: int = 3, params: Any = None) -> tuple[Any, Any]:
+    """Parameters and state after some jitted steps down a quadratic."""
+    params = some_params() if params is None else params
+    state = optimizer.init(params)
+
+    @jax.jit
+    def step(params: Any, state: Any) -> Any:
+        updates, state = optimizer.update(gradients(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    for _ in range(steps):
+        params, state = step(params, state)
+    return params, state
+
+
+@every_row
+def test_chain_passes_what_each_link_makes(row: Row) -> None:
+    alone, _ = walk(row.build())
+    chained, _ = walk(optax.chain(optax.identity(), row.build(), optax.scale(1.0)))
+    chex.assert_trees_all_close(chained, alone, rtol=1e-6)
+
+
+@every_row
+def test_unexpected_extra_arguments_are_left_alone(row: Row) -> None:
+    optimizer, params = row.build(), some_params()
+    state = optimizer.init(params)
+    plain, _ = optimizer.update(gradients(params), state, params)
+    extra, _ = optimizer.update(gradients(params), state, params, value=jnp.asarray(1.0), grad_fn=gradients, unknown=1)
+    chex.assert_trees_all_equal(extra, plain)
+
+
+@every_optimizer
+def test_multisteps_of_two_equal_gradients_is_one_step(row: Row) -> None:
+    optimizer, params = optax.MultiSteps(row.build(), every_k_schedule=2), some_params()
+    state = optimizer.init(params)
+    g = gradients(params)
+    first, state = jax.jit(optimizer.update)(g, state, params)
+    second, state = jax.jit(optimizer.update)(g, state, params)
+    alone, _ = row.build().update(g, row.build().init(params), params)
+    chex.assert_trees_all_close(first, jax.tree.map(jnp.zeros_like, params))
+    chex.assert_trees_all_close(second, alone, rtol=1e-6)
+
+
+@every_optimizer
+def test_partition_gives_each_leaf_to_its_own(row: Row) -> None:
+    parts = optax.partition({"x": row.build(), "y": optax.sgd(0.1)}, {"a": "x", "b": {"c": "y"}})
+    params, _ = walk(parts)
+    chex.assert_trees_all_close(params["a"], walk(row.build())[0]["a"], rtol=1e-6)
+    chex.assert_trees_all_close(params["b"], walk(optax.sgd(0.1))[0]["b"], rtol=1e-6)
+
+
+@every_optimizer
+def test_masked_leaves_are_not_touched(row: Row) -> None:
+    masked = optax.chain(
+        optax.masked(row.build(), {"a": True, "b": False}), optax.masked(optax.set_to_zero(), {"a": False, "b": True})
+    )
+    params, _ = walk(masked)
+    chex.assert_trees_all_close(params["a"], walk(row.build())[0]["a"], rtol=1e-6)
+    chex.assert_trees_all_equal(params["b"], some_params()["b"])
+
+
+@every_optimizer
+def test_apply_if_finite_skips_a_bad_gradient_and_keeps_the_state(row: Row) -> None:
+    optimizer, params = optax.apply_if_finite(row.build(), 5), some_params()
+    state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
+    _, state = update(gradients(params), state, params)
+    bad = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), params)
+    updates, after = update(bad, state, params)
+    chex.assert_trees_all_equal(updates, jax.tree.map(jnp.zeros_like, params))
+    chex.assert_trees_all_equal(after.inner_state, state.inner_state)
+
+
+@every_optimizer
+def test_inject_hyperparams_gives_the_same_numbers_and_state(row: Row) -> None:
+    injected = optax.inject_hyperparams(row.make)(**row.numbers, **row.structure)
+    plain, plain_state = walk(row.build())
+    params, state = walk(injected)
+    chex.assert_trees_all_close(params, plain, rtol=1e-4)
+    chex.assert_trees_all_close(state.inner_state, plain_state, rtol=1e-3, atol=1e-8)
+
+
+@every_row
+def test_optax_can_map_over_the_parameters_in_a_state(row: Row) -> None:
+    if row.file == "per_layer":
+        return  # map_params hands init a placeholder without paths; optax.partition by a function of paths fares alike
+    optimizer = row.build()
+    state = optimizer.init(some_params())
+    doubled = optax.tree.map_params(optimizer, lambda v: v + 1, state)
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(doubled), strict=True):
+        np.testing.assert_allclose(after - before, 1.0 if before.ndim else 0.0)
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.first = nnx.Linear(2, 3, rngs=rngs)
+        self.second = nnx.Linear(3, 1, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.second(nnx.tanh(self.first(x)))
+
+
+def _loss(model: Net) -> jax.Array:
+    x = jnp.linspace(-1, 1, 8).reshape(4, 2)
+    return jnp.mean((model(x) - x[:, :1]) ** 2)
+
+
+@every_optimizer
+def test_an_nnx_optimizer_takes_the_same_steps_as_plain_arrays(row: Row) -> None:
+    model = Net(nnx.Rngs(0))
+    graph, start = nnx.split(model)
+    pure = nnx.to_pure_dict(start)
+
+    def loss_of(params: Any) -> jax.Array:
+        state = nnx.state(model)
+        nnx.replace_by_pure_dict(state, params)
+        return _loss(nnx.merge(graph, state))
+
+    optimizer = row.build()
+    state = optimizer.init(pure)
+    for _ in range(3):
+        updates, state = optimizer.update(jax.grad(loss_of)(pure), state, pure)
+        pure = optax.apply_updates(pure, updates)
+
+    trainer = nnx.Optimizer(model, row.build(), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model: Net, trainer: nnx.Optimizer) -> None:
+        trainer.update(model, nnx.grad(_loss)(model))
+
+    for _ in range(3):
+        step(model, trainer)
+    chex.assert_trees_all_close(nnx.to_pure_dict(nnx.state(model)), pure, rtol=1e-4, atol=1e-6)
+    read = mj.evaluation_params(nnx.state(model, nnx.Param), trainer.opt_state)
+    chex.assert_trees_all_close(nnx.to_pure_dict(read), mj.evaluation_params(pure, state), rtol=1e-4, atol=1e-6)
+
+
+@every_optimizer
+def test_a_flax_train_state_takes_the_same_steps(row: Row) -> None:
+    state = TrainState.create(apply_fn=None, params=some_params(), tx=row.build())
+    step = jax.jit(lambda state: state.apply_gradients(grads=gradients(state.params)))
+    for _ in range(3):
+        state = step(state)
+    chex.assert_trees_all_close(state.params, walk(row.build())[0], rtol=1e-6)
+
+
+@every_optimizer
+def test_a_state_survives_an_orbax_save_and_restore(row: Row, tmp_path: Path) -> None:
+    params = some_params() | {"steps": jnp.arange(2)}
+    optimizer = row.build()
+    state = optimizer.init(params)
+    _, state = optimizer.update(gradients(some_params()) | {"steps": jnp.arange(2)}, state, params)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", state)
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "state", jax.eval_shape(optimizer.init, params))
+    chex.assert_trees_all_equal(restored, state)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+
+
+def test_states_take_the_sharding_of_their_parameters_on_eight_devices() -> None:
+    script = Path(__file__).with_name("sharding_on_eight_devices.py")
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(script.parent)}
+    result = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, env=env, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.split() == [row.id for row in ROWS]
