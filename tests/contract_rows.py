@@ -93,7 +93,7 @@ ROWS = (
         "rmsprop-nesterov-centered",
         "rmsprop",
         mj.rmsprop,
-        RMS | {"momentum": 0.5, "eps": 1e-3},
+        RMS | {"momentum": 0.5, "eps": 0.1},
         {"nesterov": True, "centered": True},
     ),
     Row(
@@ -108,7 +108,7 @@ ROWS = (
         "adadelta",
         mj.adadelta,
         {"learning_rate": 1.0, "rho": 0.95, "eps": 1e-6},
-        rosenbrock={"learning_rate": 0.1},
+        rosenbrock={"learning_rate": 0.02},
         steps=20_000,
     ),
     Row("adam", "adam", mj.adam, ADAM),

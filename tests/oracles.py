@@ -41,7 +41,7 @@ def descend(
     optimizer: optax.GradientTransformation, gradient: Gradient, start: np.ndarray, steps: int, state: Any = None
 ) -> Descent:
     """Run `optimizer` from `start` (n,) for `steps` steps, from its initial state or from `state`."""
-    update = jax.jit(optimizer.update)
+    update = optimizer.update
     held = [np.asarray(start, np.float64)]
     states = [optimizer.init(split(held[0])) if state is None else state]
     for t in range(steps):
@@ -95,8 +95,9 @@ def peer_file(peer: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def discounted_sums(decays: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Row t: sum over i <= t of values[i] times the product of decays[i+1 .. t]; decays (steps,), values (steps, ...)."""
-    steps = len(decays)
-    weights = np.array([[np.prod(decays[i + 1 : t + 1]) if i <= t else 0.0 for i in range(steps)] for t in range(steps)])
+    weights = np.eye(len(decays))
+    for t in range(1, len(decays)):
+        weights[t, :t] = decays[t] * weights[t - 1, :t]
     return np.tensordot(weights, values, axes=1)
 
 
