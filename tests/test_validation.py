@@ -54,6 +54,7 @@ def test_zero_an_int_and_arrays_of_any_value_are_allowed(row: Row, name: str) ->
     if not row.structure.get("nesterov"):
         row.build(**{name: 0})
     row.build(**{name: np.array(row.numbers[name])})
+    row.build(**{name: np.asarray(row.numbers[name] * 0.99, jnp.bfloat16)[()]})
     row.build(**{name: jnp.asarray(7.0)})
     jax.eval_shape(lambda v: row.build(**{name: v}).init({"w": jnp.ones(2)}), 3.0)
 

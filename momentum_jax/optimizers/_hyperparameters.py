@@ -40,7 +40,7 @@ class Interval(NamedTuple):
             if value.shape != () or not (jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)):
                 raise TypeError(f"{who}: {name} must be {kinds}, got an array of {value.dtype}{list(value.shape)}.")
             return value
-        if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool)):
+        if _is_number(value):
             if not self.low <= float(value) < self.high:
                 raise ValueError(f"{who}: {name} must be {self}, got {value}.")
             return float(value)
@@ -61,7 +61,7 @@ class FloatingDType:
         if value is None:
             return None
         try:
-            dtype = jnp.dtype(value)
+            dtype = jnp.result_type(float) if value is float else jnp.dtype(value)
         except TypeError:
             raise TypeError(f"{who}: {name} must be a floating dtype or None, got {_show(value)}.") from None
         if not jnp.issubdtype(dtype, jnp.inexact):
@@ -135,6 +135,14 @@ def is_zero(value: Any) -> bool:
 def value_at(hyperparameter: Any, step: jax.Array) -> Any:
     """The hyperparameter at this step: a schedule is called, a number or an array is itself."""
     return hyperparameter(step) if callable(hyperparameter) else hyperparameter
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (bool, np.bool)):
+        return False
+    # ml_dtypes' bfloat16 scalars are NumPy numbers that Python's numeric tower does not know.
+    narrow = isinstance(value, np.generic) and jnp.issubdtype(value.dtype, jnp.floating)
+    return narrow or isinstance(value, numbers.Real)
 
 
 def _show(value: Any) -> str:

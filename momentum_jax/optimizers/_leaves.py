@@ -129,7 +129,7 @@ def working_precision(*leaves: Any) -> Any:
 
 def as_scalar(value: Any, dtype: Any) -> Any:
     """A hyperparameter in the precision of the arithmetic; Python numbers stay as they are, exact and weakly typed."""
-    return value if isinstance(value, (int, float)) else jnp.asarray(value, dtype)
+    return value if type(value) in (int, float) else jnp.asarray(value, dtype)
 
 
 def log_decay(decay: Any, like: jax.Array) -> Any:
