@@ -49,7 +49,9 @@ def reset_momentum(opt_state: Any) -> Any:
 
     Velocities and first moments become 0, their bias corrections and the position in a schedule of momentum start anew.
     Learning-rate schedules, second moments and step counters of other things go on. Of Optax's states `TraceState`,
-    `EmaState` and Adam's first moment are known, and the wrappers and states that hold no momentum.
+    `EmaState` and Adam's first moment are known, and the wrappers and states that hold no momentum. A schedule that
+    `optax.inject_hyperparams` evaluates goes on, for its position is the wrapper's; and Optax's Adam has one count for both
+    moments, so its first moment is corrected too little afterwards (this library's is corrected exactly).
 
     Args:
       opt_state: state of any chain of known transformations.
@@ -154,6 +156,7 @@ _MEMORYLESS = frozenset(
         optax.ScaleByScheduleState,
         optax.ScaleByRmsState,
         optax.ScaleByRssState,
+        optax.ScaleByRStdDevState,
         optax.ScaleByAdaDeltaState,
         optax.ScaleByTrustRatioState,
         optax.ZeroNansState,

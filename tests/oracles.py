@@ -41,7 +41,7 @@ def descend(
     optimizer: optax.GradientTransformation, gradient: Gradient, start: np.ndarray, steps: int, state: Any = None
 ) -> Descent:
     """Run `optimizer` from `start` (n,) for `steps` steps, from its initial state or from `state`."""
-    update = optimizer.update
+    update = jax.jit(optimizer.update, compiler_options={"xla_backend_optimization_level": 0})
     held = [np.asarray(start, np.float64)]
     states = [optimizer.init(split(held[0])) if state is None else state]
     for t in range(steps):
