@@ -1,0 +1,143 @@
+"""The command `momentum-jax`: a thin door to studies, data and optimizers.
+
+What a command needs is imported when it runs, so that `--help` and mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import momentum_jax
+
+PROGRAM = "momentum-jax"
+_DESCRIPTION = "Momentum for JAX: optimizers, and the experiment that shows what momentum does."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        print(f"momentum_jax {momentum_jax.__version__}")
+        return 0
+    try:
+        return _run(_parse(arguments))
+    except _Refused as refused:
+        return _complain(str(refused), 2)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "momentum_jax":
+            raise
+        return _complain(f"needs {error.name}; install it by `pip install 'momentum_jax[experiments]'`.", 2)
+    except BrokenPipeError:
+        # The reader of a pipe (`| head`) has left: without this the interpreter would complain on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _complain("stopped.", 130)
+
+
+class _Refused(Exception):
+    """What was asked for cannot be done; the message says why."""
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return code
+
+
+def _run(command: Any) -> int:
+    from momentum_jax.cli import arguments
+    from momentum_jax.data import DataError
+    from momentum_jax.studies import StudyError
+
+    try:
+        match command:
+            case arguments.Compare():
+                from momentum_jax.cli import compare
+
+                return compare.compare(command)
+            case arguments.Train():
+                from momentum_jax.cli import compare
+
+                return compare.train(command)
+            case arguments.Optimizers():
+                from momentum_jax.cli import optimizers
+
+                return optimizers.list_optimizers()
+            case arguments.Data(action=action):
+                from momentum_jax.cli import data
+
+                return data.run(action)
+    except (StudyError, DataError) as error:
+        raise _Refused(_one_line(str(error))) from error
+    raise AssertionError(f"no such command: {command!r}")
+
+
+def _parse(arguments: Sequence[str]) -> Any:
+    import tyro
+
+    from momentum_jax.cli.arguments import Command
+
+    def parse() -> Any:
+        return tyro.cli(
+            Command,  # pyright: ignore[reportArgumentType]
+            prog=PROGRAM,
+            description=f"{_DESCRIPTION} `{PROGRAM} --version` prints the version.",
+            args=list(arguments),
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+
+    if not arguments:
+        arguments = ["--help"]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), _columns(10_000):
+            # Wide enough for a message to stand on one line; help, on stdout, is asked for below at the terminal's width.
+            if not {"-h", "--help"} & set(arguments):
+                return parse()
+    except SystemExit as exit:
+        if exit.code:
+            raise _Refused(_flatten(said.getvalue())) from None
+        raise
+    return parse()
+
+
+@contextlib.contextmanager
+def _columns(width: int):
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def _flatten(box: str) -> str:
+    """Tyro's framed message as one line: what is wrong, what would be right, where help is."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
+    sections: list[list[str]] = [[]]
+    for line in lines:
+        if set(line) <= {"─"}:
+            sections.append([])
+        else:
+            sections[-1].append(line)
+    parts = []
+    for section in sections:
+        text = _one_line(" ".join(section)).replace("For full helptext, run", "See").replace("For full helptext, see", "See")
+        text = text.replace("'action.", "'")
+        text = text.removeprefix("Argument helptext: ")
+        if text:
+            parts.append(text if text.endswith((".", "?")) else f"{text}.")
+    return " ".join(parts) or _one_line(box)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()

@@ -1,0 +1,150 @@
+"""What can be asked for on the command line: one dataclass for each command. Only types and texts, so that --help is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from momentum_jax.studies.defaults import ARMS, STUDIES
+
+Dataset = Literal["digits", "mnist", "fashion_mnist"]
+
+
+def _default(text: str) -> object:
+    return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
+
+
+_TARGETS = ", ".join(f"{study.target:g} for {name}" for name, study in STUDIES.items())
+_ARMS = ", ".join(f'"{arm.optimizer}"' for arm in ARMS)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What `compare` and `train` share."""
+
+    dataset: Dataset = "digits"
+    """Data set: digits is bundled with scikit-learn, the others are downloaded when they are not there."""
+    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    """Directory that holds the data sets, as <directory>/mnist/train-images-idx3-ubyte.gz."""
+    size: Annotated[int | None, _default("as published")] = None
+    """Side of the images in pixels; 14 halves those of MNIST and Fashion-MNIST."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers."""
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    """Activation of the hidden layers."""
+    output_activation: Literal["none", "relu", "tanh", "sigmoid"] = "none"
+    """Activation of the last layer."""
+    initialization: Literal["he_normal", "uniform"] = "he_normal"
+    """Initialization: he_normal is N(0, 2 / fan_in) with biases 0, uniform is [-0.5, 0.5] for both."""
+    loss: Literal["cross_entropy", "half_squared_error"] = "cross_entropy"
+    """Loss: softmax cross-entropy, or half the squared error on one-hot targets."""
+    dropout: float = 0.0
+    """Share of hidden units dropped in training."""
+    steps: int = 2000
+    """Mini-batches of each run."""
+    batch: int = 100
+    """Examples in a mini-batch."""
+    sampling: Literal["shuffle", "replacement"] = "shuffle"
+    """Mini-batches: each epoch in a new order, or every batch drawn anew."""
+    target: Annotated[float | None, _default(_TARGETS)] = None
+    """Validation loss whose first attainment is reported."""
+    evaluate_every: int = 100
+    """Mini-batches between evaluations on the validation set."""
+    cores: Annotated[int | None, _default("all")] = None
+    """CPU cores to train on, one run on each."""
+    overwrite: bool = False
+    """Replace the results that the output directory holds."""
+    resume: bool = False
+    """Finish the study that the output directory holds."""
+    tensorboard: bool = False
+    """Also write event files for TensorBoard, to <out>/tensorboard."""
+
+
+@dataclass(frozen=True)
+class Compare(Experiment):
+    """Compare optimizers on a data set over several seeds.
+
+    Prints a table; writes figure.png and all runs (manifest.json, runs.jsonl, curves.npz) to the output directory. A
+    seed fixes the split, the initialization and the batches of all arms.
+    """
+
+    arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _default(_ARMS)] = ()
+    """An optimizer such as "heavy_ball(0.01, 0.9)" or "tuned=optax.sgd(0.1)"; give --arm once for each."""
+    seeds: int = 5
+    """Number of seeds: 0, 1, 2, ..."""
+    out: Annotated[Path | None, _default("compare-<dataset>")] = None
+    """Output directory."""
+
+
+@dataclass(frozen=True)
+class Train(Experiment):
+    """Train one network with one optimizer and save its parameters.
+
+    Writes what `compare` writes, and the parameters as an Orbax checkpoint in <out>/checkpoints.
+    """
+
+    arm: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "heavy_ball(0.01, 0.9)"
+    """The optimizer, as in `momentum-jax optimizers` or optax.NAME(...)."""
+    seed: int = 0
+    """Seed of the split, the initialization and the batches."""
+    out: Annotated[Path | None, _default("train-<dataset>")] = None
+    """Output directory."""
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Download a data set to the cache, or to a directory, and check it."""
+
+    dataset: tyro.conf.Positional[Dataset]
+    """Data set."""
+    directory: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    """Directory to hold <dataset>/."""
+    force: bool = False
+    """Download files that are there, too."""
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Compare the files of a data set with the published SHA-256 sums."""
+
+    dataset: tyro.conf.Positional[Dataset]
+    """Data set."""
+    directory: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    """Directory that holds <dataset>/."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Print where a data set is read from."""
+
+    dataset: tyro.conf.Positional[Dataset]
+    """Data set."""
+    directory: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    """Directory that holds <dataset>/."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Fetch and check data sets."""
+
+    action: (
+        Annotated[Fetch, tyro.conf.subcommand("fetch")]
+        | Annotated[Verify, tyro.conf.subcommand("verify")]
+        | Annotated[Where, tyro.conf.subcommand("path")]
+    )
+
+
+@dataclass(frozen=True)
+class Optimizers:
+    """List the optimizers of this library, what each is and where it comes from."""
+
+
+Command = (
+    Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Data, tyro.conf.subcommand("data")]
+    | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
+)

@@ -1,0 +1,139 @@
+"""`momentum-jax compare` and `momentum-jax train`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from momentum_jax.cli.arguments import Compare, Experiment, Train
+from momentum_jax.studies import Arm, Network, Study, StudyError
+from momentum_jax.studies.arms import split_label
+from momentum_jax.studies.defaults import STUDIES
+from momentum_jax.studies.store import Store
+
+FIGURE = "figure.png"
+
+
+def compare(command: Compare) -> int:
+    if command.seeds < 1:
+        raise StudyError(f"--seeds must be at least 1, got {command.seeds}.")
+    arms = tuple(Arm(*split_label(text)) for text in command.arm) or STUDIES[command.dataset].arms
+    study = _study(command, arms, tuple(range(command.seeds)))
+    return _run(command, study, command.out or Path(f"compare-{command.dataset}"))
+
+
+def train(command: Train) -> int:
+    study = _study(command, (Arm(*split_label(command.arm)),), (command.seed,))
+    return _run(command, study, command.out or Path(f"train-{command.dataset}"), checkpoints=True)
+
+
+def _study(command: Experiment, arms: tuple[Arm, ...], seeds: tuple[int, ...]) -> Study:
+    network = Network(
+        hidden=command.hidden,
+        activation=command.activation,
+        output_activation=None if command.output_activation == "none" else command.output_activation,
+        initialization=command.initialization,
+        loss=command.loss,
+        dropout=command.dropout,
+    )
+    return Study(
+        dataset=command.dataset,
+        size=command.size,
+        network=network,
+        steps=command.steps,
+        batch=command.batch,
+        sampling=command.sampling,
+        seeds=seeds,
+        arms=arms,
+        target=STUDIES[command.dataset].target if command.target is None else command.target,
+        evaluate_every=command.evaluate_every,
+    )
+
+
+def _run(command: Experiment, study: Study, out: Path, *, checkpoints: bool = False) -> int:
+    from momentum_jax.cli.progress import Reporter
+    from momentum_jax.studies import tensorboard
+    from momentum_jax.studies.run import CHECKPOINTS, run_study
+
+    messages = Console(stderr=True)
+    if command.tensorboard:
+        tensorboard.require()
+    _use_cores(command.cores, messages)
+    try:
+        with Reporter(messages) as report:
+            store = run_study(
+                study,
+                out,
+                data_directory=command.data,
+                resume=command.resume,
+                overwrite=command.overwrite,
+                checkpoints=checkpoints,
+                on_progress=report,
+            )
+    except KeyboardInterrupt:
+        messages.print(_stopped(out), highlight=False, soft_wrap=True)
+        return 130
+    _show(store, out, tensorboard_too=command.tensorboard)
+    if checkpoints:
+        print(f"parameters: {out / CHECKPOINTS}")
+    return 0
+
+
+def _stopped(out: Path) -> str:
+    if not Store.exists(out):
+        return "momentum-jax: stopped before anything was run."
+    store = Store.read(out)
+    total = len(store.study.arms) * len(store.study.seeds)
+    return f"momentum-jax: stopped; {len(store.runs)} of {total} runs are in {out}. Add --resume to run the others."
+
+
+def _use_cores(cores: int | None, messages: Console) -> None:
+    from momentum_jax.training import use_all_cpu_cores
+
+    if cores is not None and cores < 1:
+        raise StudyError(f"--cores must be at least 1, got {cores}.")
+    try:
+        use_all_cpu_cores(cores)
+    except RuntimeError as error:
+        # Only in a program that calls `main` after it has used JAX itself.
+        messages.print(f"momentum-jax: {error}", highlight=False, soft_wrap=True)
+
+
+def _show(store: Store, out: Path, *, tensorboard_too: bool) -> None:
+    from momentum_jax import figures
+    from momentum_jax.cli.table import table
+    from momentum_jax.studies import tensorboard
+    from momentum_jax.studies.learning_curves import learning_curves
+    from momentum_jax.studies.summary import summarize
+    from momentum_jax.studies.verdict import verdict
+
+    study = store.study
+    figure = figures.compare(learning_curves(store), title=_title(study), loss=_loss(study), target=study.target)
+    figures.save(figure, out / FIGURE)
+    store.note(files=[out / FIGURE])
+    written = [out / FIGURE, out]
+    if tensorboard_too:
+        written.append(tensorboard.write_events(store))
+    console = Console(width=None if os.isatty(1) else 140)
+    summaries = summarize(store)
+    console.print(table(study, summaries))
+    if len(study.arms) > 1:
+        console.print(verdict(study, summaries), highlight=False, soft_wrap=not console.is_terminal)
+    spent = store.manifest["seconds"]
+    console.print(
+        f"compiling {spent['compile']:.1f} s, training {spent['training']:.1f} s, evaluation {spent['evaluation']:.1f} s",
+        highlight=False,
+    )
+    console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
+
+
+def _title(study: Study) -> str:
+    hidden = "-".join(map(str, study.network.hidden)) or "none"
+    return f"{study.dataset}: hidden layers {hidden}, {study.network.activation}, batch {study.batch}"
+
+
+def _loss(study: Study) -> str:
+    unit = "cross-entropy, nats" if study.network.loss == "cross_entropy" else "half squared error"
+    return f"training loss ({unit})"

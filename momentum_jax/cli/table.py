@@ -1,0 +1,73 @@
+"""The table at the end of a comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from momentum_jax.studies import Study
+from momentum_jax.studies.smoothing import window_of
+from momentum_jax.studies.summary import WORST_ACCURACY, WORST_MCC, ArmSummary, Estimate, estimate
+
+
+def table(study: Study, summaries: Sequence[ArmSummary]) -> Table:
+    """One row an arm: scores, steps to the target, divergences, time."""
+    seeds = len(study.seeds)
+    caption = [f"mean ± standard error over {seeds} seeds"] if seeds > 1 else []
+    if study.target is not None:
+        smoothed = f"training loss smoothed over {window_of(study)} steps, " if window_of(study) > 1 else ""
+        caption.append(f"{smoothed}validation loss measured every {study.evaluate_every}")
+        if any({None} < {*steps} for row in summaries for steps in (row.steps_to_target, row.training_steps_to_target)):
+            caption.append("> : a run that never got there counts with all its steps")
+    if any(row.diverged for row in summaries):
+        caption.append(f"a diverged run counts with accuracy {WORST_ACCURACY:g}, MCC {WORST_MCC:g}")
+    made = Table(
+        title=f"{study.dataset}, {study.steps:,} steps of {study.batch} examples",
+        caption="; ".join(caption),
+        title_justify="left",
+        caption_justify="left",
+    )
+    made.add_column("arm", no_wrap=True)
+    for heading in ("test accuracy, %", "MCC", *_target_headings(study), "diverged", "time"):
+        made.add_column(heading, justify="right")
+    for row in summaries:
+        target = [
+            _steps(row.training_steps_to_target, study.steps),
+            _steps(row.steps_to_target, study.steps),
+            _count(row.never, row),
+        ]
+        made.add_row(
+            row.label,
+            _score(row.accuracy, 100, 2),
+            _score(row.mcc, 1, 4),
+            *(target if study.target is not None else []),
+            _count(row.diverged, row),
+            f"{row.seconds:.1f} s",
+        )
+    return made
+
+
+def _target_headings(study: Study) -> list[str]:
+    if study.target is None:
+        return []
+    return [f"steps to {study.target:g}:\ntraining loss", "\nvalidation loss", "\nnever"]
+
+
+def _score(score: Estimate, scale: float, digits: int) -> str:
+    error = "" if math.isnan(score.error) else f" ± {scale * score.error:.{digits}f}"
+    return f"{scale * score.mean:.{digits}f}{error}"
+
+
+def _steps(reached: Sequence[int | None], budget: int) -> str:
+    if all(steps is None for steps in reached):
+        return "-"
+    steps = estimate([budget if steps is None else steps for steps in reached])
+    if None in reached:
+        return f"> {steps.mean:,.0f}"
+    return f"{steps.mean:,.0f}" + ("" if math.isnan(steps.error) else f" ± {steps.error:,.0f}")
+
+
+def _count(count: int, row: ArmSummary) -> str:
+    return f"{count} of {len(row.seeds)}" if count else "0"

@@ -1,0 +1,74 @@
+"""A comparison: the training loss of every arm on a log axis, smoothed over raw, with its band over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from momentum_jax.figures import style
+from momentum_jax.studies.learning_curves import LearningCurve
+
+
+def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: float | None = None) -> Figure:
+    """Training loss against mini-batches.
+
+    `curves` are drawn in their order; `loss` names the vertical quantity with its unit; `target` is drawn as a line,
+    with a marker at the mean step at which the runs of an arm reached it, if all did. A diverged run ends in a cross.
+    """
+    with mpl.rc_context(style.SETTINGS):
+        figure = Figure(figsize=(style.WIDTH, style.HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        for index, curve in enumerate(curves):
+            _draw(axes, curve, style.line_style(index, of=len(curves)))
+        if target is not None:
+            _draw_target(axes, curves, target)
+        axes.set_yscale("log")
+        axes.set_xlim(0, max((int(curve.steps[-1]) + 1 for curve in curves if curve.steps.size), default=1))
+        axes.set_ylim(*_limits(curves, target))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_xlabel("mini-batches")
+        axes.set_ylabel(loss)
+        axes.set_title(f"{title}\n", loc="left")
+        axes.annotate(
+            _key(curves), (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", **style.NOTE
+        ).set_in_layout(False)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, handlelength=3.2)
+    return figure
+
+
+def _draw(axes, curve: LearningCurve, look: dict[str, Any]) -> None:
+    colour = look["color"]
+    note = f" ({len(curve.diverged)} of {curve.runs} diverged)" if curve.diverged else ""
+    axes.plot(curve.steps, curve.raw, color=colour, alpha=0.25, linewidth=0.5, zorder=2)
+    axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=3)
+    axes.plot(curve.steps, curve.mean, label=f"{curve.label}{note}", zorder=4, **look)
+    for step, loss in curve.diverged:
+        axes.plot([step], [loss], marker="x", markersize=7, markeredgewidth=1.8, color=colour, zorder=5, clip_on=False)
+
+
+def _draw_target(axes, curves: Sequence[LearningCurve], target: float) -> None:
+    reached = any(curve.reached is not None for curve in curves)
+    label = f"target {target:g}, validation loss" + (" (\N{BLACK DOWN-POINTING TRIANGLE} reached)" if reached else "")
+    axes.axhline(target, color="#777777", linewidth=0.9, zorder=1, label=label)
+    for index, curve in enumerate(curves):
+        if curve.reached is not None:
+            look = style.line_style(index, of=len(curves))
+            size = 5 + 2 * look["linewidth"]
+            axes.plot([curve.reached], [target], marker=7, markersize=size, color=look["color"], zorder=6, clip_on=False)
+
+
+def _key(curves: Sequence[LearningCurve]) -> str:
+    seeds = max(curve.runs for curve in curves)
+    smoothed = f"smoothed over {curves[0].window} steps; faint: raw"
+    return f"mean of {seeds} seeds, {smoothed}; band: all seeds" if seeds > 1 else smoothed
+
+
+def _limits(curves: Sequence[LearningCurve], target: float | None) -> tuple[float, float]:
+    """Room for the bands and the target; raw losses, which scatter down to zero on a log axis, may leave it."""
+    values = np.concatenate([curve.low for curve in curves] + [curve.high for curve in curves] + [[target or np.nan]])
+    values = values[values > 0]
+    return (float(values.min()) / 1.5, float(values.max()) * 1.5) if values.size else (0.1, 10.0)

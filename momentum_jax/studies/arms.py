@@ -1,0 +1,298 @@
+"""From the text of an arm, `"heavy_ball(0.01, 0.9)"`, to an optimizer: read from its syntax tree, never evaluated.
+
+An expression is one call; its arguments are literals (numbers, strings, booleans, None, tuples, lists, dicts) or
+further calls. A bare name is looked up in this library (`heavy_ball`, and inside an argument the schedules too),
+anything of Optax's is written `optax.NAME`. Names that begin with an underscore, other modules, operators and
+attributes of results do not exist here.
+
+The real numbers among an arm's own arguments are kept apart as `numbers`, so that runs that differ in them alone
+share one compiled program; all else (bools, strings, sizes, schedules and what is inside them) is structure.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from momentum_jax.studies.errors import StudyError
+
+_EXAMPLE = '"heavy_ball(0.01, 0.9)"'
+
+
+def canonical(text: str) -> str:
+    """The expression in its canonical spelling; raises `StudyError` where it is not one call of a name."""
+    return ast.unparse(_call(text))
+
+
+def split_label(text: str) -> tuple[str, str]:
+    """`"LABEL=OPTIMIZER"` as (optimizer, label); the label is empty where the text is an optimizer alone."""
+    head, equals, tail = text.partition("=")
+    if not equals or "(" in head:
+        return text, ""
+    if not head.strip():
+        raise StudyError(f"arm {text!r}: the label before '=' is empty; write \"tuned=heavy_ball(0.01, 0.9)\".")
+    return tail, head.strip()
+
+
+def _call(text: str) -> ast.Call:
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        ast.unparse(tree)  # Gives up, as the parser does, on what is nested too deeply.
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise StudyError(
+            f"arm {_short(text)!r}: not an expression ({reason}); write an optimizer such as {_EXAMPLE}."
+        ) from None
+    if isinstance(tree, ast.Name | ast.Attribute):
+        raise StudyError(f"arm {text!r}: give its arguments too, such as {_EXAMPLE}.")
+    if not isinstance(tree, ast.Call):
+        raise StudyError(f"arm {text!r}: must be the call of an optimizer such as {_EXAMPLE}.")
+    return tree
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An arm's optimizer, ready to build.
+
+    `make(**numbers)` builds it, with Python numbers or with traced scalars in their place; `numbers` are its real
+    hyperparameters by name and `group` is equal for two optimizers that differ in the values of `numbers` only.
+    """
+
+    text: str
+    name: str
+    make: Callable[..., Any]
+    numbers: dict[str, float]
+    group: tuple[str, ...]
+    arguments: dict[str, Any]
+
+
+def resolve(text: str) -> Optimizer:
+    """The optimizer that an expression means, built once so that its constructor has checked its arguments.
+
+    Raises `StudyError`: unknown names with their nearest neighbours, wrong arguments with the right ones, and what
+    the constructor itself says.
+    """
+    call = _call(text)
+    text = ast.unparse(call)
+    reader = _Reader(text)
+    constructor = reader.constructor(call)
+    bound = reader.bind(constructor, call)
+    reader.build(constructor, bound, must_be_optimizer=True)
+    numbers = _real_numbers(bound)
+
+    def make(**values):
+        arguments = inspect.BoundArguments(bound.signature, OrderedDict({**bound.arguments, **values}))
+        return constructor(*arguments.args, **arguments.kwargs)
+
+    structure = (f"{name}={value}" for name, value in reader.written(bound, call).items() if name not in numbers)
+    group = (ast.unparse(call.func), *sorted(structure), *sorted(numbers))
+    return Optimizer(text, ast.unparse(call.func), make, numbers, group, dict(bound.arguments))
+
+
+def settle(optimizer: Optimizer, params: Any) -> Optimizer:
+    """The optimizer as it can be trained on these parameters (arrays, or `jax.ShapeDtypeStruct`s), by a trial without data.
+
+    Optax has optimizers that cannot be built from traced numbers; theirs become structure. Raises `StudyError` where the
+    optimizer does not fit the parameters, or wants more than the trainer hands it (params, value, grad_fn).
+    """
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    def once(numbers, params):
+        built = optax.with_extra_args_support(optimizer.make(**numbers))
+        return built.update(params, built.init(params), params, value=jnp.float32(1.0), grad_fn=lambda at: at)
+
+    traced = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in optimizer.numbers}
+    try:
+        jax.eval_shape(once, traced, params)
+        return optimizer
+    except (TypeError, ValueError, jax.errors.JAXTypeError):
+        pass
+    try:
+        jax.eval_shape(lambda params: once(optimizer.numbers, params), params)
+    except Exception as error:
+        raise StudyError(f"arm {optimizer.text!r} cannot train this network: {_one_line(error)}") from error
+    return replace(optimizer, make=partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
+
+
+def names() -> list[str]:
+    """The optimizers of this library: the functions of `momentum_jax/optimizers` in its face, less the cores and parts."""
+    import momentum_jax
+    from momentum_jax import optimizers
+
+    return sorted(
+        name
+        for name, value in vars(momentum_jax).items()
+        if inspect.isfunction(value)
+        and value.__module__.startswith(f"{optimizers.__name__}.")
+        and not name.startswith(("scale_by_", "add_"))
+    )
+
+
+def _schedules() -> dict[str, Callable]:
+    from momentum_jax import schedules
+
+    return {
+        name: value
+        for name, value in vars(schedules).items()
+        if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == schedules.__name__
+    }
+
+
+def _real_numbers(bound: inspect.BoundArguments) -> dict[str, float]:
+    """The arguments that vary without changing the program: floats, and ints given where a real number is meant."""
+    numbers = {}
+    for name, value in bound.arguments.items():
+        parameter = bound.signature.parameters[name]
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            continue
+        real = isinstance(parameter.default, float) or name == "learning_rate"
+        if isinstance(value, float) or (real and isinstance(value, int) and not isinstance(value, bool)):
+            numbers[name] = float(value)
+    return numbers
+
+
+class _Reader:
+    """Reads one expression; keeps its text for the messages."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def error(self, what: str) -> StudyError:
+        return StudyError(f"arm {self.text!r}: {what}")
+
+    def constructor(self, call: ast.Call) -> Callable:
+        """The function that the outermost call names."""
+        known = names()
+        if isinstance(call.func, ast.Name) and call.func.id not in known:
+            raise self.error(self._unknown("optimizer", call.func.id, known, "`momentum-jax optimizers` lists them"))
+        return self.function(call.func)
+
+    def function(self, node: ast.expr) -> Callable:
+        import momentum_jax
+
+        path = list(_dotted(node))
+        if not path:
+            raise self.error(f"{ast.unparse(node)} cannot be called here; only names of this library and optax.NAME can.")
+        if path[0] == "momentum_jax":
+            path = path[1:]
+        if path[:1] == ["optax"] and len(path) > 1:
+            return self._in_optax(path)
+        schedules = _schedules()
+        value = None
+        if path[:1] == ["schedules"] and len(path) == 2:
+            value = schedules.get(path[1])
+        elif len(path) == 1 and not path[0].startswith("_"):
+            value = schedules.get(path[0]) or getattr(momentum_jax, path[0], None)
+        if inspect.isfunction(value):
+            return value
+        known = sorted({*names(), *schedules})
+        raise self.error(self._unknown("name", ".".join(path), known, f"known names: {', '.join(known)}, optax.NAME"))
+
+    def _in_optax(self, path: list[str]) -> Callable:
+        value: Any = importlib.import_module("optax")
+        for name in path[1:]:
+            value = getattr(value, name, None) if inspect.ismodule(value) and not name.startswith("_") else None
+            if inspect.ismodule(value) and not value.__name__.startswith("optax."):
+                value = None
+        if not callable(value):
+            import optax
+
+            known = [f"optax.{name}" for name in dir(optax) if callable(getattr(optax, name)) and name[0] != "_"]
+            raise self.error(self._unknown("name", ".".join(path), known, "Optax has no public function of this name"))
+        return value
+
+    def _unknown(self, kind: str, name: str, known: list[str], otherwise: str) -> str:
+        import optax
+
+        close = difflib.get_close_matches(name, known, 3)
+        if "." not in name and callable(getattr(optax, name, None)):
+            close = [f"optax.{name}", *close]
+        return f"unknown {kind} {name!r}; " + (f"did you mean {' or '.join(close)}?" if close else f"{otherwise}.")
+
+    def bind(self, function: Callable, call: ast.Call) -> inspect.BoundArguments:
+        if any(isinstance(arg, ast.Starred) for arg in call.args) or any(key.arg is None for key in call.keywords):
+            raise self.error("* and ** cannot be used; write the arguments out.")
+        given = [str(key.arg) for key in call.keywords]
+        if repeated := [name for name in given if given.count(name) > 1]:
+            raise self.error(f"the argument {repeated[0]} is given twice.")
+        positional = [self.value(arg) for arg in call.args]
+        keywords = {str(key.arg): self.value(key.value) for key in call.keywords}
+        signature = inspect.signature(function)
+        try:
+            return signature.bind(*positional, **keywords)
+        except TypeError as error:
+            taken = [name for name, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+            unknown = next((name for name in keywords if name not in taken), None)
+            close = difflib.get_close_matches(unknown, taken, 1) if unknown else []
+            hint = f"; did you mean {close[0]}?" if close else "."
+            raise self.error(f"{error}; {ast.unparse(call.func)} takes {', '.join(taken) or 'no arguments'}{hint}") from None
+
+    def build(self, function: Callable, bound: inspect.BoundArguments, *, must_be_optimizer: bool = False) -> Any:
+        import optax
+
+        try:
+            value = function(*bound.args, **bound.kwargs)
+        except Exception as error:
+            # Whatever a constructor raises, it raises at what the user wrote.
+            raise self.error(_one_line(error)) from error
+        if must_be_optimizer and not isinstance(value, optax.GradientTransformation):
+            raise self.error(f"must make an optimizer, but {function.__name__} makes a {type(value).__name__}.")
+        return value
+
+    def value(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() | None):
+                return node.value
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=int() | float() as number)) if (
+                not isinstance(number, bool)
+            ):
+                return -number if isinstance(sign, ast.USub) else number
+            case ast.Tuple():
+                return tuple(self.value(item) for item in node.elts)
+            case ast.List():
+                return [self.value(item) for item in node.elts]
+            case ast.Dict():
+                if None in node.keys:
+                    raise self.error("** cannot be used; write the entries out.")
+                return {self.value(key): self.value(item) for key, item in zip(node.keys, node.values, strict=True) if key}
+            case ast.Call():
+                function = self.function(node.func)
+                return self.build(function, self.bind(function, node))
+        raise self.error(
+            f"an argument must be a literal or a call of a schedule or an optimizer, got {ast.unparse(node)}"
+            + (f"; a string is written {node.id!r}." if isinstance(node, ast.Name) else ".")
+        )
+
+    def written(self, bound: inspect.BoundArguments, call: ast.Call) -> dict[str, str]:
+        """Each argument as it is written, by the name of its parameter: what tells two structures apart."""
+        texts = bound.signature.bind(
+            *(ast.unparse(arg) for arg in call.args), **{str(key.arg): ast.unparse(key.value) for key in call.keywords}
+        )
+        return {name: str(value) for name, value in texts.arguments.items()}
+
+
+def _dotted(node: ast.expr) -> Iterator[str]:
+    """The names of `a.b.c` from left to right; nothing for any other expression."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield from (node.id, *reversed(parts))
+
+
+def _one_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _short(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

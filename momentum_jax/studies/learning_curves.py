@@ -1,0 +1,76 @@
+"""Learning curves ready to draw: smoothed, averaged over seeds, thinned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from momentum_jax.studies.smoothing import smooth, window_of
+from momentum_jax.studies.store import Store
+from momentum_jax.studies.summary import steps_to_target
+
+MOST_POINTS = 2000
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """The training loss of one arm, each array of the same length.
+
+    `steps` counts the updates before the loss was measured; `raw` is the mean over seeds of the mini-batch loss;
+    `mean`, `low` and `high` are mean, least and greatest over seeds of each run's loss as `smooth` gives it. A run that
+    diverged takes part up to its divergence: `diverged` holds the last (step, smoothed loss) of each such run. `reached`
+    is the mean of the steps to the target if every run reached it.
+    """
+
+    label: str
+    runs: int
+    window: int
+    steps: np.ndarray
+    raw: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    diverged: tuple[tuple[int, float], ...]
+    reached: float | None
+
+
+def learning_curves(store: Store) -> list[LearningCurve]:
+    """The learning curve of each arm that has stored runs, in the order of the study."""
+    study = store.study
+    window = window_of(study)
+    curves = []
+    for arm in study.arms:
+        runs = [run for run in store.runs if run.arm == arm.label]
+        if not runs:
+            continue
+        stored = [store.curves(run) for run in runs]
+        raw = np.stack([each.train_loss for each in stored]).astype(np.float64)
+        for row, run in zip(raw, runs, strict=True):
+            # From a divergence on, a run stands still: what it records says nothing any more.
+            if run.diverged is not None:
+                row[run.diverged :] = np.nan
+        smoothed = smooth(raw, window)
+        reached = [steps_to_target(run, each, study.target) for run, each in zip(runs, stored, strict=True)]
+        shown = np.unique(np.linspace(0, raw.shape[1] - 1, MOST_POINTS).astype(int))
+        shown = shown[np.isfinite(smoothed[:, shown]).any(axis=0)]
+        ends = [int(np.isfinite(row).sum()) for row in smoothed]
+        curves.append(
+            LearningCurve(
+                label=arm.label,
+                runs=len(runs),
+                window=window,
+                steps=shown,
+                raw=np.nanmean(raw[:, shown], axis=0),
+                mean=np.nanmean(smoothed[:, shown], axis=0),
+                low=np.nanmin(smoothed[:, shown], axis=0),
+                high=np.nanmax(smoothed[:, shown], axis=0),
+                diverged=tuple(
+                    (max(end - 1, 0), float(row[max(end - 1, 0)]))
+                    for end, row, run in zip(ends, smoothed, runs, strict=True)
+                    if run.diverged is not None
+                ),
+                reached=float(np.mean([r for r in reached if r is not None])) if None not in reached else None,
+            )
+        )
+    return curves

@@ -1,0 +1,200 @@
+"""What a study is: data set, model, budget, seeds and arms, as frozen dataclasses that go to JSON and back.
+
+A `Study` says everything that its numbers depend on besides the versions of the libraries, and nothing else: where
+the data lie, where results go and how many cores work are no part of it. Two studies are the same study when they
+compare equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from momentum_jax.studies.arms import canonical
+from momentum_jax.studies.errors import StudyError
+
+DATASETS = ("digits", "mnist", "fashion_mnist")
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
+INITIALIZATIONS = ("he_normal", "uniform")
+LOSSES = ("cross_entropy", "half_squared_error")
+SAMPLINGS = ("shuffle", "replacement")
+
+
+def _fail(where: str, what: str, allowed: str, value: object) -> StudyError:
+    return StudyError(f"{where}: {what} must be {allowed}, got {value!r}.")
+
+
+def _whole(where: str, what: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise _fail(where, what, f"a whole number >= {least}", value)
+
+
+def _choice(where: str, what: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        close = difflib.get_close_matches(str(value), allowed, 1)
+        hint = f" (perhaps {close[0]}?)" if close else ""
+        raise StudyError(f"{where}: {what} must be one of {', '.join(allowed)}, got {value!r}{hint}.")
+
+
+def _number(where: str, what: str, value: object, allowed: str, low: float, high: float) -> None:
+    """Requires low <= value < high."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+        raise _fail(where, what, allowed, value)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A multilayer perceptron: layer widths, what stands between them, how weights begin and what is minimised.
+
+    `output_activation` is applied to the last layer ("" for none); `initialization` is `he_normal` (weights N(0, 2 /
+    fan_in), biases 0) or `uniform` (weights and biases in [-0.5, 0.5]); `loss` is softmax `cross_entropy` or half the
+    `squared_error` on one-hot targets.
+    """
+
+    hidden: tuple[int, ...] = (256, 256)
+    activation: str = "relu"
+    output_activation: str | None = None
+    initialization: str = "he_normal"
+    loss: str = "cross_entropy"
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if not isinstance(self.hidden, tuple):
+            raise _fail("Network", "hidden", "a tuple of layer widths", self.hidden)
+        for width in self.hidden:
+            _whole("Network", "every width in hidden", width, 1)
+        _choice("Network", "activation", self.activation, ACTIVATIONS)
+        if self.output_activation is not None:
+            _choice("Network", "output_activation", self.output_activation, ACTIVATIONS)
+        _choice("Network", "initialization", self.initialization, INITIALIZATIONS)
+        _choice("Network", "loss", self.loss, LOSSES)
+        _number("Network", "dropout", self.dropout, "in [0, 1)", 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One contestant: an optimizer as it is written in Python, and the label that stands for it in tables and figures.
+
+    `optimizer` is kept in canonical spelling (`"heavy_ball(1e-2,.9)"` becomes `"heavy_ball(0.01, 0.9)"`); without a
+    label it is the label.
+    """
+
+    optimizer: str
+    label: str = ""
+
+    def __post_init__(self):
+        if not isinstance(self.optimizer, str):
+            raise _fail("Arm", "optimizer", 'a call such as "heavy_ball(0.01, 0.9)"', self.optimizer)
+        if not isinstance(self.label, str) or "\n" in self.label:
+            raise _fail("Arm", "label", "one line of text", self.label)
+        object.__setattr__(self, "optimizer", canonical(self.optimizer))
+        object.__setattr__(self, "label", self.label.strip() or self.optimizer)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Arms trained on one data set under one budget, once for each seed.
+
+    A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
+    mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
+    reported (None: not reported). `size` is the side of reduced images in pixels (None: as published). Raises
+    `StudyError` naming the field, the allowed values and the value.
+    """
+
+    dataset: str = "digits"
+    size: int | None = None
+    network: Network = field(default_factory=Network)
+    steps: int = 2000
+    batch: int = 100
+    sampling: str = "shuffle"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    arms: tuple[Arm, ...] = ()
+    target: float | None = None
+    evaluate_every: int = 100
+
+    def __post_init__(self):
+        _choice("Study", "dataset", self.dataset, DATASETS)
+        if self.size is not None:
+            _whole("Study", "size", self.size, 1)
+        if not isinstance(self.network, Network):
+            raise _fail("Study", "network", "a Network", self.network)
+        _whole("Study", "steps", self.steps, 1)
+        _whole("Study", "batch", self.batch, 1)
+        _choice("Study", "sampling", self.sampling, SAMPLINGS)
+        _whole("Study", "evaluate_every", self.evaluate_every, 1)
+        if self.target is not None:
+            _number("Study", "target", self.target, "a positive, finite loss", math.ulp(0.0), math.inf)
+        self._check_seeds()
+        self._check_arms()
+
+    def _check_seeds(self):
+        if not isinstance(self.seeds, tuple) or not self.seeds:
+            raise _fail("Study", "seeds", "a tuple of at least one seed", self.seeds)
+        for seed in self.seeds:
+            _whole("Study", "every seed", seed, 0)
+            if seed >= 2**32:
+                raise _fail("Study", "every seed", "below 2**32", seed)
+        repeated = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+        if repeated:
+            raise StudyError(f"Study: every seed must occur once, {', '.join(map(str, repeated))} is repeated.")
+
+    def _check_arms(self):
+        if not isinstance(self.arms, tuple) or not all(isinstance(arm, Arm) for arm in self.arms):
+            raise _fail("Study", "arms", "a tuple of Arm", self.arms)
+        if not self.arms:
+            raise StudyError('Study: arms must hold at least one arm, such as Arm("heavy_ball(0.01, 0.9)"), got none.')
+        labels = [arm.label for arm in self.arms]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise StudyError(
+                    f"Study: every label must occur once, {label!r} is repeated; "
+                    'name the arms, as in Arm("heavy_ball(0.01)", label="tuned") or --arm "tuned=heavy_ball(0.01)".'
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The study as JSON's and TOML's types: every field, defaults included."""
+        return _plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Study:
+        """The study that `to_dict`, JSON or TOML describes; fields left out have their defaults, unknown keys raise."""
+        fields = _known(cls, "Study", data)
+        if "network" in fields:
+            network = _known(Network, "Study.network", fields["network"])
+            fields["network"] = Network(**_tuples(network, "hidden"))
+        arms = fields.get("arms", ())
+        if not isinstance(arms, Sequence) or isinstance(arms, str):
+            raise _fail("Study", "arms", "a list of arms", arms)
+        fields["arms"] = tuple(
+            Arm(arm) if isinstance(arm, str) else Arm(**_known(Arm, "Study.arms", arm, required=("optimizer",))) for arm in arms
+        )
+        return cls(**_tuples(fields, "seeds"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _tuples(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: tuple(value) if key in names and isinstance(value, list) else value for key, value in fields.items()}
+
+
+def _known(cls: type, where: str, data: object, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise _fail(where, "it", "a table of keys and values", data)
+    names = [f.name for f in dataclasses.fields(cls)]
+    for key in data:
+        if key not in names:
+            close = difflib.get_close_matches(str(key), names, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(names)}."
+            raise StudyError(f"{where}: unknown key {key!r}; {hint}")
+    for key in required:
+        if key not in data:
+            raise StudyError(f"{where}: the key {key!r} is missing.")
+    return dict(data)

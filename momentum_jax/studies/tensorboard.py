@@ -1,0 +1,58 @@
+"""A store's curves as TensorBoard's event files: one directory a run, `<label>/seed-<seed>`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+
+from momentum_jax.studies.errors import StudyError
+from momentum_jax.studies.store import Store
+
+DIRECTORY = "tensorboard"
+MOST_POINTS = 1000
+
+
+def require() -> None:
+    """Raises `StudyError` where tensorboardX is not installed: asked before a study runs, not after."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise StudyError(
+            "--tensorboard needs tensorboardX, which is not installed; install it by `pip install 'momentum_jax[tensorboard]'`."
+        )
+
+
+def write_events(store: Store) -> Path:
+    """Writes `train/loss` (thinned to 1,000 points), `validation/loss` and `validation/accuracy` of every stored run.
+
+    Returns the directory to open with `tensorboard --logdir`.
+    """
+    require()
+    from tensorboardX import SummaryWriter
+
+    root = store.directory / DIRECTORY
+    folders = _folders([arm.label for arm in store.study.arms])
+    written: list[Path] = []
+    for run in store.runs:
+        folder = root / folders[run.arm] / f"seed-{run.seed}"
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        curves = store.curves(run)
+        losses = curves.train_loss
+        with SummaryWriter(str(folder)) as writer:
+            for step in np.unique(np.linspace(0, len(losses) - 1, MOST_POINTS).astype(int)):
+                if np.isfinite(losses[step]):
+                    writer.add_scalar("train/loss", float(losses[step]), int(step))
+            for step, loss, accuracy in zip(curves.steps, curves.validation_loss, curves.validation_accuracy, strict=True):
+                if np.isfinite(loss):
+                    writer.add_scalar("validation/loss", float(loss), int(step))
+                    writer.add_scalar("validation/accuracy", float(accuracy), int(step))
+        written += folder.glob("events.out.tfevents.*")
+    store.note(files=written)
+    return root
+
+
+def _folders(labels: list[str]) -> dict[str, str]:
+    """A folder name for each label that every file system takes; numbered, so that no two labels share one."""
+    return {label: f"{index}-{re.sub(r'[^A-Za-z0-9.]+', '_', label).strip('_.')[:60]}" for index, label in enumerate(labels)}

@@ -1,0 +1,146 @@
+"""One sentence on momentum: how much of its gain a larger step alone would have brought.
+
+Momentum mu moves along a steady gradient 1/(1 - mu) times as far as gradient descent at the same learning rate eta.
+So the control of momentum at eta is gradient descent at eta/(1 - mu), the same effective learning rate: what momentum
+gains over gradient descent at eta but not over the control, it gains by the larger step.
+
+The sentence compares by steps to the target where all runs reached it, else by test accuracy. Arms share splits,
+initialisations and batches seed by seed, so differences are paired; one counts as a difference when its 95% t
+interval leaves out zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from momentum_jax.studies.arms import resolve
+from momentum_jax.studies.spec import Study
+from momentum_jax.studies.summary import ArmSummary, estimate
+
+# The methods whose velocity adds up gradients, and the momentum that each has when none is given.
+_MOMENTUM = {"gradient_descent": 0.0, "sgd": 0.0, "heavy_ball": 0.9, "nesterov": 0.9}
+_FEWEST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Momentum at eta, its control (gradient descent at eta/(1-mu)) and gradient descent at eta (or None)."""
+
+    momentum: ArmSummary
+    control: ArmSummary
+    plain: ArmSummary | None
+
+
+def ladder(summaries: Sequence[ArmSummary]) -> Ladder | None:
+    """The first arm with constant momentum whose control is among the arms, with `plain` beside it if possible."""
+    plain: list[tuple[float, ArmSummary]] = []
+    moving: list[tuple[float, float, ArmSummary]] = []
+    for summary in summaries:
+        optimizer = resolve(summary.optimizer)
+        given = dict(optimizer.arguments)
+        rate = given.pop("learning_rate", None)
+        momentum = given.pop("momentum", _MOMENTUM.get(optimizer.name, 0.0))
+        if optimizer.name not in _MOMENTUM or given or not _constant(rate) or not _constant(momentum):
+            continue
+        if momentum == 0:
+            plain.append((rate, summary))
+        else:
+            moving.append((rate, momentum, summary))
+
+    def at(rate: float) -> ArmSummary | None:
+        return next((summary for other, summary in plain if math.isclose(other, rate, rel_tol=1e-6)), None)
+
+    found = [Ladder(summary, control, at(rate)) for rate, mu, summary in moving if (control := at(rate / (1 - mu)))]
+    return next((each for each in found if each.plain), found[0] if found else None)
+
+
+def _constant(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def verdict(study: Study, summaries: Sequence[ArmSummary]) -> str:
+    """The sentence; says what is missing where the arms or the seeds do not allow one."""
+    rungs = ladder(summaries)
+    if rungs is None:
+        return (
+            "No arm here is the control of a momentum arm: to see how much of momentum's effect is only a larger step, "
+            "add gradient_descent(eta / (1 - mu)) beside heavy_ball(eta, mu)."
+        )
+    m, c = rungs.momentum, rungs.control
+    if m.diverged or c.diverged:
+        return f"{m.label} {_divergence(m)} and {_described(c)} {_divergence(c)}, so their scores cannot be compared."
+    if study.target is not None and not m.never and not c.never:
+        return _by_steps(study, rungs)
+    return _by_accuracy(rungs)
+
+
+def _by_steps(study: Study, rungs: Ladder) -> str:
+    m, c, p = rungs.momentum, rungs.control, rungs.plain
+    mean = {arm.label: _mean_steps(arm, study.steps) for arm in (m, c, p) if arm}
+    gained = p is not None and mean[p.label] > mean[m.label]
+    text = f"{m.label} reached the target in {mean[m.label]:,.0f} steps"
+    alone = f"{_described(c)} took {mean[c.label]:,.0f}"
+    if p:
+        least = "more than " if p.never else ""
+        text += f", {p.label} in {least}{mean[p.label]:,.0f}"
+        if gained:
+            text += f" ({least}{mean[p.label] / mean[m.label]:.1f} times as many)"
+            alone += f" ({least}{mean[p.label] / mean[c.label]:.1f} times fewer than {p.label})"
+    ahead = [float(b - a) for a, b in _paired(m, c, "steps_to_target")]
+    return f"{text}; {alone}: {_conclusion(ahead, 'steps', ',.0f', study.evaluate_every, gained)}"
+
+
+def _by_accuracy(rungs: Ladder) -> str:
+    m, c, p = rungs.momentum, rungs.control, rungs.plain
+    text = f"{m.label} ended at {m.accuracy.mean:.2%} test accuracy"
+    gained = p is not None and p.accuracy.mean < m.accuracy.mean
+    if p:
+        text += f", {p.label} " + (_divergence(p) if p.diverged else f"at {p.accuracy.mean:.2%}")
+    ahead = [100 * (a - b) for a, b in _paired(m, c, "accuracies")]
+    text += f"; {_described(c)} ended at {c.accuracy.mean:.2%}"
+    return f"{text}: {_conclusion(ahead, 'points', '.2f', 0.0, gained)}"
+
+
+def _conclusion(ahead: Sequence[float], unit: str, form: str, resolution: float, gained: bool) -> str:
+    """`ahead`: by how much momentum was ahead of its control, seed by seed; differences below `resolution` are not seen."""
+    if len(ahead) < _FEWEST_SEEDS:
+        return f"{len(ahead)} seed{'s are' if len(ahead) > 1 else ' is'} too few to tell their difference from chance."
+    difference = estimate(ahead)
+    size = f"{abs(difference.mean):{form}} ± {difference.error:{form}} {unit} over {difference.count} seeds"
+    unresolved, noise = abs(difference.mean) < resolution, _half_width(difference.error, difference.count)
+    if unresolved or abs(difference.mean) <= noise:
+        reason = f"less than the {resolution:{form}} {unit} between evaluations" if unresolved else "within noise"
+        gain = "the larger effective step explains the gain, and " if gained else ""
+        return f"{gain}no effect of momentum itself is seen (difference {size}, {reason})."
+    if difference.mean > 0:
+        return f"momentum itself is worth {size} beyond the larger effective step."
+    return f"at equal effective step momentum was behind, by {size}."
+
+
+def _paired(first: ArmSummary, second: ArmSummary, what: str) -> list[tuple[Any, Any]]:
+    """The values of two arms at the seeds that both have run."""
+    a, b = (dict(zip(arm.seeds, getattr(arm, what), strict=True)) for arm in (first, second))
+    return [(a[seed], b[seed]) for seed in a if seed in b]
+
+
+def _half_width(error: float, count: int) -> float:
+    """Of the 95% t interval."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, 0.975)) * error
+
+
+def _described(control: ArmSummary) -> str:
+    return f"{control.label}, the same effective learning rate without momentum,"
+
+
+def _divergence(arm: ArmSummary) -> str:
+    return f"diverged in {arm.diverged} of {len(arm.seeds)} runs" if arm.diverged else "did not diverge"
+
+
+def _mean_steps(arm: ArmSummary, budget: int) -> float:
+    """A lower bound where some runs never reached the target: they count with the whole budget."""
+    return estimate([budget if steps is None else steps for steps in arm.steps_to_target]).mean

@@ -1,0 +1,12 @@
+"""Training: many runs at once, each as if it were alone. Models built from Flax are in `momentum_jax.training.model`."""
+
+from momentum_jax.training.devices import use_all_cpu_cores as use_all_cpu_cores
+from momentum_jax.training.problem import Examples as Examples, Model as Model
+from momentum_jax.training.results import (
+    Interrupted as Interrupted,
+    Progress as Progress,
+    RunResult as RunResult,
+    TrainingResult as TrainingResult,
+    WaveResult as WaveResult,
+)
+from momentum_jax.training.waves import train_many as train_many

@@ -1,0 +1,183 @@
+"""Parameters, and runs in mid-training, on disk by Orbax: written whole or not at all, checked when they are read."""
+
+import hashlib
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from momentum_jax.training.host import Curves, Wave
+from momentum_jax.training.loop import RunState
+from momentum_jax.training.problem import Examples
+
+
+def save_params(path: str | Path, params: Any, *, overwrite: bool = False) -> None:
+    """Writes a tree of arrays (parameters, or `{"params": ..., "model_state": ...}`) to the new directory `path`.
+
+    Raises:
+      FileExistsError: `path` is there already and `overwrite` is False.
+    """
+    target = Path(path).absolute()
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"save_params: path must be new, or overwrite=True, got {target}, which exists.")
+    _write(target, jax.tree.map(np.asarray, params), overwrite)
+
+
+def restore_params(path: str | Path, like: Any = None) -> Any:
+    """The tree that `save_params` wrote, of NumPy arrays.
+
+    Args:
+      path: its directory.
+      like: a tree of the same structure, shapes and dtypes, arrays or `jax.ShapeDtypeStruct`; None: nested dicts as they
+        were saved.
+
+    Raises:
+      FileNotFoundError: there is nothing at `path`.
+    """
+    source = Path(path).absolute()
+    if not source.exists():
+        raise FileNotFoundError(
+            f"restore_params: path must be a directory written by save_params, got {source}: no such directory."
+        )
+    target = None if like is None else jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    return _read(source, target)
+
+
+class WaveCheckpoints:
+    """The state inside a wave, in `directory/<fingerprint of the wave>/<step>`, the latest alone.
+
+    A checkpoint is taken up only by the very same wave: same program (model, optimizer, batches, JAX version), keys,
+    hyperparameters and examples. One that is damaged is reported by a warning and not read.
+    """
+
+    def __init__(self, directory: str | Path, seconds: float, data: Examples):
+        self._directory, self._seconds = Path(directory).absolute(), seconds
+        self._data = hashlib.sha256()
+        for part in data:
+            _add(self._data, part)
+        self._paths: dict[int, Path] = {}
+        self._last = time.perf_counter()
+
+    def restore(self, wave: Wave, state: RunState) -> tuple[int, RunState, Curves, float] | None:
+        """Step, state, evaluations and training seconds of the wave's checkpoint; None where there is none.
+
+        `state` gives structure, shapes, dtypes and placement.
+        """
+        self._last = time.perf_counter()
+        root = self._path(wave, state)
+        steps = sorted((int(path.name) for path in root.glob("*") if path.name.isdigit()), reverse=True)
+        for step in steps:
+            try:
+                return self._restored(root / str(step), step, state)
+            except Exception as error:
+                # Whatever Orbax raises on a file that was cut short or changed.
+                warnings.warn(
+                    f"train_many: the checkpoint {root / str(step)} is damaged and not used ({type(error).__name__}: {error}).",
+                    stacklevel=2,
+                )
+                shutil.rmtree(root / str(step))
+        return None
+
+    def save_if_due(self, wave: Wave, step: int, state: RunState, curves: Curves, seconds: float) -> None:
+        """Saves if the last checkpoint is old enough."""
+        if step and time.perf_counter() - self._last >= self._seconds:
+            self.save(wave, step, state, curves, seconds)
+
+    def save(self, wave: Wave, step: int, state: RunState, curves: Curves, seconds: float) -> None:
+        """Saves, then removes what is older."""
+        root = self._path(wave, state)
+        leaves = {f"{i:05d}": leaf for i, leaf in enumerate(_host(state)) if leaf.size}
+        width = len(state.diverged)
+        content = {
+            "state": leaves,
+            "evaluations": {
+                # Orbax keeps no arrays of size 0: the first entry only holds the place.
+                "steps": np.array([-1, *curves.steps], np.int32),
+                "losses": np.stack([np.zeros(width, np.float32), *curves.losses]),
+                "accuracies": np.stack([np.zeros(width, np.float32), *curves.accuracies]),
+            },
+            "seconds": np.array([seconds]),
+        }
+        content["checksum"] = _checksum(content)
+        _write(root / str(step), content, True)
+        for path in root.glob("*"):
+            if path.name != str(step):
+                shutil.rmtree(path)
+        self._last = time.perf_counter()
+
+    def forget(self, wave: Wave) -> None:
+        """Removes the checkpoint of a finished wave."""
+        path = self._paths.get(id(wave))
+        if path is not None and path.exists():
+            shutil.rmtree(path)
+
+    def _restored(self, path: Path, step: int, state: RunState) -> tuple[int, RunState, Curves, float]:
+        content = _read(path)
+        found = content.pop("checksum")
+        if not np.array_equal(found, _checksum(content)):
+            raise ValueError("its checksum does not fit")
+        leaves, structure = jax.tree.flatten(state)
+        filled = [_placed(content["state"][f"{i:05d}"], leaf) if leaf.size else leaf for i, leaf in enumerate(leaves)]
+        evaluations = content["evaluations"]
+        curves = Curves(
+            [int(each) for each in evaluations["steps"][1:]],
+            list(evaluations["losses"][1:]),
+            list(evaluations["accuracies"][1:]),
+        )
+        return step, jax.tree.unflatten(structure, filled), curves, float(content["seconds"][0])
+
+    def _path(self, wave: Wave, state: RunState) -> Path:
+        if id(wave) not in self._paths:
+            digest = self._data.copy()
+            digest.update(wave.programs.advance.identity(wave.run, state, wave.placed.tables, np.int32(0), np.int32(0)))
+            for leaf in [*_host(wave.run), np.array(wave.evaluations), np.array(wave.runs)]:
+                _add(digest, leaf)
+            self._paths[id(wave)] = self._directory / digest.hexdigest()[:32]
+        return self._paths[id(wave)]
+
+
+def _host(tree: Any) -> list[np.ndarray]:
+    """The leaves as NumPy arrays, typed keys as their data."""
+    return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def _placed(array: np.ndarray, like: jax.Array) -> jax.Array:
+    if _is_key(like):
+        return jax.device_put(jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like)), like.sharding)
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise ValueError(f"it holds {array.dtype}{list(array.shape)} where {like.dtype}{list(like.shape)} belongs")
+    return jax.device_put(array, like.sharding)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _checksum(content: Any) -> np.ndarray:
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(content):
+        digest.update(jax.tree_util.keystr(path).encode())
+        _add(digest, leaf)
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _add(digest: Any, value: Any) -> None:
+    array = np.ascontiguousarray(value)
+    digest.update(f"{array.dtype}{array.shape}".encode())
+    digest.update(array.tobytes())
+
+
+def _write(path: Path, tree: Any, overwrite: bool) -> None:
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path, tree, force=overwrite)
+
+
+def _read(path: Path, target: Any = None) -> Any:
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path, target)

@@ -1,0 +1,260 @@
+"""Models from a plain specification, built of Flax NNX modules. The only file that imports Flax."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from momentum_jax.training.problem import Model
+
+_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+}
+Activation = str | Callable[[jax.Array], jax.Array]
+
+
+def mlp(
+    hidden: Sequence[int] = (256, 256),
+    activation: Activation = "relu",
+    dropout: float = 0.0,
+    *,
+    init: str = "he_normal",
+    output_activation: Activation | None = None,
+    loss: str = "cross_entropy",
+    input_shape: Sequence[int] = (28, 28),
+    classes: int = 10,
+) -> Model:
+    """A multilayer perceptron on flattened images. The same arguments give the same `Model` object.
+
+    Args:
+      hidden: widths of the hidden layers; () for a linear model.
+      activation: "relu", "tanh", "sigmoid" or a function, after every hidden layer.
+      dropout: share of hidden units dropped while training, in [0, 1).
+      init: "he_normal" (weights N(0, 2 / fan_in), biases 0) or "uniform" (weights and biases uniform in [-0.5, 0.5]).
+      output_activation: the same choice after the last layer; None for none.
+      loss: "cross_entropy" (softmax, of logits) or "half_squared_error" (half the sum of squares against one-hot targets).
+      input_shape: shape of one image.
+      classes: number of classes.
+
+    Returns:
+      A `Model` whose params are a dict of layers `hidden_0`, ..., `output`, each with `kernel` (in, out) and `bias`.
+
+    Raises:
+      ValueError: an argument out of its range.
+    """
+    widths = tuple(_at_least_one("mlp", "every width in hidden", width) for width in hidden)
+    return _mlp(widths, activation, *_common("mlp", activation, dropout, init, output_activation, loss, input_shape, classes))
+
+
+def cnn(
+    channels: Sequence[int] = (16, 32),
+    hidden: Sequence[int] = (64,),
+    activation: Activation = "relu",
+    dropout: float = 0.0,
+    *,
+    init: str = "he_normal",
+    output_activation: Activation | None = None,
+    loss: str = "cross_entropy",
+    input_shape: Sequence[int] = (28, 28),
+    classes: int = 10,
+) -> Model:
+    """A small convolutional net: per entry of `channels` a 3x3 convolution and 2x2 max pooling, then an `mlp`.
+
+    Arguments as in `mlp`. Layers `convolution_0`, ..., `hidden_0`, ..., `output`; pooling rounds down, so each side of an
+    image needs at least 2^len(channels) pixels.
+
+    Raises:
+      ValueError: an argument out of its range, or an image too small for that many poolings.
+    """
+    planes = tuple(_at_least_one("cnn", "every number in channels", number) for number in channels)
+    widths = tuple(_at_least_one("cnn", "every width in hidden", width) for width in hidden)
+    if len(input_shape) != 2 or min(input_shape) < 2 ** len(planes):
+        raise ValueError(
+            f"cnn: input_shape must be (height, width) of at least {2 ** len(planes)} pixels each for {len(planes)} poolings, "
+            f"got {tuple(input_shape)}."
+        )
+    return _cnn(
+        planes, widths, activation, *_common("cnn", activation, dropout, init, output_activation, loss, input_shape, classes)
+    )
+
+
+def from_nnx(build: Callable[[nnx.Rngs], Any], loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Model:
+    """A `Model` of any NNX module.
+
+    Args:
+      build: `build(rngs)` makes the module, which is called as `module(x, train=..., rngs=...)`. Layers that draw numbers take
+        them from `rngs` of the call; everything in the module but its `nnx.Param` is model state (`nnx.BatchStat`).
+      loss: `loss(outputs, labels) -> (batch,)`.
+    """
+    graph = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)[0]
+
+    def init(key: jax.Array) -> tuple[Any, Any]:
+        _, params, state = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
+
+    def apply(params: Any, model_state: Any, x: jax.Array, *, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
+        module = nnx.merge(graph, params, model_state)
+        outputs = module(x, train=train, rngs=nnx.Rngs(key))
+        return outputs, nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
+
+    return Model(init, apply, loss)
+
+
+class Mlp(nnx.Module):
+    """Dense layers with an activation and dropout after each hidden one."""
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: tuple[int, ...],
+        activation: Callable[[jax.Array], jax.Array],
+        dropout: float,
+        init: str,
+        output_activation: Callable[[jax.Array], jax.Array],
+        classes: int,
+        rngs: nnx.Rngs,
+    ):
+        self.activation, self.output_activation, self.depth = activation, output_activation, len(hidden)
+        for i, (fan_in, fan_out) in enumerate(zip((inputs, *hidden), hidden, strict=False)):
+            setattr(self, f"hidden_{i}", nnx.Linear(fan_in, fan_out, rngs=rngs, **_initializers(init)))
+        self.output = nnx.Linear((inputs, *hidden)[-1], classes, rngs=rngs, **_initializers(init))
+        self.dropout = nnx.Dropout(dropout)
+
+    def __call__(self, x: jax.Array, *, train: bool, rngs: nnx.Rngs) -> jax.Array:
+        x = x.reshape(x.shape[0], -1)
+        for i in range(self.depth):
+            x = self.activation(getattr(self, f"hidden_{i}")(x))
+            x = self.dropout(x, deterministic=not train, rngs=rngs)
+        return self.output_activation(self.output(x))
+
+
+class Cnn(nnx.Module):
+    """Convolutions with pooling, then an `Mlp` whose layers are this module's own."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        channels: tuple[int, ...],
+        hidden: tuple[int, ...],
+        init: str,
+        rngs: nnx.Rngs,
+        **dense: Any,
+    ):
+        self.activation, self.depth = dense["activation"], len(channels)
+        for i, (fan_in, fan_out) in enumerate(zip((1, *channels), channels, strict=False)):
+            setattr(self, f"convolution_{i}", nnx.Conv(fan_in, fan_out, (3, 3), rngs=rngs, **_initializers(init)))
+        pixels = (shape[0] >> self.depth) * (shape[1] >> self.depth)
+        self.dense = Mlp(pixels * (1, *channels)[-1], hidden, init=init, rngs=rngs, **dense)
+
+    def __call__(self, x: jax.Array, *, train: bool, rngs: nnx.Rngs) -> jax.Array:
+        x = x[..., None]
+        for i in range(self.depth):
+            x = nnx.max_pool(self.activation(getattr(self, f"convolution_{i}")(x)), (2, 2), strides=(2, 2))
+        return self.dense(x, train=train, rngs=rngs)
+
+
+def cross_entropy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Softmax cross-entropy of logits (batch, classes) and labels (batch,), in nats, (batch,)."""
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
+
+
+def half_squared_error(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Half the sum over the classes of (output - one-hot target)^2, (batch,)."""
+    return 0.5 * jnp.sum((outputs - jax.nn.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype)) ** 2, axis=-1)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "half_squared_error": half_squared_error}
+
+
+@functools.lru_cache(maxsize=64)
+def _mlp(hidden, activation, dropout, init, output_activation, loss, shape, classes) -> Model:
+    def build(rngs: nnx.Rngs) -> Mlp:
+        return Mlp(
+            inputs=math.prod(shape),
+            hidden=hidden,
+            activation=_function(activation),
+            dropout=dropout,
+            init=init,
+            output_activation=_function(output_activation),
+            classes=classes,
+            rngs=rngs,
+        )
+
+    return from_nnx(build, LOSSES[loss])
+
+
+@functools.lru_cache(maxsize=64)
+def _cnn(channels, hidden, activation, dropout, init, output_activation, loss, shape, classes) -> Model:
+    def build(rngs: nnx.Rngs) -> Cnn:
+        return Cnn(
+            shape,
+            channels,
+            hidden,
+            init,
+            rngs,
+            activation=_function(activation),
+            dropout=dropout,
+            output_activation=_function(output_activation),
+            classes=classes,
+        )
+
+    return from_nnx(build, LOSSES[loss])
+
+
+def _initializers(init: str) -> dict[str, Any]:
+    if init == "uniform":
+        both = _uniform_half
+        return {"kernel_init": both, "bias_init": both}
+    # Flax's own he_normal cuts the normal distribution off at two standard deviations; the textbook's does not.
+    return {"kernel_init": nnx.initializers.variance_scaling(2.0, "fan_in", "normal"), "bias_init": nnx.initializers.zeros}
+
+
+def _uniform_half(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **_: Any) -> jax.Array:
+    return jax.random.uniform(key, shape, dtype, -0.5, 0.5)
+
+
+def _common(
+    who: str,
+    activation: Activation,
+    dropout: float,
+    init: str,
+    output_activation: Activation | None,
+    loss: str,
+    input_shape: Sequence[int],
+    classes: int,
+) -> tuple[Any, ...]:
+    """The arguments after `activation` that all models share, checked, in the order in which the cached builders take them."""
+    for name, value in (("activation", activation), ("output_activation", output_activation)):
+        if not callable(value) and value not in _ACTIVATIONS and not (value is None and name == "output_activation"):
+            raise ValueError(f"{who}: {name} must be one of {', '.join(_ACTIVATIONS)} or a function, got {value!r}.")
+    if isinstance(dropout, bool) or not 0 <= dropout < 1:
+        raise ValueError(f"{who}: dropout must be in [0, 1), got {dropout!r}.")
+    if init not in ("he_normal", "uniform"):
+        raise ValueError(f"{who}: init must be 'he_normal' or 'uniform', got {init!r}.")
+    if loss not in LOSSES:
+        raise ValueError(f"{who}: loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
+    shape = tuple(_at_least_one(who, "every side of input_shape", side) for side in input_shape)
+    return float(dropout), init, output_activation, loss, shape, _at_least_one(who, "classes", classes)
+
+
+def _at_least_one(who: str, what: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"{who}: {what} must be a whole number of at least 1, got {value!r}.")
+    return int(value)
+
+
+def _function(activation: Activation | None) -> Callable[[jax.Array], jax.Array]:
+    if activation is None:
+        return _identity
+    return _ACTIVATIONS[activation] if isinstance(activation, str) else activation
+
+
+def _identity(x: jax.Array) -> jax.Array:
+    return x

@@ -1,0 +1,71 @@
+"""Optimizer states with leaves that are no arrays (strings, functions): the arrays travel, the rest stays in the program."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Skeleton(NamedTuple):
+    """What is left of a tree without its arrays: its structure, and per leaf the leaf itself or `ARRAY`."""
+
+    treedef: Any
+    leaves: tuple[Any, ...]
+
+
+class _Array:
+    def __repr__(self) -> str:
+        return "array"
+
+
+ARRAY = _Array()
+
+
+def take_apart(tree: Any) -> tuple[list[jax.Array], Skeleton]:
+    """The arrays of a tree (numbers become arrays, weak types strong), and the skeleton that `put_together` fills."""
+    leaves, treedef = jax.tree.flatten(tree)
+    arrays = [_strong(leaf) for leaf in leaves if _is_array(leaf)]
+    return arrays, Skeleton(treedef, tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves))
+
+
+def put_together(arrays: list[jax.Array], skeleton: Skeleton) -> Any:
+    """The tree that `take_apart` took apart."""
+    rest = iter(arrays)
+    return jax.tree.unflatten(skeleton.treedef, [next(rest) if leaf is ARRAY else leaf for leaf in skeleton.leaves])
+
+
+def require_same_kind(what: str, before: Any, after: Any) -> None:
+    """Raises TypeError where one step changed the structure, a shape or a dtype of what a run carries, and names the leaf."""
+    old, new = (jax.tree.flatten_with_path(tree)[0] for tree in (before, after))
+    if [path for path, _ in old] != [path for path, _ in new]:
+        raise TypeError(
+            f"train_many: {what} must keep its structure from step to step, got leaves {_names(new)} "
+            f"that began as {_names(old)}."
+        )
+    for (path, a), (_, b) in zip(old, new, strict=True):
+        was, became = _kind(a), _kind(b)
+        if was != became:
+            raise TypeError(
+                f"train_many: {what} must keep its shapes and dtypes from step to step, got {became} at leaf "
+                f"{jax.tree_util.keystr(path)} that began as {was}."
+            )
+
+
+def _kind(leaf: Any) -> str:
+    return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}" if _is_array(leaf) else repr(leaf)
+
+
+def _names(leaves: list[tuple[Any, Any]]) -> str:
+    return ", ".join(jax.tree_util.keystr(path) for path, _ in leaves) or "none"
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
+
+
+def _strong(leaf: Any) -> jax.Array:
+    array = jnp.asarray(leaf)
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        return array
+    return jax.lax.convert_element_type(array, array.dtype)

@@ -1,0 +1,95 @@
+"""The compiled programs of a group of runs: each function of `loop` over the runs of a wave, spread over the devices."""
+
+import functools
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from momentum_jax.training import loop
+from momentum_jax.training.devices import AXIS
+
+
+class Program:
+    """`function(shared_part, *arguments)` of one run, made into one of a wave.
+
+    The first `own` arguments have a leading axis of runs, the others are the same for all. It compiles when it is first
+    called with arguments of new shapes, and `compile_seconds` adds up what that took.
+    """
+
+    def __init__(self, function: Callable[..., Any], part: Any, mesh: Mesh, lanes: int, own: int, donate: tuple[int, ...] = ()):
+        self.compile_seconds = 0.0
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+        def per_device(*arguments: Any) -> Any:
+            each, shared = arguments[:own], arguments[own:]
+            # A device holds exactly `lanes` runs. A batch axis of one would cost a CPU half of its speed.
+            one_run = lambda mine: function(part, *mine, *shared)  # noqa: E731
+            return jax.lax.map(one_run, each) if lanes == 1 else jax.vmap(one_run)(each)
+
+        def wave(*arguments: Any) -> Any:
+            specs = (PartitionSpec(AXIS),) * own + (PartitionSpec(),) * (len(arguments) - own)
+            # Runs share nothing, so there is nothing to check between devices; and a loop inside an optimizer that starts
+            # from a constant would fail the check.
+            spread = jax.shard_map(per_device, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
+            return spread(*arguments)
+
+        self._jitted = jax.jit(wave, donate_argnums=donate)
+
+    def prepare(self, *arguments: Any) -> Callable[..., Any]:
+        """The executable for arguments like these; compiles it where there is none yet."""
+        leaves, structure = jax.tree.flatten(arguments)
+        key = (structure, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves))
+        if key not in self._compiled:
+            begun = time.perf_counter()
+            self._compiled[key] = self._jitted.lower(*arguments).compile()
+            self.compile_seconds += time.perf_counter() - begun
+        return self._compiled[key]
+
+    def identity(self, *arguments: Any) -> bytes:
+        """A digest of the program for arguments like these: equal for equal computations, in another process too."""
+        return hashlib.sha256(self._jitted.lower(*arguments).as_text().encode()).digest()
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.prepare(*arguments)(*arguments)
+
+
+class Programs(NamedTuple):
+    """The functions of `loop` for the waves of one group."""
+
+    initialise: Program
+    begin: Program
+    advance: Program
+    readout: Program
+    evaluate: Program
+
+    @property
+    def compile_seconds(self) -> float:
+        """What all compilations took so far."""
+        return sum(program.compile_seconds for program in self)
+
+
+def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
+    """The programs of a recipe; those that do not depend on the optimizer are shared with other recipes.
+
+    Equal recipes get the same programs, so nothing compiles twice however often `train_many` is called.
+    """
+    return Programs(
+        initialise=_program(loop.initialise, recipe.task, mesh, lanes, own=1),
+        # The start, and all of the state, end in the result.
+        begin=_program(loop.begin, recipe, mesh, lanes, own=2, donate=(1,)),
+        advance=_program(loop.advance, recipe, mesh, lanes, own=2, donate=(1,)),
+        readout=_program(loop.readout, recipe, mesh, lanes, own=2),
+        evaluate=_program(loop.evaluate, recipe.task, mesh, lanes, own=3),
+    )
+
+
+@functools.lru_cache(maxsize=128)
+def _program(
+    function: Callable[..., Any], part: Any, mesh: Mesh, lanes: int, *, own: int, donate: tuple[int, ...] = ()
+) -> Program:
+    return Program(function, part, mesh, lanes, own, donate)

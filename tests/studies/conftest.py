@@ -1,0 +1,53 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from momentum_jax.studies import Arm, Study
+from momentum_jax.studies.store import Curves, Run, Store
+
+
+def make_run(arm, seed, *, accuracy=0.9, mcc=0.8, diverged=None, index=0):
+    confusion = ((8, 2), (1, 9))
+    return Run(f"arm-{index}/seed-{seed}", arm, seed, accuracy, mcc, 0.3, confusion, diverged, 1.5)
+
+
+def make_curves(validation_loss, train_loss=(2.0, 1.0, 0.5, 0.25)):
+    count = len(validation_loss)
+    return Curves(
+        np.asarray(train_loss, np.float32),
+        100 * np.arange(count, dtype=np.int32),
+        np.asarray(validation_loss, np.float32),
+        np.linspace(0, 1, count, dtype=np.float32),
+    )
+
+
+@pytest.fixture
+def rows():
+    """Makes runs and curves by hand: `rows.run(arm, seed, ...)`, `rows.curves(validation_loss, train_loss)`."""
+    return SimpleNamespace(run=make_run, curves=make_curves)
+
+
+@pytest.fixture
+def study():
+    return Study(steps=400, seeds=(0, 1, 2), target=0.5, arms=(Arm("gradient_descent(0.1)"), Arm("sgd(0.1, 0.9)", "m")))
+
+
+@pytest.fixture
+def waves(study):
+    """Two waves of two runs and one of one: an arm is not finished in the middle of the second."""
+    rows = [
+        (make_run(arm.label, seed, index=index), make_curves([1.0, 0.6 - 0.1 * seed, 0.4]))
+        for index, arm in enumerate(study.arms)
+        for seed in study.seeds
+    ]
+    return [rows[:2], rows[2:4], rows[4:]]
+
+
+@pytest.fixture
+def store(study, waves, tmp_path):
+    made = Store.create(tmp_path / "store", study, {"versions": {"jax": "0"}})
+    for wave in waves:
+        made.add(wave)
+    made.close("complete")
+    return made

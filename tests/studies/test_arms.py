@@ -1,0 +1,165 @@
+"""Reading an arm: what becomes of an expression, and that nothing else can be said in one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import momentum_jax
+from momentum_jax.studies import StudyError
+from momentum_jax.studies.arms import names, resolve, settle, split_label
+
+W_AND_B = {"w": 0, "b": 1}
+PARAMS = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(3)}
+
+
+def one_step(optimizer):
+    updates, _ = optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS)
+    return updates
+
+
+def test_numbers_are_kept_apart_from_structure():
+    arm = resolve("sgd(0.1, momentum=0.9, nesterov=True)")
+    assert arm.numbers == {"learning_rate": 0.1, "momentum": 0.9}
+    assert arm.group == resolve("sgd(0.5, momentum=0.3, nesterov=True)").group
+    assert arm.group != resolve("sgd(0.5, momentum=0.3, nesterov=False)").group
+    assert arm.group != resolve("sgd(0.5)").group
+    assert arm.group != resolve("heavy_ball(0.1, momentum=0.9)").group
+
+
+def test_a_whole_number_given_where_a_real_one_is_meant_is_a_number():
+    assert resolve("sgd(1, momentum=0)").numbers == {"learning_rate": 1.0, "momentum": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "peer"),
+    [
+        ("heavy_ball(0.01, 0.9)", momentum_jax.heavy_ball(0.01, 0.9)),
+        ("momentum_jax.nesterov(0.01)", momentum_jax.nesterov(0.01)),
+        ("optax.sgd(0.1, momentum=0.9, nesterov=True)", optax.sgd(0.1, momentum=0.9, nesterov=True)),
+        ("optax.chain(optax.clip(0.5), heavy_ball(0.1))", optax.chain(optax.clip(0.5), momentum_jax.heavy_ball(0.1))),
+        ("heavy_ball(optax.linear_schedule(0.3, 0.0, 10))", momentum_jax.heavy_ball(0.3)),
+        ("heavy_ball(0.1, linear(0.5, 0.9, steps=5))", momentum_jax.heavy_ball(0.1, 0.5)),
+        ("heavy_ball(0.1, schedules.cosine(steps=5))", momentum_jax.heavy_ball(0.1, 0.5)),
+        ("per_layer({'w': heavy_ball(0.1), '*': sgd(0.2)})", optax.partition({0: optax.sgd(0.1), 1: optax.sgd(0.2)}, W_AND_B)),
+        ("optax.adam(0.001, b2=0.99, mu_dtype=None)", optax.adam(0.001, b2=0.99)),
+        ("optax.sgd(+0.1, -0.5)", optax.sgd(0.1, -0.5)),
+    ],
+)  # fmt: skip
+def test_an_expression_makes_the_optimizer_that_python_would(text, peer):
+    arm = resolve(text)
+    made, expected = one_step(arm.make(**arm.numbers)), one_step(peer)
+    for leaf in PARAMS:
+        np.testing.assert_array_equal(made[leaf], expected[leaf])
+
+
+def test_traced_numbers_make_the_same_optimizer():
+    arm = resolve("heavy_ball(0.25, 0.5)")
+    traced = jax.jit(lambda numbers: one_step(arm.make(**numbers)))({"learning_rate": 0.25, "momentum": 0.5})
+    np.testing.assert_array_equal(traced["w"], -0.25 * PARAMS["w"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("heavy_bal(0.01)", "unknown optimizer 'heavy_bal'; did you mean heavy_ball?"),
+        ("adamax(0.1)", "unknown optimizer 'adamax'; did you mean optax.adamax or"),
+        ("optax.adm(0.1)", "unknown name 'optax.adm'; did you mean optax.adam"),
+        ("heavy_ball(0.01, 1.5)", "heavy_ball: momentum must be in [0, 1), got 1.5."),
+        ("heavy_ball(0.01, momentm=0.9)", "did you mean momentum?"),
+        ("heavy_ball()", "missing a required argument: 'learning_rate'; heavy_ball takes learning_rate, momentum"),
+        ("heavy_ball(0.1, 0.9, 0.8)", "too many positional arguments; heavy_ball takes learning_rate, momentum"),
+        ("heavy_ball(0.1, momentum=0.9, momentum=0.8)", "the argument momentum is given twice."),
+        ("heavy_ball(0.1, linear(0.5, 0.9, steps=0))", "linear: steps must be at least 1, got 0."),
+        ("heavy_ball(cosine_decay_schedule(0.1, 9))", "did you mean optax.cosine_decay_schedule?"),
+        ("heavy_ball(rate)", "a string is written 'rate'."),
+        ("heavy_ball", "give its arguments too"),
+        ("heavy_ball(0.1", "not an expression"),
+        ("", "not an expression"),
+        ("0.1", "must be the call of an optimizer"),
+        ("scale_by_heavy_ball(0.9)", "unknown optimizer 'scale_by_heavy_ball'; did you mean heavy_ball?"),
+        ("optax.cosine_decay_schedule(0.1, 10)", "must make an optimizer, but cosine_decay_schedule makes a function."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_beside_what_would_be_right(text, message):
+    with pytest.raises(StudyError) as refused:
+        resolve(text)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "eval('1')",
+        "optax.os.system('true')",
+        "optax._src.alias.sgd(0.1)",
+        "optax.sgd.__globals__(0.1)",
+        "schedules.math.exp(1)",
+        "schedules.jnp.exp(1)",
+        "optimizers.sgd.sgd(0.1)",
+        "heavy_ball(0.1).init(1)",
+        "heavy_ball((lambda: 0.1)())",
+        "heavy_ball([x for x in (0.1,)][0])",
+        "heavy_ball(*(0.1, 0.9))",
+        "heavy_ball(**{'learning_rate': 0.1})",
+        "heavy_ball(0.1 if True else 0.2)",
+        "heavy_ball(10 ** 10 ** 10)",
+        "heavy_ball(f'{1}')",
+        "heavy_ball(learning_rate := 0.1)",
+        "heavy_ball(1j)",
+        "heavy_ball(b'a')",
+        "heavy_ball(...)",
+        "(" * 5000 + ")" * 5000,
+        "heavy_ball(" + "-" * 5000 + "1)",
+        "heavy_ball(0.1)\0",
+    ],
+)
+def test_only_calls_of_known_names_and_literals_are_read(text):
+    with pytest.raises(StudyError):
+        resolve(text)
+
+
+@pytest.mark.parametrize("path", ["optax._src.alias.sgd", "optax.tree_utils.functools.partial", "schedules.math.exp"])
+def test_no_name_leads_out_of_the_public_functions(path):
+    with pytest.raises(StudyError, match="unknown name"):
+        resolve(f"{path}(0.1)")
+
+
+def test_a_label_stands_before_the_first_equals_sign_outside_a_call():
+    assert split_label("tuned=heavy_ball(0.01, momentum=0.9)") == ("heavy_ball(0.01, momentum=0.9)", "tuned")
+    assert split_label("heavy_ball(0.01, momentum=0.9)") == ("heavy_ball(0.01, momentum=0.9)", "")
+    with pytest.raises(StudyError, match="label before '=' is empty"):
+        split_label("=sgd(0.1)")
+
+
+def test_every_optimizer_of_the_face_is_a_name():
+    assert {"gradient_descent", "heavy_ball", "nesterov", "sgd", "adam", "adamw", "per_layer"} <= set(names())
+    assert not [name for name in names() if name.startswith("scale_by_")]
+
+
+def test_an_optimizer_that_cannot_be_built_from_traced_numbers_is_settled_as_structure(monkeypatch):
+    def branching(learning_rate, cap=1.0):
+        return optax.chain(optax.clip(cap) if cap > 0 else optax.identity(), optax.sgd(learning_rate))
+
+    monkeypatch.setattr(optax, "branching", branching, raising=False)
+    arm = resolve("optax.branching(0.1, cap=0.5)")
+    assert arm.numbers == {"learning_rate": 0.1, "cap": 0.5}
+    settled = settle(arm, PARAMS)
+    assert settled.numbers == {}
+    assert settled.group != settle(resolve("optax.branching(0.2, cap=0.5)"), PARAMS).group
+    np.testing.assert_array_equal(one_step(settled.make())["b"], np.full(3, np.float32(-0.1) * np.float32(0.5)))
+    free = resolve("sgd(0.1)")
+    assert settle(free, PARAMS) is free
+
+
+def test_an_optimizer_that_wants_more_than_the_trainer_has_is_refused():
+    with pytest.raises(StudyError, match=r"arm 'optax.lbfgs\(0.1\)' cannot train this network: "):
+        settle(resolve("optax.lbfgs(0.1)"), PARAMS)
+
+
+def test_an_optimizer_that_does_not_fit_the_network_is_refused_in_its_own_words():
+    with pytest.raises(StudyError, match=r"every pattern must decide a leaf|must have a pattern for every leaf"):
+        settle(resolve("per_layer({'nowhere': sgd(0.1)})"), PARAMS)

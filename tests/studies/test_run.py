@@ -1,0 +1,190 @@
+"""Running a study: the numbers are those of the trainer, a study that was stopped ends as one that was not."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from momentum_jax.data import DataError, load
+from momentum_jax.studies import Arm, Network, Study, StudyError, run
+from momentum_jax.studies.run import run_study
+from momentum_jax.studies.store import Store
+
+# Two arms share a program; the third diverges at once.
+TINY = Study(
+    network=Network(hidden=(8,)),
+    steps=25,
+    batch=32,
+    seeds=(0, 5),
+    arms=(Arm("gradient_descent(0.1)"), Arm("gradient_descent(0.5)"), Arm("heavy_ball(1e30, 0.9)", "wild")),
+    target=2.0,
+    evaluate_every=10,
+)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def run_once(study, directory, **options):
+    """On one device, so that the waves are of one run wherever the tests run."""
+    return run_study(study, directory, devices=jax.local_devices()[:1], **options)
+
+
+def results(directory):
+    """All that a study says, less the time it took: runs and arrays to the bit."""
+    store = Store.read(directory)
+    runs = [dataclasses.replace(each, seconds=0.0) for each in store.runs]
+    with np.load(directory / "curves.npz", allow_pickle=False) as arrays:
+        return repr(runs), {name: arrays[name].tobytes() for name in arrays.files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("finished")
+    run_once(TINY, directory)
+    return directory
+
+
+def test_every_arm_is_run_from_every_seed(finished):
+    store = Store.read(finished)
+    assert store.manifest["status"] == "complete"
+    assert {(each.arm, each.seed) for each in store.runs} == {(arm.label, seed) for arm in TINY.arms for seed in TINY.seeds}
+    for each in store.runs:
+        curves = store.curves(each)
+        assert curves.train_loss.shape == (25,)
+        assert curves.steps.tolist() == [0, 10, 20, 25]
+        assert np.sum(each.confusion) == 359
+        assert np.trace(each.confusion) / 359 == pytest.approx(each.accuracy)
+
+
+def test_a_seed_fixes_split_initialisation_and_batches_of_all_arms(finished):
+    store = Store.read(finished)
+    curves = {(each.arm, each.seed): store.curves(each) for each in store.runs}
+    for seed in TINY.seeds:
+        first = {curves[arm.label, seed].train_loss[0] for arm in TINY.arms}
+        before = {curves[arm.label, seed].validation_loss[0] for arm in TINY.arms}
+        assert len(first) == len(before) == 1
+    assert curves["wild", 0].validation_loss[0] != curves["wild", 5].validation_loss[0]
+
+
+def test_each_run_has_the_split_of_its_seed_and_the_program_of_its_group(tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(keys, make_optimizer, hyperparameters, model, examples, *, splits, **options):
+        seen.update(keys=keys, make=make_optimizer, numbers=hyperparameters, examples=examples, splits=splits)
+        raise Killed
+
+    monkeypatch.setattr(run, "train_many", stop)
+    with pytest.raises(Killed):
+        run_once(TINY, tmp_path)
+    dataset = load("digits")
+    seeds = [seed for _ in TINY.arms for seed in TINY.seeds]
+    assert [int(seed) for seed in jax.random.key_data(seen["keys"])[:, 1]] == seeds
+    for seed, row in zip(seeds, seen["splits"], strict=True):
+        for part in ("train", "validation", "test"):
+            np.testing.assert_array_equal(getattr(seen["examples"], part)[row], getattr(dataset.split(seed), part))
+
+    # Arms that differ in a number alone are one program to the trainer, which compiles once for each constructor.
+    assert seen["make"][0] is seen["make"][2]
+    assert seen["make"][0] is not seen["make"][4]
+    assert [numbers["learning_rate"] for numbers in seen["numbers"]] == [0.1, 0.1, 0.5, 0.5, 1e30, 1e30]
+
+
+def test_a_larger_learning_rate_has_learned_more_after_a_few_steps(finished):
+    store = Store.read(finished)
+    last = {(each.arm, each.seed): store.curves(each).validation_loss[-1] for each in store.runs}
+    for seed in TINY.seeds:
+        assert last["gradient_descent(0.5)", seed] < last["gradient_descent(0.1)", seed] < np.log(10) + 0.5
+
+
+def test_a_diverged_run_is_stored_as_diverged(finished):
+    diverged = {(each.arm, each.seed): each.diverged for each in Store.read(finished).runs}
+    for seed in TINY.seeds:
+        assert diverged["wild", seed] in range(25)
+        assert diverged["gradient_descent(0.1)", seed] is None
+
+
+@pytest.mark.parametrize("waves", [0, 1, 3])
+def test_a_study_that_was_killed_and_resumed_equals_one_that_ran_through(finished, tmp_path, monkeypatch, waves):
+    add, before = Store.add, []
+
+    def dying(self, wave):
+        if len(before) == waves:
+            raise Killed
+        before.append(wave)
+        add(self, wave)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add", dying)
+        with pytest.raises(Killed):
+            run_once(TINY, tmp_path)
+    stored = len(Store.read(tmp_path).runs)
+    assert stored == sum(map(len, before))
+    again = []
+    monkeypatch.setattr(Store, "add", lambda self, wave: (again.extend(wave), add(self, wave))[1])
+    run_once(TINY, tmp_path, resume=True)
+    assert len(again) == 6 - stored
+    assert results(tmp_path) == results(finished)
+
+
+def test_ctrl_c_leaves_what_was_finished_and_says_that_it_was_interrupted(finished, tmp_path):
+    def interrupt(progress):
+        if progress.phase == "compile" and progress.model_steps > 75:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_once(TINY, tmp_path, on_progress=interrupt)
+    store = Store.read(tmp_path)
+    assert store.manifest["status"] == "interrupted"
+    assert 0 < len(store.runs) < 6
+    assert len(np.load(tmp_path / "curves.npz").files) == 4 * len(store.runs)
+    run_once(TINY, tmp_path, resume=True)
+    assert results(tmp_path) == results(finished)
+
+
+def test_resuming_a_finished_study_runs_nothing(finished, monkeypatch):
+    before = results(finished)
+    monkeypatch.setattr(Store, "add", lambda self, wave: pytest.fail("a run was repeated"))
+    run_once(TINY, finished, resume=True)
+    assert results(finished) == before
+
+
+def test_resuming_where_nothing_lies_begins(tmp_path):
+    study = dataclasses.replace(TINY, arms=TINY.arms[:1], seeds=(0,), steps=2)
+    assert len(run_study(study, tmp_path / "new", resume=True).runs) == 1
+
+
+def test_another_study_in_the_same_directory_is_refused(finished):
+    other = dataclasses.replace(TINY, batch=16)
+    with pytest.raises(StudyError, match=r"study\.batch is 32 there and 16 now"):
+        run_study(other, finished, resume=True)
+    with pytest.raises(StudyError, match="already holds results"):
+        run_once(TINY, finished)
+    with pytest.raises(StudyError, match="exclude each other"):
+        run_once(TINY, finished, resume=True, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"arms": (Arm("heavy_ball(0.1, 2)"),)}, StudyError, r"momentum must be in \[0, 1\), got 2"),
+        ({"arms": (Arm("optax.lbfgs(0.1)"),)}, StudyError, "cannot train this network"),
+        ({"batch": 2000}, StudyError, "batch must be at most 1079, the training examples of digits, got 2000"),
+        ({"size": 14}, DataError, "size must be 8 or None for 'digits', got 14"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path, change, kind, message):
+    with pytest.raises(kind, match=message):
+        run_study(dataclasses.replace(TINY, **change), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_manifest_says_what_the_numbers_depend_on(finished):
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert Study.from_dict(manifest["study"]) == TINY
+    assert set(manifest["environment"]["versions"]) == {"momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy"}
+    assert manifest["environment"]["backend"]["platform"]
+    assert manifest["seconds"]["training"] > 0

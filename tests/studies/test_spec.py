@@ -1,0 +1,78 @@
+"""The specification: what it refuses, and that it survives JSON."""
+
+import json
+
+import pytest
+
+from momentum_jax.studies import Arm, Network, Study, StudyError
+
+ARMS = (Arm("gradient_descent(0.1)"), Arm("heavy_ball(0.01, 0.9)", "momentum"))
+
+
+def test_a_study_goes_to_json_and_back():
+    study = Study(
+        dataset="mnist",
+        size=14,
+        network=Network(hidden=(100, 50), activation="sigmoid", output_activation="sigmoid", loss="half_squared_error"),
+        steps=40_000,
+        batch=64,
+        sampling="replacement",
+        seeds=(3, 1, 2**32 - 1),
+        arms=ARMS,
+        target=0.25,
+        evaluate_every=500,
+    )
+    assert Study.from_dict(json.loads(json.dumps(study.to_dict()))) == study
+
+
+def test_what_a_description_leaves_out_has_its_default():
+    assert Study.from_dict({"arms": ["gradient_descent(0.1)"]}) == Study(arms=(Arm("gradient_descent(0.1)"),))
+
+
+def test_an_arm_is_kept_in_canonical_spelling_and_is_its_own_label():
+    arm = Arm("heavy_ball( 1e-2,momentum = .9 )")
+    assert arm.optimizer == "heavy_ball(0.01, momentum=0.9)"
+    assert arm.label == arm.optimizer
+    assert Arm("heavy_ball(0.01)", "tuned").label == "tuned"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "mnits"}, "Study: dataset must be one of digits, mnist, fashion_mnist, got 'mnits' (perhaps mnist?)."),
+        ({"size": 0}, "Study: size must be a whole number >= 1, got 0."),
+        ({"steps": 0}, "Study: steps must be a whole number >= 1, got 0."),
+        ({"steps": True}, "Study: steps must be a whole number >= 1, got True."),
+        ({"batch": 2.0}, "Study: batch must be a whole number >= 1, got 2.0."),
+        ({"sampling": "random"}, "Study: sampling must be one of shuffle, replacement, got 'random'."),
+        ({"evaluate_every": 0}, "Study: evaluate_every must be a whole number >= 1, got 0."),
+        ({"target": 0.0}, "Study: target must be a positive, finite loss, got 0.0."),
+        ({"target": float("nan")}, "Study: target must be a positive, finite loss, got nan."),
+        ({"target": float("inf")}, "Study: target must be a positive, finite loss, got inf."),
+        ({"seeds": []}, "Study: seeds must be a tuple of at least one seed, got ()."),
+        ({"seeds": [0, 1, 0]}, "Study: every seed must occur once, 0 is repeated."),
+        ({"seeds": [-1]}, "Study: every seed must be a whole number >= 0, got -1."),
+        ({"seeds": [2**32]}, f"Study: every seed must be below 2**32, got {2**32}."),
+        ({"network": {"hidden": [100, 0]}}, "Network: every width in hidden must be a whole number >= 1, got 0."),
+        ({"network": {"dropout": 1.0}}, "Network: dropout must be in [0, 1), got 1.0."),
+        ({"network": {"activation": "swish"}}, "Network: activation must be one of relu, tanh, sigmoid, got 'swish'."),
+        ({"network": {"width": 3}}, "Study.network: unknown key 'width'; known keys: hidden, activation"),
+        ({"stesp": 3}, "Study: unknown key 'stesp'; did you mean 'steps'?"),
+        ({"arms": []}, "Study: arms must hold at least one arm"),
+        ({"arms": "sgd(0.1)"}, "Study: arms must be a list of arms, got 'sgd(0.1)'."),
+        ({"arms": [{"label": "x"}]}, "Study.arms: the key 'optimizer' is missing."),
+        ({"arms": [{"optimizer": "sgd(0.1)", "lable": "x"}]}, "Study.arms: unknown key 'lable'; did you mean 'label'?"),
+        ({"arms": ["sgd(0.1)", "sgd(.1)"]}, "Study: every label must occur once, 'sgd(0.1)' is repeated"),
+        ({"arms": ["sgd(0.1"]}, "arm 'sgd(0.1': not an expression"),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_is_allowed_and_what_came(change, message):
+    with pytest.raises(StudyError) as refused:
+        Study.from_dict({"arms": ["gradient_descent(0.1)"], **change})
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
+def test_two_arms_with_one_optimizer_are_told_apart_by_their_labels():
+    study = Study(arms=(Arm("sgd(0.1)", "one"), Arm("sgd(0.1)", "two")))
+    assert [arm.label for arm in study.arms] == ["one", "two"]

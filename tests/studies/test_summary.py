@@ -1,0 +1,120 @@
+"""What is counted, and what is never averaged in silence."""
+
+import math
+
+import numpy as np
+import pytest
+
+from momentum_jax.studies.learning_curves import learning_curves
+from momentum_jax.studies.smoothing import smooth
+from momentum_jax.studies.store import Store
+from momentum_jax.studies.summary import estimate, steps_to_target, summarize, training_steps_to_target
+
+
+def test_the_standard_error_is_the_sample_deviation_over_the_root_of_the_count():
+    found = estimate([1.0, 2.0, 3.0, 6.0])
+    # Deviations -2, -1, 0, 3: squares 14, over 3, over 4.
+    assert found.mean == pytest.approx(3.0)
+    assert found.error == pytest.approx(math.sqrt(14 / 3 / 4))
+    assert math.isnan(estimate([1.0]).error)
+
+
+def test_steps_to_target_is_the_first_evaluation_at_or_below_it(rows):
+    reaching = rows.curves([1.0, 0.5, 0.75, 0.25])
+    assert steps_to_target(rows.run("a", 0), reaching, 0.5) == 100
+    assert steps_to_target(rows.run("a", 0), reaching, 0.4) == 300
+    assert steps_to_target(rows.run("a", 0), reaching, 0.2) is None
+    assert steps_to_target(rows.run("a", 0), reaching, None) is None
+    assert steps_to_target(rows.run("a", 0), rows.curves([math.nan, 0.5]), 0.5) == 100
+
+
+def test_training_steps_to_target_are_read_off_the_smoothed_curve(rows):
+    spike = np.ones(400, np.float32)
+    spike[100] = 0.0
+    spike[300:] = 0.25
+    curves = rows.curves([1.0], spike)
+    assert training_steps_to_target(rows.run("a", 0), curves, 0.5, 1) == 100
+    # The lone dip is smoothed away, and the step at 300 is met on its way down: half of the way at half of the weights.
+    assert training_steps_to_target(rows.run("a", 0), curves, 0.5, 10) in range(300, 310)
+    assert training_steps_to_target(rows.run("a", 0), curves, 0.2, 10) is None
+    assert training_steps_to_target(rows.run("a", 0, diverged=399), curves, 0.5, 1) is None
+
+
+def test_a_diverged_run_never_reached_any_target(rows):
+    assert steps_to_target(rows.run("a", 0, diverged=150), rows.curves([1.0, 0.1, math.nan]), 0.5) is None
+
+
+def test_arms_are_summarized_in_the_order_of_the_study_and_runs_in_that_of_the_seeds(study, rows, tmp_path):
+    store = Store.create(tmp_path, study, {})
+    for seed in (2, 0, 1):
+        store.add([(rows.run("m", seed, accuracy=0.5 + seed / 10), rows.curves([1.0, 0.6 - seed / 10, 0.3]))])
+        store.add([(rows.run("gradient_descent(0.1)", seed, index=1), rows.curves([1.0, 0.9, 0.8]))])
+    plain, momentum = summarize(store)
+    assert (plain.label, momentum.label) == ("gradient_descent(0.1)", "m")
+    assert momentum.seeds == (0, 1, 2)
+    assert momentum.accuracies == (0.5, 0.6, 0.7)
+    assert momentum.steps_to_target == (200, 100, 100)
+    assert momentum.never == 0
+    assert plain.steps_to_target == (None, None, None)
+    assert plain.never == 3
+    assert plain.seconds == pytest.approx(4.5)
+
+
+def test_a_diverged_run_counts_at_the_worst_score_and_is_counted(study, rows, tmp_path):
+    store = Store.create(tmp_path, study, {})
+    store.add([(rows.run("m", 0, accuracy=0.9, mcc=0.8), rows.curves([0.1]))])
+    store.add([(rows.run("m", 1, accuracy=0.9, mcc=0.8, diverged=3), rows.curves([0.1]))])
+    (momentum,) = summarize(store)
+    assert momentum.diverged == 1
+    assert momentum.accuracy.mean == pytest.approx(0.45)
+    assert momentum.mcc.mean == pytest.approx(-0.1)
+
+
+def test_smoothing_weighs_every_loss_by_its_distance_and_does_not_lag():
+    losses = np.array([[4.0, 2.0, 8.0]])
+    # Weights 1, 3/4, 9/16 of the distances 0, 1, 2.
+    first = (4 + 0.75 * 2 + 0.5625 * 8) / (1 + 0.75 + 0.5625)
+    second = (0.75 * 4 + 2 + 0.75 * 8) / (0.75 + 1 + 0.75)
+    third = (0.5625 * 4 + 0.75 * 2 + 8) / (1 + 0.75 + 0.5625)
+    np.testing.assert_allclose(smooth(losses, 4), [[first, second, third]], rtol=1e-12)
+    np.testing.assert_array_equal(smooth(losses, 1), losses)
+    line = np.arange(101.0)[None]
+    np.testing.assert_allclose(smooth(line, 5)[0, 50], 50.0, rtol=1e-12)
+
+
+def test_smoothing_ends_where_a_loss_is_not_finite():
+    smoothed = smooth(np.array([[1.0, np.inf, 1.0], [1.0, 1.0, np.nan]]), 1)
+    np.testing.assert_array_equal(smoothed, [[1.0, np.nan, np.nan], [1.0, 1.0, np.nan]])
+
+
+def test_the_band_spans_the_seeds_and_a_diverged_run_ends_at_its_divergence(study, rows, tmp_path):
+    store = Store.create(tmp_path, study, {})
+    losses = np.ones(400, np.float32)
+    broken = np.where(np.arange(400) < 100, 3.0, np.nan).astype(np.float32)
+    store.add([(rows.run("m", 0), rows.curves([1.0, 0.5], losses)), (rows.run("m", 1), rows.curves([1.0, 0.4], 2 * losses))])
+    store.add([(rows.run("m", 2, diverged=100), rows.curves([1.0, np.nan], broken))])
+    (curve,) = learning_curves(store)
+    assert curve.runs == 3
+    assert curve.window == 4
+    assert curve.reached is None
+    assert curve.diverged == ((99, pytest.approx(3.0)),)
+    np.testing.assert_array_equal(curve.steps, np.arange(400))
+    np.testing.assert_allclose(curve.low, 1.0)
+    np.testing.assert_allclose(curve.mean, np.where(curve.steps < 100, 2.0, 1.5))
+    np.testing.assert_allclose(curve.high, np.where(curve.steps < 100, 3.0, 2.0))
+
+
+def test_an_arm_whose_every_run_diverged_at_once_still_has_a_curve(study, rows, tmp_path):
+    store = Store.create(tmp_path, study, {})
+    store.add([(rows.run("m", 0, diverged=0), rows.curves([1.0, np.nan], np.full(400, np.nan, np.float32)))])
+    (curve,) = learning_curves(store)
+    assert curve.steps.size == 0
+    assert len(curve.diverged) == 1
+
+
+def test_long_curves_are_thinned_to_what_a_figure_can_show(study, rows, tmp_path):
+    store = Store.create(tmp_path, study, {})
+    store.add([(rows.run("m", 0), rows.curves([1.0], np.ones(50_000, np.float32)))])
+    (curve,) = learning_curves(store)
+    assert curve.steps.size == 2000
+    assert (curve.steps[0], curve.steps[-1]) == (0, 49_999)

@@ -1,0 +1,261 @@
+"""The command line: what it prints and writes, and that every mistake is answered by one line and exit code 2."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from momentum_jax import cli
+from momentum_jax.studies.store import Store
+
+# The backend starts as it does in the rest of the suite: `main` finds it running and leaves the number of devices alone.
+jax.devices()
+
+TINY = ["--steps", "20", "--hidden", "8", "--batch", "32", "--evaluate-every", "10", "--target", "2.2"]
+
+
+def run(capfd, *arguments):
+    """Exit code, standard output and standard error of a command run in this process."""
+    try:
+        code = cli.main(list(arguments))
+    except SystemExit as exit:
+        code = exit.code or 0
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+def subprocess_environment():
+    return {**os.environ, "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A comparison by a fresh process, as a user runs it."""
+    out = tmp_path_factory.mktemp("compare") / "out"
+    arms = ["gradient_descent(0.05)", "control=gradient_descent(0.5)", "heavy_ball(0.05, 0.9)"]
+    command = [sys.executable, "-m", "momentum_jax.cli", "compare", *TINY, "--seeds", "3", "--tensorboard", "--out", str(out)]
+    for arm in arms:
+        command += ["--arm", arm]
+    done = subprocess.run(command, capture_output=True, text=True, env=subprocess_environment(), check=False)
+    return done, out
+
+
+def test_compare_writes_the_store_and_the_figure_and_prints_the_table(compared):
+    done, out = compared
+    assert done.returncode == 0, done.stderr
+    assert {"manifest.json", "runs.jsonl", "curves.npz", "figure.png", "tensorboard"} == set(os.listdir(out))
+    assert json.loads((out / "manifest.json").read_text())["status"] == "complete"
+    assert len(Store.read(out).runs) == 9
+    for text in ("test accuracy", "MCC", "steps to 2.2:", "never", "diverged", "heavy_ball(0.05, 0.9)", "control"):
+        assert text in done.stdout
+    assert "the same effective learning rate without momentum" in done.stdout
+    assert "compiling" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_progress_is_plain_lines_when_nobody_watches(compared):
+    done, _ = compared
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "wave 1 of" in done.stderr
+
+
+def test_event_files_can_be_read_back(compared):
+    record = pytest.importorskip("tensorboardX.record_writer")
+    events_of = pytest.importorskip("tensorboardX.proto.event_pb2")
+    _, out = compared
+    store = Store.read(out)
+    folder = out / "tensorboard" / "2-heavy_ball_0.05_0.9" / "seed-1"
+    (path,) = folder.iterdir()
+    found = {}
+    content = path.read_bytes()
+    while content:
+        # A record is its length, the length's checksum, the event and the event's checksum.
+        length = int.from_bytes(content[:8], "little")
+        assert record.masked_crc32c(content[:8]) == int.from_bytes(content[8:12], "little")
+        event = events_of.Event.FromString(content[12 : 12 + length])
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append((event.step, value.simple_value))
+        content = content[12 + length + 4 :]
+    curves = store.curves(next(run for run in store.runs if run.arm == "heavy_ball(0.05, 0.9)" and run.seed == 1))
+    assert [step for step, _ in found["train/loss"]] == list(range(20))
+    assert [value for _, value in found["train/loss"]] == pytest.approx(curves.train_loss)
+    assert found["validation/loss"] == [
+        (step, pytest.approx(loss)) for step, loss in zip(curves.steps, curves.validation_loss, strict=True)
+    ]
+    assert set(found) == {"train/loss", "validation/loss", "validation/accuracy"}
+
+
+def test_the_same_directory_again_is_refused_resumed_or_overwritten(compared, capfd):
+    _, out = compared
+    code, _, err = run(capfd, "compare", *TINY, "--out", str(out))
+    assert code == 2
+    assert "already holds results; choose another directory, or --resume, or --overwrite." in err
+    code, _, err = run(capfd, "compare", *TINY, "--out", str(out), "--resume")
+    assert code == 2
+    assert "cannot be resumed: study.seeds is [0, 1, 2] there and [0, 1, 2, 3, 4] now" in err
+
+
+def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
+    from momentum_jax.training.checkpoint import restore_params
+
+    code, out, err = run(capfd, "train", *TINY, "--seed", "4", "--out", str(tmp_path / "out"))
+    assert code == 0, err
+    assert str(tmp_path / "out" / "checkpoints") in out
+    params = restore_params(tmp_path / "out" / "checkpoints" / "arm-0" / "seed-4")
+    assert params["hidden_0"]["kernel"].shape == (64, 8)
+    code, _, err = run(capfd, "train", *TINY, "--seed", "5", "--out", str(tmp_path / "out"), "--overwrite")
+    assert code == 0, err
+    assert os.listdir(tmp_path / "out" / "checkpoints" / "arm-0") == ["seed-5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--stesp", "3"], "Perhaps you meant: --steps INT"),
+        (["compare", "--steps", "many"], "Error parsing --steps: invalid literal for int() with base 10: 'many'. --steps INT"),
+        (["compare", "--dataset", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
+        (["compare", "--steps"], "Missing value for argument '--steps'"),
+        (["compar"], "Available subcommands: compare, train, data, optimizers"),
+        (["data"], "Expected one of {fetch, verify, path}"),
+        (["data", "fetch", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
+        (["compare", "--steps", "0"], "Study: steps must be a whole number >= 1, got 0."),
+        (["compare", "--seeds", "0"], "--seeds must be at least 1, got 0."),
+        (["compare", "--cores", "0"], "--cores must be at least 1, got 0."),
+        (["compare", "--target", "-1"], "Study: target must be a positive, finite loss, got -1.0."),
+        (["compare", "--hidden", "8", "0"], "Network: every width in hidden must be a whole number >= 1, got 0."),
+        (["compare", "--arm", "heavy_bal(0.1)"], "unknown optimizer 'heavy_bal'; did you mean heavy_ball?"),
+        (["compare", "--arm", "heavy_ball(0.1, 2)"], "heavy_ball: momentum must be in [0, 1), got 2."),
+        (["compare", "--arm", "sgd(0.1)", "--arm", "sgd(.1)"], "every label must occur once, 'sgd(0.1)' is repeated"),
+        (["compare", "--batch", "5000"], "batch must be at most 1079, the training examples of digits, got 5000."),
+        (["compare", "--dataset", "mnist", "--data", "/nowhere"], "/nowhere"),
+        (["compare", "--size", "14"], "size must be 8 or None for 'digits', got 14"),
+        (["compare", "--resume", "--overwrite"], "resume and overwrite exclude each other"),
+        (["train", "--arm", "sgd"], "give its arguments too"),
+    ],
+)
+def test_a_mistake_is_answered_by_one_line_and_exit_code_two(arguments, message, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capfd, *arguments)
+    assert code == 2
+    assert out == ""
+    lines = [line for line in err.splitlines() if "JAX's backend" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("momentum-jax: ")
+    assert message in lines[0]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_in_place_of_the_output_directory_is_one_line(capfd, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, _, err = run(capfd, "compare", *TINY, "--out", str(tmp_path / "taken"))
+    assert code == 2
+    assert "cannot hold results" in err.splitlines()[-1]
+
+
+def test_missing_tensorboardx_is_one_line_before_anything_runs(capfd, tmp_path, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tensorboardX" else find(name, *rest))
+    code, _, err = run(capfd, "compare", "--tensorboard", "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert "--tensorboard needs tensorboardX, which is not installed; install it by" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["compare", "--help"], ["train", "-h"], ["data", "--help"]])
+def test_help_is_printed_and_exits_with_zero(arguments, capfd):
+    code, out, err = run(capfd, *arguments)
+    assert code == 0
+    assert out.startswith("usage: momentum-jax")
+    assert err == ""
+
+
+def test_every_option_of_compare_is_in_its_help_with_its_default(capfd, monkeypatch):
+    import dataclasses
+
+    from momentum_jax.cli.arguments import Compare
+
+    monkeypatch.setenv("COLUMNS", "400")
+    _, out, _ = run(capfd, "compare", "--help")
+    for field in dataclasses.fields(Compare):
+        assert f"--{field.name.replace('_', '-')}" in out
+    assert out.count("(default: ") == len(dataclasses.fields(Compare))
+    assert "0.1 for mnist" in out
+    assert '"heavy_ball(0.01, 0.9)"' in out
+
+
+def test_help_loads_no_heavy_library():
+    code = (
+        "import sys; sys.argv = ['momentum-jax', 'compare', '--help']\n"
+        "from momentum_jax.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'flax', 'matplotlib', 'scipy', 'sklearn', 'orbax', 'pooch'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_version_is_the_packages(capfd):
+    import momentum_jax
+
+    assert run(capfd, "--version") == (0, f"momentum_jax {momentum_jax.__version__}\n", "")
+
+
+def test_every_optimizer_is_listed_with_a_line_and_a_source(capfd):
+    from momentum_jax.cli.optimizers import entries
+    from momentum_jax.studies.arms import names
+
+    code, out, _ = run(capfd, "optimizers")
+    assert code == 0
+    assert [entry.call.partition("(")[0] for entry in entries()] == names()
+    for entry in entries():
+        assert entry.call in out
+        assert entry.line.endswith(".")
+        assert len(entry.source) > 5, f"{entry.call} names no source"
+    assert "heavy_ball(learning_rate, momentum=0.9, *, accumulator_dtype=None)" in out
+    assert "Polyak (1964)" in out
+
+
+def test_data_path_and_verify_answer_for_the_bundled_digits(capfd, tmp_path):
+    code, out, _ = run(capfd, "data", "path", "mnist", "--directory", str(tmp_path))
+    assert (code, out) == (0, f"{tmp_path / 'mnist'}\n")
+    code, out, _ = run(capfd, "data", "verify", "digits")
+    assert code == 0
+    assert "published" in out
+    code, out, _ = run(capfd, "data", "verify", "mnist", "--directory", str(tmp_path))
+    assert code == 1
+    assert out.count("missing") == 4
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_finished_waves_and_resume_ends_as_an_uninterrupted_study(tmp_path):
+    def command(out, *more):
+        arms = ["--arm", "sgd(0.1)", "--arm", "heavy_ball(0.01, 0.9)"]
+        options = ["--steps", "3000", "--hidden", "64", "--seeds", "4", *arms, "--out", str(out), *more]
+        return [sys.executable, "-m", "momentum_jax.cli", "compare", *options]
+
+    through = subprocess.run(command(tmp_path / "a"), capture_output=True, text=True, check=False)
+    assert through.returncode == 0, through.stderr
+    started = subprocess.Popen(command(tmp_path / "b"), stderr=subprocess.PIPE, text=True)
+    runs = tmp_path / "b" / "runs.jsonl"
+    deadline = time.monotonic() + 120
+    while not (runs.exists() and runs.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    _, err = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "Traceback" not in err
+    assert "Add --resume to run the others." in err
+    stored = Store.read(tmp_path / "b")
+    assert stored.manifest["status"] == "interrupted"
+    assert 0 < len(stored.runs) < 8
+    resumed = subprocess.run(command(tmp_path / "b", "--resume"), capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    assert (tmp_path / "b" / "curves.npz").read_bytes() == (tmp_path / "a" / "curves.npz").read_bytes()

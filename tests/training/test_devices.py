@@ -1,0 +1,68 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh
+
+from momentum_jax.training import use_all_cpu_cores
+from momentum_jax.training.devices import choose_lanes, mesh_for
+
+
+def test_every_number_is_the_same_to_the_bit_on_one_two_and_eight_devices_and_in_another_order_of_waves():
+    script = Path(__file__).with_name("eight_devices.py")
+    done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        assert len(line) == 4
+        assert len(set(line)) == 1, lines
+
+
+def test_use_all_cpu_cores_says_so_when_it_comes_too_late():
+    present = len(jax.devices("cpu"))
+    assert use_all_cpu_cores(present) == present
+    with pytest.raises(RuntimeError, match=f"use_all_cpu_cores: .* came too late: it has started with {present} CPU device"):
+        use_all_cpu_cores(present + 1)
+    assert len(jax.devices("cpu")) == present
+    assert jax.config.jax_num_cpu_devices != present + 1
+
+
+def test_a_number_of_cores_below_one_is_refused():
+    with pytest.raises(ValueError, match="use_all_cpu_cores: cores must be at least 1, got 0"):
+        use_all_cpu_cores(0)
+
+
+def test_no_more_devices_are_used_than_there_are_runs():
+    mesh = mesh_for(None, 1)
+    assert mesh.size == 1
+    assert mesh.axis_types == (AxisType.Auto,)
+
+
+class _Card:
+    platform = "gpu"
+
+    def __init__(self, free):
+        self._free = free
+
+    def memory_stats(self):
+        return {"bytes_limit": self._free + 1000, "bytes_in_use": 1000}
+
+
+@pytest.mark.parametrize(
+    ("free", "bytes_per_run", "runs", "lanes"),
+    [(2**36, 2**20, 44, 44), (2**36, 2**20, 100, 50), (2**30, 2**25, 44, 4), (2**20, 2**30, 3, 1), (2**36, 2**20, 1, 1)],
+)
+def test_a_card_takes_as_many_lanes_as_fit_in_equally_full_waves(free, bytes_per_run, runs, lanes):
+    class Stub:
+        size, devices = 1, np.array([_Card(free)])
+
+    assert choose_lanes(Stub(), runs, lambda: bytes_per_run) == lanes
+
+
+def test_a_cpu_takes_one_lane():
+    mesh = Mesh(np.array(jax.devices("cpu")), ("runs",))
+    assert choose_lanes(mesh, 100, lambda: 1) == 1

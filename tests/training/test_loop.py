@@ -1,0 +1,225 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from momentum_jax.training import train_many
+from momentum_jax.training.loop import Recipe, Run, Tables, Task, advance, begin, initialise
+from momentum_jax.training.sampling import Replacement
+
+
+def one(key, make_optimizer, hyperparameters, model, examples, **options):
+    options = {"steps": 20, "batch_size": 16, **options}
+    (run,) = train_many(jax.random.key(key)[None], make_optimizer, [hyperparameters], model, examples, **options).runs
+    return run
+
+
+def by_hand(key, optimizer, model, examples, steps, batch_size):
+    """A plain Python loop with replacement: the batches of step t come from fold_in(batch key, t)."""
+    init_key, batch_key, _ = jax.random.split(jax.random.key(key), 3)
+    params, state = model.init(init_key)
+    opt_state, losses, norms = optimizer.init(params), [], []
+
+    def objective(params, x, y):
+        outputs, _ = model.apply(params, state, x, key=None, train=True)
+        return jnp.mean(model.loss(outputs, y))
+
+    gradient = jax.jit(jax.value_and_grad(objective))
+    for t in range(steps):
+        drawn = jax.random.randint(jax.random.fold_in(batch_key, t), (batch_size,), 0, examples.train.shape[1])
+        chosen = examples.train[0][np.asarray(drawn)]
+        loss, g = gradient(params, examples.images[chosen] / np.float32(255), examples.labels[chosen].astype(np.int32))
+        updates, opt_state = optimizer.update(g, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(loss)
+        norms.append([optax.tree.norm(g), optax.tree.norm(updates)])
+    return params, losses, np.array(norms)
+
+
+def test_a_run_is_what_a_plain_loop_computes(linear, examples):
+    params, losses, norms = by_hand(3, optax.sgd(0.3, 0.9), linear, examples, 20, 16)
+    run = one(3, optax.sgd, {"learning_rate": 0.3, "momentum": 0.9}, linear, examples, sampling="replacement", norms=True)
+    np.testing.assert_allclose(run.losses, losses, rtol=2e-5)
+    np.testing.assert_allclose(np.stack([run.gradient_norms, run.update_norms], 1), norms, rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), run.params, params)
+    assert run.diverged == -1
+
+
+def test_evaluation_is_of_the_whole_split_with_the_parameters_of_its_step(linear, examples):
+    def measured(params, rows):
+        outputs, _ = linear.apply(params, {}, examples.images[rows] / np.float32(255), key=None, train=False)
+        labels = examples.labels[rows].astype(int)
+        predictions = np.argmax(outputs, axis=-1)
+        confusion = np.zeros((4, 4), int)
+        np.add.at(confusion, (labels, predictions), 1)
+        return np.mean(linear.loss(outputs, labels)), np.mean(predictions == labels), confusion
+
+    arguments = (7, optax.sgd, {"learning_rate": 0.2}, linear, examples)
+    run = one(*arguments, evaluate_at=6)
+    np.testing.assert_array_equal(run.evaluation_steps, [0, 6, 12, 18, 20])
+    for i, step in [(1, 6), (4, 20)]:
+        loss, share, _ = measured(one(*arguments, steps=step).params, examples.validation[0])
+        np.testing.assert_allclose(run.evaluation_losses[i], loss, rtol=1e-5)
+        np.testing.assert_allclose(run.evaluation_accuracies[i], share, rtol=1e-6)
+    loss, share, confusion = measured(run.params, examples.test[0])
+    np.testing.assert_allclose([run.test_loss, run.accuracy], [loss, share], rtol=1e-5)
+    np.testing.assert_array_equal(run.confusion, confusion)
+
+
+def test_chunks_change_no_number(linear, examples, equal):
+    arguments = (5, optax.adam, {"learning_rate": 0.03}, linear, examples)
+    whole = one(*arguments, steps=60)
+    cut = one(*arguments, steps=60, chunk_seconds=1e-9)
+    evaluated = one(*arguments, steps=60, evaluate_at=[1, 2, 3, 14, 15, 16, 44])
+    for other in (cut, evaluated):
+        assert equal((whole.losses, whole.params, whole.confusion), (other.losses, other.params, other.confusion))
+
+
+def test_the_optimizer_gets_the_loss_and_a_gradient_function_of_the_same_batch_and_dropout(linear, examples):
+    def noisy(params, model_state, x, *, key, train):
+        kept = jax.random.bernoulli(key, 0.5, x.shape) if train else 1.0
+        return linear.apply(params, model_state, x * kept, key=key, train=train)
+
+    def by_gradient_function(learning_rate):
+        def update(updates, state, params=None, *, value, grad_fn, **extra):
+            again = grad_fn(params)
+            apart = optax.tree.norm(jax.tree.map(jnp.subtract, again, updates))
+            elsewhere = optax.tree.norm(grad_fn(jax.tree.map(jnp.zeros_like, params)))
+            return jax.tree.map(lambda g: -learning_rate * g, again), {"value": value, "apart": apart, "elsewhere": elsewhere}
+
+        zeros = {"value": jnp.zeros(()), "apart": jnp.zeros(()), "elsewhere": jnp.zeros(())}
+        return optax.GradientTransformationExtraArgs(lambda params: zeros, update)
+
+    model = linear._replace(apply=noisy)
+    task = Task(model, Replacement(230, 16), 255.0)
+    recipe = Recipe(task, by_gradient_function, 5, False)
+    run = Run(jax.random.key(0), jnp.int32(0), {"learning_rate": jnp.float32(0.1)})
+    tables = Tables(*map(jnp.asarray, (examples.images, examples.labels, examples.train)))
+    state = jax.jit(lambda: advance(recipe, run, begin(recipe, run, initialise(task, run)), tables, 0, 5))()
+    apart, elsewhere, value = state.arrays
+    assert apart == 0
+    assert elsewhere > 0.1
+    assert value == state.losses[4]
+    plain = one(0, optax.sgd, {"learning_rate": 0.1}, model, examples, steps=5, sampling="replacement")
+    np.testing.assert_allclose(state.losses, plain.losses, rtol=1e-5)
+    assert not np.allclose(plain.losses, one(0, optax.sgd, {"learning_rate": 0.1}, linear, examples, steps=5).losses)
+
+
+@pytest.fixture
+def exploding(linear):
+    """The loss is infinite as soon as the bias has moved far."""
+
+    def loss(outputs, labels):
+        return linear.loss(outputs, labels) + jnp.where(jnp.abs(outputs).max() > 8, jnp.inf, 0.0)
+
+    return linear._replace(loss=loss)
+
+
+def test_a_diverged_run_is_frozen_to_the_bit_from_the_first_loss_that_is_not_finite(exploding, examples, equal):
+    arguments = (1, optax.adam, {"learning_rate": 0.3}, exploding, examples)
+    run = one(*arguments, steps=40, evaluate_at=1, norms=True)
+    first = run.diverged
+    assert 2 < first < 30
+    assert np.isfinite(run.losses[:first]).all()
+    assert np.isinf(run.losses[first])
+    assert np.isnan(run.losses[first + 1 :]).all()
+    assert np.isnan(run.evaluation_losses[first + 1 :]).all()
+    assert np.isnan(run.evaluation_accuracies[first + 1 :]).all()
+    assert np.isnan(run.update_norms[first + 1 :]).all()
+    assert equal(run.params, one(*arguments, steps=first).params)
+
+
+def test_optimizer_and_model_state_are_frozen_too_while_other_runs_of_the_wave_go_on(exploding, examples, equal):
+    def count(params, model_state, x, *, key, train):
+        outputs, _ = exploding.apply(params, {}, x, key=key, train=train)
+        return outputs, {"calls": model_state["calls"] + 1}
+
+    model = exploding._replace(init=lambda key: (exploding.init(key)[0], {"calls": jnp.int32(0)}), apply=count)
+    task = Task(model, Replacement(230, 16), 255.0)
+    recipe = Recipe(task, optax.adam, 40, False)
+    tables = Tables(*map(jnp.asarray, (examples.images, examples.labels, examples.train)))
+
+    def states(rate):
+        run = Run(jax.random.key(1), jnp.int32(0), {"learning_rate": rate})
+        start = begin(recipe, run, initialise(task, run))
+        return advance(recipe, run, start, tables, 0, 30), advance(recipe, run, start, tables, 0, 40)
+
+    early, late = jax.jit(jax.vmap(states))(jnp.array([0.3, 0.001]))
+    assert early.diverged[0] > 0
+    assert early.diverged[1] == -1
+    pick = lambda state, lane: jax.tree.map(lambda leaf: leaf[lane], (state.params, state.model_state, state.arrays))  # noqa: E731
+    assert equal(pick(early, 0), pick(late, 0))
+    assert not equal(pick(early, 1), pick(late, 1))
+    assert early.model_state["calls"][0] == early.diverged[0]
+    assert early.model_state["calls"][1] == 30
+
+
+def test_an_update_that_spoils_the_parameters_in_the_last_step_is_a_divergence_of_the_step_after(linear, examples):
+    run = one(0, optax.sgd, {"learning_rate": float("inf")}, linear, examples, steps=1)
+    assert run.diverged == 1
+    assert np.isfinite(run.losses).all()
+
+
+def test_states_may_hold_strings_functions_python_numbers_and_typed_keys(linear, examples, equal):
+    def odd(learning_rate):
+        def init(params):
+            return {"name": "odd", "rule": jnp.negative, "key": jax.random.key(3), "steps": 0, "nothing": None}
+
+        def update(updates, state, params=None):
+            key, noise = jax.random.split(state["key"])
+            scale = learning_rate * jax.random.uniform(noise)
+            moved = jax.tree.map(lambda g: scale * state["rule"](g), updates)
+            return moved, {**state, "key": key, "steps": state["steps"] + 1}
+
+        return optax.GradientTransformation(init, update)
+
+    run = one(0, odd, {"learning_rate": 0.5}, linear, examples, steps=12)
+    assert run.losses[-1] < run.losses[0]
+    assert equal(run.params, one(0, odd, {"learning_rate": 0.5}, linear, examples, steps=12, chunk_seconds=1e-9).params)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            lambda mu: mu.astype(jnp.bfloat16),
+            r"optimizer's state .* got bfloat16\[4\] at leaf \['mu'\] that began as float32",
+        ),
+        (lambda mu: mu[None], r"got float32\[1, 4\] at leaf \['mu'\]"),
+        (lambda mu: {"more": mu}, r"must keep its structure .* got leaves \['mu'\]\['more'\] that began as \['mu'\]"),
+        (lambda mu: "text", r"got 'text' at leaf \['mu'\] that began as float32\[4\]"),
+    ],
+)
+def test_an_optimizer_whose_state_changes_its_kind_is_named_with_the_leaf(changed, message, linear, examples):
+    def drifting():
+        return optax.GradientTransformation(
+            lambda params: {"mu": jnp.zeros(4)}, lambda updates, state, params=None: (updates, {"mu": changed(state["mu"])})
+        )
+
+    with pytest.raises(TypeError, match=message):
+        one(0, drifting, {}, linear, examples)
+
+
+def test_the_iterate_that_is_evaluated_and_returned_is_the_optimizers_readout(linear, examples):
+    held = one(0, optax.sgd, {"learning_rate": 0.1}, linear, examples)
+
+    def averaged(learning_rate):
+        return optax.contrib.schedule_free_sgd(learning_rate, b1=0.9)
+
+    run = one(0, averaged, {"learning_rate": 0.1}, linear, examples)
+    outputs, _ = linear.apply(run.params, {}, examples.images[examples.test[0]] / np.float32(255), key=None, train=False)
+    labels = examples.labels[examples.test[0]].astype(int)
+    np.testing.assert_allclose(run.test_loss, np.mean(linear.loss(outputs, labels)), rtol=1e-5)
+    assert run.test_loss != held.test_loss
+
+
+def test_sixteen_bit_parameters_stay_sixteen_bit(linear, examples):
+    def init(key):
+        params, state = linear.init(key)
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params), state
+
+    run = one(0, optax.sgd, {"learning_rate": 0.1}, linear._replace(init=init), examples)
+    assert {leaf.dtype for leaf in jax.tree.leaves(run.params)} == {jnp.dtype(jnp.bfloat16)}
+    assert run.losses.dtype == np.float32
+    assert run.losses[-1] < run.losses[0]

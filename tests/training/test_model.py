@@ -1,0 +1,125 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from momentum_jax.training import train_many
+from momentum_jax.training.model import LOSSES, cnn, from_nnx, mlp
+
+
+def call(model, x, *, train=False, key=0):
+    params, state = model.init(jax.random.key(1))
+    outputs, _ = model.apply(params, state, x, key=jax.random.key(key), train=train)
+    return params, outputs
+
+
+def pictures(n=3, shape=(6, 6)):
+    return jax.random.uniform(jax.random.key(0), (n, *shape))
+
+
+def test_an_mlp_is_its_matrix_products():
+    model = mlp((8, 7), "tanh", output_activation="sigmoid", input_shape=(6, 6), classes=4)
+    x = pictures()
+    params, outputs = call(model, x)
+    hidden = x.reshape(3, 36)
+    for layer in ("hidden_0", "hidden_1"):
+        hidden = np.tanh(hidden @ params[layer]["kernel"] + params[layer]["bias"])
+    logits = hidden @ params["output"]["kernel"] + params["output"]["bias"]
+    np.testing.assert_allclose(outputs, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    assert set(params) == {"hidden_0", "hidden_1", "output"}
+
+
+def test_he_normal_weights_have_variance_two_over_fan_in_with_tails_and_no_bias():
+    params, _ = mlp((300,), input_shape=(20, 20)).init(jax.random.key(0))
+    kernel = np.asarray(params["hidden_0"]["kernel"]) / np.sqrt(2 / 400)
+    assert abs(kernel.std() - 1) < 0.01
+    assert abs(kernel.mean()) < 0.01
+    assert np.abs(kernel).max() > 3.5
+    assert not np.any(params["hidden_0"]["bias"])
+
+
+def test_uniform_weights_and_biases_fill_the_interval_from_minus_to_plus_one_half():
+    params, _ = mlp((1000,), init="uniform", input_shape=(10, 10)).init(jax.random.key(0))
+    for leaf in params["hidden_0"].values():
+        assert -0.5 <= leaf.min() < -0.49
+        assert 0.49 < leaf.max() <= 0.5
+        assert abs(np.std(leaf) - 12**-0.5) < 0.01
+
+
+def test_dropout_acts_in_training_alone_and_follows_its_key():
+    model, x = mlp((50,), dropout=0.5, input_shape=(6, 6)), pictures()
+    _, plain = call(model, x)
+    np.testing.assert_array_equal(call(model, x, key=1)[1], plain)
+    dropped = call(model, x, train=True)[1]
+    assert not np.allclose(dropped, plain)
+    assert not np.allclose(call(model, x, train=True, key=1)[1], dropped)
+    np.testing.assert_array_equal(call(model, x, train=True)[1], dropped)
+
+
+def test_convolutions_see_the_neighbourhood_and_pool_to_a_quarter():
+    model = cnn((3,), (), input_shape=(4, 6), classes=2)
+    x = pictures(2, (4, 6))
+    params, outputs = call(model, x)
+    kernel = params["convolution_0"]["kernel"]
+    planes = jax.lax.conv_general_dilated(x[:, None], jnp.transpose(kernel, (3, 2, 0, 1)), (1, 1), "SAME")
+    pooled = np.maximum(planes, 0).reshape(2, 3, 2, 2, 3, 2).max(axis=(3, 5))
+    features = np.transpose(pooled, (0, 2, 3, 1)).reshape(2, -1)
+    np.testing.assert_allclose(outputs, features @ params["dense"]["output"]["kernel"], rtol=1e-4, atol=1e-5)
+
+
+def test_losses_are_per_example():
+    outputs, labels = jnp.array([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]]), jnp.array([1, 0])
+    shares = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(LOSSES["cross_entropy"](outputs, labels), -np.log([shares[0, 1], shares[1, 0]]), rtol=1e-6)
+    np.testing.assert_allclose(LOSSES["half_squared_error"](outputs, labels), [0.5 * (1 + 1 + 0.25), 0.5 * (1 + 9)])
+
+
+def test_the_same_specification_is_the_same_model():
+    assert mlp([4], input_shape=[6, 6]) is mlp((4,), input_shape=(6, 6))
+    assert mlp((4,)) is not mlp((4,), dropout=0.1)
+
+
+def test_batch_statistics_are_model_state_that_training_updates_and_evaluation_reads(examples):
+    class Normalised(nnx.Module):
+        def __init__(self, rngs):
+            self.normal = nnx.BatchNorm(36, momentum=0.5, rngs=rngs)
+            self.output = nnx.Linear(36, 4, rngs=rngs)
+
+        def __call__(self, x, *, train, rngs):
+            return self.output(self.normal(x.reshape(x.shape[0], -1), use_running_average=not train))
+
+    model = from_nnx(lambda rngs: Normalised(rngs), LOSSES["cross_entropy"])
+    (run,) = train_many(
+        jax.random.split(jax.random.key(0), 1),
+        optax.sgd,
+        {"learning_rate": 0.1},
+        model,
+        examples,
+        steps=30,
+        batch_size=60,
+    ).runs
+    mean = (examples.images[examples.train[0]] / 255).reshape(-1, 36).mean(axis=0)
+    np.testing.assert_allclose(run.model_state["normal"]["mean"], mean, atol=0.05)
+    assert run.accuracy > 0.9
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: mlp((0,)), "mlp: every width in hidden must be a whole number of at least 1, got 0"),
+        (lambda: mlp(activation="swoosh"), "mlp: activation must be one of relu, tanh, sigmoid or a function, got 'swoosh'"),
+        (lambda: mlp(activation=None), "mlp: activation must be one of"),
+        (lambda: mlp(output_activation="softmax"), "mlp: output_activation must be one of"),
+        (lambda: mlp(dropout=1.0), r"mlp: dropout must be in \[0, 1\), got 1\.0"),
+        (lambda: mlp(init="zeros"), "mlp: init must be 'he_normal' or 'uniform', got 'zeros'"),
+        (lambda: mlp(loss="hinge"), "mlp: loss must be one of cross_entropy, half_squared_error, got 'hinge'"),
+        (lambda: mlp(classes=True), "mlp: classes must be a whole number of at least 1, got True"),
+        (lambda: cnn((4, 0)), "cnn: every number in channels must be"),
+        (lambda: cnn((4, 4, 4), input_shape=(7, 28)), r"cnn: input_shape must be .* at least 8 pixels .* got \(7, 28\)"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

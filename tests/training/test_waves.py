@@ -1,0 +1,235 @@
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from momentum_jax.training import Interrupted, train_many
+
+SETTINGS = {"steps": 12, "batch_size": 16}
+
+
+def keys(runs):
+    return jax.random.split(jax.random.key(42), runs)
+
+
+def numbers(run):
+    return run.losses, run.evaluation_losses, run.evaluation_accuracies, run.confusion, run.params
+
+
+def test_a_grid_of_numbers_is_traced_once_and_not_again_in_a_second_call(linear, examples):
+    traced = []
+
+    def counted(learning_rate, momentum):
+        if isinstance(learning_rate, jax.core.Tracer):
+            traced.append(1)
+        return optax.sgd(learning_rate, momentum)
+
+    grid = [{"learning_rate": rate, "momentum": m} for rate in (0.01, 0.1) for m in (0.0, 0.5, 0.9)]
+    first = train_many(keys(6), counted, grid, linear, examples, **SETTINGS)
+    once = len(traced)
+    assert len({run.losses[-1] for run in first.runs}) == 6
+    assert first.compile_seconds > 0
+    second = train_many(keys(6), counted, [{**h, "momentum": 0.3} for h in grid], linear, examples, **SETTINGS)
+    assert len(traced) == once
+    assert second.compile_seconds == 0
+
+
+def test_programs_are_not_shared_where_anything_else_differs(linear, examples):
+    def last(**changed):
+        options = {**SETTINGS, "sampling": "shuffle", **changed}
+        return train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, **options).runs[0].losses[-1]
+
+    assert len({last(), last(sampling="replacement"), last(batch_size=17)}) == 3
+
+
+def test_results_come_in_the_order_of_the_keys_whatever_the_groups(linear, examples, equal):
+    makers = [optax.sgd, optax.adam, optax.sgd, optax.sgd]
+    hyperparameters = [
+        {"learning_rate": 0.1, "nesterov": True, "momentum": 0.9},
+        {"learning_rate": 0.01},
+        {"learning_rate": 0.1},
+        {"learning_rate": 0.2, "nesterov": True, "momentum": 0.8},
+    ]
+    together = train_many(keys(4), makers, hyperparameters, linear, examples, **SETTINGS)
+    assert [run.run for run in together.runs] == [0, 1, 2, 3]
+    for i, run in enumerate(together.runs):
+        alone = train_many(keys(4)[i : i + 1], makers[i], [hyperparameters[i]], linear, examples, **SETTINGS)
+        assert equal(numbers(run), numbers(alone.runs[0]))
+
+
+def test_the_order_of_the_runs_changes_no_number(linear, examples, equal):
+    rates = [{"learning_rate": rate} for rate in (0.01, 0.03, 0.1)]
+    forward = train_many(keys(3), optax.sgd, rates, linear, examples, splits=[0, 1, 0], **SETTINGS)
+    backward = train_many(keys(3)[::-1], optax.sgd, rates[::-1], linear, examples, splits=[0, 1, 0], **SETTINGS)
+    for a, b in zip(forward.runs, backward.runs[::-1], strict=True):
+        assert equal(numbers(a), numbers(b))
+
+
+def test_lanes_change_a_run_by_rounding_only_and_padding_is_dropped(linear, examples):
+    arguments = (keys(4), optax.sgd, {"learning_rate": np.array([0.01, 0.03, 0.1, 0.3])}, linear, examples)
+    single = train_many(*arguments, lanes=1, **SETTINGS)
+    waves = []
+    lanes = train_many(*arguments, lanes=3, on_wave=waves.append, **SETTINGS)
+    assert [len(wave.runs) for wave in waves] == [3, 1]
+    for a, b in zip(single.runs, lanes.runs, strict=True):
+        np.testing.assert_allclose(a.losses, b.losses, rtol=1e-5)
+        np.testing.assert_allclose(a.test_loss, b.test_loss, rtol=1e-5)
+
+
+def test_a_run_sees_its_own_row_of_the_splits_alone(linear, examples, equal):
+    second = examples._replace(train=examples.train[1:], validation=examples.validation[1:], test=examples.test[1:])
+    both = train_many(keys(2), optax.sgd, {"learning_rate": 0.1}, linear, examples, splits=[0, 1], **SETTINGS)
+    alone = train_many(keys(2)[1:], optax.sgd, {"learning_rate": 0.1}, linear, second, **SETTINGS)
+    assert equal(numbers(both.runs[1]), numbers(alone.runs[0]))
+    assert not equal(numbers(both.runs[0]), numbers(alone.runs[0]))
+
+
+def test_a_wave_is_handed_out_before_the_next_begins_and_progress_adds_up(linear, examples):
+    events, reports = [], []
+
+    def progress(report):
+        reports.append(report)
+        events.append(("train", report.wave))
+
+    train_many(
+        keys(3),
+        optax.sgd,
+        {"learning_rate": 0.1},
+        linear,
+        examples,
+        on_progress=progress,
+        on_wave=lambda wave: events.append(("stored", wave.wave)),
+        chunk_seconds=1e-9,
+        **SETTINGS,
+    )
+    stored = [events.index(("stored", wave)) for wave in range(3)]
+    for wave in (1, 2):
+        assert stored[wave - 1] < events.index(("train", wave)) < stored[wave]
+    assert {report.phase for report in reports} == {"compile", "evaluate", "train", "done"}
+    done = [report.model_steps for report in reports]
+    assert done == sorted(done)
+    assert done[-1] == reports[-1].total_model_steps == 36
+    assert reports[-1].seconds_left == 0
+    assert all(report.losses.shape == (1,) for report in reports)
+
+
+def test_ctrl_c_acts_between_chunks_and_leaves_what_was_finished(linear, examples, equal):
+    before, stored = signal.getsignal(signal.SIGINT), []
+
+    def press(report):
+        if report.wave == 1 and report.step == 5 and report.phase == "train":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    arguments = (keys(3), optax.sgd, {"learning_rate": 0.1}, linear, examples)
+    with pytest.raises(Interrupted, match="1 runs were finished") as caught:
+        train_many(*arguments, on_progress=press, on_wave=stored.append, chunk_seconds=1e-9, **SETTINGS)
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert signal.getsignal(signal.SIGINT) is before
+    whole = train_many(*arguments, **SETTINGS)
+    assert [wave.wave for wave in stored] == [0]
+    assert equal(numbers(caught.value.result.runs[0]), numbers(whole.runs[0]))
+
+
+def test_ctrl_c_while_a_wave_is_stored_waits_until_it_is_stored(linear, examples):
+    stored = []
+
+    def store(wave):
+        os.kill(os.getpid(), signal.SIGINT)
+        stored.append(wave)
+
+    with pytest.raises(Interrupted) as caught:
+        train_many(keys(2), optax.sgd, {"learning_rate": 0.1}, linear, examples, on_wave=store, **SETTINGS)
+    assert len(stored) == len(caught.value.result.runs) == 1
+
+
+def test_without_validation_or_test_examples_nothing_is_evaluated(linear, examples):
+    bare = examples._replace(validation=examples.validation[:, :0], test=examples.test[:, :0])
+    run = train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, bare, keep_params=False, **SETTINGS).runs[0]
+    assert run.evaluation_steps.size == run.evaluation_losses.size == 0
+    assert run.confusion is None
+    assert run.params is None
+    assert np.isnan([run.accuracy, run.mcc, run.test_loss]).all()
+    assert run.diverged == -1
+
+
+def test_a_wave_in_which_every_run_diverged_is_not_trained_on(linear, examples):
+    steps = []
+    result = train_many(
+        keys(1),
+        optax.sgd,
+        {"learning_rate": float("nan")},
+        linear,
+        examples,
+        steps=10_000,
+        batch_size=16,
+        chunk_seconds=1e-9,
+        evaluate_at=5_000,
+        on_progress=lambda report: steps.append(report.step),
+    )
+    (run,) = result.runs
+    assert run.diverged == 1
+    assert max(step for step in steps if step < 10_000) < 10
+    assert np.isnan(run.losses[1:]).all()
+    np.testing.assert_array_equal(np.isnan(run.evaluation_losses), [False, True, True])
+
+
+def test_a_number_that_the_optimizer_refuses_is_refused_before_anything_is_compiled(linear, examples):
+    def strict(learning_rate):
+        if not isinstance(learning_rate, jax.core.Tracer) and learning_rate < 0:
+            raise ValueError(f"strict: learning_rate must be >= 0, got {learning_rate}.")
+        raise AssertionError("nothing should be traced")
+
+    with pytest.raises(ValueError, match=r"strict: learning_rate must be >= 0, got -1\.0"):
+        train_many(keys(1), strict, {"learning_rate": -1.0}, linear, examples, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keys": jax.random.key(0)}, r"keys must be typed keys of shape \(runs,\), .* got key<fry> of shape \(\)"),
+        ({"keys": jnp.zeros((2, 2), jnp.uint32)}, "keys must be typed keys"),
+        ({"hyperparameters": [{}] * 3}, "hyperparameters must be one for all or a sequence of one for each of 2 runs"),
+        ({"make_optimizer": [optax.sgd]}, "make_optimizer must be one for all or .* got a sequence of 1"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
+        ({"batch_size": 1000}, "batch_size must be at most the 230 training examples"),
+        ({"lanes": 0}, "lanes must be a whole number of at least 1, got 0"),
+        ({"sampling": "bootstrap"}, "sampling must be 'shuffle' or 'replacement'"),
+        ({"splits": [0, 2]}, r"splits must be one row in \[0, 2\) for each of 2 runs"),
+        ({"evaluate_at": 0}, "evaluate_at must be a whole number of at least 1 or steps"),
+        ({"evaluate_at": [13]}, r"steps in \[0, 12\]"),
+        ({"devices": []}, "devices must be a sequence of at least one device"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(changes, message, linear, examples):
+    arguments = {
+        "keys": keys(2),
+        "make_optimizer": optax.sgd,
+        "hyperparameters": {"learning_rate": 0.1},
+        "model": linear,
+        "data": examples,
+        **SETTINGS,
+        **changes,
+    }
+    with pytest.raises(ValueError, match=f"train_many: .*{message}"):
+        train_many(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("labels", np.zeros(3), r"images must be \(n, height, width\) and labels \(n,\)"),
+        ("scale", 0.0, "scale must be positive"),
+        ("train", np.zeros(5, int), r"train must be integer indices of shape \(splits, size\)"),
+        ("train", np.zeros((2, 0), int), "train must have at least one split of at least one example"),
+        ("test", np.zeros((1, 5), int), "test must be .*one row per split in each"),
+        ("validation", np.full((2, 3), 400), "validation must index the 400 images, got 400 to 400"),
+    ],
+)
+def test_examples_that_do_not_fit_are_named(field, value, message, linear, examples):
+    with pytest.raises(ValueError, match=f"Examples: {message}"):
+        train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples._replace(**{field: value}), **SETTINGS)
