@@ -53,7 +53,7 @@ def test_a_room_imports_only_what_stands_below_it(file: Path) -> None:
         if name.split(".")[0] != "momentum_jax":
             continue
         first = name.split(".")[1] if "." in name else ""
-        target = first if first and (HOUSE / first).is_dir() or (HOUSE / f"{first}.py").exists() else "momentum_jax"
+        target = first if (first and (HOUSE / first).is_dir()) or (HOUSE / f"{first}.py").exists() else "momentum_jax"
         assert target == room or target in ALLOWED[room], f"{file.relative_to(HOUSE)} imports {name}"
 
 

@@ -84,7 +84,8 @@ def nesterov(learning_rate: LearningRate, momentum: Decay = 0.9, *, accumulator_
     """Nesterov's accelerated gradient, exact under schedules of both hyperparameters.
 
     The parameters that you hold are look-ahead points; evaluate and save `momentum_jax.evaluation_params(params,
-    opt_state)`.
+    opt_state)`. Give a schedule of momentum to `nesterov` itself: through `optax.inject_hyperparams` each value comes one
+    step late.
 
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.

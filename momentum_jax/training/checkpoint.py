@@ -71,17 +71,12 @@ class WaveCheckpoints:
         """
         self._last = time.perf_counter()
         root = self._path(wave, state)
-        steps = sorted((int(path.name) for path in root.glob("*") if path.name.isdigit()), reverse=True)
-        for step in steps:
-            try:
-                return self._restored(root / str(step), step, state)
-            except Exception as error:
-                # Whatever Orbax raises on a file that was cut short or changed.
-                warnings.warn(
-                    f"train_many: the checkpoint {root / str(step)} is damaged and not used ({type(error).__name__}: {error}).",
-                    stacklevel=2,
-                )
-                shutil.rmtree(root / str(step))
+        for mark in sorted(root.glob("*.sha256"), key=lambda path: int(path.stem), reverse=True):
+            content = root / mark.stem
+            if mark.read_text() == _digest_of_files(content):
+                return self._restored(content, state)
+            warnings.warn(f"train_many: the checkpoint {content} is damaged and not used.", stacklevel=2)
+            mark.unlink()
         return None
 
     def save_if_due(self, wave: Wave, step: int, state: RunState, curves: Curves, seconds: float) -> None:
@@ -92,6 +87,9 @@ class WaveCheckpoints:
     def save(self, wave: Wave, step: int, state: RunState, curves: Curves, seconds: float) -> None:
         """Saves, then removes what is older."""
         root = self._path(wave, state)
+        mark = root / f"{step}.sha256"
+        if mark.exists():
+            return
         leaves = {f"{i:05d}": leaf for i, leaf in enumerate(_host(state)) if leaf.size}
         width = len(state.diverged)
         content = {
@@ -104,11 +102,13 @@ class WaveCheckpoints:
             },
             "seconds": np.array([seconds]),
         }
-        content["checksum"] = _checksum(content)
         _write(root / str(step), content, True)
+        # Orbax renames a directory that is complete; the mark beside it says so, and what its files are.
+        mark.with_suffix(".new").write_text(_digest_of_files(root / str(step)))
+        mark.with_suffix(".new").replace(mark)
         for path in root.glob("*"):
-            if path.name != str(step):
-                shutil.rmtree(path)
+            if path.stem != str(step):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._last = time.perf_counter()
 
     def forget(self, wave: Wave) -> None:
@@ -117,11 +117,8 @@ class WaveCheckpoints:
         if path is not None and path.exists():
             shutil.rmtree(path)
 
-    def _restored(self, path: Path, step: int, state: RunState) -> tuple[int, RunState, Curves, float]:
+    def _restored(self, path: Path, state: RunState) -> tuple[int, RunState, Curves, float]:
         content = _read(path)
-        found = content.pop("checksum")
-        if not np.array_equal(found, _checksum(content)):
-            raise ValueError("its checksum does not fit")
         leaves, structure = jax.tree.flatten(state)
         filled = [_placed(content["state"][f"{i:05d}"], leaf) if leaf.size else leaf for i, leaf in enumerate(leaves)]
         evaluations = content["evaluations"]
@@ -130,7 +127,7 @@ class WaveCheckpoints:
             list(evaluations["losses"][1:]),
             list(evaluations["accuracies"][1:]),
         )
-        return step, jax.tree.unflatten(structure, filled), curves, float(content["seconds"][0])
+        return int(path.name), jax.tree.unflatten(structure, filled), curves, float(content["seconds"][0])
 
     def _path(self, wave: Wave, state: RunState) -> Path:
         if id(wave) not in self._paths:
@@ -150,8 +147,6 @@ def _host(tree: Any) -> list[np.ndarray]:
 def _placed(array: np.ndarray, like: jax.Array) -> jax.Array:
     if _is_key(like):
         return jax.device_put(jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like)), like.sharding)
-    if array.shape != like.shape or array.dtype != like.dtype:
-        raise ValueError(f"it holds {array.dtype}{list(array.shape)} where {like.dtype}{list(like.shape)} belongs")
     return jax.device_put(array, like.sharding)
 
 
@@ -159,12 +154,12 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _checksum(content: Any) -> np.ndarray:
+def _digest_of_files(directory: Path) -> str:
     digest = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(content):
-        digest.update(jax.tree_util.keystr(path).encode())
-        _add(digest, leaf)
-    return np.frombuffer(digest.digest(), np.uint8)
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(directory).as_posix()}\n{path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _add(digest: Any, value: Any) -> None:

@@ -24,15 +24,22 @@ def accuracy(confusion: jax.Array) -> jax.Array:
 def matthews_correlation(confusion: jax.Array) -> jax.Array:
     """Matthews correlation coefficient of any number of classes, in [-1, 1], float32.
 
-        (c - sum_k p_k t_k) / sqrt((1 - sum_k p_k^2) (1 - sum_k t_k^2))
+        (n c - sum_k p_k t_k) / sqrt((n^2 - sum_k p_k^2) (n^2 - sum_k t_k^2))
 
-    with c the share that is right, t_k that of true class k, p_k that of predicted class k. Shares, because products of
-    counts pass 2^31 from 46,341 examples on. 0 where one class is all that was predicted or all that was there; NaN of an
-    empty matrix. Source: J. Gorodkin (2004), Comput. Biol. Chem. 28, 367-374.
+    of n examples with c right, t_k of true class k, p_k predicted as class k. The sums are exact, in 64-bit integers: products
+    of counts pass 2^31 from 46,341 examples on, and rounded shares differ in the last bit from one program to another. 0 where
+    one class is all that was predicted or all that was there; NaN of an empty matrix.
+    Source: J. Gorodkin (2004), Comput. Biol. Chem. 28, 367-374.
+
+    Args:
+      confusion: (classes, classes) integer counts.
     """
-    total = jnp.sum(confusion)
-    right, true, predicted = (counts / total for counts in (jnp.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)))
-    covariance = jnp.sum(right - true * predicted)
-    # 1 - sum p_k^2 = sum (p_k - p_k^2): exactly 0 where one class has all, and the covariance to the bit where all is right.
-    spread = jnp.sum(true - true * true) * jnp.sum(predicted - predicted * predicted)
-    return jnp.where(spread == 0, jnp.zeros_like(spread), covariance / jnp.sqrt(jnp.where(spread == 0, 1, spread)))
+    with jax.enable_x64(True):
+        counts = jnp.asarray(confusion).astype(jnp.int64)
+        n, right, true, predicted = counts.sum(), jnp.trace(counts), counts.sum(axis=1), counts.sum(axis=0)
+        covariance = (n * right - jnp.sum(true * predicted)).astype(jnp.float64)
+        variances = [(n * n - jnp.sum(side * side)).astype(jnp.float64) for side in (true, predicted)]
+        # The root of each variance by itself: of equal ones the product is exact, so that a perfect score is 1.
+        spread = jnp.sqrt(variances[0]) * jnp.sqrt(variances[1])
+        undefined = jnp.where(n == 0, jnp.nan, 0.0)
+        return jnp.where(spread == 0, undefined, covariance / jnp.where(spread == 0, 1.0, spread)).astype(jnp.float32)

@@ -36,10 +36,16 @@ def permutation(key: jax.Array, n: int) -> jax.Array:
     high, low = jax.random.bits(key, (2, n), "uint32")
     with jax.enable_x64(True):
         mask = jnp.uint64(2**index_bits - 1)
-        words = (high.astype(jnp.uint64) << jnp.uint64(32)) | low.astype(jnp.uint64)
-        words = (words & ~mask) | jnp.arange(n, dtype=jnp.uint64)
+        words = (_word(high, low) & ~mask) | jnp.arange(n, dtype=jnp.uint64)
         order = (jax.lax.sort(words) & mask).astype(jnp.int32)
     return order
+
+
+def draw(key: jax.Array, count: int, n: int) -> jax.Array:
+    """Independent draws from 0..n-1, (count,) int32: the remainders of 64 random bits, uniform to n / 2^64."""
+    high, low = jax.random.bits(key, (2, count), "uint32")
+    with jax.enable_x64(True):
+        return (_word(high, low) % jnp.uint64(n)).astype(jnp.int32)
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,8 @@ class Replacement:
         """The draws of the next few steps, those of step t from `fold_in(key, t)`."""
         del plan
         steps = step + jnp.arange(_BLOCK, dtype=jnp.int32)
-        draw = jax.vmap(lambda t: jax.random.randint(jax.random.fold_in(key, t), (self.batch_size,), 0, self.n))
-        return Segment(draw(steps), step, step + _BLOCK)
+        draws = jax.vmap(lambda t: draw(jax.random.fold_in(key, t), self.batch_size, self.n))(steps)
+        return Segment(draws, step, step + _BLOCK)
 
     def batch(self, segment: Segment, step: jax.Array) -> jax.Array:
         """Positions (batch_size,) among the training examples."""
@@ -133,3 +139,7 @@ def make_sampler(sampling: str, n: int, batch_size: int) -> Sampler:
             f"sampling='shuffle', got {batch_size}."
         )
     return Shuffle(n, batch_size)
+
+
+def _word(high: jax.Array, low: jax.Array) -> jax.Array:
+    return (high.astype(jnp.uint64) << jnp.uint64(32)) | low.astype(jnp.uint64)

@@ -4,24 +4,17 @@ The host's loop between two chunks is the only place where anything else happens
 Ctrl-C. A finished wave is handed out before the next begins, and only the current wave is on the devices.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
-from momentum_jax.training.devices import choose_lanes, mesh_for, on_each
-from momentum_jax.training.grouping import Group, group_runs
-from momentum_jax.training.host import Interrupts, Placed, Reporter, Wave, place, train_wave
-from momentum_jax.training.loop import Recipe, Run, Task, begin, initialise
-from momentum_jax.training.problem import Examples, Model, check_examples
-from momentum_jax.training.program import programs_for
+from momentum_jax.training.host import Interrupts, Reporter, Wave, train_wave
+from momentum_jax.training.plan import plan_waves
+from momentum_jax.training.problem import Examples, Model
 from momentum_jax.training.results import Interrupted, Progress, TrainingResult, WaveResult
-from momentum_jax.training.sampling import make_sampler
 
 
 def train_many(
@@ -82,38 +75,21 @@ def train_many(
       ValueError, TypeError: arguments that do not fit one another, or an optimizer whose state changes its kind.
       Interrupted: Ctrl-C; what was finished is in its `result`. A second Ctrl-C interrupts at once.
     """
-    runs = _count(keys)
-    check_examples(data)
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("lanes", 1 if lanes is None else lanes)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"train_many: {name} must be a whole number of at least 1, got {value!r}.")
-    rows = _rows(splits, runs, len(data.train))
-    groups = group_runs(make_optimizer, hyperparameters, runs)
-    sampler = make_sampler(sampling, np.shape(data.train)[1], batch_size)
-    task = Task(model, sampler, float(data.scale))
-    evaluations = _evaluation_steps(evaluate_at, steps)
-    placed: dict[Mesh, Placed] = {}
-    waves: list[Wave] = []
-    for group in groups:
-        mesh = mesh_for(devices, len(group.runs))
-        if mesh not in placed:
-            placed[mesh] = place(data, mesh)
-        recipe = Recipe(task, group.make_optimizer, steps, norms)
-        count = lanes or choose_lanes(mesh, len(group.runs), functools.partial(_bytes_per_run, recipe, keys, rows, group))
-        width = mesh.size * count
-        for start in range(0, len(group.runs), width):
-            members = slice(start, start + width)
-            real = group.runs[members]
-            waves.append(
-                Wave(
-                    programs=programs_for(recipe, mesh, count),
-                    placed=placed[mesh],
-                    runs=tuple(real),
-                    run=_stack(keys, rows, real, group.numbers[members], width, mesh),
-                    steps=steps,
-                    evaluations=evaluations,
-                )
-            )
+    waves = plan_waves(
+        keys,
+        make_optimizer,
+        hyperparameters,
+        model,
+        data,
+        steps=steps,
+        batch_size=batch_size,
+        sampling=sampling,
+        splits=splits,
+        evaluate_at=evaluate_at,
+        norms=norms,
+        lanes=lanes,
+        devices=devices,
+    )
     saver = None
     if checkpoint is not None:
         from momentum_jax.training.checkpoint import WaveCheckpoints
@@ -156,51 +132,3 @@ def _gather(waves: list[WaveResult]) -> TrainingResult:
         evaluation_seconds=sum(wave.evaluation_seconds for wave in waves),
         compile_seconds=sum(wave.compile_seconds for wave in waves),
     )
-
-
-def _stack(keys: jax.Array, rows: np.ndarray, real: list[int], numbers: list[dict[str, Any]], width: int, mesh: Mesh) -> Run:
-    """The runs of a wave with a leading axis; copies of the last one fill it up."""
-    filled = real + [real[-1]] * (width - len(real))
-    numbers = numbers + [numbers[-1]] * (width - len(real))
-    dtype = jnp.result_type(float)
-    columns = {name: jnp.asarray([float(each[name]) for each in numbers], dtype) for name in numbers[0]}
-    return jax.device_put(Run(keys[np.array(filled)], jnp.asarray(rows[filled]), columns), on_each(mesh))
-
-
-def _bytes_per_run(recipe: Recipe, keys: jax.Array, rows: np.ndarray, group: Group) -> int:
-    numbers = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in group.numbers[0].items()}
-    run = Run(keys[0], jnp.asarray(rows[0]), numbers)
-    state = jax.eval_shape(lambda run: begin(recipe, run, initialise(recipe.task, run)), run)
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-
-
-def _count(keys: jax.Array) -> int:
-    typed = isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
-    if not typed or keys.ndim != 1 or not keys.size:
-        found = f"{keys.dtype} of shape {keys.shape}" if isinstance(keys, jax.Array) else type(keys).__name__
-        raise ValueError(f"train_many: keys must be typed keys of shape (runs,), as jax.random.split gives them, got {found}.")
-    return keys.shape[0]
-
-
-def _rows(splits: Any, runs: int, available: int) -> np.ndarray:
-    rows = np.zeros(runs, np.int32) if splits is None else np.asarray(splits)
-    if rows.shape != (runs,) or not np.issubdtype(rows.dtype, np.integer) or not np.isin(rows, range(available)).all():
-        raise ValueError(
-            f"train_many: splits must be one row in [0, {available}) for each of {runs} runs, "
-            f"got {np.array2string(rows, threshold=8)}."
-        )
-    return rows.astype(np.int32)
-
-
-def _evaluation_steps(evaluate_at: int | Sequence[int] | None, steps: int) -> tuple[int, ...]:
-    if evaluate_at is None:
-        return (0, steps)
-    if isinstance(evaluate_at, int | np.integer) and not isinstance(evaluate_at, bool) and evaluate_at >= 1:
-        return tuple(sorted({*range(0, steps, int(evaluate_at)), steps}))
-    chosen = np.asarray(evaluate_at)
-    whole = chosen.ndim == 1 and (not chosen.size or np.issubdtype(chosen.dtype, np.integer))
-    if not whole or not ((chosen >= 0) & (chosen <= steps)).all():
-        raise ValueError(
-            f"train_many: evaluate_at must be a whole number of at least 1 or steps in [0, {steps}], got {evaluate_at!r}."
-        )
-    return tuple(sorted({0, steps, *chosen.astype(int).tolist()}))

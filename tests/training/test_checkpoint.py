@@ -44,7 +44,7 @@ def cut_off(linear, examples, directory, wave, step):
 
     with pytest.raises(Interrupted):
         study(linear, examples, directory, on_progress=stop, chunk_seconds=1e-9)
-    return sorted(int(path.name) for path in directory.glob("*/*"))
+    return sorted(int(path.name) for path in directory.glob("*/*") if path.is_dir())
 
 
 def steps_seen(seen):
@@ -67,7 +67,7 @@ def test_ctrl_c_saves_where_it_stopped(tmp_path, linear, examples):
 
     with pytest.raises(Interrupted):
         study(linear, examples, tmp_path, on_progress=press, chunk_seconds=1e-9)
-    assert [path.name for path in tmp_path.glob("*/*")] == ["11"]
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["11", "11.sha256"]
 
 
 def test_another_study_does_not_take_up_the_checkpoint(tmp_path, linear, examples):
@@ -86,7 +86,8 @@ def test_another_study_does_not_take_up_the_checkpoint(tmp_path, linear, example
 @pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
 def test_a_damaged_checkpoint_is_reported_and_not_read(damage, tmp_path, linear, examples, equal):
     cut_off(linear, examples, tmp_path, 0, 23)
-    largest = max((path for path in tmp_path.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    files = sorted(path for path in tmp_path.glob("*/22/**/*") if path.is_file())
+    largest = max(files, key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 1
@@ -145,7 +146,7 @@ def test_a_process_killed_again_and_again_ends_in_the_same_bits_as_one_left_alon
     for _ in range(100):
         process = run(tmp_path / "checkpoints", tmp_path / "killed.npz")
         if kills < 6:
-            while process.poll() is None and not list((tmp_path / "checkpoints").glob("*/*")):
+            while process.poll() is None and not list((tmp_path / "checkpoints").glob("*/*.sha256")):
                 time.sleep(0.05)
             time.sleep(rng.uniform(0.0, 1.0))
             if process.poll() is None:

@@ -5,14 +5,19 @@ import optax
 import pytest
 
 from momentum_jax.training import train_many
-from momentum_jax.training.loop import Recipe, Run, Tables, Task, advance, begin, initialise
-from momentum_jax.training.sampling import Replacement
+from momentum_jax.training.loop import Recipe, Run, Tables, Task, advance, begin, evaluate, initialise
+from momentum_jax.training.opaque import put_together, take_apart
+from momentum_jax.training.sampling import Replacement, draw
 
 
 def one(key, make_optimizer, hyperparameters, model, examples, **options):
     options = {"steps": 20, "batch_size": 16, **options}
     (run,) = train_many(jax.random.key(key)[None], make_optimizer, [hyperparameters], model, examples, **options).runs
     return run
+
+
+def tables(examples):
+    return Tables(*map(jnp.asarray, (examples.images, examples.labels, examples.train)))
 
 
 def by_hand(key, optimizer, model, examples, steps, batch_size):
@@ -27,7 +32,7 @@ def by_hand(key, optimizer, model, examples, steps, batch_size):
 
     gradient = jax.jit(jax.value_and_grad(objective))
     for t in range(steps):
-        drawn = jax.random.randint(jax.random.fold_in(batch_key, t), (batch_size,), 0, examples.train.shape[1])
+        drawn = draw(jax.random.fold_in(batch_key, t), batch_size, examples.train.shape[1])
         chosen = examples.train[0][np.asarray(drawn)]
         loss, g = gradient(params, examples.images[chosen] / np.float32(255), examples.labels[chosen].astype(np.int32))
         updates, opt_state = optimizer.update(g, opt_state, params)
@@ -95,8 +100,7 @@ def test_the_optimizer_gets_the_loss_and_a_gradient_function_of_the_same_batch_a
     task = Task(model, Replacement(230, 16), 255.0)
     recipe = Recipe(task, by_gradient_function, 5, False)
     run = Run(jax.random.key(0), jnp.int32(0), {"learning_rate": jnp.float32(0.1)})
-    tables = Tables(*map(jnp.asarray, (examples.images, examples.labels, examples.train)))
-    state = jax.jit(lambda: advance(recipe, run, begin(recipe, run, initialise(task, run)), tables, 0, 5))()
+    state = jax.jit(lambda: advance(recipe, run, begin(recipe, run, initialise(task, run)), tables(examples), 0, 5))()
     apart, elsewhere, value = state.arrays
     assert apart == 0
     assert elsewhere > 0.1
@@ -126,7 +130,7 @@ def test_a_diverged_run_is_frozen_to_the_bit_from_the_first_loss_that_is_not_fin
     assert np.isnan(run.losses[first + 1 :]).all()
     assert np.isnan(run.evaluation_losses[first + 1 :]).all()
     assert np.isnan(run.evaluation_accuracies[first + 1 :]).all()
-    assert np.isnan(run.update_norms[first + 1 :]).all()
+    assert np.isnan(np.asarray(run.update_norms)[first + 1 :]).all()
     assert equal(run.params, one(*arguments, steps=first).params)
 
 
@@ -138,19 +142,22 @@ def test_optimizer_and_model_state_are_frozen_too_while_other_runs_of_the_wave_g
     model = exploding._replace(init=lambda key: (exploding.init(key)[0], {"calls": jnp.int32(0)}), apply=count)
     task = Task(model, Replacement(230, 16), 255.0)
     recipe = Recipe(task, optax.adam, 40, False)
-    tables = Tables(*map(jnp.asarray, (examples.images, examples.labels, examples.train)))
 
     def states(rate):
         run = Run(jax.random.key(1), jnp.int32(0), {"learning_rate": rate})
         start = begin(recipe, run, initialise(task, run))
-        return advance(recipe, run, start, tables, 0, 30), advance(recipe, run, start, tables, 0, 40)
+        return advance(recipe, run, start, tables(examples), 0, 30), advance(recipe, run, start, tables(examples), 0, 40)
 
     early, late = jax.jit(jax.vmap(states))(jnp.array([0.3, 0.001]))
     assert early.diverged[0] > 0
     assert early.diverged[1] == -1
-    pick = lambda state, lane: jax.tree.map(lambda leaf: leaf[lane], (state.params, state.model_state, state.arrays))  # noqa: E731
+
+    def pick(state, lane):
+        return jax.tree.map(lambda leaf: leaf[lane], (state.params, state.model_state, state.arrays))
+
     assert equal(pick(early, 0), pick(late, 0))
     assert not equal(pick(early, 1), pick(late, 1))
+    assert np.isnan(late.losses[0, int(late.diverged[0]) + 1 :]).all()
     assert early.model_state["calls"][0] == early.diverged[0]
     assert early.model_state["calls"][1] == 30
 
@@ -202,16 +209,38 @@ def test_an_optimizer_whose_state_changes_its_kind_is_named_with_the_leaf(change
 
 
 def test_the_iterate_that_is_evaluated_and_returned_is_the_optimizers_readout(linear, examples):
-    held = one(0, optax.sgd, {"learning_rate": 0.1}, linear, examples)
-
     def averaged(learning_rate):
         return optax.contrib.schedule_free_sgd(learning_rate, b1=0.9)
 
-    run = one(0, averaged, {"learning_rate": 0.1}, linear, examples)
-    outputs, _ = linear.apply(run.params, {}, examples.images[examples.test[0]] / np.float32(255), key=None, train=False)
+    task = Task(linear, Replacement(230, 16), 255.0)
+    recipe = Recipe(task, averaged, 20, False)
+    run = Run(jax.random.key(0), jnp.int32(0), {"learning_rate": jnp.float32(0.1)})
+    state = jax.jit(lambda: advance(recipe, run, begin(recipe, run, initialise(task, run)), tables(examples), 0, 20))()
+    _, skeleton = take_apart(averaged(0.1).init(state.params))
+    expected = optax.contrib.schedule_free_eval_params(put_together(state.arrays, skeleton), state.params)
+    assert not np.allclose(expected["kernel"], state.params["kernel"], atol=1e-3)
+
+    found = one(0, averaged, {"learning_rate": 0.1}, linear, examples, sampling="replacement")
+    np.testing.assert_allclose(found.params["kernel"], expected["kernel"], rtol=1e-4, atol=1e-5)
+    outputs, _ = linear.apply(found.params, {}, examples.images[examples.test[0]] / np.float32(255), key=None, train=False)
     labels = examples.labels[examples.test[0]].astype(int)
-    np.testing.assert_allclose(run.test_loss, np.mean(linear.loss(outputs, labels)), rtol=1e-5)
-    assert run.test_loss != held.test_loss
+    np.testing.assert_allclose(found.test_loss, np.mean(linear.loss(outputs, labels)), rtol=1e-5)
+
+
+def test_batches_that_a_set_does_not_fill_count_no_example_twice(linear, examples, monkeypatch):
+    run = Run(jax.random.key(0), jnp.int32(0), {})
+    params, _ = linear.init(jax.random.key(1))
+
+    def measure():
+        task = Task(linear, Replacement(230, 16), 255.0)
+        return jax.jit(lambda: evaluate(task, run, params, {}, tables(examples), jnp.asarray(examples.test)))()
+
+    whole = measure()
+    monkeypatch.setattr("momentum_jax.training.loop._EVALUATION_BATCH", 20)
+    cut = measure()
+    assert whole.confusion.sum() == 99
+    np.testing.assert_array_equal(cut.confusion, whole.confusion)
+    np.testing.assert_allclose(cut.loss, whole.loss, rtol=1e-6)
 
 
 def test_sixteen_bit_parameters_stay_sixteen_bit(linear, examples):

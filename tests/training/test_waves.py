@@ -51,7 +51,7 @@ def test_results_come_in_the_order_of_the_keys_whatever_the_groups(linear, examp
     hyperparameters = [
         {"learning_rate": 0.1, "nesterov": True, "momentum": 0.9},
         {"learning_rate": 0.01},
-        {"learning_rate": 0.1},
+        {"learning_rate": 0.1, "nesterov": False, "momentum": 0.9},
         {"learning_rate": 0.2, "nesterov": True, "momentum": 0.8},
     ]
     together = train_many(keys(4), makers, hyperparameters, linear, examples, **SETTINGS)

@@ -1,0 +1,56 @@
+"""The notebooks: committed without outputs, calling the library and defining nothing, and running from top to bottom."""
+
+import ast
+import warnings
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_is_a_notebook_to_begin_with() -> None:
+    assert [path.stem for path in NOTEBOOKS][:1] == ["01_momentum_in_five_minutes"]
+
+
+@each_notebook
+def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
+    for cell in code(read(path)):
+        assert not cell.outputs
+        assert cell.execution_count is None
+
+
+@each_notebook
+def test_a_notebook_calls_the_library_and_defines_nothing(path: Path) -> None:
+    for cell in code(read(path)):
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda), cell.source
+
+
+@pytest.mark.slow
+@each_notebook
+def test_a_notebook_runs_from_top_to_bottom_and_draws(path: Path, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        # The Jupyter stack warns of its own affairs; a warning of the notebook's code would be among its outputs.
+        warnings.simplefilter("ignore")
+        from nbclient import NotebookClient
+
+        notebook = read(path)
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    complaints = [output.text for output in outputs if output.get("name") == "stderr"]
+    assert not complaints, complaints
+    assert not list(tmp_path.iterdir()), "a notebook leaves nothing behind"
