@@ -1,6 +1,7 @@
 """Run in a process of its own with eight CPU devices: prints one digest of results per number of devices and wave order."""
 
 import hashlib
+import sys
 
 from momentum_jax.training import Examples, train_many, use_all_cpu_cores
 
@@ -12,12 +13,16 @@ import optax  # noqa: E402
 
 from momentum_jax.training.model import cnn, mlp  # noqa: E402
 
-
-def problems():
-    """A wide net, a batch so large that XLA splits its sums if it may, and convolutions."""
-    yield mlp((256, 256), dropout=0.1), (28, 28), 100, "shuffle"
-    yield mlp((100,), "tanh", loss="half_squared_error", input_shape=(14, 14)), (14, 14), 1000, "replacement"
-    yield cnn((8, 16), (32,), input_shape=(14, 14)), (14, 14), 32, "shuffle"
+PROBLEMS = {
+    "a wide net with dropout": lambda: (mlp((256, 256), dropout=0.1), (28, 28), 100, "shuffle"),
+    "a batch so large that XLA splits its sums if it may": lambda: (
+        mlp((100,), "tanh", loss="half_squared_error", input_shape=(14, 14)),
+        (14, 14),
+        1000,
+        "replacement",
+    ),
+    "convolutions": lambda: (cnn((8, 16), (32,), input_shape=(14, 14)), (14, 14), 32, "shuffle"),
+}
 
 
 def digest(devices, order, model, shape, batch_size, sampling):
@@ -48,5 +53,5 @@ def digest(devices, order, model, shape, batch_size, sampling):
 
 
 if __name__ == "__main__":
-    for problem in problems():
-        print(*(digest(devices, range(5), *problem) for devices in (1, 2, 8)), digest(2, (3, 0, 4, 2, 1), *problem))
+    problem = PROBLEMS[sys.argv[1]]()
+    print(*(digest(devices, range(5), *problem) for devices in (1, 2, 8)), digest(2, (3, 0, 4, 2, 1), *problem))
