@@ -17,6 +17,8 @@ import optax
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, same_leaves
 
 float0 = jax.dtypes.float0
+# A denominator of at least this has a finite square of its inverse in float32, which the derivative of a quotient needs.
+_SAFE_EPS = float(np.finfo(np.float32).tiny) ** 0.5
 
 
 def each(
@@ -156,14 +158,32 @@ def squared(x: jax.Array) -> jax.Array:
     return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
 
 
+@jax.custom_jvp
 def root(x: jax.Array) -> jax.Array:
-    """sqrt(x) with derivative 0 at 0, so that `jax.grad` through an update is finite where a gradient is 0."""
+    """sqrt(x) with derivative 0 at 0, so that `jax.grad` through an update is finite where a gradient is 0.
+
+    The guard stands in the derivative only: in the update it would double what XLA has to compile, and its selects would keep
+    a root and a division apart that XLA otherwise turns into one rsqrt.
+    """
+    return jnp.sqrt(x)
+
+
+@root.defjvp
+def _root_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    y = root(x)
     zero = x == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
+    return y, jnp.where(zero, 0.0, 0.5 / jnp.where(zero, 1.0, y)) * dx
 
 
-def ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """numerator / denominator, 0 where the denominator is 0 (a gradient that was always 0, and eps = 0)."""
+def ratio(numerator: jax.Array, denominator: jax.Array, eps: Any) -> jax.Array:
+    """numerator / denominator, 0 where the denominator is 0 (a gradient that was always 0, and eps = 0).
+
+    `eps` is what the denominator, or the square in its root, has been given against that: where it is a plain number well
+    above 0 no guard is needed, and none is compiled.
+    """
+    if isinstance(eps, float) and eps >= _SAFE_EPS:
+        return numerator / denominator
     zero = denominator == 0
     return jnp.where(zero, 0.0, numerator / jnp.where(zero, 1.0, denominator))
 

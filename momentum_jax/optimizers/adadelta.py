@@ -50,7 +50,7 @@ def scale_by_adadelta(rho: Decay = 0.95, *, eps: NonNegative = 1e-6, accumulator
 
     def leaf(u: jax.Array, s: jax.Array, w: jax.Array, rho: Any, eps: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         s = rho * s + (1 - rho) * squared(u)
-        d = ratio(u * root(w + eps), root(s + eps))
+        d = ratio(u * root(w + eps), root(s + eps), eps)
         return d, s, rho * w + (1 - rho) * squared(d)
 
     def update(updates: optax.Updates, state: AdadeltaState, params: Any = None) -> tuple[optax.Updates, AdadeltaState]:

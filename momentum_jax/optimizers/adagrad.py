@@ -63,7 +63,7 @@ def scale_by_adagrad(
 
     def leaf(u: jax.Array, s: jax.Array, eps: Any) -> tuple[jax.Array, jax.Array]:
         s = s + squared(u)
-        return ratio(u, root(s + eps) if eps_inside_sqrt else root(s) + eps), s
+        return ratio(u, root(s + eps) if eps_inside_sqrt else root(s) + eps, eps), s
 
     def update(updates: optax.Updates, state: AdagradState, params: Any = None) -> tuple[optax.Updates, AdagradState]:
         del params

@@ -5,7 +5,7 @@
     amsgrad: the running maximum of s' in its place          AdamW: lambda x joins the step, and eta multiplies both
 
 Convention: eta outside, eps outside the root and after the correction, as in the paper, PyTorch and Optax. Keras
-corrects eps as well. The corrections are exact under schedules of b1 and b2; Optax's divide by 1 - b_t^t. AMSGrad
+adds eps before the correction. The corrections are exact under schedules of b1 and b2; Optax's divide by 1 - b_t^t. AMSGrad
 takes the maximum of the raw second moment and then corrects, as PyTorch and Keras do; Optax takes that of the
 corrected one, the paper neither.
 State: `step`, int32 scalar, position in the sequence of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
@@ -105,8 +105,8 @@ def scale_by_adam(
         m = h["b1"] * m + (1 - h["b1"]) * u
         s = h["b2"] * s + (1 - h["b2"]) * squared(u)
         largest = tuple(jnp.maximum(old, s) for old in largest)
-        scale = root((largest[0] if largest else s) / h["c2"]) + h["eps"]
-        return ratio(m / h["c1"], scale), m, s, *largest
+        scale = root(largest[0] if largest else s) * h["root_gain"] + h["eps"]
+        return ratio(m * h["gain"], scale, h["eps"]), m, s, *largest
 
     def update(updates: optax.Updates, state: AdamState, params: Any = None) -> tuple[optax.Updates, AdamState]:
         del params
@@ -123,8 +123,8 @@ def scale_by_adam(
             buffers,
             b1=decay1,
             b2=decay2,
-            c1=bias_correction(log_product1),
-            c2=bias_correction(log_product2),
+            gain=1 / bias_correction(log_product1),
+            root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
             eps=value_at(eps, state.step),
         )
         return updates, AdamState(

@@ -93,7 +93,7 @@ def scale_by_rmsprop(
         # Rounding can push a variance below 0.
         spread = jnp.maximum(s - squared(mean[0]), 0) if mean else s
         scale = root(spread + eps) if eps_inside_sqrt else root(spread) + eps
-        return ratio(u, scale), s, *mean
+        return ratio(u, scale, eps), s, *mean
 
     def update(updates: optax.Updates, state: RmspropState, params: Any = None) -> tuple[optax.Updates, RmspropState]:
         del params

@@ -32,7 +32,7 @@ from momentum_jax.optimizers._hyperparameters import (
     is_zero,
     value_at,
 )
-from momentum_jax.optimizers._leaves import each, first_step, next_step, velocity_dtype, zeros
+from momentum_jax.optimizers._leaves import as_scalar, each, first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.weight_decay import weight_decay_link
@@ -66,19 +66,21 @@ def scale_by_sgd(
     """
     who = "scale_by_sgd"
     refuse_contradictions(who, momentum, dampening, nesterov)
+    undamped = is_zero(dampening)
 
     def init(params: optax.Params) -> SgdState:
         return SgdState(first_step(), zeros(params, velocity_dtype(who, accumulator_dtype)))
 
-    def leaf(u: jax.Array, b: jax.Array, mu: Any, tau: Any, first: jax.Array) -> tuple[jax.Array, jax.Array]:
-        gain = jnp.where((first == 1) | (mu == 0), 1.0, 1.0 - tau)
-        b = mu * b + gain * u
+    def leaf(u: jax.Array, b: jax.Array, mu: Any, gain: Any) -> tuple[jax.Array, jax.Array]:
+        b = mu * b + (u if undamped else gain * u)
         return (u + mu * b if nesterov else b), b
 
     def update(updates: optax.Updates, state: SgdState, params: Any = None) -> tuple[optax.Updates, SgdState]:
         del params
         mu, tau = value_at(momentum, state.step), value_at(dampening, state.step)
-        updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu, tau=tau, first=state.step == 0)
+        tau = as_scalar(tau, jnp.promote_types(jnp.result_type(tau), jnp.float32))
+        gain = 1.0 if undamped else jnp.where((state.step == 0) | (mu == 0), 1.0, 1.0 - tau)
+        updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu, gain=gain)
         return updates, SgdState(next_step(state.step), velocity)
 
     return transformation(who, init, update)

@@ -35,7 +35,7 @@ def digest(devices, order, model, shape, batch_size, sampling):
         optax.sgd,
         [{"learning_rate": 0.01 * (seed + 1), "momentum": 0.9} for seed in order],
         model,
-        Examples(images, labels, 255.0, rows[:, :1500], rows[:, 1500:2000], rows[:, 2000:]),
+        Examples(images, labels, 255.0, rows[:, :1500], rows[:, 1500:2500], rows[:, 2500:3500]),
         steps=12,
         batch_size=batch_size,
         sampling=sampling,

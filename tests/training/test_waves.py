@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from momentum_jax.training import Interrupted, train_many
+from momentum_jax.training.plan import plan_waves
 
 SETTINGS = {"steps": 12, "batch_size": 16}
 
@@ -59,6 +60,16 @@ def test_results_come_in_the_order_of_the_keys_whatever_the_groups(linear, examp
     for i, run in enumerate(together.runs):
         alone = train_many(keys(4)[i : i + 1], makers[i], [hyperparameters[i]], linear, examples, **SETTINGS)
         assert equal(numbers(run), numbers(alone.runs[0]))
+
+
+def test_runs_that_differ_in_a_structural_argument_alone_are_compiled_apart(linear, examples):
+    same = {"learning_rate": 0.1, "momentum": 0.9}
+    arms = [{**same, "nesterov": True}, {**same, "nesterov": False}]
+    waves = []
+    train_many(keys(1)[np.zeros(2, int)], optax.sgd, arms, linear, examples, on_wave=waves.append, **SETTINGS)
+    one, other = (wave.runs[0] for wave in waves)
+    assert one.losses[0] == other.losses[0]
+    assert not np.allclose(one.losses, other.losses)
 
 
 def test_the_order_of_the_runs_changes_no_number(linear, examples, equal):
@@ -144,6 +155,14 @@ def test_ctrl_c_while_a_wave_is_stored_waits_until_it_is_stored(linear, examples
     with pytest.raises(Interrupted) as caught:
         train_many(keys(2), optax.sgd, {"learning_rate": 0.1}, linear, examples, on_wave=store, **SETTINGS)
     assert len(stored) == len(caught.value.result.runs) == 1
+
+
+def test_a_chunk_takes_over_the_buffers_of_the_state(linear, examples):
+    (wave,) = plan_waves(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, **SETTINGS)
+    state = wave.programs.begin(wave.run, wave.programs.initialise(wave.run))
+    after = wave.programs.advance(wave.run, state, wave.placed.tables, np.int32(0), np.int32(3))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.plan, state.losses)))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(after))
 
 
 def test_without_validation_or_test_examples_nothing_is_evaluated(linear, examples):
