@@ -21,7 +21,8 @@ use_all_cpu_cores()
 from measure import Summary, interleaved, machine, ratio, versions, write_json  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
-from train_peers import NETS, Data, Net, Ours, contestants, device_kind  # noqa: E402
+from train_nets import NETS, Data, Net  # noqa: E402
+from train_peers import Ours, contestants, device_kind  # noqa: E402
 
 OURS = "momentum_jax"
 # Which peers each target is about, by the beginning of their names: (net, runs) -> (target, aim, peers).
