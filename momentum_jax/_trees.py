@@ -74,6 +74,9 @@ def is_inexact(leaf: Any) -> bool:
 
 
 def dtype_of(leaf: Any) -> Any:
+    """Dtype of a leaf as JAX will hold it: NumPy's float64 is float32 unless 64-bit JAX is on."""
+    if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype != jax.dtypes.float0:
+        return jax.dtypes.canonicalize_dtype(leaf.dtype)
     return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
 
 

@@ -96,6 +96,11 @@ def shift_by_path(
     leaves = leaves_by_path(params)
     shifts = {path: b for path, b in leaves_by_path(buffer).items() if b is not None}
     (number,) = jax.tree.leaves(scalar)
+    if jnp.ndim(number):
+        raise ValueError(
+            f"{who}: opt_state must be that of one run, got states stacked to {jnp.shape(number)}; "
+            "use jax.vmap(evaluation_params)(params, opt_state)."
+        )
     for path, b in shifts.items():
         shape = jnp.shape(leaves[path]) if leaves.get(path) is not None else None
         if shape != jnp.shape(b):

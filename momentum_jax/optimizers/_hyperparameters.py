@@ -41,9 +41,13 @@ class Interval(NamedTuple):
                 raise TypeError(f"{who}: {name} must be {kinds}, got an array of {value.dtype}{list(value.shape)}.")
             return value
         if _is_number(value):
-            if not self.low <= float(value) < self.high:
+            try:
+                number = float(value)
+            except OverflowError:
+                number = math.inf
+            if not self.low <= number < self.high:
                 raise ValueError(f"{who}: {name} must be {self}, got {value}.")
-            return float(value)
+            return number
         if callable(value) and not isinstance(value, type) and self.schedule:
             return value
         raise TypeError(f"{who}: {name} must be {kinds}, got {_show(value)}.")

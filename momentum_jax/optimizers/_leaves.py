@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, same_leaves
+from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name, same_leaves
 
 float0 = jax.dtypes.float0
 # A denominator of at least this has a finite square of its inverse in float32, which the derivative of a quotient needs.
@@ -59,6 +59,8 @@ def each(
                 casts[real] = {name: as_scalar(s, real) for name, s in scalars.items()}
             u, *new = leaf(*(_widen(x, real) for x in (u, *row)), **casts[real])
             new = [n.astype(b.dtype) for n, b in zip(new, row, strict=False)]
+        elif any(is_inexact(b) for b in row) and u is not None:
+            raise ValueError(f"{who}: the gradient of a floating-point leaf must be floating point, got {dtype_of(u)}.")
         else:
             new = row[: len(buffers)]
         outputs.append(u)
@@ -82,7 +84,9 @@ def fill(params: Any, value: Any, dtype_rule: Callable[[Any], Any]) -> Any:
     def leaf(p: Any) -> Any:
         if not is_inexact(p):
             return None
-        return jnp.full_like(p, jnp.asarray(value, dtype_rule(dtype_of(p))), dtype=dtype_rule(dtype_of(p)))
+        filled = jnp.full_like(p, jnp.asarray(value, dtype_rule(dtype_of(p))), dtype=dtype_rule(dtype_of(p)))
+        # A 0-d leaf may be `value` itself, which a donated state must not take with it.
+        return filled if filled.ndim else jnp.array(filled)
 
     return jax.tree.map(leaf, params)
 
@@ -144,13 +148,14 @@ def log_decay(decay: Any, like: jax.Array) -> Any:
         return jnp.asarray(math.log1p(decay - 1) if decay > 0 else -math.inf, like.dtype)
     decay = jnp.asarray(decay, like.dtype)
     near_zero = decay < 0.5
-    low = jnp.log(jnp.maximum(jnp.where(near_zero, decay, 0.5), jnp.finfo(like.dtype).tiny))
+    low = jnp.log(jnp.where(near_zero, decay, 0.5) + 1e-30)
     return jnp.where(near_zero, low, jnp.log1p(jnp.where(near_zero, 0.5, decay) - 1))
 
 
 def bias_correction(log_product: jax.Array) -> jax.Array:
     """1 - prod(decay_i) of the decays whose logarithms add up to `log_product`."""
-    return -jnp.expm1(log_product)
+    # Far from 0 the plain form is as accurate, and its derivative is exp(log_product) where JAX's of expm1 rounds to 0.
+    return jnp.where(log_product < -0.7, 1 - jnp.exp(log_product), -jnp.expm1(log_product))
 
 
 def squared(x: jax.Array) -> jax.Array:
@@ -192,6 +197,11 @@ def cast_like(updates: Any, like: Any, who: str) -> Any:
     """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros."""
     leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
     targets = same_leaves(who, updates, like, "the parameters")
+    for u, path, target in zip(leaves, leaves_by_path(updates), targets, strict=True):
+        if is_inexact(target) and not is_inexact(u):
+            raise ValueError(
+                f"{who}: the gradient of leaf {path_name(path)} must be floating point as its parameter is, got {dtype_of(u)}."
+            )
     return jax.tree.unflatten(treedef, [_cast(u, t) for u, t in zip(leaves, targets, strict=True)])
 
 

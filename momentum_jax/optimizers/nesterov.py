@@ -60,8 +60,9 @@ def scale_by_nesterov(momentum: Decay = 0.9, *, accumulator_dtype: DType = None)
     who = "scale_by_nesterov"
 
     def init(params: optax.Params) -> NesterovState:
+        # jnp.array copies: a donated state must not take the user's own hyperparameter with it.
         velocity = zeros(params, velocity_dtype(who, accumulator_dtype))
-        return NesterovState(first_step(), velocity, jnp.asarray(value_at(momentum, first_step()), scalar_dtype(params)))
+        return NesterovState(first_step(), velocity, jnp.array(value_at(momentum, first_step()), scalar_dtype(params)))
 
     def leaf(u: jax.Array, v: jax.Array, mu: Any, next_mu: Any) -> tuple[jax.Array, jax.Array]:
         v = mu * v + u
@@ -74,7 +75,7 @@ def scale_by_nesterov(momentum: Decay = 0.9, *, accumulator_dtype: DType = None)
         # steps.
         mu, next_mu = state.next_momentum, value_at(momentum, following)
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu, next_mu=next_mu)
-        return updates, NesterovState(following, velocity, jnp.asarray(next_mu, state.next_momentum.dtype))
+        return updates, NesterovState(following, velocity, jnp.array(next_mu, state.next_momentum.dtype))
 
     return transformation(who, init, update)
 

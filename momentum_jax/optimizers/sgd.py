@@ -48,7 +48,7 @@ class SgdState(NamedTuple):
 
 @checked
 def scale_by_sgd(
-    momentum: Decay = 0.9, *, dampening: Decay = 0.0, nesterov: Bool = False, accumulator_dtype: DType = None
+    momentum: Decay = 0.0, *, dampening: Decay = 0.0, nesterov: Bool = False, accumulator_dtype: DType = None
 ) -> Transformation:
     """The learning-rate-free core: b' = mu b + (1 - tau) u, undamped at the first step; returns b', or u + mu b'.
 
