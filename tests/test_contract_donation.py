@@ -53,7 +53,7 @@ def test_float64_leaves_of_numpy_are_taken_without_a_warning(row: Row) -> None:
 
 @pytest.mark.parametrize("where", ["momentum", "b1", "b2"])
 def test_the_derivative_with_respect_to_a_decay_is_right_at_zero(where: str) -> None:
-    def after(value: Any) -> jax.Array:
+    def after(value: Any) -> Any:
         optimizer = mj.ema_momentum(0.1, value, debias=True) if where == "momentum" else mj.adam(0.1, **{where: value})
         params, state = jnp.asarray(2.0), optimizer.init(jnp.asarray(2.0))
         for t in range(3):
