@@ -5,6 +5,7 @@ in `.value`, and `update` a pure tree without them; both name the same leaf. `No
 can only stand against a `None`; `optax.MaskedNode` has no leaves and stands against nothing.
 """
 
+from collections import Counter
 from typing import Any
 
 import jax
@@ -19,20 +20,18 @@ def is_none(x: object) -> bool:
     return x is None
 
 
-def plain_path(path: Path) -> Path:
-    """The path without the `.value` (or `.raw_value`) that an NNX Variable adds to it."""
-    if path and isinstance(path[-1], GetAttrKey) and path[-1].name in ("value", "raw_value"):
-        return path[:-1]
-    return path
-
-
 def leaves_by_path(tree: Any) -> dict[Path, Any]:
-    """Leaves of `tree` in order, each under its path; `None` is a leaf."""
-    return {plain_path(path): leaf for path, leaf in jax.tree.leaves_with_path(tree, is_leaf=is_none)}
+    """Leaves of `tree` in order, each under its path without NNX's `.value`; `None` is a leaf.
+
+    A Variable has one leaf, `.value` (or `.raw_value`); a field of that name with siblings is part of the path.
+    """
+    pairs = jax.tree.leaves_with_path(tree, is_leaf=is_none)
+    family = Counter(path[:-1] for path, _ in pairs)
+    return {path[:-1] if _is_variable(path) and family[path[:-1]] == 1 else path: leaf for path, leaf in pairs}
 
 
 def path_name(path: Path) -> str:
-    return keystr(path) or "the tree itself"
+    return f"leaf {keystr(path)}" if path else "the single leaf"
 
 
 def same_leaves(who: str, updates: Any, other: Any, what: str, *, holes: bool = False) -> list[Any]:
@@ -55,15 +54,16 @@ def same_leaves(who: str, updates: Any, other: Any, what: str, *, holes: bool = 
     ours, theirs = leaves_by_path(updates), leaves_by_path(other)
     for path in ours:
         if path not in theirs:
-            raise ValueError(f"{who}: the gradient has a leaf {path_name(path)} that is not in {what}.")
+            raise ValueError(f"{who}: {path_name(path)} of the gradient, {_describe(ours[path])}, is not in {what}.")
     for path in theirs:
         if path not in ours:
-            raise ValueError(f"{who}: the gradient has no leaf {path_name(path)}, which is in {what}.")
+            raise ValueError(f"{who}: {path_name(path)} of {what}, {_describe(theirs[path])}, is not in the gradient.")
     for path, u in ours.items():
         if not _match(u, theirs[path], holes):
+            hole = " (the parameter was None or not floating point)" if holes and theirs[path] is None else ""
             raise ValueError(
-                f"{who}: leaf {path_name(path)} of the gradient is {_describe(u)}, but in {what} it is "
-                f"{_describe(theirs[path])}."
+                f"{who}: {path_name(path)} of the gradient is {_describe(u)}, "
+                f"but in {what} it is {_describe(theirs[path])}{hole}."
             )
     return [theirs[path] for path in ours]
 
@@ -78,6 +78,10 @@ def dtype_of(leaf: Any) -> Any:
     if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype != jax.dtypes.float0:
         return jax.dtypes.canonicalize_dtype(leaf.dtype)
     return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+
+
+def _is_variable(path: Path) -> bool:
+    return bool(path) and isinstance(path[-1], GetAttrKey) and path[-1].name in ("value", "raw_value")
 
 
 def _match(u: Any, other: Any, holes: bool) -> bool:

@@ -53,6 +53,8 @@ def reset_momentum(opt_state: Any) -> Any:
     `optax.inject_hyperparams` evaluates goes on, for its position is the wrapper's; and Optax's Adam has one count for both
     moments, so its first moment is corrected too little afterwards (this library's is corrected exactly).
 
+    Of a shifted method take `evaluation_params` first and go on from there: without its velocity the held point is the iterate.
+
     Args:
       opt_state: state of any chain of known transformations.
 
@@ -106,8 +108,7 @@ def shift_by_path(
         if shape != jnp.shape(b):
             found = "no such leaf" if shape is None else f"shape {shape}"
             raise ValueError(
-                f"{who}: params must be those of the state, which has shape {jnp.shape(b)} at leaf {path_name(path)}, "
-                f"got {found}."
+                f"{who}: params must be those of the state, which has shape {jnp.shape(b)} at {path_name(path)}, got {found}."
             )
     moved = [_shifted(p, shifts[path], shift, number) if path in shifts else p for path, p in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(params, is_leaf=is_none), moved)

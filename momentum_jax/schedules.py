@@ -1,11 +1,11 @@
 """Schedules of momentum: `step -> value`, for every hyperparameter of this library that is a number.
 
 Steps count from 0; a schedule takes a Python int or a traced int32 and returns a 0-d array of JAX's default float dtype.
+Momenta are numbers or 0-d arrays (traced ones too, so that `jax.vmap` runs over a grid of them); step counts are ints.
 Learning-rate schedules are in Optax (`optax.cosine_decay_schedule`, ...) and serve as they are.
 """
 
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -13,16 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, DecayNumber, checked
+
 Schedule = Callable[[Any], jax.Array]
 
 
-def constant(value: float) -> Schedule:
+@checked
+def constant(value: DecayNumber) -> Schedule:
     """The same momentum at every step."""
-    _momentum("constant", "value", value)
     return lambda step: jnp.full(jnp.shape(step), value, _default_float())
 
 
-def linear(start: float = 0.5, end: float = 0.9, *, steps: int) -> Schedule:
+@checked
+def linear(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: AtLeastOne) -> Schedule:
     """Annealing along a line: `start` at step 0, `end` from step `steps` on.
 
     Args:
@@ -30,26 +33,23 @@ def linear(start: float = 0.5, end: float = 0.9, *, steps: int) -> Schedule:
       steps: how many steps the way takes, at least 1.
 
     Raises:
-      ValueError: a number out of range. TypeError: a number of the wrong type.
+      ValueError: a number out of range.
+      TypeError: a number of the wrong type.
     """
-    _momentum("linear", "start", start)
-    _momentum("linear", "end", end)
-    _count("linear", "steps", steps)
     return lambda step: start + (end - start) * _progress(step, steps)
 
 
-def cosine(start: float = 0.5, end: float = 0.9, *, steps: int) -> Schedule:
+@checked
+def cosine(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: AtLeastOne) -> Schedule:
     """Annealing along half a cosine: slow at both ends, `start` at step 0, `end` from step `steps` on.
 
     Args and errors as `linear`.
     """
-    _momentum("cosine", "start", start)
-    _momentum("cosine", "end", end)
-    _count("cosine", "steps", steps)
     return lambda step: end + (start - end) * 0.5 * (1 + jnp.cos(jnp.pi * _progress(step, steps)))
 
 
-def sutskever(maximum: float = 0.99, *, period: int = 250) -> Schedule:
+@checked
+def sutskever(maximum: DecayNumber = 0.99, *, period: AtLeastOne = 250) -> Schedule:
     """mu_t = min(1 - 2^(-1 - log2(floor(t / period) + 1)), maximum): 0.5, 0.75, 0.833, ... one level a period.
 
     Args:
@@ -57,17 +57,17 @@ def sutskever(maximum: float = 0.99, *, period: int = 250) -> Schedule:
       period: steps a level, at least 1.
 
     Raises:
-      ValueError: a number out of range. TypeError: a number of the wrong type.
+      ValueError: a number out of range.
+      TypeError: a number of the wrong type.
 
     Source: I. Sutskever, J. Martens, G. Dahl and G. Hinton (2013), ICML, eq. 5.
     """
-    _momentum("sutskever", "maximum", maximum)
-    _count("sutskever", "period", period)
     # 2^(-1 - log2 k) = 1 / (2k), without the rounding of a logarithm.
     return lambda step: jnp.minimum(1 - 0.5 / (jnp.asarray(step) // period + 1).astype(_default_float()), maximum)
 
 
-def fista(total_steps: int) -> Schedule:
+@checked
+def fista(total_steps: AtLeastOne) -> Schedule:
     """mu_t = (t_t - 1) / t_{t+1} with t_1 = 1, t_{k+1} = (1 + sqrt(1 + 4 t_k^2)) / 2: 0, 0, 0.28, 0.43, ... towards 1.
 
     With `nesterov` this is Nesterov's method of 1983, FISTA without a proximal step: mu_t carries the point from the iterate
@@ -77,11 +77,11 @@ def fista(total_steps: int) -> Schedule:
       total_steps: length of the table, at least 1: the updates of the run.
 
     Raises:
-      ValueError: total_steps out of range. TypeError: total_steps of the wrong type.
+      ValueError: total_steps out of range.
+      TypeError: total_steps of the wrong type.
 
     Source: A. Beck and M. Teboulle (2009), SIAM J. Imaging Sci. 2(1), 183-202; Yu. E. Nesterov (1983).
     """
-    _count("fista", "total_steps", total_steps)
     table = np.zeros(total_steps + 1)
     t = 1.0
     for k in range(1, total_steps + 1):
@@ -91,8 +91,14 @@ def fista(total_steps: int) -> Schedule:
     return lambda step: jnp.asarray(table, _default_float())[jnp.clip(step, 0, total_steps)]
 
 
+@checked
 def warmup_cooldown(
-    low: float = 0.85, high: float = 0.95, *, warmup_steps: int, cooldown_steps: int, total_steps: int
+    low: DecayNumber = 0.85,
+    high: DecayNumber = 0.95,
+    *,
+    warmup_steps: AtLeastZero,
+    cooldown_steps: AtLeastZero,
+    total_steps: AtLeastOne,
 ) -> Schedule:
     """Warm-up and cool-down: a line from `low` to `high`, a plateau, a line back that ends at `low` at step `total_steps`.
 
@@ -102,17 +108,12 @@ def warmup_cooldown(
       total_steps: length of the whole, at least 1.
 
     Raises:
-      ValueError: a number out of range, or lines longer than the whole. TypeError: a number of the wrong type.
+      ValueError: a number out of range, or lines longer than the whole.
+      TypeError: a number of the wrong type.
     """
-    who = "warmup_cooldown"
-    _momentum(who, "low", low)
-    _momentum(who, "high", high)
-    _count(who, "warmup_steps", warmup_steps, least=0)
-    _count(who, "cooldown_steps", cooldown_steps, least=0)
-    _count(who, "total_steps", total_steps)
     if warmup_steps + cooldown_steps > total_steps:
         raise ValueError(
-            f"{who}: warmup_steps + cooldown_steps must be at most total_steps, "
+            f"warmup_cooldown: warmup_steps + cooldown_steps must be at most total_steps, "
             f"got {warmup_steps} + {cooldown_steps} > {total_steps}."
         )
 
@@ -131,17 +132,3 @@ def _progress(step: Any, steps: int) -> jax.Array:
 
 def _default_float() -> Any:
     return jnp.result_type(float)
-
-
-def _momentum(who: str, name: str, value: Any) -> None:
-    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool)):
-        raise TypeError(f"{who}: {name} must be a number, got {value!r} ({type(value).__name__}).")
-    if not 0 <= float(value) < 1:
-        raise ValueError(f"{who}: {name} must be in [0, 1), got {value}.")
-
-
-def _count(who: str, name: str, value: Any, least: int = 1) -> None:
-    if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool)):
-        raise TypeError(f"{who}: {name} must be an int, got {value!r} ({type(value).__name__}).")
-    if value < least:
-        raise ValueError(f"{who}: {name} must be at least {least}, got {value}.")

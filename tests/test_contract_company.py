@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,65 @@ def test_states_take_the_sharding_of_their_parameters_on_eight_devices() -> None
     result = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, env=env, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.split() == [row.id for row in ROWS]
+
+
+@every_row
+def test_a_scan_inside_shard_map_keeps_the_varying_types_where_every_device_has_its_own_numbers(row: Row) -> None:
+    names = list(row.numbers)
+    values = jnp.asarray([[row.numbers[name] for name in names]])
+    params, gradient = {"w": jnp.ones((1, 3))}, jnp.full((1, 3), 0.5)
+    mesh = jax.make_mesh((1,), ("runs",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def one(values: jax.Array, params: Any, gradient: jax.Array) -> Any:
+        optimizer = row.build(**dict(zip(names, values[0], strict=True)))
+
+        def step(carry: Any, _: None) -> Any:
+            params, state = carry
+            updates, state = optimizer.update({"w": gradient}, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), None, length=3)[0][0]
+
+    spec = jax.P("runs")
+    sharded = jax.jit(jax.shard_map(one, mesh=mesh, in_specs=(spec, spec, spec), out_specs=spec))(values, params, gradient)
+    np.testing.assert_allclose(sharded["w"], one(values, params, gradient)["w"], rtol=1e-6)
+
+
+@every_row
+def test_fields_named_value_are_leaves_of_their_own(row: Row) -> None:
+    @jax.tree_util.register_dataclass
+    @dataclass
+    class Pair:
+        value: jax.Array
+        raw_value: jax.Array
+
+    optimizer = row.build()
+    params = Pair(jnp.ones(2), jnp.zeros(3))
+    updates, _ = optimizer.update(Pair(jnp.ones(2), jnp.ones(3)), optimizer.init(params), params)
+    assert (updates.value.shape, updates.raw_value.shape) == ((2,), (3,))
+    with pytest.raises(
+        ValueError, match=r"leaf \.raw_value of the gradient is float32 of shape \(2,\), but in .* shape \(3,\)"
+    ):
+        optimizer.update(Pair(jnp.ones(2), jnp.ones(2)), optimizer.init(params), params)
+
+
+@every_row
+def test_a_complex_gradient_of_a_real_parameter_is_refused_by_name(row: Row) -> None:
+    optimizer = row.build()
+    params = {"w": jnp.ones(2)}
+    with pytest.raises(ValueError, match=r": leaf \['w'\] of the gradient must be real as its parameter is, got complex64"):
+        optimizer.update({"w": jnp.ones(2, jnp.complex64)}, optimizer.init(params), params)
+
+
+def test_errors_of_an_update_name_the_optimizer_that_the_user_called() -> None:
+    for who in ("heavy_ball", "nesterov", "sgd", "adam", "rmsprop", "scale_by_adam"):
+        optimizer = getattr(mj, who)(0.1)
+        state = optimizer.init({"w": jnp.ones(2)})
+        for gradient in ({"w": jnp.ones(3)}, {"v": jnp.ones(2)}, {"w": jnp.ones(2, jnp.complex64)}):
+            with pytest.raises(ValueError, match=f"^{who}: leaf "):
+                optimizer.update(gradient, state)
+
+
+def test_a_dtype_that_inject_hyperparams_made_an_array_of_is_refused_with_the_remedy() -> None:
+    with pytest.raises(TypeError, match=r"optax\.inject_hyperparams needs static_args='accumulator_dtype'"):
+        optax.inject_hyperparams(mj.heavy_ball)(0.1, accumulator_dtype=jnp.bfloat16).init({"w": jnp.ones(2)})

@@ -11,12 +11,13 @@ import momentum_jax
 
 HOUSE = Path(momentum_jax.__file__).parent
 
-GROUND = {"_trees", "protocol"}
+GROUND = {"_trees", "_hyperparameters", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
 ALLOWED = {
     "_trees": set(),
     "protocol": {"_trees"},
-    "schedules": set(),
+    "_hyperparameters": set(),
+    "schedules": {"_hyperparameters"},
     "optimizers": GROUND,
     "data": set(),
     "training": GROUND,

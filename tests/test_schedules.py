@@ -195,9 +195,9 @@ def test_a_number_out_of_range_is_refused(make, message: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: schedules.constant("0.9"), "constant: value must be a number, got '0.9' (str)."),
-        (lambda: schedules.constant(True), "constant: value must be a number, got True (bool)."),
-        (lambda: schedules.linear(None, steps=3), "linear: start must be a number, got None (NoneType)."),
+        (lambda: schedules.constant("0.9"), "constant: value must be a number or a 0-d array, got '0.9' (str)."),
+        (lambda: schedules.constant(True), "constant: value must be a number or a 0-d array, got True (bool)."),
+        (lambda: schedules.linear(None, steps=3), "linear: start must be a number or a 0-d array, got None (NoneType)."),
         (lambda: schedules.linear(steps=3.0), "linear: steps must be an int, got 3.0 (float)."),
         (lambda: schedules.cosine(steps=True), "cosine: steps must be an int, got True (bool)."),
         (lambda: schedules.fista(10.0), "fista: total_steps must be an int, got 10.0 (float)."),
@@ -207,3 +207,20 @@ def test_a_number_out_of_range_is_refused(make, message: str) -> None:
 def test_a_value_of_the_wrong_type_is_refused(make, message: str) -> None:
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         make()
+
+
+def test_a_grid_of_momenta_runs_under_vmap_as_one_by_one() -> None:
+    def last(maximum, schedule):
+        return schedule(maximum)(jnp.int32(5000))
+
+    grid = np.array([0.0, 0.5, 0.9], np.float32)
+    for schedule in (
+        schedules.constant,
+        schedules.sutskever,
+        lambda m: schedules.linear(m, 0.2, steps=7000),
+        lambda m: schedules.cosine(0.2, m, steps=7000),
+        lambda m: schedules.warmup_cooldown(m, 0.9, warmup_steps=2, cooldown_steps=9000, total_steps=10000),
+    ):
+        together = jax.vmap(lambda m, schedule=schedule: last(m, schedule))(grid)
+        np.testing.assert_allclose(together, [last(m, schedule) for m in grid], rtol=1e-6)
+        assert len(set(np.asarray(together).tolist())) > 1

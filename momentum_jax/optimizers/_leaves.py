@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from momentum_jax._hyperparameters import value_at
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name, same_leaves
 
 float0 = jax.dtypes.float0
@@ -52,15 +53,17 @@ def each(
         rows.append(same_leaves(who, updates, params, "the parameters"))
     casts: dict[Any, dict[str, Any]] = {}
     outputs, stored = [], [[] for _ in buffers]
-    for u, *row in zip(leaves, *rows, strict=True):
+    for index, (u, *row) in enumerate(zip(leaves, *rows, strict=True)):
         if is_inexact(u) and all(map(is_inexact, row)):
             real = working_precision(u, *row)
             if real not in casts:
                 casts[real] = {name: as_scalar(s, real) for name, s in scalars.items()}
             u, *new = leaf(*(_widen(x, real) for x in (u, *row)), **casts[real])
+            if any(jnp.iscomplexobj(n) and not jnp.iscomplexobj(b) for n, b in zip(new, row, strict=False)):
+                raise _unfit(who, updates, index, "real as its state is")
             new = [n.astype(b.dtype) for n, b in zip(new, row, strict=False)]
         elif any(is_inexact(b) for b in row) and u is not None:
-            raise ValueError(f"{who}: the gradient of a floating-point leaf must be floating point, got {dtype_of(u)}.")
+            raise _unfit(who, updates, index, "floating point as its state is")
         else:
             new = row[: len(buffers)]
         outputs.append(u)
@@ -91,26 +94,26 @@ def fill(params: Any, value: Any, dtype_rule: Callable[[Any], Any]) -> Any:
     return jax.tree.map(leaf, params)
 
 
-def velocity_dtype(who: str, accumulator_dtype: Any) -> Callable[[Any], Any]:
+def velocity_dtype(accumulator_dtype: Any) -> Callable[[Any], Any]:
     """Velocities follow their parameter unless `accumulator_dtype` says otherwise."""
-    return lambda dtype: dtype if accumulator_dtype is None else _of_precision(who, accumulator_dtype, dtype)
+    return lambda dtype: dtype if accumulator_dtype is None else _of_precision(accumulator_dtype, dtype)
 
 
-def average_dtype(who: str, accumulator_dtype: Any) -> Callable[[Any], Any]:
+def average_dtype(accumulator_dtype: Any) -> Callable[[Any], Any]:
     """Averages of 16-bit leaves live in float32: in bfloat16 a decay of 0.999 never decays and never fills."""
 
     def rule(dtype: Any) -> Any:
         if accumulator_dtype is not None:
-            return _of_precision(who, accumulator_dtype, dtype)
+            return _of_precision(accumulator_dtype, dtype)
         real = working_precision(np.empty(0, dtype))
         return _complex_of(real) if jnp.issubdtype(dtype, jnp.complexfloating) else real
 
     return rule
 
 
-def second_moment_dtype(who: str, accumulator_dtype: Any) -> Callable[[Any], Any]:
+def second_moment_dtype(accumulator_dtype: Any) -> Callable[[Any], Any]:
     """As averages; of complex leaves |g|^2 is kept, which is real."""
-    rule = average_dtype(who, accumulator_dtype)
+    rule = average_dtype(accumulator_dtype)
     return lambda dtype: jnp.finfo(rule(dtype)).dtype
 
 
@@ -136,6 +139,14 @@ def working_precision(*leaves: Any) -> Any:
 def as_scalar(value: Any, dtype: Any) -> Any:
     """A hyperparameter in the precision of the arithmetic; Python numbers stay as they are, exact and weakly typed."""
     return value if type(value) in (int, float) else jnp.asarray(value, dtype)
+
+
+def no_decay(decay: Any, params: Any) -> jax.Array:
+    """log of the empty product of decays: 0 in the scalar dtype of `params`.
+
+    It is made from the decay, so that inside `jax.shard_map` it varies over the mesh axes that the decay varies over.
+    """
+    return jnp.zeros_like(jnp.asarray(value_at(decay, first_step()), scalar_dtype(params)))
 
 
 def log_decay(decay: Any, like: jax.Array) -> Any:
@@ -196,13 +207,28 @@ def ratio(numerator: jax.Array, denominator: jax.Array, eps: Any) -> jax.Array:
 def cast_like(updates: Any, like: Any, who: str) -> Any:
     """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros."""
     leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
-    targets = same_leaves(who, updates, like, "the parameters")
-    for u, path, target in zip(leaves, leaves_by_path(updates), targets, strict=True):
-        if is_inexact(target) and not is_inexact(u):
-            raise ValueError(
-                f"{who}: the gradient of leaf {path_name(path)} must be floating point as its parameter is, got {dtype_of(u)}."
-            )
-    return jax.tree.unflatten(treedef, [_cast(u, t) for u, t in zip(leaves, targets, strict=True)])
+    return jax.tree.unflatten(treedef, [_cast(u, t) for u, t in zip(leaves, fitting(who, updates, like), strict=True)])
+
+
+def fitting(who: str, updates: Any, params: Any) -> list[Any]:
+    """Leaves of `params` in the order of the leaves of `updates`, after a check that the gradient is one of theirs.
+
+    Raises:
+      ValueError: as `same_leaves`; a gradient that is not floating point, or complex, where the parameter is a real number.
+    """
+    targets = same_leaves(who, updates, params, "the parameters")
+    for index, (u, target) in enumerate(zip(jax.tree.leaves(updates, is_leaf=is_none), targets, strict=True)):
+        if is_inexact(target):
+            if not is_inexact(u):
+                raise _unfit(who, updates, index, "floating point as its parameter is")
+            if jnp.iscomplexobj(u) and not jnp.iscomplexobj(target):
+                raise _unfit(who, updates, index, "real as its parameter is")
+    return targets
+
+
+def _unfit(who: str, updates: Any, index: int, must: str) -> ValueError:
+    path, leaf = list(leaves_by_path(updates).items())[index]
+    return ValueError(f"{who}: {path_name(path)} of the gradient must be {must}, got {dtype_of(leaf)}.")
 
 
 def _cast(update: Any, target: Any) -> Any:
@@ -224,10 +250,8 @@ def _complex_of(real: Any) -> Any:
     return jnp.dtype(jnp.complex128 if real == jnp.float64 else jnp.complex64)
 
 
-def _of_precision(who: str, accumulator_dtype: Any, dtype: Any) -> Any:
+def _of_precision(accumulator_dtype: Any, dtype: Any) -> Any:
     real = jnp.finfo(accumulator_dtype).dtype
-    if real == jnp.float64 and not jax.config.read("jax_enable_x64"):
-        raise ValueError(f"{who}: accumulator_dtype {accumulator_dtype} needs 64-bit JAX: set jax_enable_x64.")
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return _complex_of(real)
     return real

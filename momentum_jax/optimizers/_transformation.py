@@ -5,28 +5,31 @@ from typing import Any
 
 import optax
 
-from momentum_jax.optimizers._leaves import cast_like
+from momentum_jax.optimizers._leaves import cast_like, fitting
 
 
 class Transformation(optax.GradientTransformationExtraArgs):
     """An Optax transformation that also offers its update before the last cast.
 
-    `update` returns each leaf in the dtype of its parameter, without parameters in that of its gradient. `unrounded`
-    returns it in working precision; `chain` reads that.
+    `update` returns each leaf in the dtype of its parameter, without parameters in that of its gradient.
+    `unrounded(who, updates, state, params)` returns it in working precision; `chain` reads that, and says who is to be named
+    in errors.
     """
 
     unrounded: Callable[..., Any]
 
 
 def transformation(who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any]) -> Transformation:
-    """A `Transformation` from `init(params)` and `unrounded(updates, state, params)`.
+    """A `Transformation` from `init(params)` and `unrounded(who, updates, state, params)`.
 
     Extra arguments of `update` are accepted and left alone, as `optax.with_extra_args_support` does.
     """
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
-        new_updates, new_state = unrounded(updates, state, params)
+        if params is not None:
+            fitting(who, updates, params)
+        new_updates, new_state = unrounded(who, updates, state, params)
         return cast_like(new_updates, updates if params is None else params, who), new_state
 
     built = Transformation(init, update)
@@ -40,10 +43,10 @@ def chain(who: str, *links: Transformation) -> Transformation:
     def init(params: Any) -> tuple[Any, ...]:
         return tuple(link.init(params) for link in links)
 
-    def unrounded(updates: Any, state: tuple[Any, ...], params: Any = None) -> tuple[Any, tuple[Any, ...]]:
+    def unrounded(who: str, updates: Any, state: tuple[Any, ...], params: Any) -> tuple[Any, tuple[Any, ...]]:
         new_state = []
         for link, link_state in zip(links, state, strict=True):
-            updates, link_state = link.unrounded(updates, link_state, params)
+            updates, link_state = link.unrounded(who, updates, link_state, params)
             new_state.append(link_state)
         return updates, tuple(new_state)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from momentum_jax.optimizers._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._leaves import each, first_step, next_step, ratio, root, second_moment_dtype, squared, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
@@ -45,7 +45,7 @@ def scale_by_adadelta(rho: Decay = 0.95, *, eps: NonNegative = 1e-6, accumulator
     who = "scale_by_adadelta"
 
     def init(params: optax.Params) -> AdadeltaState:
-        dtype = second_moment_dtype(who, accumulator_dtype)
+        dtype = second_moment_dtype(accumulator_dtype)
         return AdadeltaState(first_step(), zeros(params, dtype), zeros(params, dtype))
 
     def leaf(u: jax.Array, s: jax.Array, w: jax.Array, rho: Any, eps: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -53,7 +53,7 @@ def scale_by_adadelta(rho: Decay = 0.95, *, eps: NonNegative = 1e-6, accumulator
         d = ratio(u * root(w + eps), root(s + eps), eps)
         return d, s, rho * w + (1 - rho) * squared(d)
 
-    def update(updates: optax.Updates, state: AdadeltaState, params: Any = None) -> tuple[optax.Updates, AdadeltaState]:
+    def update(who: str, updates: optax.Updates, state: AdadeltaState, params: Any) -> tuple[optax.Updates, AdadeltaState]:
         del params
         buffers = {"second_moment": state.second_moment, "squared_update": state.squared_update}
         decay, epsilon = value_at(rho, state.step), value_at(eps, state.step)
@@ -70,9 +70,10 @@ def adadelta(
     """Adadelta.
 
     Args:
-      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. 1 is the paper's
-      method. rho: decay of both averages in [0, 1), likewise. eps: at least 0, likewise. accumulator_dtype: dtype of
-      the averages; None: that of the parameter, float32 for 16-bit leaves.
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. 1 is the paper's method.
+      rho: decay of both averages in [0, 1), likewise.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from momentum_jax.optimizers._hyperparameters import (
+from momentum_jax._hyperparameters import (
     Bool,
     DType,
     LearningRate,
@@ -59,13 +59,13 @@ def scale_by_adagrad(
     who = "scale_by_adagrad"
 
     def init(params: optax.Params) -> AdagradState:
-        return AdagradState(first_step(), fill(params, initial_accumulator, second_moment_dtype(who, accumulator_dtype)))
+        return AdagradState(first_step(), fill(params, initial_accumulator, second_moment_dtype(accumulator_dtype)))
 
     def leaf(u: jax.Array, s: jax.Array, eps: Any) -> tuple[jax.Array, jax.Array]:
         s = s + squared(u)
         return ratio(u, root(s + eps) if eps_inside_sqrt else root(s) + eps, eps), s
 
-    def update(updates: optax.Updates, state: AdagradState, params: Any = None) -> tuple[optax.Updates, AdagradState]:
+    def update(who: str, updates: optax.Updates, state: AdagradState, params: Any) -> tuple[optax.Updates, AdagradState]:
         del params
         buffers = {"sum_of_squares": state.sum_of_squares}
         updates, sum_of_squares = each(who, leaf, updates, buffers, eps=value_at(eps, state.step))

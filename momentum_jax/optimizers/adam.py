@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.optimizers._hyperparameters import (
+from momentum_jax._hyperparameters import (
     Bool,
     Decay,
     DType,
@@ -38,16 +38,16 @@ from momentum_jax.optimizers._leaves import (
     first_step,
     log_decay,
     next_step,
+    no_decay,
     ratio,
     root,
-    scalar_dtype,
     second_moment_dtype,
     squared,
     zeros,
 )
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
-from momentum_jax.optimizers.weight_decay import weight_decay_link
+from momentum_jax.optimizers.weight_decay import add_weight_decay
 
 
 class AdamState(NamedTuple):
@@ -89,16 +89,15 @@ def scale_by_adam(
     who = "scale_by_adam"
 
     def init(params: optax.Params) -> AdamState:
-        second = second_moment_dtype(who, accumulator_dtype)
-        scalar = scalar_dtype(params)
+        second = second_moment_dtype(accumulator_dtype)
         return AdamState(
             step=first_step(),
             momentum_step=first_step(),
-            first_moment=zeros(params, average_dtype(who, accumulator_dtype)),
+            first_moment=zeros(params, average_dtype(accumulator_dtype)),
             second_moment=zeros(params, second),
             max_second_moment=zeros(params, second) if amsgrad else None,
-            log_product1=jnp.zeros((), scalar),
-            log_product2=jnp.zeros((), scalar),
+            log_product1=no_decay(b1, params),
+            log_product2=no_decay(b2, params),
         )
 
     def leaf(u: jax.Array, m: jax.Array, s: jax.Array, *largest: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
@@ -108,7 +107,7 @@ def scale_by_adam(
         scale = root(largest[0] if largest else s) * h["root_gain"] + h["eps"]
         return ratio(m * h["gain"], scale, h["eps"]), m, s, *largest
 
-    def update(updates: optax.Updates, state: AdamState, params: Any = None) -> tuple[optax.Updates, AdamState]:
+    def update(who: str, updates: optax.Updates, state: AdamState, params: Any) -> tuple[optax.Updates, AdamState]:
         del params
         decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
         log_product1 = state.log_product1 + log_decay(decay1, state.log_product1)
@@ -195,6 +194,5 @@ def adamw(
         parameters, or no params.
       TypeError: an argument of the wrong type.
     """
-    who = "adamw"
     core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, accumulator_dtype=accumulator_dtype)
-    return chain(who, core, weight_decay_link(who, weight_decay), scale_by_learning_rate(learning_rate))
+    return chain("adamw", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.optimizers._hyperparameters import Bool, Decay, DType, LearningRate, checked, value_at
+from momentum_jax._hyperparameters import Bool, Decay, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._leaves import (
     average_dtype,
     bias_correction,
@@ -28,7 +28,7 @@ from momentum_jax.optimizers._leaves import (
     first_step,
     log_decay,
     next_step,
-    scalar_dtype,
+    no_decay,
     zeros,
 )
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
@@ -60,14 +60,16 @@ def scale_by_ema_momentum(momentum: Decay = 0.9, *, debias: Bool = False, accumu
     who = "scale_by_ema_momentum"
 
     def init(params: optax.Params) -> EmaMomentumState:
-        average = zeros(params, average_dtype(who, accumulator_dtype))
-        return EmaMomentumState(first_step(), average, jnp.zeros((), scalar_dtype(params)))
+        average = zeros(params, average_dtype(accumulator_dtype))
+        return EmaMomentumState(first_step(), average, no_decay(momentum, params))
 
     def leaf(u: jax.Array, m: jax.Array, mu: Any, weight: Any) -> tuple[jax.Array, jax.Array]:
         m = mu * m + (1 - mu) * u
         return (m / weight if debias else m), m
 
-    def update(updates: optax.Updates, state: EmaMomentumState, params: Any = None) -> tuple[optax.Updates, EmaMomentumState]:
+    def update(
+        who: str, updates: optax.Updates, state: EmaMomentumState, params: Any
+    ) -> tuple[optax.Updates, EmaMomentumState]:
         del params
         mu = value_at(momentum, state.step)
         log_product = state.log_product + log_decay(mu, state.log_product)

@@ -7,7 +7,7 @@ Stable on curvatures in (0, L] when 0 < eta < 2 / L; on curvatures in [m, L] eta
 Source: A. Cauchy (1847), Comptes rendus 25, 536-538.
 """
 
-from momentum_jax.optimizers._hyperparameters import LearningRate, checked
+from momentum_jax._hyperparameters import LearningRate, checked
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 

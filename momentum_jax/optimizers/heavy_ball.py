@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.optimizers._hyperparameters import Decay, DType, LearningRate, checked, value_at
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._leaves import each, first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
@@ -50,13 +50,13 @@ def scale_by_heavy_ball(momentum: Decay = 0.9, *, accumulator_dtype: DType = Non
     who = "scale_by_heavy_ball"
 
     def init(params: optax.Params) -> HeavyBallState:
-        return HeavyBallState(first_step(), zeros(params, velocity_dtype(who, accumulator_dtype)))
+        return HeavyBallState(first_step(), zeros(params, velocity_dtype(accumulator_dtype)))
 
     def leaf(u: jax.Array, v: jax.Array, mu: Any) -> tuple[jax.Array, jax.Array]:
         v = mu * v + u
         return v, v
 
-    def update(updates: optax.Updates, state: HeavyBallState, params: Any = None) -> tuple[optax.Updates, HeavyBallState]:
+    def update(who: str, updates: optax.Updates, state: HeavyBallState, params: Any) -> tuple[optax.Updates, HeavyBallState]:
         del params
         mu = value_at(momentum, state.step)
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu)

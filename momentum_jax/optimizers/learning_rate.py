@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from momentum_jax.optimizers._hyperparameters import LearningRate, checked, value_at
+from momentum_jax._hyperparameters import LearningRate, checked, value_at
 from momentum_jax.optimizers._leaves import each, first_step, next_step
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
@@ -44,7 +44,7 @@ def scale_by_learning_rate(learning_rate: LearningRate) -> Transformation:
         return ScaleByLearningRateState(first_step())
 
     def update(
-        updates: optax.Updates, state: ScaleByLearningRateState, params: Any = None
+        who: str, updates: optax.Updates, state: ScaleByLearningRateState, params: Any
     ) -> tuple[optax.Updates, ScaleByLearningRateState]:
         del params
         eta = value_at(learning_rate, state.step)

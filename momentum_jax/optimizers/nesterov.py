@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.optimizers._hyperparameters import Decay, DType, LearningRate, checked, value_at
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._leaves import each, first_step, next_step, scalar_dtype, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
@@ -50,8 +50,8 @@ def scale_by_nesterov(momentum: Decay = 0.9, *, accumulator_dtype: DType = None)
     """The learning-rate-free core: v' = mu_t v + u, returns u + mu_{t+1} v'.
 
     Args:
-      momentum: mu in [0, 1); a number, a 0-d array or a schedule `step -> value`. The first update reads it at step 1
-      too. accumulator_dtype: dtype of the velocity; None: that of the parameter.
+      momentum: mu in [0, 1); a number, a 0-d array or a schedule `step -> value`. The first update reads it at step 1 too.
+      accumulator_dtype: dtype of the velocity; None: that of the parameter.
 
     Raises:
       ValueError: momentum out of range; in `update`, a gradient that does not fit the state.
@@ -61,18 +61,17 @@ def scale_by_nesterov(momentum: Decay = 0.9, *, accumulator_dtype: DType = None)
 
     def init(params: optax.Params) -> NesterovState:
         # jnp.array copies: a donated state must not take the user's own hyperparameter with it.
-        velocity = zeros(params, velocity_dtype(who, accumulator_dtype))
+        velocity = zeros(params, velocity_dtype(accumulator_dtype))
         return NesterovState(first_step(), velocity, jnp.array(value_at(momentum, first_step()), scalar_dtype(params)))
 
     def leaf(u: jax.Array, v: jax.Array, mu: Any, next_mu: Any) -> tuple[jax.Array, jax.Array]:
         v = mu * v + u
         return u + next_mu * v, v
 
-    def update(updates: optax.Updates, state: NesterovState, params: Any = None) -> tuple[optax.Updates, NesterovState]:
+    def update(who: str, updates: optax.Updates, state: NesterovState, params: Any) -> tuple[optax.Updates, NesterovState]:
         del params
         following = next_step(state.step)
-        # mu_t is what put the held point where it is: exact also when momentum is changed from outside between two
-        # steps.
+        # mu_t is what put the held point where it is: exact also when momentum is changed from outside between two steps.
         mu, next_mu = state.next_momentum, value_at(momentum, following)
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu, next_mu=next_mu)
         return updates, NesterovState(following, velocity, jnp.array(next_mu, state.next_momentum.dtype))

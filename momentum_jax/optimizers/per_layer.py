@@ -19,7 +19,7 @@ import jax
 import optax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
-from momentum_jax._trees import Path, plain_path, same_leaves
+from momentum_jax._trees import Path, leaves_by_path, same_leaves
 
 
 def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformationExtraArgs:
@@ -33,8 +33,9 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
       A gradient transformation that works on any tree of parameters.
 
     Raises:
-      ValueError: no patterns; in `init` and `update`, a leaf whose path fits none, in `init` a pattern that decides
-      nothing. TypeError: a pattern that is no string, or a value that is no gradient transformation.
+      ValueError: no patterns; in `init` and `update`, a leaf whose path fits none; in `init`, a pattern that decides nothing
+        (under `optax.masked`, where leaves may be hidden, that is no error).
+      TypeError: a pattern that is no string, or a value that is no gradient transformation.
     """
     if not isinstance(optimizers, Mapping):
         raise TypeError(f"per_layer: optimizers must be a dict pattern -> optimizer, got {type(optimizers).__name__}.")
@@ -49,24 +50,25 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
             )
     patterns = tuple(optimizers)
 
-    def label(path: Path, leaf: Any) -> str:
-        del leaf
-        name = layer_path(path)
+    def label(name: str) -> str:
         for pattern in patterns:
             if fnmatchcase(name, pattern):
                 return pattern
         raise ValueError(f"per_layer: optimizers must have a pattern for every leaf, none of {patterns} fits {name!r}.")
 
     def labels(tree: Any) -> Any:
-        return jax.tree.map_with_path(label, tree)
+        # `None` is a leaf in the paths and a node without leaves in the tree.
+        names = [label(layer_path(path)) for path, leaf in leaves_by_path(tree).items() if leaf is not None]
+        return jax.tree.unflatten(jax.tree.structure(tree), names)
 
     inner = optax.partition({**optimizers}, labels)
 
     def init(params: optax.Params) -> Any:
         used = set(jax.tree.leaves(labels(params)))
         idle = [pattern for pattern in patterns if pattern not in used]
-        paths = [layer_path(path) for path, _ in jax.tree.leaves_with_path(params)]
-        if idle and paths:
+        paths = [layer_path(path) for path, leaf in leaves_by_path(params).items() if leaf is not None]
+        nodes = jax.tree.leaves(params, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
+        if idle and paths and not any(isinstance(node, optax.MaskedNode) for node in nodes):
             raise ValueError(
                 f"per_layer: every pattern must decide a leaf, {idle[0]!r} decides none of {', '.join(paths[:8])}"
                 f"{', ...' if len(paths) > 8 else ''}."
@@ -82,8 +84,8 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
 
 
 def layer_path(path: Path) -> str:
-    """A leaf's path as text: its keys joined by "/", without the `.value` of an NNX Variable."""
-    return "/".join(_key(key) for key in plain_path(path))
+    """A path of `leaves_by_path` as text: its keys joined by "/"."""
+    return "/".join(_key(key) for key in path)
 
 
 def _key(key: Any) -> str:

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.optimizers._hyperparameters import (
+from momentum_jax._hyperparameters import (
     Bool,
     Decay,
     DType,
@@ -83,8 +83,8 @@ def scale_by_rmsprop(
     who = "scale_by_rmsprop"
 
     def init(params: optax.Params) -> RmspropState:
-        second_moment = zeros(params, second_moment_dtype(who, accumulator_dtype))
-        mean = zeros(params, average_dtype(who, accumulator_dtype)) if centered else None
+        second_moment = zeros(params, second_moment_dtype(accumulator_dtype))
+        mean = zeros(params, average_dtype(accumulator_dtype)) if centered else None
         return RmspropState(first_step(), second_moment, mean)
 
     def leaf(u: jax.Array, s: jax.Array, *mean: jax.Array, rho: Any, eps: Any) -> tuple[jax.Array, ...]:
@@ -95,7 +95,7 @@ def scale_by_rmsprop(
         scale = root(spread + eps) if eps_inside_sqrt else root(spread) + eps
         return ratio(u, scale, eps), s, *mean
 
-    def update(updates: optax.Updates, state: RmspropState, params: Any = None) -> tuple[optax.Updates, RmspropState]:
+    def update(who: str, updates: optax.Updates, state: RmspropState, params: Any) -> tuple[optax.Updates, RmspropState]:
         del params
         buffers: dict[str, Any] = {"second_moment": state.second_moment}
         if centered:
@@ -128,14 +128,13 @@ def rmsprop(
       eps: at least 0, likewise.
       eps_inside_sqrt: add eps under the root (Keras, Optax) instead of to it (PyTorch).
       centered: divide by the standard deviation instead of the root mean square.
-      momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None
-      keeps none. nesterov: step along u + mu b'; needs momentum. learning_rate_inside: multiply by eta before the
-      buffer (Keras, Optax) instead of after it (PyTorch). accumulator_dtype: dtype of all buffers; None: float32
-      averages for 16-bit leaves, else that of the parameter.
+      momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None keeps none.
+      nesterov: step along u + mu b'; needs momentum.
+      learning_rate_inside: multiply by eta before the buffer (Keras, Optax) instead of after it (PyTorch).
+      accumulator_dtype: dtype of all buffers; None: float32 averages for 16-bit leaves, else that of the parameter.
 
     Raises:
-      ValueError: a hyperparameter out of range or contradictory options; in `update`, a gradient that does not fit
-      the state
+      ValueError: a hyperparameter out of range or contradictory options; in `update`, a gradient that does not fit the state
         or the parameters.
       TypeError: an argument of the wrong type.
     """

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.optimizers._hyperparameters import (
+from momentum_jax._hyperparameters import (
     Bool,
     Decay,
     DType,
@@ -35,7 +35,7 @@ from momentum_jax.optimizers._hyperparameters import (
 from momentum_jax.optimizers._leaves import as_scalar, each, first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
-from momentum_jax.optimizers.weight_decay import weight_decay_link
+from momentum_jax.optimizers.weight_decay import add_weight_decay
 
 
 class SgdState(NamedTuple):
@@ -59,8 +59,7 @@ def scale_by_sgd(
       accumulator_dtype: dtype of the buffer; None: that of the parameter.
 
     Raises:
-      ValueError: a hyperparameter out of range; dampening or no momentum with nesterov; in `update`, a gradient that
-      does
+      ValueError: a hyperparameter out of range; dampening or no momentum with nesterov; in `update`, a gradient that does
         not fit the state.
       TypeError: an argument of the wrong type.
     """
@@ -69,13 +68,13 @@ def scale_by_sgd(
     undamped = is_zero(dampening)
 
     def init(params: optax.Params) -> SgdState:
-        return SgdState(first_step(), zeros(params, velocity_dtype(who, accumulator_dtype)))
+        return SgdState(first_step(), zeros(params, velocity_dtype(accumulator_dtype)))
 
     def leaf(u: jax.Array, b: jax.Array, mu: Any, gain: Any) -> tuple[jax.Array, jax.Array]:
         b = mu * b + (u if undamped else gain * u)
         return (u + mu * b if nesterov else b), b
 
-    def update(updates: optax.Updates, state: SgdState, params: Any = None) -> tuple[optax.Updates, SgdState]:
+    def update(who: str, updates: optax.Updates, state: SgdState, params: Any) -> tuple[optax.Updates, SgdState]:
         del params
         mu, tau = value_at(momentum, state.step), value_at(dampening, state.step)
         tau = as_scalar(tau, jnp.promote_types(jnp.result_type(tau), jnp.float32))
@@ -100,20 +99,20 @@ def sgd(
 
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
-      momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None
-      keeps none. dampening: tau in [0, 1), likewise; not with nesterov. nesterov: step along g + mu b'; needs
-      momentum. weight_decay: lambda >= 0, likewise, added to the gradient as lambda * params; `update` then needs
-      params. accumulator_dtype: dtype of the buffer; None: that of the parameter.
+      momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None keeps none.
+      dampening: tau in [0, 1), likewise; not with nesterov.
+      nesterov: step along g + mu b'; needs momentum.
+      weight_decay: lambda >= 0, likewise, added to the gradient as lambda * params; `update` then needs params.
+      accumulator_dtype: dtype of the buffer; None: that of the parameter.
 
     Raises:
-      ValueError: a hyperparameter out of range or contradictory options; in `update`, a gradient that does not fit
-      the state
+      ValueError: a hyperparameter out of range or contradictory options; in `update`, a gradient that does not fit the state
         or the parameters, or weight decay without params.
       TypeError: an argument of the wrong type.
     """
     who = "sgd"
     refuse_contradictions(who, momentum, dampening, nesterov)
-    decay, rate = weight_decay_link(who, weight_decay), scale_by_learning_rate(learning_rate)
+    decay, rate = add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate)
     if momentum is None:
         return chain(who, decay, rate)
     core = scale_by_sgd(momentum, dampening=dampening, nesterov=nesterov, accumulator_dtype=accumulator_dtype)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from momentum_jax.optimizers._hyperparameters import NonNegative, checked, is_zero, value_at
+from momentum_jax._hyperparameters import NonNegative, checked, is_zero, value_at
 from momentum_jax.optimizers._leaves import each, first_step, next_step
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
@@ -30,25 +30,20 @@ def add_weight_decay(weight_decay: NonNegative) -> Transformation:
     """The link that adds weight_decay * params.
 
     Args:
-      weight_decay: lambda >= 0; a number, a 0-d array or a schedule. Unless it is the plain number 0, `update` needs
-      params.
+      weight_decay: lambda >= 0; a number, a 0-d array or a schedule. Unless it is the plain number 0, `update`
+        needs params.
 
     Raises:
       ValueError: weight_decay out of range; params not given to `update`.
       TypeError: weight_decay of the wrong type.
     """
-    return weight_decay_link("add_weight_decay", weight_decay)
-
-
-def weight_decay_link(who: str, weight_decay: Any) -> Transformation:
-    """`add_weight_decay` that complains in the name of the optimizer that contains it."""
 
     def init(params: optax.Params) -> AddWeightDecayState:
         del params
         return AddWeightDecayState(first_step())
 
     def update(
-        updates: optax.Updates, state: AddWeightDecayState, params: Any = None
+        who: str, updates: optax.Updates, state: AddWeightDecayState, params: Any
     ) -> tuple[optax.Updates, AddWeightDecayState]:
         new_state = AddWeightDecayState(next_step(state.step))
         if is_zero(weight_decay):
@@ -59,4 +54,4 @@ def weight_decay_link(who: str, weight_decay: Any) -> Transformation:
         (updates,) = each(who, lambda u, p, decay: (u + decay * p,), updates, {}, params=params, decay=decay)
         return updates, new_state
 
-    return transformation(who, init, update)
+    return transformation("add_weight_decay", init, update)

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 import momentum_jax as mj
+from momentum_jax._trees import leaves_by_path
 from momentum_jax.optimizers.per_layer import layer_path
 
 X = jnp.linspace(-1, 1, 12).reshape(4, 3)
@@ -134,8 +135,8 @@ def test_in_an_nnx_optimizer_patterns_name_attributes() -> None:
 
 def test_a_path_reads_the_same_in_a_variable_tree_and_in_a_pure_one() -> None:
     state = nnx.state(NnxNet(), nnx.Param)
-    wrapped = [layer_path(path) for path, _ in jax.tree.leaves_with_path(state)]
-    pure = [layer_path(path) for path, _ in jax.tree.leaves_with_path(nnx.to_pure_dict(state))]
+    wrapped = [layer_path(path) for path in leaves_by_path(state)]
+    pure = [layer_path(path) for path in leaves_by_path(nnx.to_pure_dict(state))]
     assert wrapped == pure == ["layers/0/bias", "layers/0/kernel", "out/bias", "out/kernel"]
 
 

@@ -61,19 +61,41 @@ class Flag:
 
 
 class FloatingDType:
+    """A floating dtype or None; a complex one stands for its precision, as a real one does on complex leaves."""
+
     def check(self, who: str, name: str, value: Any) -> Any:
         if value is None:
             return None
+        if isinstance(value, jax.Array):
+            raise TypeError(
+                f"{who}: {name} must be a floating dtype or None, got an array; "
+                f"optax.inject_hyperparams needs static_args={name!r}."
+            )
         try:
             dtype = jnp.result_type(float) if value is float else jnp.dtype(value)
         except TypeError:
             raise TypeError(f"{who}: {name} must be a floating dtype or None, got {_show(value)}.") from None
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(f"{who}: {name} must be a floating dtype or None, got {dtype}.")
+        if jnp.finfo(dtype).dtype == jnp.float64 and not jax.config.read("jax_enable_x64"):
+            raise ValueError(f"{who}: {name} {dtype} needs 64-bit JAX: set jax_enable_x64.")
         return dtype
 
 
-class Optional(NamedTuple):
+class Count(NamedTuple):
+    """A whole number that is never traced: steps, sizes, lengths."""
+
+    least: int = 1
+
+    def check(self, who: str, name: str, value: Any) -> int:
+        if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool)):
+            raise TypeError(f"{who}: {name} must be an int, got {_show(value)}.")
+        if value < self.least:
+            raise ValueError(f"{who}: {name} must be at least {self.least}, got {value}.")
+        return int(value)
+
+
+class NullOr(NamedTuple):
     """`None`, or what the other rule allows."""
 
     rule: Interval
@@ -87,8 +109,11 @@ ScalarOrSchedule = optax.ScalarOrSchedule
 NonNegative = Annotated[ScalarOrSchedule, Interval(0, math.inf)]
 LearningRate = NonNegative
 Decay = Annotated[ScalarOrSchedule, Interval(0, 1)]
-OptionalDecay = Annotated[ScalarOrSchedule | None, Optional(Interval(0, 1))]
+OptionalDecay = Annotated[ScalarOrSchedule | None, NullOr(Interval(0, 1))]
 NonNegativeNumber = Annotated[Scalar, Interval(0, math.inf, schedule=False)]
+DecayNumber = Annotated[Scalar, Interval(0, 1, schedule=False)]
+AtLeastOne = Annotated[int, Count(1)]
+AtLeastZero = Annotated[int, Count(0)]
 Bool = Annotated[bool, Flag()]
 DType = Annotated[Any, FloatingDType()]
 
@@ -116,19 +141,20 @@ def checked(build: Callable[P, R]) -> Callable[P, R]:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{who}: {error}; its arguments are {signature_text(signature)}.") from None
+            raise TypeError(f"{who}: {error}; its arguments are {bare(signature)}.") from None
         bound.apply_defaults()
         for name, rule in rules.items():
             bound.arguments[name] = rule.check(who, name, bound.arguments[name])
         return build(*bound.args, **bound.kwargs)
 
+    # `help` shows names and defaults; the types with their rules would bury them.
+    checked_build.__signature__ = bare(signature)  # pyright: ignore[reportAttributeAccessIssue]
     return checked_build
 
 
-def signature_text(signature: inspect.Signature) -> str:
+def bare(signature: inspect.Signature) -> inspect.Signature:
     """`(learning_rate, momentum=0.9)`: names and defaults without the types."""
-    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
-    return str(inspect.Signature(bare))
+    return inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()])
 
 
 def is_zero(value: Any) -> bool:
