@@ -1,5 +1,6 @@
 """The command line: what it prints and writes, and that every mistake is answered by one line and exit code 2."""
 
+import io
 import json
 import os
 import signal
@@ -48,10 +49,10 @@ def compared(tmp_path_factory):
 def test_compare_writes_the_store_and_the_figure_and_prints_the_table(compared):
     done, out = compared
     assert done.returncode == 0, done.stderr
-    assert {"manifest.json", "runs.jsonl", "curves.npz", "figure.png", "tensorboard"} == set(os.listdir(out))
+    assert {"manifest.json", "runs.jsonl", "curves.npz", "figure.png", "summary.json", "tensorboard"} == set(os.listdir(out))
     assert json.loads((out / "manifest.json").read_text())["status"] == "complete"
     assert len(Store.read(out).runs) == 9
-    for text in ("test accuracy", "MCC", "steps to 2.2:", "never", "diverged", "heavy_ball(0.05, 0.9)", "control"):
+    for text in ("accuracy, %", "MCC", "loss 2.2", "never", "diverged", "heavy_ball(0.05, 0.9)", "control"):
         assert text in done.stdout
     assert "the same effective learning rate without momentum" in done.stdout
     assert "compiling" in done.stdout
@@ -136,6 +137,8 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["compare", "--size", "14"], "size must be 8 or None for 'digits', got 14"),
         (["compare", "--resume", "--overwrite"], "resume and overwrite exclude each other"),
         (["train", "--arm", "sgd"], "give its arguments too"),
+        (["compare", "--steps", "3000000000"], "Study: steps must be at most 100,000,000, got 3000000000."),
+        (["data", "fetch"], "Missing"),
     ],
 )
 def test_a_mistake_is_answered_by_one_line_and_exit_code_two(arguments, message, capfd, tmp_path, monkeypatch):
@@ -155,6 +158,61 @@ def test_a_file_in_place_of_the_output_directory_is_one_line(capfd, tmp_path):
     code, _, err = run(capfd, "compare", *TINY, "--out", str(tmp_path / "taken"))
     assert code == 2
     assert "cannot hold results" in err.splitlines()[-1]
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_one_line(capfd, tmp_path):
+    tmp_path.chmod(0o555)
+    code, _, err = run(capfd, "compare", *TINY, "--out", str(tmp_path))
+    tmp_path.chmod(0o755)
+    assert code == 2
+    assert "Permission denied" in err.splitlines()[-1]
+
+
+def test_an_error_of_the_file_system_in_the_middle_is_one_line(capfd, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "runs.jsonl")
+
+    monkeypatch.setattr("momentum_jax.studies.store.Store.add", full)
+    code, _, err = run(capfd, "compare", *TINY, "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert err.splitlines()[-1] == "momentum-jax: runs.jsonl: No space left on device."
+
+
+def test_labels_and_paths_are_shown_as_they_are_written(capfd, tmp_path):
+    out = tmp_path / "o[/x]"
+    code, said, err = run(
+        capfd,
+        "compare",
+        *TINY,
+        "--arm",
+        "[/b]=sgd(0.1)",
+        "--arm",
+        "lr (a) [bold]=sgd(0.2)",
+        "--arm",
+        r"_a$\foo$=sgd(0.3)",
+        "--out",
+        str(out),
+    )
+    assert code == 0, err
+    for text in ("[/b]", "lr (a) [bold]", r"_a$\foo$", "o[/x]"):
+        assert text in said
+
+
+def test_the_numbers_of_the_table_are_whole_in_a_narrow_terminal(compared):
+    from rich.console import Console
+
+    from momentum_jax.cli.table import table
+    from momentum_jax.studies.store import Store
+    from momentum_jax.studies.summary import summarize
+
+    store = Store.read(compared[1])
+    console = Console(width=80, markup=False, record=True, file=io.StringIO())
+    console.print(table(store.study, summarize(store)))
+    text = console.export_text()
+    for row in summarize(store):
+        assert f"{row.mcc.mean:.4f} ± {row.mcc.error:.4f}" in text
+    assert "…" not in text
 
 
 def test_missing_tensorboardx_is_one_line_before_anything_runs(capfd, tmp_path, monkeypatch):

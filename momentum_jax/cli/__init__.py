@@ -13,8 +13,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import momentum_jax
-
 PROGRAM = "momentum-jax"
 _DESCRIPTION = "Momentum for JAX: optimizers, and the experiment that shows what momentum does."
 
@@ -23,8 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["--version"]:
-        print(f"momentum_jax {momentum_jax.__version__}")
+        from momentum_jax import __version__
+
+        print(f"momentum_jax {__version__}")
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no "±" gets a question mark, not the end of the program.
+            stream.reconfigure(errors="replace")
     try:
         return _run(_parse(arguments))
     except _Refused as refused:
@@ -37,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe (`| head`) has left: without this the interpreter would complain on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}.", 2)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
 
@@ -75,6 +82,11 @@ def _run(command: Any) -> int:
                 return data.run(action)
     except (StudyError, DataError) as error:
         raise _Refused(_one_line(str(error))) from error
+    except RuntimeError as error:
+        # JAX's own error type; jax.errors would be an import too many for most commands.
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise _Refused("not enough memory; ask for fewer steps, smaller layers or fewer --cores.") from error
     raise AssertionError(f"no such command: {command!r}")
 
 

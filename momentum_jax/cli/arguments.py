@@ -18,6 +18,7 @@ def _default(text: str) -> object:
 
 
 _TARGETS = ", ".join(f"{study.target:g} for {name}" for name, study in STUDIES.items())
+_EVERY = ", ".join(f"{study.evaluate_every} for {name}" for name, study in STUDIES.items())
 _ARMS = ", ".join(f'"{arm.optimizer}"' for arm in ARMS)
 
 
@@ -51,7 +52,7 @@ class Experiment:
     """Mini-batches: each epoch in a new order, or every batch drawn anew."""
     target: Annotated[float | None, _default(_TARGETS)] = None
     """Validation loss whose first attainment is reported."""
-    evaluate_every: int = 100
+    evaluate_every: Annotated[int | None, _default(_EVERY)] = None
     """Mini-batches between evaluations on the validation set."""
     cores: Annotated[int | None, _default("all")] = None
     """CPU cores to train on, one run on each."""
@@ -74,7 +75,7 @@ class Compare(Experiment):
     arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _default(_ARMS)] = ()
     """An optimizer such as "heavy_ball(0.01, 0.9)" or "tuned=optax.sgd(0.1)"; give --arm once for each."""
     seeds: int = 5
-    """Number of seeds: 0, 1, 2, ..."""
+    """How many seeds; they are numbered from 0."""
     out: Annotated[Path | None, _default("compare-<dataset>")] = None
     """Output directory."""
 

@@ -13,7 +13,7 @@ from momentum_jax.studies.arms import split_label
 from momentum_jax.studies.defaults import STUDIES
 from momentum_jax.studies.store import Store
 
-FIGURE = "figure.png"
+FIGURE, SUMMARY = "figure.png", "summary.json"
 
 
 def compare(command: Compare) -> int:
@@ -48,7 +48,7 @@ def _study(command: Experiment, arms: tuple[Arm, ...], seeds: tuple[int, ...]) -
         seeds=seeds,
         arms=arms,
         target=STUDIES[command.dataset].target if command.target is None else command.target,
-        evaluate_every=command.evaluate_every,
+        evaluate_every=STUDIES[command.dataset].evaluate_every if command.evaluate_every is None else command.evaluate_every,
     )
 
 
@@ -57,7 +57,7 @@ def _run(command: Experiment, study: Study, out: Path, *, checkpoints: bool = Fa
     from momentum_jax.studies import tensorboard
     from momentum_jax.studies.run import CHECKPOINTS, run_study
 
-    messages = Console(stderr=True)
+    messages = Console(stderr=True, markup=False)
     if command.tensorboard:
         tensorboard.require()
     _use_cores(command.cores, messages)
@@ -86,6 +86,8 @@ def _stopped(out: Path) -> str:
         return "momentum-jax: stopped before anything was run."
     store = Store.read(out)
     total = len(store.study.arms) * len(store.study.seeds)
+    if len(store.runs) == total:
+        return f"momentum-jax: stopped; all {total} runs are in {out}. Add --resume to see the table and the figure."
     return f"momentum-jax: stopped; {len(store.runs)} of {total} runs are in {out}. Add --resume to run the others."
 
 
@@ -106,18 +108,19 @@ def _show(store: Store, out: Path, *, tensorboard_too: bool) -> None:
     from momentum_jax.cli.table import table
     from momentum_jax.studies import tensorboard
     from momentum_jax.studies.learning_curves import learning_curves
-    from momentum_jax.studies.summary import summarize
+    from momentum_jax.studies.summary import summarize, write_summary
     from momentum_jax.studies.verdict import verdict
 
     study = store.study
     figure = figures.compare(learning_curves(store), title=_title(study), loss=_loss(study), target=study.target)
     figures.save(figure, out / FIGURE)
-    store.note(files=[out / FIGURE])
+    summaries = summarize(store)
+    write_summary(out / SUMMARY, summaries)
+    store.note(files=[out / FIGURE, out / SUMMARY])
     written = [out / FIGURE, out]
     if tensorboard_too:
         written.append(tensorboard.write_events(store))
-    console = Console(width=None if os.isatty(1) else 140)
-    summaries = summarize(store)
+    console = Console(width=None if os.isatty(1) else 160, markup=False)
     console.print(table(study, summaries))
     if len(study.arms) > 1:
         console.print(verdict(study, summaries), highlight=False, soft_wrap=not console.is_terminal)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from momentum_jax.studies import Study
-from momentum_jax.studies.smoothing import window_of
 from momentum_jax.studies.summary import WORST_ACCURACY, WORST_MCC, ArmSummary, Estimate, estimate
 
 
@@ -17,9 +16,8 @@ def table(study: Study, summaries: Sequence[ArmSummary]) -> Table:
     seeds = len(study.seeds)
     caption = [f"mean ± standard error over {seeds} seeds"] if seeds > 1 else []
     if study.target is not None:
-        smoothed = f"training loss smoothed over {window_of(study)} steps, " if window_of(study) > 1 else ""
-        caption.append(f"{smoothed}validation loss measured every {study.evaluate_every}")
-        if any({None} < {*steps} for row in summaries for steps in (row.steps_to_target, row.training_steps_to_target)):
+        caption.append(f"validation loss measured every {study.evaluate_every} steps")
+        if any({None} < {*row.steps_to_target} for row in summaries):
             caption.append("> : a run that never got there counts with all its steps")
     if any(row.diverged for row in summaries):
         caption.append(f"a diverged run counts with accuracy {WORST_ACCURACY:g}, MCC {WORST_MCC:g}")
@@ -29,19 +27,15 @@ def table(study: Study, summaries: Sequence[ArmSummary]) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    made.add_column("arm", no_wrap=True)
-    for heading in ("test accuracy, %", "MCC", *_target_headings(study), "diverged", "time"):
-        made.add_column(heading, justify="right")
+    made.add_column("arm", overflow="fold", min_width=16)
+    for heading in ("test\naccuracy, %", "\nMCC", *_target_headings(study), "\ndiverged", "\ntime"):
+        made.add_column(heading, justify="right", no_wrap=True)
     for row in summaries:
-        target = [
-            _steps(row.training_steps_to_target, study.steps),
-            _steps(row.steps_to_target, study.steps),
-            _count(row.never, row),
-        ]
+        target = [_steps(row.steps_to_target, study.steps), _count(row.never, row)]
         made.add_row(
             row.label,
-            _score(row.accuracy, 100, 2),
-            _score(row.mcc, 1, 4),
+            _score(row, row.accuracy, 100, 2),
+            _score(row, row.mcc, 1, 4),
             *(target if study.target is not None else []),
             _count(row.diverged, row),
             f"{row.seconds:.1f} s",
@@ -52,10 +46,12 @@ def table(study: Study, summaries: Sequence[ArmSummary]) -> Table:
 def _target_headings(study: Study) -> list[str]:
     if study.target is None:
         return []
-    return [f"steps to {study.target:g}:\ntraining loss", "\nvalidation loss", "\nnever"]
+    return [f"steps to\nloss {study.target:g}", "\nnever"]
 
 
-def _score(score: Estimate, scale: float, digits: int) -> str:
+def _score(row: ArmSummary, score: Estimate, scale: float, digits: int) -> str:
+    if row.diverged == len(row.seeds):
+        return "diverged"
     error = "" if math.isnan(score.error) else f" ± {scale * score.error:.{digits}f}"
     return f"{scale * score.mean:.{digits}f}{error}"
 

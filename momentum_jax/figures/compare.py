@@ -8,9 +8,13 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from momentum_jax.figures import style
 from momentum_jax.studies.learning_curves import LearningCurve
+
+# Matplotlib leaves labels with a leading underscore out of legends; an arm may have one.
+_AS_WRITTEN = "\N{ZERO WIDTH SPACE}"
 
 
 def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: float | None = None) -> Figure:
@@ -29,14 +33,15 @@ def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: f
         axes.set_yscale("log")
         axes.set_xlim(0, max((int(curve.steps[-1]) + 1 for curve in curves if curve.steps.size), default=1))
         axes.set_ylim(*_limits(curves, target))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("mini-batches")
         axes.set_ylabel(loss)
-        axes.set_title(f"{title}\n", loc="left")
+        axes.set_title(f"{title}\n", loc="left", parse_math=False)
         axes.annotate(
             _key(curves), (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", **style.NOTE
         ).set_in_layout(False)
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, handlelength=3.2)
+        _legend(figure, axes)
     return figure
 
 
@@ -45,9 +50,19 @@ def _draw(axes, curve: LearningCurve, look: dict[str, Any]) -> None:
     note = f" ({len(curve.diverged)} of {curve.runs} diverged)" if curve.diverged else ""
     axes.plot(curve.steps, curve.raw, color=colour, alpha=0.25, linewidth=0.5, zorder=2)
     axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=3)
-    axes.plot(curve.steps, curve.mean, label=f"{curve.label}{note}", zorder=4, **look)
-    for step, loss in curve.diverged:
-        axes.plot([step], [loss], marker="x", markersize=7, markeredgewidth=1.8, color=colour, zorder=5, clip_on=False)
+    axes.plot(curve.steps, curve.mean, label=f"{_AS_WRITTEN}{curve.label}{note}", zorder=4, **look)
+    for steps, losses in curve.diverged:
+        axes.plot(steps, losses, color=colour, linewidth=0.8, zorder=4)
+        axes.plot(steps[-1:], losses[-1:], marker="x", markersize=7, markeredgewidth=1.8, color=colour, zorder=5, clip_on=False)
+
+
+def _legend(figure: Figure, axes) -> None:
+    legend = figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, handlelength=3.2
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+        text.set_text(text.get_text().removeprefix(_AS_WRITTEN))
 
 
 def _draw_target(axes, curves: Sequence[LearningCurve], target: float) -> None:
@@ -62,13 +77,16 @@ def _draw_target(axes, curves: Sequence[LearningCurve], target: float) -> None:
 
 
 def _key(curves: Sequence[LearningCurve]) -> str:
-    seeds = max(curve.runs for curve in curves)
-    smoothed = f"smoothed over {curves[0].window} steps; faint: raw"
-    return f"mean of {seeds} seeds, {smoothed}; band: all seeds" if seeds > 1 else smoothed
+    seeds, window = max(curve.runs for curve in curves), curves[0].window
+    said = [f"mean of {seeds} seeds" if seeds > 1 else "", f"smoothed over {window} steps; faint: raw" if window > 1 else ""]
+    if any(curve.diverged for curve in curves):
+        said.append("thin: runs that diverged, alone")
+    return "; ".join(filter(None, [", ".join(filter(None, said[:2])), "band: all seeds" if seeds > 1 else "", *said[2:]]))
 
 
 def _limits(curves: Sequence[LearningCurve], target: float | None) -> tuple[float, float]:
     """Room for the bands and the target; raw losses, which scatter down to zero on a log axis, may leave it."""
-    values = np.concatenate([curve.low for curve in curves] + [curve.high for curve in curves] + [[target or np.nan]])
+    alone = [losses for curve in curves for _, losses in curve.diverged]
+    values = np.concatenate([*(curve.low for curve in curves), *(curve.high for curve in curves), *alone, [target or np.nan]])
     values = values[values > 0]
     return (float(values.min()) / 1.5, float(values.max()) * 1.5) if values.size else (0.1, 10.0)

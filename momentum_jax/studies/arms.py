@@ -34,7 +34,8 @@ def canonical(text: str) -> str:
 def split_label(text: str) -> tuple[str, str]:
     """`"LABEL=OPTIMIZER"` as (optimizer, label); the label is empty where the text is an optimizer alone."""
     head, equals, tail = text.partition("=")
-    if not equals or "(" in head:
+    # An equals sign inside a call is that of a keyword argument.
+    if not equals or head.count("(") != head.count(")"):
         return text, ""
     if not head.strip():
         raise StudyError(f"arm {text!r}: the label before '=' is empty; write \"tuned=heavy_ball(0.01, 0.9)\".")

@@ -18,9 +18,10 @@ class LearningCurve:
     """The training loss of one arm, each array of the same length.
 
     `steps` counts the updates before the loss was measured; `raw` is the mean over seeds of the mini-batch loss;
-    `mean`, `low` and `high` are mean, least and greatest over seeds of each run's loss as `smooth` gives it. A run that
-    diverged takes part up to its divergence: `diverged` holds the last (step, smoothed loss) of each such run. `reached`
-    is the mean of the steps to the target if every run reached it.
+    `mean`, `low` and `high` are mean, least and greatest over seeds of each run's loss as `smooth` gives it. All four are of
+    the runs that did not diverge, and NaN where all did: a mean that loses a run midway would jump. `diverged` holds the
+    steps and smoothed losses of each other run, up to its divergence. `reached` is the mean of the steps to the target if
+    every run reached it.
     """
 
     label: str
@@ -31,7 +32,7 @@ class LearningCurve:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    diverged: tuple[tuple[int, float], ...]
+    diverged: tuple[tuple[np.ndarray, np.ndarray], ...]
     reached: float | None
 
 
@@ -54,23 +55,31 @@ def learning_curves(store: Store) -> list[LearningCurve]:
         reached = [steps_to_target(run, each, study.target) for run, each in zip(runs, stored, strict=True)]
         shown = np.unique(np.linspace(0, raw.shape[1] - 1, MOST_POINTS).astype(int))
         shown = shown[np.isfinite(smoothed[:, shown]).any(axis=0)]
-        ends = [int(np.isfinite(row).sum()) for row in smoothed]
+        whole = [index for index, run in enumerate(runs) if run.diverged is None]
+        sound, sound_raw = smoothed[whole][:, shown], raw[whole][:, shown]
+        if not whole:
+            sound = sound_raw = np.full((1, len(shown)), np.nan)
         curves.append(
             LearningCurve(
                 label=arm.label,
                 runs=len(runs),
                 window=window,
                 steps=shown,
-                raw=np.nanmean(raw[:, shown], axis=0),
-                mean=np.nanmean(smoothed[:, shown], axis=0),
-                low=np.nanmin(smoothed[:, shown], axis=0),
-                high=np.nanmax(smoothed[:, shown], axis=0),
+                raw=sound_raw.mean(axis=0),
+                mean=sound.mean(axis=0),
+                low=sound.min(axis=0),
+                high=sound.max(axis=0),
                 diverged=tuple(
-                    (max(end - 1, 0), float(row[max(end - 1, 0)]))
-                    for end, row, run in zip(ends, smoothed, runs, strict=True)
-                    if run.diverged is not None
+                    _until_it_diverged(row) for row, run in zip(smoothed, runs, strict=True) if run.diverged is not None
                 ),
                 reached=float(np.mean([r for r in reached if r is not None])) if None not in reached else None,
             )
         )
     return curves
+
+
+def _until_it_diverged(smoothed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and losses of a run's finite beginning, thinned."""
+    length = int(np.isfinite(smoothed).sum())
+    steps = np.unique(np.linspace(0, max(length - 1, 0), MOST_POINTS).astype(int))
+    return steps, smoothed[steps]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from momentum_jax import data
 from momentum_jax.studies.arms import Optimizer, resolve, settle
 from momentum_jax.studies.errors import StudyError
 from momentum_jax.studies.spec import Study
-from momentum_jax.studies.store import Curves, Run, Store
+from momentum_jax.studies.store import Curves, Run, Store, locked
 from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.model import mlp
 
@@ -60,11 +60,27 @@ def run_study(
     params, _ = jax.eval_shape(model.init, jax.random.key(0))
     optimizers = _shared({label: settle(optimizer, params) for label, optimizer in optimizers.items()})
     environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset)}
-    store = (
-        Store.resume(directory, study, environment)
-        if resume and Store.exists(directory)
-        else Store.create(directory, study, environment, overwrite=overwrite)
-    )
+    with locked(directory):
+        store = (
+            Store.resume(directory, study, environment)
+            if resume and Store.exists(directory)
+            else Store.create(directory, study, environment, overwrite=overwrite)
+        )
+        _finish(store, optimizers, model, examples, checkpoints, devices, on_progress)
+    return store
+
+
+def _finish(
+    store: Store,
+    optimizers: Mapping[str, Optimizer],
+    model: Model,
+    examples: Examples,
+    checkpoints: bool,
+    devices: Sequence[Any] | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> None:
+    """Runs what the store does not hold yet."""
+    study = store.study
     store.note(machine=_machine())
     planned = [(index, arm, seed) for index, arm in enumerate(study.arms) for seed in study.seeds]
     stored = {(run.arm, run.seed) for run in store.runs}
@@ -92,7 +108,6 @@ def run_study(
             store.close("interrupted")
             raise
     store.close("complete")
-    return store
 
 
 class _Recorder:

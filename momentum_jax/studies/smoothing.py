@@ -13,21 +13,17 @@ def window_of(study: Study) -> int:
 
 
 def smooth(losses: np.ndarray, window: int) -> np.ndarray:
-    """Moving average along the last axis with weights (1 - 1/window)^|distance in steps|, which does not lag.
+    """Centred moving average along the last axis, over `window` values or the next odd number.
 
-    NaN from the first value on that is not finite.
+    Nearer to an end than half of the window it is as wide as there is room on both sides, so it does not lag and begins and
+    ends where the losses do. NaN from the first value on that is not finite; what was smoothed before does not see it.
     """
     losses = np.asarray(losses, np.float64)
     finite = np.logical_and.accumulate(np.isfinite(losses), axis=-1)
-    # The loss and its weight, decayed from the left and from the right; the middle is in both.
-    values = np.stack([np.where(finite, losses, 0.0), finite.astype(np.float64)])
-    decay = 1.0 - 1.0 / window
-    total, weight = _decayed(values, decay) + np.flip(_decayed(np.flip(values, -1), decay), -1) - values
-    return np.where(finite, total / np.where(finite, weight, 1.0), np.nan)
-
-
-def _decayed(values: np.ndarray, decay: float) -> np.ndarray:
-    sums = values.copy()
-    for step in range(1, values.shape[-1]):
-        sums[..., step] += decay * sums[..., step - 1]
-    return sums
+    sums = np.cumsum(np.where(finite, losses, 0.0), axis=-1)
+    sums = np.concatenate([np.zeros_like(sums[..., :1]), sums], axis=-1)
+    index = np.arange(losses.shape[-1])
+    last = finite.sum(axis=-1, keepdims=True) - 1
+    half = np.clip(np.minimum(np.minimum(index, last - index), window // 2), 0, None)
+    total = np.take_along_axis(sums, index + half + 1, -1) - np.take_along_axis(sums, index - half, -1)
+    return np.where(finite, total / (2 * half + 1), np.nan)

@@ -46,6 +46,10 @@ def _number(where: str, what: str, value: object, allowed: str, low: float, high
         raise _fail(where, what, allowed, value)
 
 
+# What the trainer takes.
+MOST_STEPS = 100_000_000
+
+
 @dataclass(frozen=True)
 class Network:
     """A multilayer perceptron: layer widths, what stands between them, how weights begin and what is minimised.
@@ -123,6 +127,8 @@ class Study:
         if not isinstance(self.network, Network):
             raise _fail("Study", "network", "a Network", self.network)
         _whole("Study", "steps", self.steps, 1)
+        if self.steps > MOST_STEPS:
+            raise _fail("Study", "steps", f"at most {MOST_STEPS:,}", self.steps)
         _whole("Study", "batch", self.batch, 1)
         _choice("Study", "sampling", self.sampling, SAMPLINGS)
         _whole("Study", "evaluate_every", self.evaluate_every, 1)

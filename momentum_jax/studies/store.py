@@ -31,6 +31,7 @@ from momentum_jax.studies.spec import Study
 SCHEMA = 1
 MANIFEST, RUNS, CURVES, PARTS = "manifest.json", "runs.jsonl", "curves.npz", "curves"
 _TEMPORARY = ".tmp-"
+LOCK = f"{_TEMPORARY}lock"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,33 @@ class Curves:
 
 
 _ARRAYS = tuple(field.name for field in dataclasses.fields(Curves))
+
+
+@contextmanager
+def locked(directory: str | Path) -> Iterator[None]:
+    """Keeps other processes out of the directory of a study. Raises `StudyError` where one is at work in it."""
+    # Not an import for those who only read.
+    from filelock import FileLock, Timeout
+
+    directory = Path(directory)
+    ours = not directory.exists()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / LOCK, timeout=0)
+        lock.acquire()
+    except OSError as error:
+        # Timeout, a lock that another holds, is one too.
+        if isinstance(error, Timeout):
+            raise StudyError(f"{directory} is in use by another process; choose another directory, or wait.") from None
+        raise StudyError(f"{directory} cannot hold results ({error.strerror}); choose another directory.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        (directory / LOCK).unlink(missing_ok=True)
+        if ours:
+            # Nothing was stored: as if nobody had been here.
+            _remove_empty(directory)
 
 
 class Store:
@@ -130,7 +158,8 @@ class Store:
             with _atomic(store.directory / RUNS) as file:
                 file.write(text[: text.rfind(b"\n") + 1])
         for leftover in store.directory.glob(f"{_TEMPORARY}*"):
-            leftover.unlink()
+            if leftover.name != LOCK:
+                leftover.unlink()
         store.note("running")
         return store
 
@@ -170,6 +199,8 @@ class Store:
 
     def close(self, status: str, **entries: Any) -> None:
         """Gathers all curves in curves.npz and records how the study ended: `complete` or `interrupted`."""
+        # What is on the disk counts: a second Ctrl-C may have fallen between a wave's lines and this object's.
+        self.runs = list(_read_runs(self.directory / RUNS))
         # One run at a time: a study's curves need not fit into memory.
         with _atomic(self.directory / CURVES) as file, zipfile.ZipFile(file, "w") as gathered:
             for run in self.runs:
@@ -216,13 +247,18 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(_read(path))
         schema = manifest["schema"]
+        sound = isinstance(manifest["status"], str) and isinstance(manifest["environment"], dict)
         Study.from_dict(manifest["study"])
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
     except (ValueError, TypeError, KeyError):
-        raise StudyError(f"{path} is not the manifest of a study; choose another directory.") from None
+        raise StudyError(f"{path} is not the manifest of a study, or is damaged; choose another directory.") from None
+    if not sound:
+        raise StudyError(f"{path} is damaged; choose another directory.")
     if schema != SCHEMA:
-        raise StudyError(f"{path}: schema version {schema}, but this version of momentum_jax reads {SCHEMA}.")
+        raise StudyError(
+            f"{path}: schema version {schema}, but this version of momentum_jax reads {SCHEMA}; choose another directory."
+        )
     return manifest
 
 
@@ -230,7 +266,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} cannot be read ({error}).") from None
+        raise StudyError(f"{path} cannot be read ({error}); choose another directory, or --overwrite.") from None
 
 
 def _differences(here: Any, there: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

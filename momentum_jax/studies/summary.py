@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
-from momentum_jax.studies.smoothing import smooth, window_of
 from momentum_jax.studies.store import Curves, Run, Store
 
 # The lowest values that the two scores can take: what a diverged run is given.
 WORST_ACCURACY = 0.0
 WORST_MCC = -1.0
+# Mini-batches whose mean is the training loss that is compared with the target: whatever the length of the runs.
+TRAINING_WINDOW = 100
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class ArmSummary:
 
     `seeds` and the tuples below it have one entry a run. `accuracies` and `mccs` are on the test split, at their worst
     value for a diverged run. `steps_to_target` is the first evaluation at which the validation loss is at or below the
-    target, `training_steps_to_target` the first step at which the smoothed training loss is (the textbook's curve); None:
-    never, or the run diverged. `seconds` is the arm's share of the training time.
+    target, `training_steps_to_target` the first step after which the mean of the last 100 mini-batch losses is (the
+    textbook's curve); None: never, or the run diverged. `seconds` is the arm's share of the training time.
     """
 
     label: str
@@ -74,17 +77,28 @@ def steps_to_target(run: Run, curves: Curves, target: float | None) -> int | Non
     return int(curves.steps[reached[0]]) if reached.size else None
 
 
-def training_steps_to_target(run: Run, curves: Curves, target: float | None, window: int) -> int | None:
-    """The first step at which the training loss, smoothed over `window` steps, is at most the target; None as above."""
-    if target is None or run.diverged is not None:
+def training_steps_to_target(run: Run, curves: Curves, target: float | None) -> int | None:
+    """After how many steps the mean loss of the last `TRAINING_WINDOW` mini-batches is at most the target; None as above."""
+    if target is None or run.diverged is not None or len(curves.train_loss) < TRAINING_WINDOW:
         return None
-    reached = np.flatnonzero(smooth(curves.train_loss, window) <= target)
-    return int(reached[0]) if reached.size else None
+    sums = np.cumsum(np.concatenate([[0.0], curves.train_loss.astype(np.float64)]))
+    reached = np.flatnonzero(sums[TRAINING_WINDOW:] - sums[:-TRAINING_WINDOW] <= target * TRAINING_WINDOW)
+    return int(reached[0]) + TRAINING_WINDOW if reached.size else None
+
+
+def write_summary(path: Path, summaries: Sequence[ArmSummary]) -> None:
+    """What the table shows, as JSON: one object an arm, the fields of `ArmSummary` with means and standard errors (or null)."""
+
+    def shown(score: Estimate) -> dict[str, float | None]:
+        return {"mean": score.mean, "standard_error": None if math.isnan(score.error) else score.error}
+
+    arms = [{**asdict(arm), "accuracy": shown(arm.accuracy), "mcc": shown(arm.mcc), "never": arm.never} for arm in summaries]
+    path.write_text(json.dumps(arms, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def summarize(store: Store) -> list[ArmSummary]:
     """One summary for each arm that has stored runs, in the order of the study."""
-    target, window = store.study.target, window_of(store.study)
+    target = store.study.target
     summaries = []
     for arm in store.study.arms:
         runs = sorted((run for run in store.runs if run.arm == arm.label), key=lambda run: run.seed)
@@ -100,7 +114,7 @@ def summarize(store: Store) -> list[ArmSummary]:
                 accuracies=tuple(run.accuracy if run.diverged is None else WORST_ACCURACY for run in runs),
                 mccs=tuple(run.mcc if run.diverged is None else WORST_MCC for run in runs),
                 steps_to_target=tuple(steps_to_target(run, curve, target) for run, curve in each),
-                training_steps_to_target=tuple(training_steps_to_target(*pair, target, window) for pair in each),
+                training_steps_to_target=tuple(training_steps_to_target(*pair, target) for pair in each),
                 diverged=sum(run.diverged is not None for run in runs),
                 seconds=sum(run.seconds for run in runs),
             )

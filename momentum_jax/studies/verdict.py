@@ -6,7 +6,8 @@ gains over gradient descent at eta but not over the control, it gains by the lar
 
 The sentence compares by steps to the target where all runs reached it, else by test accuracy. Arms share splits,
 initialisations and batches seed by seed, so differences are paired; one counts as a difference when its 95% t
-interval leaves out zero.
+interval leaves out zero. That the larger step explains the gain is said only where the control's own gain over gradient
+descent at eta is, at the low end of its interval, twice what momentum itself may still be worth at the high end of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from momentum_jax.studies.summary import ArmSummary, estimate
 # The methods whose velocity adds up gradients, and the momentum that each has when none is given.
 _MOMENTUM = {"gradient_descent": 0.0, "sgd": 0.0, "heavy_ball": 0.9, "nesterov": 0.9}
 _FEWEST_SEEDS = 3
+# The larger step explains the gain where it surely brings this many times what momentum itself may still bring.
+_EXPLAINED = 2.0
 
 
 @dataclass(frozen=True)
@@ -80,44 +83,71 @@ def verdict(study: Study, summaries: Sequence[ArmSummary]) -> str:
 def _by_steps(study: Study, rungs: Ladder) -> str:
     m, c, p = rungs.momentum, rungs.control, rungs.plain
     mean = {arm.label: _mean_steps(arm, study.steps) for arm in (m, c, p) if arm}
-    gained = p is not None and mean[p.label] > mean[m.label]
     text = f"{m.label} reached the target in {mean[m.label]:,.0f} steps"
     alone = f"{_described(c)} took {mean[c.label]:,.0f}"
-    if p:
+    gain = None
+    if p and p.diverged:
+        text += f", {p.label} {_divergence(p)}"
+    elif p:
         least = "more than " if p.never else ""
         text += f", {p.label} in {least}{mean[p.label]:,.0f}"
-        if gained:
+        if mean[p.label] > mean[m.label]:
             text += f" ({least}{mean[p.label] / mean[m.label]:.1f} times as many)"
+        if mean[p.label] > mean[c.label]:
             alone += f" ({least}{mean[p.label] / mean[c.label]:.1f} times fewer than {p.label})"
-    ahead = [float(b - a) for a, b in _paired(m, c, "steps_to_target")]
-    return f"{text}; {alone}: {_conclusion(ahead, 'steps', ',.0f', study.evaluate_every, gained)}"
+        # A run of `plain` that never got there counts with the whole budget: the gain is then at least this.
+        gain = _paired_steps(p, c, study.steps)
+    ahead = _paired_steps(c, m, study.steps)
+    return f"{text}; {alone}: {_conclusion(ahead, gain, 'steps', ',.0f', study.evaluate_every)}"
 
 
 def _by_accuracy(rungs: Ladder) -> str:
     m, c, p = rungs.momentum, rungs.control, rungs.plain
     text = f"{m.label} ended at {m.accuracy.mean:.2%} test accuracy"
-    gained = p is not None and p.accuracy.mean < m.accuracy.mean
     if p:
         text += f", {p.label} " + (_divergence(p) if p.diverged else f"at {p.accuracy.mean:.2%}")
+    gain = [100 * (a - b) for a, b in _paired(c, p, "accuracies")] if p and not p.diverged else None
     ahead = [100 * (a - b) for a, b in _paired(m, c, "accuracies")]
     text += f"; {_described(c)} ended at {c.accuracy.mean:.2%}"
-    return f"{text}: {_conclusion(ahead, 'points', '.2f', 0.0, gained)}"
+    return f"{text}: {_conclusion(ahead, gain, 'points', '.2f', 0.0)}"
 
 
-def _conclusion(ahead: Sequence[float], unit: str, form: str, resolution: float, gained: bool) -> str:
-    """`ahead`: by how much momentum was ahead of its control, seed by seed; differences below `resolution` are not seen."""
+def _conclusion(ahead: Sequence[float], gain: Sequence[float] | None, unit: str, form: str, resolution: float) -> str:
+    """What the seeds allow to say.
+
+    Args:
+      ahead: by how much momentum was ahead of its control, seed by seed.
+      gain: by how much the control was ahead of gradient descent at momentum's own learning rate; None: not known.
+      resolution: differences below it are not seen.
+    """
     if len(ahead) < _FEWEST_SEEDS:
         return f"{len(ahead)} seed{'s are' if len(ahead) > 1 else ' is'} too few to tell their difference from chance."
     difference = estimate(ahead)
     size = f"{abs(difference.mean):{form}} ± {difference.error:{form}} {unit} over {difference.count} seeds"
     unresolved, noise = abs(difference.mean) < resolution, _half_width(difference.error, difference.count)
-    if unresolved or abs(difference.mean) <= noise:
-        reason = f"less than the {resolution:{form}} {unit} between evaluations" if unresolved else "within noise"
-        gain = "the larger effective step explains the gain, and " if gained else ""
-        return f"{gain}no effect of momentum itself is seen (difference {size}, {reason})."
-    if difference.mean > 0:
-        return f"momentum itself is worth {size} beyond the larger effective step."
-    return f"at equal effective step momentum was behind, by {size}."
+    if not unresolved and abs(difference.mean) > noise:
+        if difference.mean > 0:
+            return f"momentum itself is worth {size} beyond the larger effective step."
+        return f"at equal effective step momentum was behind, by {size}."
+    reason = f"less than the {resolution:{form}} {unit} between evaluations" if unresolved else "within noise"
+    seen = f"no effect of momentum itself is seen (difference {size}, {reason})"
+    # The largest effect of momentum itself that these seeds leave possible.
+    possible = max(abs(difference.mean) + noise, resolution)
+    room = f"these seeds leave room for up to {possible:{form}} {unit}"
+    if gain is not None and len(gain) >= _FEWEST_SEEDS:
+        larger_step = estimate(gain)
+        sure = larger_step.mean - _half_width(larger_step.error, larger_step.count)
+        if sure > _EXPLAINED * possible:
+            return f"the larger effective step explains the gain, and {seen}."
+        if sure > resolution:
+            return f"the larger effective step brings a gain, and {seen}; {room}."
+    return f"{seen}; {room}."
+
+
+def _paired_steps(slow: ArmSummary, fast: ArmSummary, budget: int) -> list[float]:
+    """How many steps `fast` was ahead of `slow`, seed by seed."""
+    pairs = _paired(slow, fast, "steps_to_target")
+    return [float((budget if a is None else a) - (budget if b is None else b)) for a, b in pairs]
 
 
 def _paired(first: ArmSummary, second: ArmSummary, what: str) -> list[tuple[Any, Any]]:

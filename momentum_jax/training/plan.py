@@ -17,6 +17,9 @@ from momentum_jax.training.problem import Examples, Model, check_examples
 from momentum_jax.training.program import programs_for
 from momentum_jax.training.sampling import make_sampler
 
+# The history of a run holds a float32 for each step: 400 MB then.
+MOST_STEPS = 100_000_000
+
 
 def plan_waves(
     keys: jax.Array,
@@ -40,11 +43,14 @@ def plan_waves(
     for name, value in (("steps", steps), ("batch_size", batch_size), ("lanes", 1 if lanes is None else lanes)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"train_many: {name} must be a whole number of at least 1, got {value!r}.")
+    if steps > MOST_STEPS:
+        raise ValueError(f"train_many: steps must be at most {MOST_STEPS:,}, got {steps:,}.")
     rows = _rows(splits, runs, len(data.train))
     groups = group_runs(make_optimizer, hyperparameters, runs)
     sampler = make_sampler(sampling, np.shape(data.train)[1], batch_size)
     task = Task(model, sampler, float(data.scale))
     evaluations = _evaluation_steps(evaluate_at, steps)
+    _check_model(model, data, batch_size)
     placed: dict[Mesh, Placed] = {}
     waves: list[Wave] = []
     for group in groups:
@@ -68,6 +74,36 @@ def plan_waves(
                 )
             )
     return waves
+
+
+def _check_model(model: Model, data: Examples, batch_size: int) -> None:
+    """Raises ValueError where a model does not give what `Model` says, or knows fewer classes than there are labels."""
+    key = jax.random.key(0)
+    images = jax.ShapeDtypeStruct((batch_size, *np.shape(data.images)[1:]), jnp.float32)
+    labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+
+    def shapes(what: str, form: str, function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+        found = jax.eval_shape(function, *arguments)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise ValueError(f"Model: {what} must return {form}, got {type(found).__name__}.")
+        return found[0], found[1]
+
+    params, state = shapes("init", "(params, model_state)", model.init, key)
+    apply = functools.partial(model.apply, train=True)
+    outputs, _ = shapes(
+        "apply", "(outputs, model_state)", lambda p, s, x, key: apply(p, s, x, key=key), params, state, images, key
+    )
+    shape = getattr(outputs, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != batch_size:
+        raise ValueError(
+            f"Model: apply must return outputs of shape (batch, classes), got {shape} for a batch of {batch_size}."
+        )
+    largest = int(np.max(data.labels))
+    if largest >= shape[1]:
+        raise ValueError(f"Examples: labels must be below {shape[1]}, the classes of the model, got {largest}.")
+    loss = jax.eval_shape(model.loss, outputs, labels)
+    if getattr(loss, "shape", None) != (batch_size,):
+        raise ValueError(f"Model: loss must return one loss for each of {batch_size} examples, got shape {loss.shape}.")
 
 
 def _stack(keys: jax.Array, rows: np.ndarray, real: list[int], numbers: list[dict[str, Any]], width: int, mesh: Mesh) -> Run:

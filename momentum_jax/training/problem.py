@@ -43,6 +43,10 @@ def check_examples(data: Examples) -> None:
     images, labels = np.shape(data.images), np.shape(data.labels)
     if len(images) < 2 or labels != images[:1]:
         raise ValueError(f"Examples: images must be (n, height, width) and labels (n,), got shapes {images} and {labels}.")
+    classes = np.asarray(data.labels)
+    if not np.issubdtype(classes.dtype, np.integer) or (classes.size and classes.min() < 0):
+        found = f"{classes.dtype}, at least {classes.min()}" if classes.size else f"{classes.dtype}"
+        raise ValueError(f"Examples: labels must be integers from 0, got {found}.")
     if not data.scale > 0:
         raise ValueError(f"Examples: scale must be positive, got {data.scale}.")
     rows = np.shape(data.train)[0] if np.ndim(data.train) == 2 else None

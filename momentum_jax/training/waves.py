@@ -119,7 +119,8 @@ def _train(
                 if saver is not None:
                     saver.forget(wave)
                 reporter.end()
-                interrupts.check()
+                if number + 1 < len(waves):
+                    interrupts.check()
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_gather(finished)) from interrupt
     return _gather(finished)

@@ -47,7 +47,8 @@ def test_the_target_is_a_line_with_a_mark_where_an_arm_reached_it():
 
 
 def test_a_divergence_is_marked_and_counted_in_the_legend():
-    figure = draw(curve("a", 2.0, diverged=((30, 1.5), (40, 1.4))))
+    lost = [(np.arange(end + 1), np.full(end + 1, loss)) for end, loss in ((30, 1.5), (40, 1.4))]
+    figure = draw(curve("a", 2.0, diverged=tuple(lost)))
     assert legend(figure) == ["a (2 of 5 diverged)"]
     crosses = [line for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in crosses] == [(30, 1.5), (40, 1.4)]
@@ -55,9 +56,24 @@ def test_a_divergence_is_marked_and_counted_in_the_legend():
 
 def test_an_arm_without_a_single_finite_loss_can_be_drawn(tmp_path):
     empty = np.zeros(0)
-    lost = LearningCurve("lost", 1, 20, empty, empty, empty, empty, empty, ((0, np.nan),), None)
+    lost = LearningCurve("lost", 1, 20, empty, empty, empty, empty, empty, ((np.zeros(1), np.full(1, np.nan)),), None)
     figures.save(draw(lost), tmp_path / "lost.png")
     figures.save(draw(lost, curve("a", 1.0)), tmp_path / "both.png")
+
+
+@pytest.mark.parametrize("label", ["_hidden", "a$\\foo$", "lr[bold]", "$\\alpha$"])
+def test_a_label_is_shown_as_it_is_written(tmp_path, label):
+    figure = draw(curve(label, 1.0))
+    figures.save(figure, tmp_path / "figure.png")
+    assert legend(figure) == [label]
+
+
+def test_short_runs_have_whole_steps_on_their_axis():
+    figure = draw(curve("a", 1.0, steps=20))
+    figure.canvas.draw()
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert labels == [f"{tick:,.0f}" for tick in figure.axes[0].get_xticks()]
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
 
 
 def test_neighbouring_arms_differ_in_lightness_or_dashes_so_that_grey_tells_them_apart():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from momentum_jax.studies import StudyError
-from momentum_jax.studies.store import Store
+from momentum_jax.studies.store import Store, locked
 
 ENVIRONMENT = {"versions": {"jax": "0"}}
 
@@ -216,3 +216,43 @@ def test_numbers_that_are_not_finite_survive_json(study, waves, tmp_path):
 def test_a_store_that_was_moved_is_still_one(store, waves, tmp_path):
     shutil.move(store.directory, tmp_path / "elsewhere")
     assert_holds(Store.read(tmp_path / "elsewhere"), flat(waves))
+
+
+def test_two_processes_do_not_work_in_one_directory(tmp_path):
+    with locked(tmp_path / "out"), pytest.raises(StudyError, match="is in use by another process"), locked(tmp_path / "out"):
+        pass
+    # Whoever came to nothing leaves nothing.
+    assert not (tmp_path / "out").exists()
+    with locked(tmp_path):
+        (tmp_path / "something").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["something"]
+
+
+def test_a_wave_whose_lines_are_on_the_disk_is_kept_whatever_interrupted_its_bookkeeping(study, rows, tmp_path, monkeypatch):
+    store = Store.create(tmp_path, study, {})
+    real = os.fsync
+    lines = (tmp_path / "runs.jsonl").stat().st_ino
+
+    def fsync(file):
+        real(file)
+        if os.fstat(file).st_ino == lines:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(KeyboardInterrupt):
+            store.add([(rows.run("m", 0), rows.curves([1.0, 0.5]))])
+    store.close("interrupted")
+    again = Store.read(tmp_path)
+    assert [run.seed for run in again.runs] == [0]
+    np.testing.assert_allclose(again.curves(again.runs[0]).validation_loss, [1.0, 0.5])
+
+
+@pytest.mark.parametrize("missing", ["environment", "status", "study"])
+def test_a_manifest_that_lacks_an_entry_is_named(study, tmp_path, missing):
+    Store.create(tmp_path, study, {})
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest[missing]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StudyError, match=r"manifest\.json is not the manifest of a study, or is damaged; choose another"):
+        Store.resume(tmp_path, study, {})

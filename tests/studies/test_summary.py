@@ -1,5 +1,6 @@
 """What is counted, and what is never averaged in silence."""
 
+import json
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from momentum_jax.studies.learning_curves import learning_curves
 from momentum_jax.studies.smoothing import smooth
 from momentum_jax.studies.store import Store
-from momentum_jax.studies.summary import estimate, steps_to_target, summarize, training_steps_to_target
+from momentum_jax.studies.summary import estimate, steps_to_target, summarize, training_steps_to_target, write_summary
 
 
 def test_the_standard_error_is_the_sample_deviation_over_the_root_of_the_count():
@@ -28,16 +29,28 @@ def test_steps_to_target_is_the_first_evaluation_at_or_below_it(rows):
     assert steps_to_target(rows.run("a", 0), rows.curves([math.nan, 0.5]), 0.5) == 100
 
 
-def test_training_steps_to_target_are_read_off_the_smoothed_curve(rows):
+def test_training_steps_to_target_are_those_of_the_mean_of_the_last_hundred_losses(rows):
     spike = np.ones(400, np.float32)
     spike[100] = 0.0
-    spike[300:] = 0.25
-    curves = rows.curves([1.0], spike)
-    assert training_steps_to_target(rows.run("a", 0), curves, 0.5, 1) == 100
-    # The lone dip is smoothed away, and the step at 300 is met on its way down: half of the way at half of the weights.
-    assert training_steps_to_target(rows.run("a", 0), curves, 0.5, 10) in range(300, 310)
-    assert training_steps_to_target(rows.run("a", 0), curves, 0.2, 10) is None
-    assert training_steps_to_target(rows.run("a", 0, diverged=399), curves, 0.5, 1) is None
+    spike[250:] = 0.25
+    run, curves = rows.run("a", 0), rows.curves([1.0], spike)
+    # The lone dip does not count; after 317 steps 67 of the last 100 losses are 0.25, and 1 - 0.67 * 0.75 < 0.5.
+    assert training_steps_to_target(run, curves, 0.5) == 317
+    assert training_steps_to_target(run, curves, 1.0) == 100
+    assert training_steps_to_target(run, curves, 0.2) is None
+    assert training_steps_to_target(run, curves, None) is None
+    assert training_steps_to_target(run, rows.curves([1.0], spike[300:399]), 0.5) is None
+    assert training_steps_to_target(rows.run("a", 0, diverged=399), curves, 0.5) is None
+
+
+def test_the_summary_file_holds_what_the_table_shows(study, rows, tmp_path):
+    store = Store.create(tmp_path, study, {})
+    store.add([(rows.run("m", seed, accuracy=0.5 + seed / 10), rows.curves([1.0, 0.6, 0.3])) for seed in range(3)])
+    write_summary(tmp_path / "summary.json", summarize(store))
+    (arm,) = json.loads((tmp_path / "summary.json").read_text())
+    assert arm["label"] == "m"
+    assert arm["accuracy"] == {"mean": pytest.approx(0.6), "standard_error": pytest.approx(0.1 / math.sqrt(3))}
+    assert (arm["steps_to_target"], arm["never"]) == ([200, 200, 200], 0)
 
 
 def test_a_diverged_run_never_reached_any_target(rows):
@@ -70,24 +83,23 @@ def test_a_diverged_run_counts_at_the_worst_score_and_is_counted(study, rows, tm
     assert momentum.mcc.mean == pytest.approx(-0.1)
 
 
-def test_smoothing_weighs_every_loss_by_its_distance_and_does_not_lag():
-    losses = np.array([[4.0, 2.0, 8.0]])
-    # Weights 1, 3/4, 9/16 of the distances 0, 1, 2.
-    first = (4 + 0.75 * 2 + 0.5625 * 8) / (1 + 0.75 + 0.5625)
-    second = (0.75 * 4 + 2 + 0.75 * 8) / (0.75 + 1 + 0.75)
-    third = (0.5625 * 4 + 0.75 * 2 + 8) / (1 + 0.75 + 0.5625)
-    np.testing.assert_allclose(smooth(losses, 4), [[first, second, third]], rtol=1e-12)
+def test_smoothing_is_centred_and_begins_and_ends_with_the_losses_themselves():
+    losses = np.array([[4.0, 2.0, 9.0, 1.0, 7.0]])
+    np.testing.assert_allclose(smooth(losses, 3), [[4.0, 5.0, 4.0, 17 / 3, 7.0]], rtol=1e-12)
+    np.testing.assert_allclose(smooth(losses, 5), [[4.0, 5.0, 23 / 5, 17 / 3, 7.0]], rtol=1e-12)
     np.testing.assert_array_equal(smooth(losses, 1), losses)
     line = np.arange(101.0)[None]
-    np.testing.assert_allclose(smooth(line, 5)[0, 50], 50.0, rtol=1e-12)
+    np.testing.assert_allclose(smooth(line, 8), line, rtol=1e-12)
 
 
 def test_smoothing_ends_where_a_loss_is_not_finite():
     smoothed = smooth(np.array([[1.0, np.inf, 1.0], [1.0, 1.0, np.nan]]), 1)
     np.testing.assert_array_equal(smoothed, [[1.0, np.nan, np.nan], [1.0, 1.0, np.nan]])
+    line = np.where(np.arange(20) < 9, np.arange(20.0), np.nan)
+    np.testing.assert_allclose(smooth(line, 7), line, rtol=1e-12)
 
 
-def test_the_band_spans_the_seeds_and_a_diverged_run_ends_at_its_divergence(study, rows, tmp_path):
+def test_mean_and_band_are_of_the_runs_that_lasted_and_a_diverged_run_stands_alone(study, rows, tmp_path):
     store = Store.create(tmp_path, study, {})
     losses = np.ones(400, np.float32)
     broken = np.where(np.arange(400) < 100, 3.0, np.nan).astype(np.float32)
@@ -97,11 +109,13 @@ def test_the_band_spans_the_seeds_and_a_diverged_run_ends_at_its_divergence(stud
     assert curve.runs == 3
     assert curve.window == 4
     assert curve.reached is None
-    assert curve.diverged == ((99, pytest.approx(3.0)),)
+    ((steps, lost),) = curve.diverged
+    np.testing.assert_array_equal(steps, np.arange(100))
+    np.testing.assert_allclose(lost, 3.0)
     np.testing.assert_array_equal(curve.steps, np.arange(400))
     np.testing.assert_allclose(curve.low, 1.0)
-    np.testing.assert_allclose(curve.mean, np.where(curve.steps < 100, 2.0, 1.5))
-    np.testing.assert_allclose(curve.high, np.where(curve.steps < 100, 3.0, 2.0))
+    np.testing.assert_allclose(curve.mean, 1.5)
+    np.testing.assert_allclose(curve.high, 2.0)
 
 
 def test_an_arm_whose_every_run_diverged_at_once_still_has_a_curve(study, rows, tmp_path):

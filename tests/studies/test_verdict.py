@@ -82,6 +82,32 @@ def test_momentum_without_a_gain_is_not_credited_with_one():
     assert "times" not in said
 
 
+def test_where_the_control_gains_nothing_the_larger_step_explains_nothing():
+    momentum = arm("heavy_ball(0.01, 0.9)", (1000, 1000, 1000), accuracies=(0.9, 0.9, 0.9))
+    plain = arm("gradient_descent(0.01)", (2000, 2000, 2000), accuracies=(0.9, 0.9, 0.9))
+    said = verdict(STUDY, [plain, control(1000, 2000, 3000, accuracies=(0.9, 0.9, 0.9)), momentum])
+    assert "larger effective step" not in said
+    assert said.endswith(
+        "(difference 1,000 ± 577 steps over 3 seeds, within noise); these seeds leave room for up to 3,484 steps."
+    )
+
+
+def test_a_gain_within_noise_is_not_explained():
+    momentum = arm("heavy_ball(0.01, 0.9)", (None,) * 3, (0.920, 0.921, 0.919))
+    plain = arm("gradient_descent(0.01)", (None,) * 3, (0.917, 0.920, 0.918))
+    said = verdict(STUDY, [plain, control(None, None, None, accuracies=(0.919, 0.918, 0.921)), momentum])
+    assert "explains" not in said
+    assert "leave room for" in said
+
+
+def test_a_diverged_plain_arm_is_named_and_is_no_gain():
+    plain = arm("gradient_descent(0.01)", (None,) * 4, diverged=3)
+    said = verdict(STUDY, [plain, control(1800, 1900, 1800, 1700), MOMENTUM])
+    assert "gradient_descent(0.01) diverged in 3 of 4 runs;" in said
+    assert "explains" not in said
+    assert "times" not in said
+
+
 def test_two_seeds_are_too_few():
     pair = [
         dataclasses.replace(

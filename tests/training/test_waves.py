@@ -252,3 +252,47 @@ def test_arguments_that_do_not_fit_are_named(changes, message, linear, examples)
 def test_examples_that_do_not_fit_are_named(field, value, message, linear, examples):
     with pytest.raises(ValueError, match=f"Examples: {message}"):
         train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples._replace(**{field: value}), **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (lambda labels: labels.astype(np.int8) - 1, "labels must be integers from 0, got int8, at least -1"),
+        (lambda labels: labels + 0.5, "labels must be integers from 0, got float64"),
+        (lambda labels: labels + 4, "labels must be below 4, the classes of the model, got 7"),
+    ],
+)
+def test_labels_that_are_no_classes_of_the_model_are_refused(labels, message, linear, examples):
+    with pytest.raises(ValueError, match=message):
+        train_many(
+            keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples._replace(labels=labels(examples.labels)), **SETTINGS
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda m: m._replace(loss=lambda *a: m.loss(*a).mean()),
+            r"loss must return one loss for each of 8 examples, got shape \(\)",
+        ),
+        (lambda m: m._replace(apply=lambda *a, **k: m.apply(*a, **k)[0]), r"apply must return \(outputs, model_state\), got"),
+        (lambda m: m._replace(init=lambda key: m.init(key)[0]["kernel"]), r"init must return \(params, model_state\), got"),
+        (
+            lambda m: m._replace(apply=lambda *a, **k: (m.apply(*a, **k)[0].sum(1), {})),
+            r"outputs of shape \(batch, classes\), got \(8,\) for a batch of 8",
+        ),
+    ],
+)
+def test_a_model_that_does_not_give_what_model_says_is_refused(change, message, linear, examples):
+    settings = SETTINGS | {"batch_size": 8}
+    with pytest.raises(ValueError, match=f"Model: .*{message}"):
+        train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, change(linear), examples, **settings)
+
+
+def test_ctrl_c_in_the_last_wave_comes_too_late_to_stop_anything(linear, examples):
+    def stored(wave):
+        signal.raise_signal(signal.SIGINT)
+
+    result = train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, on_wave=stored, **SETTINGS)
+    assert len(result.runs) == 1
