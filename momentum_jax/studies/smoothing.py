@@ -15,8 +15,9 @@ def window_of(study: Study) -> int:
 def smooth(losses: np.ndarray, window: int) -> np.ndarray:
     """Centred moving average along the last axis, over `window` values or the next odd number.
 
-    Nearer to an end than half of the window it is as wide as there is room on both sides, so it does not lag and begins and
-    ends where the losses do. NaN from the first value on that is not finite; what was smoothed before does not see it.
+    Near the beginning, where losses fall fast, it is only as wide as there is room on both sides, so it begins where they do
+    and does not lag; near the end it is of what there is. NaN from the first value on that is not finite; what was smoothed
+    before does not see it.
     """
     losses = np.asarray(losses, np.float64)
     finite = np.logical_and.accumulate(np.isfinite(losses), axis=-1)
@@ -24,6 +25,7 @@ def smooth(losses: np.ndarray, window: int) -> np.ndarray:
     sums = np.concatenate([np.zeros_like(sums[..., :1]), sums], axis=-1)
     index = np.arange(losses.shape[-1])
     last = finite.sum(axis=-1, keepdims=True) - 1
-    half = np.clip(np.minimum(np.minimum(index, last - index), window // 2), 0, None)
-    total = np.take_along_axis(sums, index + half + 1, -1) - np.take_along_axis(sums, index - half, -1)
-    return np.where(finite, total / (2 * half + 1), np.nan)
+    before = np.broadcast_to(np.minimum(index, window // 2), losses.shape)
+    after = np.clip(np.minimum(before, last - index), 0, None)
+    total = np.take_along_axis(sums, index + after + 1, -1) - np.take_along_axis(sums, index - before, -1)
+    return np.where(finite, total / (before + after + 1), np.nan)
