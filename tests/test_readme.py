@@ -118,3 +118,9 @@ def test_ci_takes_both_commands_from_the_readme() -> None:
     stages = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
     for block in blocks("bash")[:2]:
         assert block.strip() in stages
+
+
+def test_the_trainers_example_learns_the_digits(names: dict) -> None:
+    best = next(after["best"] for after in names.values() if "best" in after)
+    assert best.diverged == -1
+    assert best.accuracy > 0.8
