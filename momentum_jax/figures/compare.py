@@ -33,7 +33,7 @@ def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: f
         axes.set_yscale("log")
         axes.set_xlim(0, max((int(curve.steps[-1]) + 1 for curve in curves if curve.steps.size), default=1))
         axes.set_ylim(*_limits(curves, target))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("mini-batches")
         axes.set_ylabel(loss)
