@@ -1,11 +1,15 @@
 """The house: who may import whom, what an import may cost, and that every optimizer stands in the contract."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
+from contract_rows import ROWS, Row
 
 import momentum_jax
 
@@ -77,8 +81,6 @@ def test_importing_the_library_loads_neither_flax_nor_scipy_nor_matplotlib() -> 
 
 
 def test_every_file_of_the_optimizers_has_a_row_in_the_contract_and_a_line_in_the_face() -> None:
-    from contract_rows import ROWS
-
     files = {f.stem for f in (HOUSE / "optimizers").glob("*.py") if not f.stem.startswith("_")}
     assert files == {row.file for row in ROWS}
     face = (HOUSE / "__init__.py").read_text()
@@ -87,8 +89,6 @@ def test_every_file_of_the_optimizers_has_a_row_in_the_contract_and_a_line_in_th
 
 
 def test_every_optimizer_in_the_face_has_a_row_in_the_contract() -> None:
-    from contract_rows import ROWS
-
     ids = {row.id.split("-")[0] for row in ROWS}
     public = {
         name
@@ -98,11 +98,28 @@ def test_every_optimizer_in_the_face_has_a_row_in_the_contract() -> None:
     assert public == ids
 
 
-def test_every_optimizer_file_names_its_convention_state_and_source() -> None:
-    for file in (HOUSE / "optimizers").glob("*.py"):
-        if file.stem.startswith("_"):
-            continue
-        docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
-        assert "State: " in docstring, file.stem
-        if file.stem != "learning_rate":
-            assert "\nSource: " in docstring, file.stem
+DOCSTRINGS = {
+    file.stem: ast.get_docstring(ast.parse(file.read_text())) or ""
+    for file in (HOUSE / "optimizers").glob("*.py")
+    if not file.stem.startswith("_")
+}
+
+
+@pytest.mark.parametrize("file", sorted(DOCSTRINGS))
+def test_every_optimizer_file_names_its_state_memory_and_source(file: str) -> None:
+    docstring = DOCSTRINGS[file]
+    for field in ["State: ", "Memory: "] + ["Source: "] * (file != "learning_rate"):
+        assert f"\n{field}" in docstring, field
+    # A paragraph of equations stands first.
+    assert re.match(r"[^\n]+\n\n    \S", docstring)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.id == row.file], ids=lambda row: row.id)
+def test_the_memory_and_needs_that_a_file_names_are_those_of_its_optimizer(row: Row) -> None:
+    (said,) = re.findall(r"^Memory: (.*)$", DOCSTRINGS[row.file], re.MULTILINE)
+    optimizer, params = row.build(), {"w": jnp.ones((64, 64))}
+    buffers = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(optimizer.init, params))) // 64**2
+    if not said.startswith("that of"):
+        assert said.startswith("none" if buffers == 0 else f"{buffers} buffer{'s' * (buffers > 1)}")
+    if row.needs_params:
+        assert "Needs: params" in said

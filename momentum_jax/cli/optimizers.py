@@ -1,4 +1,4 @@
-"""`momentum-jax optimizers`: every optimizer of the library, what it is and where it comes from."""
+"""`momentum-jax optimizers`: every optimizer of the library, what it does, what it holds and needs, where it comes from."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import sys
 from dataclasses import dataclass
 
 import momentum_jax
+from momentum_jax._hyperparameters import bare
 from momentum_jax.studies import arms
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One optimizer: how it is called, its first line of documentation and its source."""
+    """One optimizer: how it is called, its first line of documentation, its equations, its memory and needs, its source."""
 
     call: str
     line: str
+    equations: tuple[str, ...]
+    memory: str
     source: str
 
 
 def entries() -> list[Entry]:
-    """One entry for each optimizer, from its file: the first line of the docstring and what follows `Source:`."""
+    """One entry for each optimizer, from its file's docstring: first line, indented equations, `Memory:` and `Source:`."""
     found = []
     for name in arms.names():
         function = getattr(momentum_jax, name)
@@ -29,16 +32,19 @@ def entries() -> list[Entry]:
         own = (inspect.getdoc(function) or "").partition("\n")[0]
         # A file that holds two optimizers is named after the first; the second speaks for itself.
         line = text.partition("\n")[0] if function.__module__.endswith(f".{name}") else own
+        equations = tuple(line.strip() for line in text.splitlines() if line.startswith("    ") and line.strip())
+        memory = re.search(r"^Memory: (.*?)$", text, re.MULTILINE)
         source = re.search(r"\bSource: (.*?)(?=\n\n|\Z)", text, re.DOTALL)
-        parameters = inspect.signature(function).parameters.values()
-        bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
-        call = f"{name}{inspect.Signature(bare)}"
-        found.append(Entry(call, line, " ".join(source[1].split()) if source else ""))
+        call = f"{name}{bare(inspect.signature(function))}"
+        found.append(Entry(call, line, equations, memory[1] if memory else "", " ".join(source[1].split()) if source else ""))
     return found
 
 
 def list_optimizers() -> int:
     for entry in entries():
-        print(f"{entry.call}\n    {entry.line}\n    Source: {entry.source}\n")
+        print(f"{entry.call}\n    {entry.line}")
+        for equation in entry.equations:
+            print(f"        {equation}")
+        print(f"    Memory: {entry.memory}\n    Source: {entry.source}\n")
     print("Optax's own are written optax.NAME(...), such as optax.sgd(0.1, momentum=0.9).")
     return 0

@@ -6,6 +6,7 @@
 Convention: eta = 1 is the paper's method; PyTorch, Keras and Optax agree with it and with each other.
 State: `step`, int32 scalar; `second_moment` (s) and `squared_update` (w), real, the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
+Memory: 2 buffers.
 Source: M. D. Zeiler (2012), ADADELTA: an adaptive learning rate method, arXiv:1212.5701.
 """
 

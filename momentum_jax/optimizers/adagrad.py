@@ -6,6 +6,7 @@ Convention: at the defaults as PyTorch (s_0 = 0, eps outside the root). Keras an
 eps=1e-7, eps_inside_sqrt=True.
 State: `step`, int32 scalar; `sum_of_squares`, real, the tree and shapes of the parameters, float32 for 16-bit leaves
 unless `accumulator_dtype` says otherwise.
+Memory: 1 buffer.
 Source: J. Duchi, E. Hazan and Y. Singer (2011), JMLR 12, 2121-2159.
 """
 

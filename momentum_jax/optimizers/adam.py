@@ -12,6 +12,7 @@ State: `step`, int32 scalar, position in the sequence of b2 and eps; `momentum_s
 `second_moment`, real; `max_second_moment` (None without amsgrad): the tree and shapes of the parameters, float32 for
 16-bit leaves unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i
 and prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
+Memory: 2 buffers, 3 with amsgrad. Needs: params in adamw.
 Source: D. P. Kingma and J. Ba (2015), Adam, ICLR, arXiv:1412.6980; AMSGrad S. J. Reddi, S. Kale and S. Kumar (2018),
 ICLR, arXiv:1904.09237; AdamW I. Loshchilov and F. Hutter (2019), ICLR, arXiv:1711.05101.
 """

@@ -10,6 +10,7 @@ default in `optax.ema`.
 State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `log_product`, log prod(mu_i), float32 scalar (float64 when a leaf is 64 bits
 wide).
+Memory: 1 buffer.
 Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta < 2 (1 + mu) / ((1 - mu) L).
 Source: D. P. Kingma and J. Ba (2015), Adam, ICLR, arXiv:1412.6980 (first moment and its bias correction).
 """

@@ -3,6 +3,7 @@
     x' = x - eta g
 
 State: `step`, int32 scalar.
+Memory: none.
 Stable on curvatures in (0, L] when 0 < eta < 2 / L; on curvatures in [m, L] eta = 2 / (L + m) is best.
 Source: A. Cauchy (1847), Comptes rendus 25, 536-538.
 """

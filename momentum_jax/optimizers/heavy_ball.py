@@ -10,6 +10,7 @@ Convention: eta is inside the velocity, as in Polyak (1964), Sutskever et al. (2
 company under a schedule.
 State: `step`, int32 scalar; `velocity`, the tree and shapes of the parameters, in their dtypes or
 `accumulator_dtype`.
+Memory: 1 buffer.
 Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta < 2 (1 + mu) / L; on curvatures in [m, L] the best pair is
 eta = 4 / (sqrt L + sqrt m)^2, mu = ((sqrt L - sqrt m) / (sqrt L + sqrt m))^2.
 Source: B. T. Polyak (1964), USSR Comput. Math. Math. Phys. 4(5), 1-17.

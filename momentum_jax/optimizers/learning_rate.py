@@ -7,6 +7,7 @@ updates when the rate is a JAX scalar or a schedule.
 
 Convention: before a momentum core the learning rate is inside the velocity, after it outside.
 State: `step`, int32 scalar.
+Memory: none.
 """
 
 from typing import Any, NamedTuple

@@ -8,6 +8,7 @@ plain dict. Patterns are those of the shell (`fnmatch`, case-sensitive; `*` cros
 decides.
 
 State: that of `optax.partition`, one masked state for each pattern.
+Memory: that of its optimizers.
 Source: `optax.partition`.
 """
 

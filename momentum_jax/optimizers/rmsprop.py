@@ -13,6 +13,7 @@ set it by itself.
 State: `step`, int32 scalar; `second_moment`, real, and `mean` (None unless centred), the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state of
 `scale_by_sgd`.
+Memory: 2 buffers, 3 when centred, one less with momentum=None.
 Source: T. Tieleman and G. Hinton (2012), Neural Networks for Machine Learning, lecture 6.5; centred form A. Graves
 (2013), arXiv:1308.0850.
 """

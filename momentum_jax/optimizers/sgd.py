@@ -11,6 +11,7 @@ coupled (added to the gradient). Nesterov uses mu_t in both places, as PyTorch d
 mu; `nesterov` is exact always. Dampening has no effect where mu is 0, as in PyTorch.
 State: `step`, int32 scalar; `velocity` (the buffer b), the tree and shapes of the parameters, in their dtypes or
 `accumulator_dtype`.
+Memory: 1 buffer, none with momentum=None. Needs: params for weight decay.
 Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta (1 - tau) < 2 (1 + mu) / L.
 Source: `torch.optim.SGD`; I. Sutskever, J. Martens, G. Dahl and G. Hinton (2013), ICML.
 """

@@ -5,6 +5,7 @@
 Convention: before the core this is coupled decay (L2 regularisation, `sgd`), after it decoupled decay (`adamw`),
 which the learning rate then multiplies, as in PyTorch and Optax.
 State: `step`, int32 scalar.
+Memory: none. Needs: params.
 Source: I. Loshchilov and F. Hutter (2019), Decoupled Weight Decay Regularization, ICLR, arXiv:1711.05101.
 """
 
