@@ -11,6 +11,7 @@ State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_
 `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of P_t and prod b2_i, float32 scalars
 (float64 when a leaf is 64 bits wide).
+Memory: 2 buffers.
 Source: T. Dozat (2016), Incorporating Nesterov momentum into Adam, ICLR workshop; `torch.optim.NAdam`,
 `keras.optimizers.Nadam`, `optax.nadam`.
 """

@@ -12,6 +12,7 @@ State: `step`, int32 scalar, position in the sequences of b2, nu2 and eps; `mome
 `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32 scalars
 (float64 when a leaf is 64 bits wide).
+Memory: 2 buffers.
 Source: J. Ma and D. Yarats (2019), Quasi-hyperbolic momentum and Adam for deep learning, ICLR, arXiv:1810.06801.
 """
 
