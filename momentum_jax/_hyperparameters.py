@@ -88,11 +88,24 @@ class Count(NamedTuple):
     least: int = 1
 
     def check(self, who: str, name: str, value: Any) -> int:
+        if isinstance(value, jax.Array):
+            raise TypeError(f"{who}: {name} must be an int, got an array; optax.inject_hyperparams needs static_args={name!r}.")
         if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool)):
             raise TypeError(f"{who}: {name} must be an int, got {_show(value)}.")
         if value < self.least:
             raise ValueError(f"{who}: {name} must be at least {self.least}, got {value}.")
         return int(value)
+
+
+class Choice(NamedTuple):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def check(self, who: str, name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError(f"{who}: {name} must be one of {', '.join(map(repr, self.words))}, got {_show(value)}.")
+        return value
 
 
 class NullOr(NamedTuple):
