@@ -1,8 +1,11 @@
 """One row for every file in momentum_jax/optimizers: what the contract test has to know about a method."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import optax
 
 import momentum_jax as mj
 
@@ -25,6 +28,9 @@ class Row:
       descends: it is an optimizer (a core only transforms).
       parabola, rosenbrock: overrides with which it comes to within 3e-2 of the minimum.
       steps: in how many steps; 10,000 is what Optax's own test allows.
+      static: arguments that `optax.inject_hyperparams` must not turn into arrays.
+      wraps: it is built around another optimizer, to which its numbers belong.
+      extra: extra arguments that `update` cannot do without.
     """
 
     id: str
@@ -41,9 +47,28 @@ class Row:
     parabola: dict[str, float] = field(default_factory=dict)
     rosenbrock: dict[str, float] = field(default_factory=dict)
     steps: int = 10_000
+    static: tuple[str, ...] = ()
+    wraps: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def build(self, **overrides: Any) -> Any:
-        return self.make(**{**self.numbers, **self.structure, **overrides})
+        return self.supplied(self.make)(**{**self.numbers, **self.structure, **overrides})
+
+    def supplied(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        """`make`, whose optimizers are given the extra arguments where the caller gives none."""
+        if not self.extra:
+            return make
+
+        @functools.wraps(make)
+        def supplied_make(*args: Any, **kwargs: Any) -> Any:
+            inner = make(*args, **kwargs)
+
+            def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+                return inner.update(updates, state, params, **{**self.extra, **extra_args})
+
+            return optax.GradientTransformationExtraArgs(inner.init, update)
+
+        return supplied_make
 
 
 def _core(id: str, file: str, make: Callable[..., Any], numbers: dict[str, float], **more: Any) -> Row:
@@ -55,6 +80,8 @@ ADAM = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
 HALF_LINE, LINE, SHARE = "finite and at least 0", "finite", "in [0, 1]"
 QHADAM = {"b1": 0.9, "b2": 0.99, "nu1": 0.7, "nu2": 0.9, "eps": 1e-8}
 NADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
+
+MUON = {"learning_rate": 0.02, "momentum": 0.95, "weight_decay": 1e-3}
 
 ROWS = (
     Row("gradient_descent", "gradient_descent", mj.gradient_descent, {"learning_rate": 1e-3}, buffered=False, steps=40_000),
@@ -180,11 +207,39 @@ ROWS = (
         allowed={"momentum_decay": HALF_LINE},
     ),
     Row(
+        "normalized_momentum",
+        "normalized_momentum",
+        mj.normalized_momentum,
+        {"learning_rate": 2e-3, "momentum": 0.9, "eps": 1e-8},
+        rosenbrock={"learning_rate": 1e-3},
+    ),
+    _core("scale_by_muon", "muon", mj.scale_by_muon, {"momentum": 0.95, "eps": 1e-7}, static=("ns_steps",)),
+    Row(
+        "muon",
+        "muon",
+        mj.muon,
+        MUON | {"eps": 1e-7},
+        {"fallback": mj.adam(0.1)},
+        needs_params=True,
+        static=("ns_steps",),
+    ),
+    _core("scale_by_normuon", "normuon", mj.scale_by_normuon, {"momentum": 0.95, "b2": 0.9, "eps": 1e-8}, static=("ns_steps",)),
+    Row(
+        "normuon",
+        "normuon",
+        mj.normuon,
+        MUON | {"b2": 0.9, "eps": 1e-8},
+        {"fallback": mj.adam(0.1)},
+        needs_params=True,
+        static=("ns_steps",),
+    ),
+    Row(
         "per_layer",
         "per_layer",
         lambda learning_rate, momentum, accumulator_dtype=None: mj.per_layer(
             {"*": mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype)}
         ),
         {"learning_rate": 1e-3, "momentum": 0.9},
+        wraps=True,
     ),
 )

@@ -82,7 +82,7 @@ def test_the_first_update_sees_step_zero_of_a_schedule(row: Row, name: str) -> N
     known = 1 if name in row.looks_ahead else 0
     scheduled = row.build(**{name: lambda step: jnp.where(step <= known, here, later)})
     params = some_params()
-    chex.assert_trees_all_close(run(scheduled, params, 1)[0], run(row.build(), params, 1)[0], rtol=1e-6)
+    chex.assert_trees_all_close(run(scheduled, params, 1)[0], run(row.build(), params, 1)[0], rtol=1e-5)
     constant, changed = run(row.build(), params, 8)[-2], run(scheduled, params, 8)[-2]
     if name != "eps":
         with pytest.raises(AssertionError):
@@ -194,7 +194,7 @@ def test_leaves_that_are_not_inexact_get_no_buffer_and_a_zero_update_of_their_ow
     params = {"w": jnp.ones((2, 3)), "table": jnp.arange(4), "mask": jnp.ones(2, bool)}
     optimizer = row.build()
     state = optimizer.init(params)
-    assert all(leaf.shape in ((2, 3), ()) for leaf in jax.tree.leaves(state))
+    assert all(leaf.shape in ((2, 3), (2, 1), (1, 3), ()) for leaf in jax.tree.leaves(state))
     g = jax.grad(lambda p: jnp.sum(p["w"] ** 2), allow_int=True)(params)
     assert g["table"].dtype == jax.dtypes.float0
     updates, after = jax.jit(optimizer.update)(g, state, params)
@@ -252,7 +252,7 @@ MISFITS = {
 @pytest.mark.parametrize("misfit", MISFITS)
 def test_a_gradient_that_does_not_fit_is_refused_by_the_name_of_its_leaf(row: Row, misfit: str, with_params: bool) -> None:
     g, params, message = MISFITS[misfit]
-    if not with_params and (row.needs_params or not row.buffered or row.file == "per_layer"):
+    if not with_params and (row.needs_params or not row.buffered or row.wraps):
         return  # nothing there to compare with; a partition compares its own masks first
     optimizer = row.build()
     state = optimizer.init(params)

@@ -112,7 +112,7 @@ def test_apply_if_finite_skips_a_bad_gradient_and_keeps_the_state(row: Row) -> N
 
 @every_optimizer
 def test_inject_hyperparams_gives_the_same_numbers_and_state(row: Row) -> None:
-    injected = optax.inject_hyperparams(row.make)(**row.numbers, **row.structure)
+    injected = optax.inject_hyperparams(row.supplied(row.make), row.static)(**row.numbers, **row.structure)
     plain, plain_state = walk(row.build())
     params, state = walk(injected)
     chex.assert_trees_all_close(params, plain, rtol=1e-4)

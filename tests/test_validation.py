@@ -12,7 +12,7 @@ from contract_rows import HALF_LINE, LINE, ROWS, SHARE, Row
 
 import momentum_jax as mj
 
-built_here = [row for row in ROWS if row.file != "per_layer"]
+built_here = [row for row in ROWS if not row.wraps]
 every_number = pytest.mark.parametrize(
     ("row", "name"), [(row, name) for row in built_here for name in row.numbers], ids=lambda x: getattr(x, "id", x)
 )
@@ -29,7 +29,7 @@ TAKEN = {HALF_LINE: [0.5, 100], LINE: [-100, 0.5, 100], SHARE: [0.5, 1, 1.0], DE
 
 
 def allowed(row: Row, name: str) -> str:
-    return row.allowed.get(name, USUAL.get(name, DECAY))
+    return row.allowed.get(name) or USUAL.get(name) or DECAY
 
 
 @every_number

@@ -226,6 +226,24 @@ def total(sums: Any, like: jax.Array) -> jax.Array:
     return sum((jnp.asarray(x, like.dtype) for x in jax.tree.leaves(sums) if is_inexact(x)), start=jnp.zeros_like(like))
 
 
+def inner_product(a: Any, b: Any) -> jax.Array:
+    """Re <a, b> over the inexact leaves of two trees of the same structure, in the widest working precision of theirs."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    pairs = [(x, y) for x, y in pairs if is_inexact(x) and is_inexact(y)]
+    dtype = scalar_dtype((a, b))
+    total = jnp.zeros((), dtype)
+    for x, y in pairs:
+        real = working_precision(x, y)
+        product = _widen(x, real) * jnp.conj(_widen(y, real))
+        total = total + jnp.sum(jnp.real(product)).astype(dtype)
+    return total
+
+
+def global_norm(tree: Any) -> jax.Array:
+    """The Euclidean norm of a tree, with derivative 0 at 0."""
+    return root(inner_product(tree, tree))
+
+
 def cast_like(updates: Any, like: Any, who: str) -> Any:
     """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros."""
     leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)

@@ -12,32 +12,34 @@ class Transformation(optax.GradientTransformationExtraArgs):
     """An Optax transformation that also offers its update before the last cast.
 
     `update` returns each leaf in the dtype of its parameter, without parameters in that of its gradient.
-    `unrounded(who, updates, state, params)` returns it in working precision; `chain` reads that, and says who is to be named
-    in errors. `extra` names the extra arguments of `update` that it takes as keywords, where they are given.
+    `unrounded(who, updates, state, params, **extra_args)` returns it in working precision; `chain` reads that, and says who is
+    to be named in errors.
     """
 
     unrounded: Callable[..., Any]
-    extra: tuple[str, ...]
 
 
 def transformation(
-    who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any], *, extra: tuple[str, ...] = ()
+    who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any], *, extra: tuple[str, ...] | None = ()
 ) -> Transformation:
-    """A `Transformation` from `init(params)` and `unrounded(who, updates, state, params)`.
+    """A `Transformation` from `init(params)` and `unrounded(who, updates, state, params, **read)`.
 
-    Of the extra arguments of `update` those named in `extra` are passed on to `unrounded` as keywords; others are accepted
+    Of the extra arguments of `update` it is given those named in `extra`, all of them if that is None; the others are accepted
     and left alone, as `optax.with_extra_args_support` does.
     """
+
+    def read(who: str, updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
+        wanted = extra_args if extra is None else {name: extra_args[name] for name in extra if name in extra_args}
+        return unrounded(who, updates, state, params, **wanted)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         if params is not None:
             fitting(who, updates, params)
-        new_updates, new_state = unrounded(who, updates, state, params, **_only(extra, extra_args))
+        new_updates, new_state = read(who, updates, state, params, **extra_args)
         return cast_like(new_updates, updates if params is None else params, who), new_state
 
     built = Transformation(init, update)
-    built.unrounded = unrounded
-    built.extra = extra
+    built.unrounded = read
     return built
 
 
@@ -52,12 +54,27 @@ def chain(who: str, *links: Transformation) -> Transformation:
     ) -> tuple[Any, tuple[Any, ...]]:
         new_state = []
         for link, link_state in zip(links, state, strict=True):
-            updates, link_state = link.unrounded(who, updates, link_state, params, **_only(link.extra, extra_args))
+            updates, link_state = link.unrounded(who, updates, link_state, params, **extra_args)
             new_state.append(link_state)
         return updates, tuple(new_state)
 
-    return transformation(who, init, unrounded, extra=tuple(dict.fromkeys(name for link in links for name in link.extra)))
+    return transformation(who, init, unrounded, extra=None)
 
 
-def _only(names: tuple[str, ...], extra_args: dict[str, Any]) -> dict[str, Any]:
-    return {name: extra_args[name] for name in names if name in extra_args}
+def as_link(who: str, name: str, optimizer: Any) -> Transformation:
+    """Any Optax transformation as a `Transformation`; of this library's the update stays unrounded.
+
+    Raises:
+      TypeError: `optimizer`, the argument `name` of `who`, is no gradient transformation.
+    """
+    if isinstance(optimizer, Transformation):
+        return optimizer
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(f"{who}: {name} must be a gradient transformation, got {type(optimizer).__name__}.")
+    inner = optax.with_extra_args_support(optimizer)
+
+    def unrounded(who: str, updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
+        del who
+        return inner.update(updates, state, params, **extra_args)
+
+    return transformation(who, inner.init, unrounded, extra=None)
