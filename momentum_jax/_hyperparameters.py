@@ -94,6 +94,8 @@ class Count(NamedTuple):
     least: int = 1
 
     def check(self, who: str, name: str, value: Any) -> int:
+        if isinstance(value, jax.Array):
+            raise TypeError(f"{who}: {name} must be an int, got an array; optax.inject_hyperparams needs static_args={name!r}.")
         if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool)):
             raise TypeError(f"{who}: {name} must be an int, got {_show(value)}.")
         if value < self.least:
