@@ -13,12 +13,16 @@ from momentum_jax import schedules as schedules
 from momentum_jax.optimizers.adadelta import adadelta as adadelta, scale_by_adadelta as scale_by_adadelta
 from momentum_jax.optimizers.adagrad import adagrad as adagrad, scale_by_adagrad as scale_by_adagrad
 from momentum_jax.optimizers.adam import adam as adam, adamw as adamw, scale_by_adam as scale_by_adam
+from momentum_jax.optimizers.adan import adan as adan
+from momentum_jax.optimizers.ademamix import ademamix as ademamix, scale_by_ademamix as scale_by_ademamix
+from momentum_jax.optimizers.demon import demon as demon
 from momentum_jax.optimizers.ema_momentum import (
     ema_momentum as ema_momentum,
     scale_by_ema_momentum as scale_by_ema_momentum,
 )
 from momentum_jax.optimizers.gradient_descent import gradient_descent as gradient_descent
 from momentum_jax.optimizers.heavy_ball import heavy_ball as heavy_ball, scale_by_heavy_ball as scale_by_heavy_ball
+from momentum_jax.optimizers.laprop import laprop as laprop
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from momentum_jax.optimizers.muon import muon as muon, scale_by_muon as scale_by_muon
 from momentum_jax.optimizers.nadam import nadam as nadam, scale_by_nadam as scale_by_nadam
@@ -32,6 +36,10 @@ from momentum_jax.optimizers.quasi_hyperbolic_adam import (
 )
 from momentum_jax.optimizers.rmsprop import rmsprop as rmsprop, scale_by_rmsprop as scale_by_rmsprop
 from momentum_jax.optimizers.sgd import scale_by_sgd as scale_by_sgd, sgd as sgd
+from momentum_jax.optimizers.simplified_ademamix import (
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
+)
 from momentum_jax.optimizers.weight_decay import add_weight_decay as add_weight_decay
 from momentum_jax.protocol import evaluation_params as evaluation_params, reset_momentum as reset_momentum
 

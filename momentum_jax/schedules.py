@@ -1,4 +1,4 @@
-"""Schedules of momentum: `step -> value`, for every hyperparameter of this library that is a number.
+"""Schedules of momentum and what belongs to it: `step -> value`, for every hyperparameter of this library that is a number.
 
 Steps count from 0; a schedule takes a Python int or a traced int32 and returns a 0-d array of JAX's default float dtype.
 Momenta are numbers or 0-d arrays (traced ones too, so that `jax.vmap` runs over a grid of them); step counts are ints.
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, DecayNumber, checked
+from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, DecayNumber, NonNegativeNumber, checked
 
 Schedule = Callable[[Any], jax.Array]
 
@@ -123,6 +123,81 @@ def warmup_cooldown(
         return jnp.asarray(low + (high - low) * jnp.minimum(up, down), _default_float())
 
     return schedule
+
+
+@checked
+def demon(momentum: DecayNumber = 0.9, *, total_steps: AtLeastOne) -> Schedule:
+    """beta_t = b0 (1 - t / T) / ((1 - b0) + b0 (1 - t / T)): from `momentum` at step 0 to 0 at step `total_steps` and after.
+
+    Args:
+      momentum: b0 in [0, 1).
+      total_steps: T, at least 1: the updates of the run.
+
+    Raises:
+      ValueError: a number out of range.
+      TypeError: a number of the wrong type.
+
+    Source: J. Chen, C. Wolfe, Z. Li and A. Kyrillidis (2019), Demon, arXiv:1910.04952.
+    """
+    return lambda step: decaying_momentum(momentum, step, total_steps)
+
+
+def decaying_momentum(momentum: Any, step: Any, total_steps: int) -> jax.Array:
+    """Demon's beta_t."""
+    left = momentum * (1 - _progress(step, total_steps))
+    return left / (1 - momentum + left)
+
+
+@checked
+def ademamix_alpha(alpha: NonNegativeNumber = 5.0, *, steps: AtLeastOne) -> Schedule:
+    """AdEMAMix's warm-up of the weight of its slow average: alpha min((t + 1) / T, 1).
+
+    Args:
+      alpha: the final weight, at least 0.
+      steps: T, at least 1; the paper takes all updates of the run.
+
+    Raises:
+      ValueError: a number out of range.
+      TypeError: a number of the wrong type.
+
+    Source: M. Pagliardini, P. Ablin and D. Grangier (2025), The AdEMAMix optimizer, ICLR, arXiv:2409.03137.
+    """
+    return lambda step: jnp.asarray(alpha * _progress(jnp.asarray(step) + 1, steps), _default_float())
+
+
+@checked
+def ademamix_b3(b3: DecayNumber = 0.9999, *, b1: DecayNumber = 0.9, steps: AtLeastOne) -> Schedule:
+    """AdEMAMix's warm-up of the decay of its slow average: from b1 to b3 along a line in 1 / log b, as its half-life is.
+
+        1 / log b_t = (1 - a) / log b1 + a / log b3          a = min((t + 1) / T, 1)
+
+    The paper's formula; the authors' code adds 1e-8 to b1 and b3 and interpolates the half-life less 1.
+
+    Args:
+      b3: the final decay in [0, 1).
+      b1: where it starts from, in [0, 1): the decay of the fast average.
+      steps: T, at least 1; the paper takes all updates of the run.
+
+    Raises:
+      ValueError: a number out of range.
+      TypeError: a number of the wrong type.
+
+    Source: M. Pagliardini, P. Ablin and D. Grangier (2025), The AdEMAMix optimizer, ICLR, arXiv:2409.03137.
+    """
+
+    def schedule(step: Any) -> jax.Array:
+        share = _progress(jnp.asarray(step) + 1, steps)
+        between = jnp.exp(1 / ((1 - share) * _one_over_log(b1) + share * _one_over_log(b3)))
+        return jnp.asarray(jnp.where(share < 1, between, b3), _default_float())
+
+    return schedule
+
+
+def _one_over_log(decay: Any) -> Any:
+    # Next to 0 every decay forgets at once.
+    if isinstance(decay, float):
+        return 1 / math.log(max(decay, 1e-30))
+    return 1 / jnp.log(jnp.maximum(jnp.asarray(decay, _default_float()), 1e-30))
 
 
 def _progress(step: Any, steps: int) -> jax.Array:

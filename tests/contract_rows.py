@@ -79,6 +79,9 @@ RMS = {"learning_rate": 5e-3, "decay": 0.9, "eps": 1e-8}
 ADAM = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
 HALF_LINE, LINE, SHARE = "finite and at least 0", "finite", "in [0, 1]"
 QHADAM = {"b1": 0.9, "b2": 0.99, "nu1": 0.7, "nu2": 0.9, "eps": 1e-8}
+ADAN = {"learning_rate": 0.03, "b1": 0.98, "b2": 0.92, "b3": 0.99, "eps": 1e-8}
+ADEMAMIX = {"b1": 0.9, "b2": 0.999, "b3": 0.99, "alpha": 2.0, "eps": 1e-8}
+SIMPLIFIED = {"b1": 0.9, "b2": 0.95, "alpha": 0.5, "eps": 1e-8}
 NADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 
 MUON = {"learning_rate": 0.02, "momentum": 0.95, "weight_decay": 1e-3}
@@ -206,6 +209,40 @@ ROWS = (
         looks_ahead=("b1", "momentum_decay"),
         allowed={"momentum_decay": HALF_LINE},
     ),
+    Row("adan", "adan", mj.adan, ADAN, rosenbrock={"learning_rate": 3e-3}),
+    Row("adan-decay", "adan", mj.adan, {**ADAN, "weight_decay": 1e-4}, needs_params=True, rosenbrock={"learning_rate": 3e-3}),
+    Row(
+        "laprop",
+        "laprop",
+        mj.laprop,
+        {"learning_rate": 0.01, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
+        rosenbrock={"learning_rate": 3e-3},
+    ),
+    Row(
+        "ademamix",
+        "ademamix",
+        mj.ademamix,
+        {"learning_rate": 0.03, **ADEMAMIX},
+        allowed={"alpha": HALF_LINE},
+        rosenbrock={"learning_rate": 1e-3},
+    ),
+    _core("scale_by_ademamix", "ademamix", mj.scale_by_ademamix, ADEMAMIX, allowed={"alpha": HALF_LINE}),
+    Row(
+        "simplified_ademamix",
+        "simplified_ademamix",
+        mj.simplified_ademamix,
+        {"learning_rate": 0.003, **SIMPLIFIED},
+        allowed={"alpha": HALF_LINE},
+        rosenbrock={"learning_rate": 3e-4},
+    ),
+    _core(
+        "scale_by_simplified_ademamix",
+        "simplified_ademamix",
+        mj.scale_by_simplified_ademamix,
+        SIMPLIFIED,
+        allowed={"alpha": HALF_LINE},
+    ),
+    Row("demon", "demon", mj.demon, {"learning_rate": 1e-3, "momentum": 0.9}, {"total_steps": 10_000}),
     Row(
         "normalized_momentum",
         "normalized_momentum",

@@ -112,7 +112,7 @@ def test_apply_if_finite_skips_a_bad_gradient_and_keeps_the_state(row: Row) -> N
 
 @every_optimizer
 def test_inject_hyperparams_gives_the_same_numbers_and_state(row: Row) -> None:
-    injected = optax.inject_hyperparams(row.supplied(row.make), row.static)(**row.numbers, **row.structure)
+    injected = optax.inject_hyperparams(row.supplied(row.make), (*row.static, *row.structure))(**row.numbers, **row.structure)
     plain, plain_state = walk(row.build())
     params, state = walk(injected)
     chex.assert_trees_all_close(params, plain, rtol=1e-4)
@@ -260,6 +260,13 @@ def test_errors_of_an_update_name_the_optimizer_that_the_user_called() -> None:
         for gradient in ({"w": jnp.ones(3)}, {"v": jnp.ones(2)}, {"w": jnp.ones(2, jnp.complex64)}):
             with pytest.raises(ValueError, match=f"^{who}: leaf "):
                 optimizer.update(gradient, state)
+
+
+def test_an_int_that_inject_hyperparams_made_an_array_of_is_refused_with_the_remedy() -> None:
+    with pytest.raises(
+        TypeError, match=r"^demon: total_steps must be an int, got an array; .* needs static_args='total_steps'"
+    ):
+        optax.inject_hyperparams(mj.demon)(0.1, total_steps=10).init({"w": jnp.ones(2)})
 
 
 def test_a_dtype_that_inject_hyperparams_made_an_array_of_is_refused_with_the_remedy() -> None:

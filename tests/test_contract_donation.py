@@ -32,7 +32,7 @@ def test_donating_a_state_leaves_the_arrays_that_are_hyperparameters_alone(row: 
 @every_optimizer
 def test_a_state_of_inject_hyperparams_can_be_donated(row: Row) -> None:
     optimizer, params = (
-        optax.inject_hyperparams(row.supplied(row.make), row.static)(**row.numbers, **row.structure),
+        optax.inject_hyperparams(row.supplied(row.make), (*row.static, *row.structure))(**row.numbers, **row.structure),
         {"a": jnp.ones(2)},
     )
     jax.jit(optimizer.update, donate_argnums=1)(params, optimizer.init(params), params)

@@ -22,7 +22,7 @@ ALLOWED = {
     "protocol": {"_trees"},
     "_hyperparameters": set(),
     "schedules": {"_hyperparameters"},
-    "optimizers": GROUND,
+    "optimizers": GROUND | {"schedules"},
     "data": set(),
     "training": GROUND,
     "studies": GROUND | OPTIMIZERS | {"data", "training", "momentum_jax"},

@@ -20,6 +20,9 @@ SCHEDULES: dict[str, Callable[[], schedules.Schedule]] = {
     "fista": lambda: schedules.fista(60),
     "warmup_cooldown": lambda: schedules.warmup_cooldown(warmup_steps=20, cooldown_steps=30, total_steps=60),
     "warmup_cooldown, no lines": lambda: schedules.warmup_cooldown(warmup_steps=0, cooldown_steps=0, total_steps=60),
+    "demon": lambda: schedules.demon(total_steps=40),
+    "ademamix_alpha": lambda: schedules.ademamix_alpha(0.9, steps=40),
+    "ademamix_b3": lambda: schedules.ademamix_b3(steps=40),
 }
 each_schedule = pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES.keys())
 
@@ -107,6 +110,23 @@ def test_warmup_and_cooldown_may_meet_without_a_plateau_or_be_left_out() -> None
     np.testing.assert_allclose(exact(flat, [0, 20, 30]), 0.9, rtol=1e-14)
 
 
+def test_demons_weight_of_a_gradient_in_all_later_steps_falls_along_a_line() -> None:
+    beta = exact(schedules.demon(0.8, total_steps=40), range(60))
+    np.testing.assert_allclose(beta / (1 - beta), 4 * np.maximum(1 - np.arange(60) / 40, 0), rtol=1e-14, atol=1e-15)
+    np.testing.assert_array_equal(exact(schedules.demon(0.0, total_steps=1), [0, 1, 2]), 0.0)
+
+
+def test_ademamix_warms_its_weight_up_along_a_line_and_the_half_life_of_its_slow_average_too() -> None:
+    share = np.minimum(np.arange(1, 61) / 40, 1)
+    np.testing.assert_allclose(exact(schedules.ademamix_alpha(8.0, steps=40), range(60)), 8 * share, rtol=1e-15)
+    half_life = np.log(0.5) / np.log(exact(schedules.ademamix_b3(0.999, b1=0.8, steps=40), range(60)))
+    start, end = np.log(0.5) / np.log([0.8, 0.999])
+    np.testing.assert_allclose(half_life, start + (end - start) * share, rtol=1e-11)
+    rising = exact(schedules.ademamix_b3(0.999, b1=0.0, steps=40), range(60))
+    assert (np.diff(rising) >= 0).all()
+    assert rising[-1] == 0.999
+
+
 @each_schedule
 def test_every_value_is_a_momentum(make) -> None:
     values = np.asarray(jax.vmap(make())(jnp.arange(200)))
@@ -164,6 +184,11 @@ def test_a_schedule_traces_once_for_all_steps(make) -> None:
         (lambda: schedules.cosine(steps=-1), "cosine: steps must be at least 1, got -1."),
         (lambda: schedules.sutskever(1), "sutskever: maximum must be in [0, 1), got 1."),
         (lambda: schedules.sutskever(period=0), "sutskever: period must be at least 1, got 0."),
+        (lambda: schedules.demon(1.0, total_steps=3), "demon: momentum must be in [0, 1), got 1.0."),
+        (lambda: schedules.demon(total_steps=0), "demon: total_steps must be at least 1, got 0."),
+        (lambda: schedules.ademamix_alpha(-1.0, steps=3), "ademamix_alpha: alpha must be finite and at least 0, got -1.0."),
+        (lambda: schedules.ademamix_b3(1.0, steps=3), "ademamix_b3: b3 must be in [0, 1), got 1.0."),
+        (lambda: schedules.ademamix_b3(b1=1.0, steps=3), "ademamix_b3: b1 must be in [0, 1), got 1.0."),
         (lambda: schedules.fista(0), "fista: total_steps must be at least 1, got 0."),
         (
             lambda: schedules.warmup_cooldown(2.0, warmup_steps=1, cooldown_steps=1, total_steps=3),
@@ -219,6 +244,9 @@ def test_a_grid_of_momenta_runs_under_vmap_as_one_by_one() -> None:
         schedules.sutskever,
         lambda m: schedules.linear(m, 0.2, steps=7000),
         lambda m: schedules.cosine(0.2, m, steps=7000),
+        lambda m: schedules.demon(m, total_steps=7000),
+        lambda m: schedules.ademamix_alpha(m, steps=7000),
+        lambda m: schedules.ademamix_b3(m, b1=0.3, steps=7000),
         lambda m: schedules.warmup_cooldown(m, 0.9, warmup_steps=2, cooldown_steps=9000, total_steps=10000),
     ):
         together = jax.vmap(lambda m, schedule=schedule: last(m, schedule))(grid)

@@ -91,8 +91,10 @@ def matrices_and_rest(who: str, matrices: Transformation, fallback: Transformati
 
 def fallback_rate(learning_rate: Any) -> Any:
     """FALLBACK_RATE times a number, an array or a schedule."""
-    rate: Any = learning_rate
-    return (lambda step: FALLBACK_RATE * rate(step)) if callable(rate) else FALLBACK_RATE * rate
+    if callable(learning_rate):
+        schedule: Callable[[Any], Any] = learning_rate
+        return lambda step: FALLBACK_RATE * schedule(step)
+    return FALLBACK_RATE * learning_rate
 
 
 def _only(tree: Any, matrices: bool) -> Any:

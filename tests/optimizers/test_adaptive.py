@@ -3,13 +3,25 @@
 The trajectories were computed by the peers themselves; the files name peer, version, precision and hyperparameters.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from oracles import FILES, Problems, assert_same_path, averages, descend, largest_difference, peer_file, weighted_means
+from oracles import (
+    FILES,
+    Problems,
+    assert_same_path,
+    averages,
+    descend,
+    discounted_sums,
+    largest_difference,
+    peer_file,
+    weighted_means,
+)
 
 import momentum_jax as mj
 
@@ -53,6 +65,25 @@ def nadamw(learning_rate: float, weight_decay: float, variant: str) -> optax.Gra
     return optax.chain(core, decay, mj.scale_by_learning_rate(learning_rate))
 
 
+def authors_b3(t: Any) -> Any:
+    """AdEMAMix's warm-up as its authors' code has it: 1e-8 against a logarithm of 0, and the half-life less 1."""
+    share = jnp.minimum((t + 1.0) / 40, 1.0)
+    start, end = (math.log(0.5) / math.log(b + 1e-8) - 1 for b in (0.9, 0.9999))
+    return jnp.where(share < 1, 0.5 ** (1 / ((1 - share) * start + share * end + 1)), 0.9999)
+
+
+def demon_decay(t: Any) -> Any:
+    """The peer counts from 1."""
+    return mj.schedules.demon(0.9, total_steps=60)(t + 1)
+
+
+def demon_rate(t: Any) -> Any:
+    """The peer corrects by 1 - beta_t^t, Adam here by 1 - prod beta_i."""
+    decays = demon_decay(jnp.arange(60))
+    product = jnp.prod(jnp.where(jnp.arange(60) <= t, decays, 1.0))
+    return 0.05 * (1 - product) / (1 - demon_decay(t) ** (t + 1.0))
+
+
 MET = [
     row("qhoptim/qhadam", mj.quasi_hyperbolic_adam, 0.05, 0.9, 0.99, 0.7, 0.8, eps=1e-4),
     row("torch/nadam", mj.nadam, 0.05)._replace(tolerance=FLOAT32_PRODUCT),
@@ -66,12 +97,32 @@ MET = [
     row("optax/nadam", mj.nadam, 0.05, momentum_decay=1e6),
     row("optax/nadam_eps2", mj.nadam, 0.05, eps=0.01, variant="optax"),
     row("optax/nadamw", nadamw, 0.05, 0.1, "optax"),
+    row("sail-sg/adan", mj.adan, 0.05),
+    row("sail-sg/adan_wd", mj.adan, 0.05, weight_decay=0.1),
+    row("laprop/laprop", mj.laprop, 0.05),
+    row("laprop/laprop_eps", mj.laprop, 0.05, eps=0.01),
+    row("apple/ademamix", mj.ademamix, 0.05),
+    row("optax/ademamix", mj.ademamix, 0.05),
+    row("apple/ademamix_warm", mj.ademamix, 0.05, b3=authors_b3, alpha=mj.schedules.ademamix_alpha(steps=40)),
+    row(
+        "pytorch_optimizer/ademamix_warm",
+        mj.ademamix,
+        0.05,
+        b3=mj.schedules.ademamix_b3(steps=40),
+        alpha=mj.schedules.ademamix_alpha(steps=40),
+    ),
+    *[
+        row(f"{peer}/simplified_ademamix", mj.simplified_ademamix, 0.002, 0.9, 0.95, alpha=2.0)
+        for peer in ("simplified_ademamix", "optax")
+    ],
+    row("demonranger/demon_adam", mj.adam, demon_rate, demon_decay)._replace(tolerance=2e-6),
 ]
 
 DIFFERENT = [
     row("keras/nadam", mj.nadam, 0.05),
     row("optax/nadam", mj.nadam, 0.05),
     row("torch/nadam", mj.nadam, 0.05, variant="optax"),
+    row("optax/adan", mj.adan, 0.05),
 ]
 
 
@@ -177,6 +228,72 @@ def test_nadam_refuses_a_decay_that_its_variant_would_not_read() -> None:
         mj.nadam(0.1, variant="jax")
     with pytest.raises(TypeError, match=r"^nadam: variant must be 'torch', 'keras' or 'optax', got None \(NoneType\)\.$"):
         mj.nadam(0.1, variant=None)
+
+
+def test_adan_adds_the_mean_of_the_changes_of_the_gradient() -> None:
+    changes = np.diff(G, axis=0, prepend=G[:1])
+    weight = column(share(STEPS))
+    top = weighted_means(b1(STEPS), G) + weight * weighted_means(share(STEPS), changes)
+    bottom = np.sqrt(weighted_means(b2(STEPS), (G + weight * changes) ** 2)) + column(eps(STEPS))
+    assert_same_path(steps_of(mj.adan(rate, b1, share, b2, eps=eps)), -column(rate(STEPS)) * top / bottom)
+
+
+def test_adans_weight_decay_is_proximal() -> None:
+    def decay(t: Any) -> Any:
+        return 0.4 / (1 + 0.2 * t)
+
+    x, expected = START, [START]
+    for t, step in enumerate(steps_of(mj.adan(rate, b1, share, b2, eps=eps))):
+        x = (x + step) / (1 + rate(t) * decay(t))
+        expected.append(x)
+    optimizer = mj.adan(rate, b1, share, b2, eps=eps, weight_decay=decay)
+    assert_same_path(descend(optimizer, sequence, START, 60).held, np.array(expected))
+
+
+def test_adan_without_memory_of_changes_is_adam() -> None:
+    assert_same_path(steps_of(mj.adan(rate, b1, 0.0, b2)), steps_of(mj.adam(rate, b1, b2)))
+
+
+def test_laprop_averages_normalised_gradients_with_the_learning_rate_in_the_weights() -> None:
+    inside = column(rate(STEPS)) * G / spread()
+    correction = rate(STEPS) / averages(b1(STEPS), rate(STEPS))
+    assert_same_path(steps_of(mj.laprop(rate, b1, b2, eps=eps)), -column(correction) * averages(b1(STEPS), inside))
+
+
+def test_laprop_without_momentum_is_adam_without_momentum() -> None:
+    assert_same_path(steps_of(mj.laprop(rate, 0.0, b2)), steps_of(mj.adam(rate, 0.0, b2, eps=1e-15)))
+
+
+def test_laprop_moves_nothing_while_the_learning_rate_is_zero() -> None:
+    steps = steps_of(mj.laprop(lambda t: jnp.where((t < 3) | (t == 10), 0.0, 0.1)))
+    np.testing.assert_array_equal(steps[[0, 1, 2, 10]], 0.0)
+    assert np.abs(steps[[3, 9, 11]]).max(axis=1).min() > 0.01
+
+
+def test_ademamix_adds_the_slow_average_uncorrected() -> None:
+    top = weighted_means(b1(STEPS), G) + column(rate(STEPS)) * averages(share(STEPS), G)
+    optimizer = mj.ademamix(rate, b1, b2, share, alpha=rate, eps=eps)
+    assert_same_path(steps_of(optimizer), -column(rate(STEPS)) * top / spread())
+
+
+def test_ademamix_without_the_slow_average_is_adam() -> None:
+    assert_same_path(steps_of(mj.ademamix(rate, b1, b2, alpha=0.0)), steps_of(mj.adam(rate, b1, b2)))
+
+
+def test_simplified_ademamix_sums_gradients_and_adds_the_newest_again() -> None:
+    top = discounted_sums(b1(STEPS), G) + column(share(STEPS)) * G
+    optimizer = mj.simplified_ademamix(rate, b1, b2, alpha=share, eps=eps)
+    assert_same_path(steps_of(optimizer), -column(rate(STEPS)) * top / spread())
+
+
+def test_demon_is_polyaks_two_point_form_with_its_momentum(problem: Problems) -> None:
+    path = [problem.theta0, problem.theta0 - rate(0) * problem.quad(0, problem.theta0) / 10]
+    for t in range(1, 50):
+        left = 0.8 * max(1 - t / 30, 0)
+        step = -rate(t) / 10 * problem.quad(t, path[-1]) + left / (0.2 + left) * (path[-1] - path[-2])
+        path.append(path[-1] + step)
+    optimizer = mj.demon(lambda t: rate(t) / 10, 0.8, total_steps=30)
+    assert_same_path(descend(optimizer, problem.quad, problem.theta0, 50).held, np.array(path))
 
 
 @pytest.mark.parametrize("peer", PEERS)

@@ -1,0 +1,165 @@
+"""AdEMAMix: Adam with a second, much slower average of the gradients in the numerator.
+
+    m' = b1 m + (1 - b1) g          l' = b3 l + (1 - b3) g          s' = b2 s + (1 - b2) |g|^2
+    x' = x - eta (m' / c1 + alpha l') / (sqrt(s' / c2) + eps)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
+
+Equivalent form: alpha = 0 is `adam`. The slow average is not corrected for its start at 0; the paper raises alpha and b3
+over the T steps of the training instead:
+
+    ademamix(eta, b3=schedules.ademamix_b3(0.9999, b1=0.9, steps=T), alpha=schedules.ademamix_alpha(5.0, steps=T))
+
+Convention: eta outside, eps outside the root and after the correction. The corrections are exact under schedules of b1 and b2.
+State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1, b3 and alpha;
+`first_moment`; `slow_moment` (l); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves
+unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32
+scalars (float64 when a leaf is 64 bits wide).
+Memory: 3 buffers.
+Source: M. Pagliardini, P. Ablin and D. Grangier (2025), The AdEMAMix optimizer, ICLR, arXiv:2409.03137.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax.optimizers._leaves import (
+    average_dtype,
+    bias_correction,
+    each,
+    first_step,
+    log_decay,
+    next_step,
+    no_decay,
+    ratio,
+    root,
+    second_moment_dtype,
+    squared,
+    zeros,
+)
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+
+
+class AdemamixState(NamedTuple):
+    step: jax.Array
+    momentum_step: jax.Array
+    first_moment: optax.Updates
+    slow_moment: optax.Updates
+    second_moment: optax.Updates
+    log_product1: jax.Array
+    log_product2: jax.Array
+
+    def reset_momentum(self) -> "AdemamixState":
+        forget = ("momentum_step", "first_moment", "slow_moment", "log_product1")
+        return self._replace(**{name: jax.tree.map(jnp.zeros_like, getattr(self, name)) for name in forget})
+
+
+@checked
+def scale_by_ademamix(
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    b3: Decay = 0.9999,
+    *,
+    alpha: NonNegative = 5.0,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """The learning-rate-free core: (m' / c1 + alpha l') / (sqrt(s' / c2) + eps).
+
+    Args:
+      b1: decay of the fast average in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      b2: decay of the second moment, likewise.
+      b3: decay of the slow average, likewise; `schedules.ademamix_b3` is the paper's warm-up.
+      alpha: weight of the slow average, at least 0, likewise; `schedules.ademamix_alpha` is the paper's warm-up.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_ademamix"
+
+    def init(params: optax.Params) -> AdemamixState:
+        average = average_dtype(accumulator_dtype)
+        return AdemamixState(
+            step=first_step(),
+            momentum_step=first_step(),
+            first_moment=zeros(params, average),
+            slow_moment=zeros(params, average),
+            second_moment=zeros(params, second_moment_dtype(accumulator_dtype)),
+            log_product1=no_decay(b1, params),
+            log_product2=no_decay(b2, params),
+        )
+
+    def leaf(u: jax.Array, m: jax.Array, slow: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
+        m = h["b1"] * m + (1 - h["b1"]) * u
+        slow = h["b3"] * slow + (1 - h["b3"]) * u
+        s = h["b2"] * s + (1 - h["b2"]) * squared(u)
+        return ratio(h["gain"] * m + h["alpha"] * slow, root(s) * h["root_gain"] + h["eps"], h["eps"]), m, slow, s
+
+    def update(who: str, updates: optax.Updates, state: AdemamixState, params: Any) -> tuple[optax.Updates, AdemamixState]:
+        del params
+        decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
+        log_product1 = state.log_product1 + log_decay(decay1, state.log_product1)
+        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        updates, first_moment, slow_moment, second_moment = each(
+            who,
+            leaf,
+            updates,
+            {
+                "first_moment": state.first_moment,
+                "slow_moment": state.slow_moment,
+                "second_moment": state.second_moment,
+            },
+            b1=decay1,
+            b2=decay2,
+            b3=value_at(b3, state.momentum_step),
+            alpha=value_at(alpha, state.momentum_step),
+            gain=1 / bias_correction(log_product1),
+            root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
+            eps=value_at(eps, state.step),
+        )
+        return updates, AdemamixState(
+            step=next_step(state.step),
+            momentum_step=next_step(state.momentum_step),
+            first_moment=first_moment,
+            slow_moment=slow_moment,
+            second_moment=second_moment,
+            log_product1=log_product1,
+            log_product2=log_product2,
+        )
+
+    return transformation(who, init, update)
+
+
+@checked
+def ademamix(
+    learning_rate: LearningRate,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    b3: Decay = 0.9999,
+    *,
+    alpha: NonNegative = 5.0,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """AdEMAMix.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      b1: decay of the fast average in [0, 1), likewise.
+      b2: decay of the second moment in [0, 1), likewise.
+      b3: decay of the slow average in [0, 1), likewise; `schedules.ademamix_b3` is the paper's warm-up.
+      alpha: weight of the slow average, at least 0, likewise; `schedules.ademamix_alpha` is the paper's warm-up.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+    core = scale_by_ademamix(b1, b2, b3, alpha=alpha, eps=eps, accumulator_dtype=accumulator_dtype)
+    return chain("ademamix", core, scale_by_learning_rate(learning_rate))

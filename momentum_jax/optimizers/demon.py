@@ -1,0 +1,50 @@
+"""Demon: heavy ball whose momentum decays to 0 over the training.
+
+    beta_t = b0 (1 - t / T) / ((1 - b0) + b0 (1 - t / T)), 0 after T
+    v' = beta_t v - eta g          x' = x + v'
+
+Equivalent form: `heavy_ball(eta, schedules.demon(b0, total_steps=T))`; beta_t / (1 - beta_t), the weight that a gradient has
+in all later steps together, falls along a line. `schedules.demon` serves every other method as well, Adam's b1 for one.
+
+Convention: eta is inside the velocity, as in the paper. t counts from 0, so that beta_0 = b0.
+State: that of `heavy_ball` behind that of the learning rate: `step`, int32 scalar; `velocity`, the tree and shapes of the
+parameters, in their dtypes or `accumulator_dtype`.
+Stable where heavy ball is, with 0 <= b0 < 1 and 0 < eta < 2 / L: the bound is the one that the momentum ends with.
+Memory: 1 buffer.
+Source: J. Chen, C. Wolfe, Z. Li and A. Kyrillidis (2019), Demon: improved neural network training with momentum decay,
+arXiv:1910.04952.
+"""
+
+from typing import Any
+
+import jax
+
+from momentum_jax._hyperparameters import AtLeastOne, Decay, DType, LearningRate, checked, value_at
+from momentum_jax.optimizers._transformation import Transformation, chain
+from momentum_jax.optimizers.heavy_ball import scale_by_heavy_ball
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+from momentum_jax.schedules import decaying_momentum
+
+
+@checked
+def demon(
+    learning_rate: LearningRate, momentum: Decay = 0.9, *, total_steps: AtLeastOne, accumulator_dtype: DType = None
+) -> Transformation:
+    """Demon as an optimizer.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      momentum: b0 in [0, 1), likewise.
+      total_steps: T, the updates of the training, at least 1; after them momentum is 0.
+      accumulator_dtype: dtype of the velocity; None: that of the parameter.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+
+    def beta(step: jax.Array) -> Any:
+        return decaying_momentum(value_at(momentum, step), step, total_steps)
+
+    core = scale_by_heavy_ball(beta, accumulator_dtype=accumulator_dtype)
+    return chain("demon", scale_by_learning_rate(learning_rate), core)

@@ -1,0 +1,148 @@
+"""Simplified AdEMAMix: one accumulator of gradients and the gradient itself, over Adam's root.
+
+    m' = b1 m + g          s' = b2 s + (1 - b2) |g|^2          x' = x - eta (m' + alpha g) / (sqrt(s' / c2) + eps)
+    c2 = 1 - prod b2_i
+
+Equivalent form: b1 = 0, alpha = 0 is `adam` with b1 = 0. m' is a sum, not an average: at constant b1 its steps are 1 / (1 - b1)
+times as long as those of Adam without its first correction, and eta has to be smaller accordingly.
+
+Convention: eta outside, eps outside the root and after the correction, as in the authors' code. pytorch_optimizer 4.1.0
+averages m instead.
+State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1 and alpha;
+`first_moment` (m); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
+`accumulator_dtype` says otherwise; `log_product2`, logarithm of prod b2_i, float32 scalar (float64 when a leaf is 64 bits
+wide).
+Memory: 2 buffers.
+Source: D. Morwani, N. Vyas, H. Zhang and S. Kakade (2025), Connections between schedule-free optimizers, AdEMAMix, and
+accelerated SGD variants, arXiv:2502.02431.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax.optimizers._leaves import (
+    average_dtype,
+    bias_correction,
+    each,
+    first_step,
+    log_decay,
+    next_step,
+    no_decay,
+    ratio,
+    root,
+    second_moment_dtype,
+    squared,
+    zeros,
+)
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+
+
+class SimplifiedAdemamixState(NamedTuple):
+    step: jax.Array
+    momentum_step: jax.Array
+    first_moment: optax.Updates
+    second_moment: optax.Updates
+    log_product2: jax.Array
+
+    def reset_momentum(self) -> "SimplifiedAdemamixState":
+        forget = ("momentum_step", "first_moment")
+        return self._replace(**{name: jax.tree.map(jnp.zeros_like, getattr(self, name)) for name in forget})
+
+
+@checked
+def scale_by_simplified_ademamix(
+    b1: Decay = 0.99,
+    b2: Decay = 0.95,
+    *,
+    alpha: NonNegative = 0.0,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """The learning-rate-free core: (m' + alpha g) / (sqrt(s' / c2) + eps).
+
+    Args:
+      b1: decay of the accumulator in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      b2: decay of the second moment, likewise.
+      alpha: weight of the gradient, at least 0, likewise.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the buffers; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_simplified_ademamix"
+
+    def init(params: optax.Params) -> SimplifiedAdemamixState:
+        return SimplifiedAdemamixState(
+            step=first_step(),
+            momentum_step=first_step(),
+            first_moment=zeros(params, average_dtype(accumulator_dtype)),
+            second_moment=zeros(params, second_moment_dtype(accumulator_dtype)),
+            log_product2=no_decay(b2, params),
+        )
+
+    def leaf(u: jax.Array, m: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
+        m = h["b1"] * m + u
+        s = h["b2"] * s + (1 - h["b2"]) * squared(u)
+        return ratio(m + h["alpha"] * u, root(s) * h["root_gain"] + h["eps"], h["eps"]), m, s
+
+    def update(
+        who: str, updates: optax.Updates, state: SimplifiedAdemamixState, params: Any
+    ) -> tuple[optax.Updates, SimplifiedAdemamixState]:
+        del params
+        decay2 = value_at(b2, state.step)
+        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        updates, first_moment, second_moment = each(
+            who,
+            leaf,
+            updates,
+            {"first_moment": state.first_moment, "second_moment": state.second_moment},
+            b1=value_at(b1, state.momentum_step),
+            b2=decay2,
+            alpha=value_at(alpha, state.momentum_step),
+            root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
+            eps=value_at(eps, state.step),
+        )
+        return updates, SimplifiedAdemamixState(
+            step=next_step(state.step),
+            momentum_step=next_step(state.momentum_step),
+            first_moment=first_moment,
+            second_moment=second_moment,
+            log_product2=log_product2,
+        )
+
+    return transformation(who, init, update)
+
+
+@checked
+def simplified_ademamix(
+    learning_rate: LearningRate,
+    b1: Decay = 0.99,
+    b2: Decay = 0.95,
+    *,
+    alpha: NonNegative = 0.0,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """Simplified AdEMAMix.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      b1: decay of the accumulator in [0, 1), likewise.
+      b2: decay of the second moment in [0, 1), likewise.
+      alpha: weight of the gradient, at least 0, likewise.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the buffers; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+    core = scale_by_simplified_ademamix(b1, b2, alpha=alpha, eps=eps, accumulator_dtype=accumulator_dtype)
+    return chain("simplified_ademamix", core, scale_by_learning_rate(learning_rate))
