@@ -149,6 +149,15 @@ def no_decay(decay: Any, params: Any) -> jax.Array:
     return jnp.zeros_like(jnp.asarray(value_at(decay, first_step()), scalar_dtype(params)))
 
 
+def varying_zero(params: Any) -> jax.Array:
+    """float32 0 that inside `jax.shard_map` varies over the mesh axes that the inexact leaves of `params` vary over."""
+    zero = jnp.zeros((), jnp.float32)
+    for p in jax.tree.leaves(params):
+        if is_inexact(p):
+            zero = zero + jnp.full_like(p, 0, dtype=jnp.float32, shape=())
+    return zero
+
+
 def log_decay(decay: Any, like: jax.Array) -> Any:
     """log(decay) in the dtype of `like`, accurate near 1 and with a finite derivative at 0.
 
