@@ -14,7 +14,10 @@ from momentum_jax.optimizers.adadelta import adadelta as adadelta, scale_by_adad
 from momentum_jax.optimizers.adagrad import adagrad as adagrad, scale_by_adagrad as scale_by_adagrad
 from momentum_jax.optimizers.adam import adam as adam, adamw as adamw, scale_by_adam as scale_by_adam
 from momentum_jax.optimizers.adan import adan as adan
+from momentum_jax.optimizers.adaptive_restart import adaptive_restart as adaptive_restart
 from momentum_jax.optimizers.ademamix import ademamix as ademamix, scale_by_ademamix as scale_by_ademamix
+from momentum_jax.optimizers.cautious import cautious as cautious
+from momentum_jax.optimizers.cautious_weight_decay import cautious_weight_decay as cautious_weight_decay
 from momentum_jax.optimizers.demon import demon as demon
 from momentum_jax.optimizers.ema_momentum import (
     ema_momentum as ema_momentum,

@@ -75,6 +75,13 @@ def _core(id: str, file: str, make: Callable[..., Any], numbers: dict[str, float
     return Row(id, file, make, numbers, descends=False, **more)
 
 
+def _around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """The constructor of `make`'s optimizers inside `wrapper`."""
+    return lambda learning_rate, momentum, accumulator_dtype=None: wrapper(
+        make(learning_rate, momentum, accumulator_dtype=accumulator_dtype), **options
+    )
+
+
 RMS = {"learning_rate": 5e-3, "decay": 0.9, "eps": 1e-8}
 ADAM = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
 HALF_LINE, LINE, SHARE = "finite and at least 0", "finite", "in [0, 1]"
@@ -269,6 +276,37 @@ ROWS = (
         {"fallback": mj.adam(0.1)},
         needs_params=True,
         static=("ns_steps",),
+    ),
+    *[
+        Row(
+            f"adaptive_restart-{criterion}",
+            "adaptive_restart",
+            _around(mj.nesterov, mj.adaptive_restart, criterion=criterion),
+            {"learning_rate": 1e-3, "momentum": 0.9},
+            looks_ahead=("momentum",),
+            rosenbrock={"learning_rate": 5e-4},
+            wraps=True,
+            extra={"value": 1.0} if criterion == "function" else {},
+        )
+        for criterion in ("gradient", "function", "speed")
+    ],
+    *[
+        Row(
+            f"cautious-{normalizer}",
+            "cautious",
+            _around(mj.heavy_ball, mj.cautious, normalizer=normalizer),
+            {"learning_rate": 1e-3, "momentum": 0.9},
+            wraps=True,
+        )
+        for normalizer in ("mean", "count")
+    ],
+    _core(
+        "cautious_weight_decay",
+        "cautious_weight_decay",
+        mj.cautious_weight_decay,
+        {"weight_decay": 0.1},
+        needs_params=True,
+        buffered=False,
     ),
     Row(
         "per_layer",

@@ -17,8 +17,6 @@ arXiv:1910.04952.
 
 from typing import Any
 
-import jax
-
 from momentum_jax._hyperparameters import AtLeastOne, Decay, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.heavy_ball import scale_by_heavy_ball
@@ -43,7 +41,7 @@ def demon(
       TypeError: an argument of the wrong type.
     """
 
-    def beta(step: jax.Array) -> Any:
+    def beta(step: Any) -> Any:
         return decaying_momentum(value_at(momentum, step), step, total_steps)
 
     core = scale_by_heavy_ball(beta, accumulator_dtype=accumulator_dtype)

@@ -61,6 +61,10 @@ def corrected(b: float, value: float) -> Callable[[Any], Any]:
     return lambda t: value / jnp.sqrt(1 - b ** (t + 1.0))
 
 
+def lion() -> Optimizer:
+    return optax.lion(0.01, weight_decay=0)
+
+
 MET = [
     Met("muon", lambda: mj.muon(0.05, fallback=NOTHING)),
     # Moonlight's buffer is the sum, 1 / (1 - mu) times the average.
@@ -73,6 +77,19 @@ MET = [
         True,
     ),
     Met("normuon", lambda: mj.normuon(0.05, fallback=NOTHING)),
+    Met("cautious_lion_mean", lambda: mj.cautious(lion())),
+    Met("cautious_lion_count", lambda: mj.cautious(lion(), normalizer="count")),
+    # The peer decays x before its step, and does not correct eps.
+    Met(
+        "cautious_adamw",
+        lambda: optax.chain(mj.cautious(mj.adam(0.05, eps=corrected(0.999, 1e-8))), optax.add_decayed_weights(-0.005)),
+    ),
+    # The peer's decay is good to float32.
+    Met(
+        "lion_cautious_weight_decay",
+        lambda: optax.chain(optax.scale_by_lion(), mj.cautious_weight_decay(0.5), mj.scale_by_learning_rate(0.01)),
+        2e-7,
+    ),
 ]
 
 DIFFERENT = [
@@ -80,6 +97,9 @@ DIFFERENT = [
     Met("muon_moonlight", lambda: mj.muon(0.05, weight_decay=0.1, fallback=NOTHING)),
     Met("normuon", lambda: mj.normuon(0.05, neurons="columns", fallback=NOTHING)),
     Met("normuon", lambda: mj.muon(0.05, fallback=NOTHING)),
+    Met("cautious_lion_mean", lambda: mj.cautious(lion(), normalizer="count")),
+    Met("cautious_lion_count", lambda: mj.cautious(lion())),
+    Met("lion_cautious_weight_decay", lambda: optax.lion(0.01, weight_decay=0.5)),
 ]
 
 trajectory_id = lambda met: met.trajectory  # noqa: E731
@@ -232,10 +252,10 @@ def test_a_tree_without_matrices_is_refused_with_the_remedy(make: Any) -> None:
 
 def test_the_words_and_the_optimizers_that_muon_takes_are_named() -> None:
     with pytest.raises(
-        ValueError, match=r"^muon: scale must be one of 'official', 'moonlight', 'optax', got 'keras' \(str\)\.$"
+        ValueError, match=r"^muon: scale must be 'official', 'moonlight' or 'optax', got 'keras'\.$"
     ):
         mj.muon(scale="keras")
-    with pytest.raises(ValueError, match=r"^normuon: neurons must be one of 'rows', 'columns'"):
+    with pytest.raises(ValueError, match=r"^normuon: neurons must be 'rows' or 'columns'"):
         mj.normuon(neurons="cols")
     with pytest.raises(TypeError, match=r"^muon: fallback must be a gradient transformation, got float\.$"):
         mj.muon(fallback=0.1)
@@ -283,3 +303,138 @@ def test_after_a_reset_the_matrices_and_the_fallback_begin_anew(problem: Problem
     fresh, _ = optimizer.update(tree(problem.gseq[10]), optimizer.init(tree(held[-1])))
     again, _ = optimizer.update(tree(problem.gseq[10]), mj.reset_momentum(state))
     chex.assert_trees_all_close(again, fresh, rtol=1e-12)
+
+
+@pytest.mark.parametrize("normalizer", ["mean", "count"])
+def test_a_cautious_step_is_masked_and_rescaled_leaf_by_leaf(normalizer: str, problem: Problems) -> None:
+    plain, cautious = mj.heavy_ball(0.05, 0.9), mj.cautious(mj.heavy_ball(0.05, 0.9), normalizer=normalizer)
+    state, params = plain.init(tree(problem.theta0)), tree(problem.theta0)
+    kept = 0
+    for g in map(tree, problem.gseq):
+        (d, after), (ours, ours_after) = plain.update(g, state, params), cautious.update(g, state, params)
+        chex.assert_trees_all_close(ours_after, after, rtol=1e-15)
+        for name in ("w", "b"):
+            agrees = np.asarray(d[name]) * g[name] < 0
+            gain = 1 / max(agrees.mean(), 1e-3) if normalizer == "mean" else agrees.size / (agrees.sum() + 1)
+            np.testing.assert_allclose(ours[name], np.where(agrees, d[name], 0) * gain, rtol=1e-12)
+            kept += agrees.sum()
+        state = after
+    assert 0.3 < kept / problem.gseq.size < 0.9
+
+
+def test_a_mask_of_a_large_leaf_is_rescaled_by_a_thousand_at_most() -> None:
+    g = jnp.ones(5000)
+    momentum = mj.heavy_ball(1.0, 0.5)
+    optimizer = mj.cautious(momentum)
+    _, state = optimizer.update({"w": -10 * g}, optimizer.init({"w": g}))
+    step, _ = optimizer.update({"w": g.at[0].set(-1.0)}, state)
+    np.testing.assert_allclose(step["w"][0], 6.0 * 1000)
+    np.testing.assert_array_equal(step["w"][1:], 0)
+
+
+def test_masks_of_complex_leaves_ask_for_the_angle_between_them() -> None:
+    g = {"w": jnp.asarray([1 + 1j, 1 - 1j, -1 + 0j, 1j])}
+    momentum = {"w": jnp.asarray([1 + 0j, 0.5j, 1.0, 1j])}
+    fixed = optax.GradientTransformation(lambda p: (), lambda g, s, p=None: (jax.tree.map(jnp.negative, momentum), s))
+    updates, _ = mj.cautious(fixed).update(g, (), g)
+    np.testing.assert_allclose(updates["w"], 2 * np.asarray([-1, 0, 0, -1j]))
+    decay = mj.cautious_weight_decay(0.1)
+    updates, _ = decay.update(momentum, decay.init(g), g)
+    np.testing.assert_allclose(updates["w"] - momentum["w"], 0.1 * np.asarray([1 + 1j, 0, 0, 1j]))
+
+
+def test_cautious_weight_decay_shrinks_what_the_step_shrinks_and_what_it_leaves() -> None:
+    u, p = jnp.asarray([1.0, -1.0, 0.0, 1.0, -1.0]), jnp.asarray([2.0, 2.0, 2.0, -2.0, -2.0])
+    link = mj.cautious_weight_decay(0.1)
+    updates, _ = link.update({"w": u}, link.init({"w": p}), {"w": p})
+    np.testing.assert_allclose(updates["w"] - u, 0.1 * np.asarray([2, 0, 2, 0, -2]), atol=1e-15)
+    with pytest.raises(ValueError, match=r"^cautious_weight_decay: weight_decay needs the parameters"):
+        link.update({"w": u}, link.init({"w": p}))
+
+
+def restarted(problem: Problems, criterion: str, momentum: Callable[[int], float], look_ahead: bool, min_steps: int) -> Any:
+    """The published scheme in two sequences, and the steps after which it restarted.
+
+    x+ = y - eta g(y) + mu (x - x_prev) where y = x (heavy ball), or y - eta g(y) where y = x + mu (x - x_prev).
+    """
+    eta, x, y, k = 0.05, problem.theta0, problem.theta0, 0
+    x_prev, length, value = x, 0.0, np.inf
+    path, restarts = [y], []
+    for t in range(150):
+        g = problem.bent(t, y)
+        if criterion == "function":
+            if k >= min_steps and loss(problem, y) > value:
+                x, x_prev, k = y, y, 0
+                restarts.append(t)
+            value = loss(problem, y)
+        x_new = y - eta * g if look_ahead else x - eta * g + momentum(k) * (x - x_prev)
+        x_prev, x, k = x, x_new, k + 1
+        moved = x - x_prev
+        uphill, slower = g @ moved > 0, np.linalg.norm(moved) < length
+        length = np.linalg.norm(moved)
+        if criterion != "function" and k >= min_steps and (uphill if criterion == "gradient" else slower):
+            x_prev, k, length = x, 0, 0.0
+            restarts.append(t)
+        y = x + momentum(k) * (x - x_prev) if look_ahead else x
+        path.append(y)
+    return np.array(path), restarts
+
+
+def loss(problem: Problems, x: np.ndarray) -> float:
+    return 0.5 * (x - problem.center) @ problem.H @ (x - problem.center) + np.sum(np.log(np.cosh(x)))
+
+
+@pytest.mark.parametrize("min_steps", [1, 5])
+@pytest.mark.parametrize("criterion", ["gradient", "function", "speed"])
+@pytest.mark.parametrize("look_ahead", [False, True], ids=["heavy_ball", "nesterov"])
+@pytest.mark.parametrize("momentum", [mj.schedules.fista(150), lambda t: 0.97], ids=["fista", "constant"])
+def test_restarts_come_where_the_published_scheme_has_them(
+    momentum: Any, look_ahead: bool, criterion: str, min_steps: int, problem: Problems
+) -> None:
+    make = mj.nesterov if look_ahead else mj.heavy_ball
+    optimizer = mj.adaptive_restart(make(0.05, momentum), criterion=criterion, min_steps=min_steps)
+    # In the function scheme the held point becomes the iterate; its look-ahead is of a velocity of 0.
+    path, restarts = restarted(problem, criterion, lambda k: float(momentum(k)), look_ahead, min_steps)
+    assert restarts
+    update, state, held = jax.jit(optimizer.update), optimizer.init(tree(problem.theta0)), [problem.theta0]
+    for t in range(150):
+        x = held[-1]
+        updates, state = update(tree(problem.bent(t, x)), state, tree(x), value=jnp.asarray(loss(problem, x)))
+        held.append(x + flat(updates))
+    # Near the minimum the sign of a difference of two losses is rounding over a distance of the root of that.
+    assert_same_path(np.array(held), path, 1e-7 if criterion == "function" else 1e-9)
+
+
+def test_restart_finds_its_way_into_any_chain_and_any_partition(problem: Problems) -> None:
+    alone, _ = walk(mj.adaptive_restart(mj.heavy_ball(0.02, 0.97)), problem.quad, problem.theta0, 100)
+    unrestarted, _ = walk(mj.heavy_ball(0.02, 0.97), problem.quad, problem.theta0, 100)
+    assert np.abs(alone - unrestarted).max() > 0.1
+    chained = optax.chain(optax.clip_by_global_norm(1e9), mj.heavy_ball(0.02, 0.97), optax.scale(1.0))
+    parts = mj.per_layer({"w": mj.heavy_ball(0.02, 0.97), "b": optax.sgd(0.02, 0.97)})
+    for optimizer in (chained, parts, optax.sgd(0.02, 0.97), optax.apply_if_finite(mj.heavy_ball(0.02, 0.97), 3)):
+        held, _ = walk(mj.adaptive_restart(optimizer), problem.quad, problem.theta0, 100)
+        assert_same_path(held, alone)
+    within = optax.chain(optax.identity(), mj.adaptive_restart(mj.heavy_ball(0.02, 0.97)))
+    assert_same_path(walk(within, problem.quad, problem.theta0, 100)[0], alone)
+
+
+def test_restart_needs_the_loss_a_known_criterion_and_a_momentum_that_can_be_reset(problem: Problems) -> None:
+    params = tree(problem.theta0)
+    optimizer = mj.adaptive_restart(mj.heavy_ball(0.1), criterion="function")
+    with pytest.raises(ValueError, match=r'^adaptive_restart: criterion "function" needs the loss: .*value=loss'):
+        optimizer.update(params, optimizer.init(params), params)
+    with pytest.raises(ValueError, match=r"criterion must be 'gradient', 'function' or 'speed', got 'loss'"):
+        mj.adaptive_restart(mj.heavy_ball(0.1), criterion="loss")
+    with pytest.raises(ValueError, match=r"reset_momentum"):
+        mj.adaptive_restart(optax.lbfgs()).init(params)
+    for wrapper in (mj.adaptive_restart, mj.cautious):
+        with pytest.raises(TypeError, match=r"^\w+: optimizer must be a gradient transformation, got function\.$"):
+            wrapper(mj.heavy_ball)
+
+
+def test_a_reset_from_outside_reaches_into_the_wrappers(problem: Problems) -> None:
+    for wrap in (mj.cautious, lambda o: mj.adaptive_restart(o, criterion="speed")):
+        optimizer = wrap(mj.heavy_ball(0.05, 0.9))
+        _, state = walk(optimizer, problem.seq, problem.theta0, 10)
+        again, _ = optimizer.update(tree(problem.gseq[10]), mj.reset_momentum(state))
+        chex.assert_trees_all_close(again, tree(-0.05 * problem.gseq[10]), rtol=1e-12)
