@@ -19,6 +19,9 @@ class Row:
       structure: its structural arguments.
       looks_ahead: hyperparameters of which the first update reads step 1 as well.
       no_schedule: hyperparameters that take no schedule.
+      allowed: of hyperparameters that are no decays in [0, 1), what their values may be, as messages say it.
+      related: hyperparameters whose allowed values depend on those of others.
+      forwards: `make` puts its numbers into a structure; how they are checked is tested with the method.
       needs_params: `update` needs the parameters.
       buffered: takes `accumulator_dtype`.
       descends: it is an optimizer (a core only transforms).
@@ -33,6 +36,9 @@ class Row:
     structure: dict[str, Any] = field(default_factory=dict)
     looks_ahead: tuple[str, ...] = ()
     no_schedule: tuple[str, ...] = ()
+    allowed: dict[str, str] = field(default_factory=dict)
+    related: tuple[str, ...] = ()
+    forwards: bool = False
     needs_params: bool = False
     buffered: bool = True
     descends: bool = True
@@ -50,6 +56,11 @@ def _core(id: str, file: str, make: Callable[..., Any], numbers: dict[str, float
 
 RMS = {"learning_rate": 5e-3, "decay": 0.9, "eps": 1e-8}
 ADAM = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
+HALF_LINE, LINE, SHARE = "finite and at least 0", "finite", "in [0, 1]"
+POSITIVE, FROM_ONE = "finite and above 0", "finite and at least 1"
+ACCELERATED = {"kappa": 100.0, "xi": 5.0, "small_const": 0.7}
+PID = {"momentum": 0.9, "integral": 5.0, "derivative": 10.0}
+CURVATURES = {"strong_convexity": 0.5, "smoothness": 2000.0}
 
 ROWS = (
     Row("gradient_descent", "gradient_descent", mj.gradient_descent, {"learning_rate": 1e-3}, buffered=False, steps=40_000),
@@ -131,11 +142,116 @@ ROWS = (
     _core("scale_by_adadelta", "adadelta", mj.scale_by_adadelta, {"rho": 0.95, "eps": 1e-6}),
     _core("scale_by_adam", "adam", mj.scale_by_adam, {"b1": 0.9, "b2": 0.999, "eps": 1e-8}),
     Row(
+        "quasi_hyperbolic_momentum",
+        "quasi_hyperbolic_momentum",
+        mj.quasi_hyperbolic_momentum,
+        {"learning_rate": 3e-3, "momentum": 0.9, "nu": 0.7},
+        allowed={"nu": LINE},
+    ),
+    _core(
+        "scale_by_quasi_hyperbolic_momentum",
+        "quasi_hyperbolic_momentum",
+        mj.scale_by_quasi_hyperbolic_momentum,
+        {"momentum": 0.9, "nu": 0.7},
+        allowed={"nu": LINE},
+    ),
+    Row(
+        "aggregated_momentum",
+        "aggregated_momentum",
+        lambda learning_rate, first, second, third, accumulator_dtype=None: mj.aggregated_momentum(
+            learning_rate, (first, second, third), accumulator_dtype=accumulator_dtype
+        ),
+        {"learning_rate": 5e-4, "first": 0.5, "second": 0.9, "third": 0.99},
+        forwards=True,
+    ),
+    _core(
+        "scale_by_aggregated_momentum",
+        "aggregated_momentum",
+        lambda first, second, accumulator_dtype=None: mj.scale_by_aggregated_momentum(
+            (first, second), accumulator_dtype=accumulator_dtype
+        ),
+        {"first": 0.5, "second": 0.9},
+        forwards=True,
+    ),
+    Row(
+        "accelerated_sgd",
+        "accelerated_sgd",
+        mj.accelerated_sgd,
+        {"learning_rate": 5e-4, **ACCELERATED},
+        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": SHARE},
+    ),
+    _core(
+        "scale_by_accelerated_sgd",
+        "accelerated_sgd",
+        mj.scale_by_accelerated_sgd,
+        ACCELERATED,
+        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": SHARE},
+    ),
+    Row(
+        "ema_nesterov",
+        "ema_nesterov",
+        mj.ema_nesterov,
+        {"learning_rate": 5e-4, "beta": 0.8, "gamma": 0.5},
+        looks_ahead=("beta",),
+    ),
+    _core(
+        "scale_by_ema_nesterov",
+        "ema_nesterov",
+        mj.scale_by_ema_nesterov,
+        {"beta": 0.8, "gamma": 0.5},
+        looks_ahead=("beta",),
+    ),
+    _core("grokfast", "grokfast", mj.grokfast, {"alpha": 0.9, "lamb": 2.0}, allowed={"lamb": HALF_LINE}),
+    Row(
+        "optimistic",
+        "optimistic",
+        mj.optimistic,
+        {"learning_rate": 5e-4},
+        looks_ahead=("learning_rate",),
+        steps=40_000,
+    ),
+    Row(
+        "pid",
+        "pid",
+        mj.pid,
+        {"learning_rate": 1e-4, **PID},
+        allowed={"integral": HALF_LINE, "derivative": HALF_LINE},
+    ),
+    _core("scale_by_pid", "pid", mj.scale_by_pid, PID, allowed={"integral": HALF_LINE, "derivative": HALF_LINE}),
+    Row("fista", "fista", mj.fista, {"learning_rate": 5e-4}),
+    _core("scale_by_fista", "fista", mj.scale_by_fista, {}),
+    Row(
+        "triple_momentum",
+        "triple_momentum",
+        mj.triple_momentum,
+        CURVATURES,
+        looks_ahead=("strong_convexity", "smoothness"),
+        allowed=dict.fromkeys(CURVATURES, POSITIVE),
+        related=("strong_convexity", "smoothness"),
+    ),
+    Row(
+        "robust_momentum",
+        "robust_momentum",
+        mj.robust_momentum,
+        {**CURVATURES, "rate": 0.997},
+        looks_ahead=("strong_convexity", "smoothness", "rate"),
+        allowed=dict.fromkeys(CURVATURES, POSITIVE),
+        related=("strong_convexity", "smoothness", "rate"),
+    ),
+    Row(
+        "state_space_momentum",
+        "state_space_momentum",
+        mj.state_space_momentum,
+        {"A": 0.9, "B": 1.0, "C": -9e-4, "D": -1e-3},
+        forwards=True,
+    ),
+    Row(
         "per_layer",
         "per_layer",
         lambda learning_rate, momentum, accumulator_dtype=None: mj.per_layer(
             {"*": mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype)}
         ),
         {"learning_rate": 1e-3, "momentum": 0.9},
+        forwards=True,
     ),
 )

@@ -8,33 +8,48 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contract_rows import ROWS, Row
+from contract_rows import FROM_ONE, HALF_LINE, LINE, POSITIVE, ROWS, SHARE, Row
 
 import momentum_jax as mj
 
-built_here = [row for row in ROWS if row.file != "per_layer"]
+built_here = [row for row in ROWS if not row.forwards]
 every_number = pytest.mark.parametrize(
     ("row", "name"), [(row, name) for row in built_here for name in row.numbers], ids=lambda x: getattr(x, "id", x)
 )
-HALF_LINE = {"learning_rate", "eps", "weight_decay", "initial_accumulator"}
+DECAY = "in [0, 1)"
+USUAL = dict.fromkeys(("learning_rate", "eps", "weight_decay", "initial_accumulator"), HALF_LINE)
+NOWHERE = [math.nan, math.inf, -math.inf, np.float32("nan")]
+NEGATIVE = [-0.1, -1, np.array(-1.0)]
+REFUSED = {
+    HALF_LINE: NEGATIVE,
+    LINE: [],
+    SHARE: [*NEGATIVE, 1.5],
+    DECAY: [*NEGATIVE, 1, 1.0, 1.5],
+    POSITIVE: [*NEGATIVE, 0, 0.0],
+    FROM_ONE: [*NEGATIVE, 0, 0.9],
+}
+TAKEN = {
+    HALF_LINE: [0, 0.5, 100],
+    LINE: [-100, 0, 0.5, 100],
+    SHARE: [0, 0.5, 1, 1.0],
+    DECAY: [0.5, np.nextafter(1, 0)],
+    POSITIVE: [0.5, 100],
+    FROM_ONE: [1, 100],
+}
+
+
+def allowed(row: Row, name: str) -> str:
+    return row.allowed.get(name, USUAL.get(name, DECAY))
 
 
 @every_number
-@pytest.mark.parametrize("value", [-0.1, -1, math.nan, math.inf, -math.inf, np.float32("nan"), np.array(-1.0)])
-def test_a_number_out_of_range_is_refused(row: Row, name: str, value: Any) -> None:
-    allowed = "finite and at least 0" if name in HALF_LINE else r"in \[0, 1\)"
-    who = row.id.split("-")[0]
-    with pytest.raises(ValueError, match=rf"^{who}: {name} must be {allowed}, got {value}\.$"):
-        row.build(**{name: value})
-
-
-@every_number
-def test_a_decay_stays_below_one_and_a_rate_may_be_large(row: Row, name: str) -> None:
-    if name in HALF_LINE:
-        row.build(**{name: 100})
-        return
-    for value in (1, 1.0, 1.5):
-        with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\), got {value}\.$"):
+def test_a_number_out_of_range_is_refused_and_one_within_is_taken(row: Row, name: str) -> None:
+    who, what = row.id.split("-")[0], allowed(row, name)
+    for value in [*NOWHERE, *REFUSED[what]]:
+        with pytest.raises(ValueError, match=rf"^{who}: {name} must be {re.escape(what)}, got {value}\.$"):
+            row.build(**{name: value})
+    if name not in row.related:
+        for value in TAKEN[what]:
             row.build(**{name: value})
 
 
@@ -51,7 +66,7 @@ def test_a_value_of_the_wrong_type_is_refused(row: Row, name: str, value: Any) -
 
 @every_number
 def test_zero_an_int_and_arrays_of_any_value_are_allowed(row: Row, name: str) -> None:
-    if not row.structure.get("nesterov"):
+    if not row.structure.get("nesterov") and 0 not in REFUSED[allowed(row, name)] and name not in row.related:
         row.build(**{name: 0})
     row.build(**{name: np.array(row.numbers[name])})
     row.build(**{name: np.asarray(row.numbers[name] * 0.99, jnp.bfloat16)[()]})
