@@ -13,7 +13,7 @@ import functools
 import inspect
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 import jax
@@ -23,20 +23,26 @@ import optax
 
 
 class Interval(NamedTuple):
-    """Allowed values of a real number: finite ones in [low, high), or [low, high]; and whether a schedule may stand for it."""
+    """Allowed values of a real number: finite ones in [low, high), or [low, high]; and whether a schedule may stand for it.
+
+    `above` leaves `low` itself out.
+    """
 
     low: float
     high: float
     schedule: bool = True
     closed: bool = False
+    above: bool = False
 
     def __str__(self) -> str:
         if math.isinf(self.high):
-            return "finite" if math.isinf(self.low) else f"finite and at least {self.low:g}"
-        return f"in [{self.low:g}, {self.high:g}{']' if self.closed else ')'}"
+            at_least = "above" if self.above else "at least"
+            return "finite" if math.isinf(self.low) else f"finite and {at_least} {self.low:g}"
+        return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g}{']' if self.closed else ')'}"
 
     def allows(self, number: float) -> bool:
-        return math.isfinite(number) and (self.low <= number < self.high or (self.closed and number == self.high))
+        within = self.low <= number < self.high or (self.closed and number == self.high)
+        return math.isfinite(number) and within and not (self.above and number == self.low)
 
     def check(self, who: str, name: str, value: Any) -> Any:
         kinds = "a number, a 0-d array or a schedule" if self.schedule else "a number or a 0-d array"
@@ -126,11 +132,29 @@ class NullOr(NamedTuple):
         return None if value is None else self.rule.check(who, name, value)
 
 
+class Several(NamedTuple):
+    """A tuple or list of numbers, or an array of one axis: each is what the rule of one allows, and there is at least one."""
+
+    rule: Interval
+
+    def check(self, who: str, name: str, value: Any) -> tuple[Any, ...]:
+        if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1:
+            value = tuple(value)
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(f"{who}: {name} must be a tuple of numbers, 0-d arrays or schedules, got {_show(value)}.")
+        if not value:
+            raise ValueError(f"{who}: {name} must hold at least one number, got none.")
+        return tuple(self.rule.check(who, f"{name}[{i}]", v) for i, v in enumerate(value))
+
+
 Scalar = float | jax.Array
 ScalarOrSchedule = optax.ScalarOrSchedule
 NonNegative = Annotated[ScalarOrSchedule, Interval(0, math.inf)]
 LearningRate = NonNegative
+Positive = Annotated[ScalarOrSchedule, Interval(0, math.inf, above=True)]
+OneOrMore = Annotated[ScalarOrSchedule, Interval(1, math.inf)]
 Decay = Annotated[ScalarOrSchedule, Interval(0, 1)]
+Decays = Annotated[Sequence[ScalarOrSchedule] | np.ndarray | jax.Array, Several(Interval(0, 1))]
 Share = Annotated[ScalarOrSchedule, Interval(0, 1, closed=True)]
 Real = Annotated[ScalarOrSchedule, Interval(-math.inf, math.inf)]
 OptionalDecay = Annotated[ScalarOrSchedule | None, NullOr(Interval(0, 1))]

@@ -23,6 +23,7 @@ class Row:
       looks_ahead: hyperparameters of which the first update reads step 1 as well.
       no_schedule: hyperparameters that take no schedule.
       allowed: of hyperparameters that are no decays in [0, 1), what their values may be, as messages say it.
+      related: hyperparameters whose allowed values depend on those of others.
       needs_params: `update` needs the parameters.
       buffered: takes `accumulator_dtype`.
       descends: it is an optimizer (a core only transforms).
@@ -41,6 +42,7 @@ class Row:
     looks_ahead: tuple[str, ...] = ()
     no_schedule: tuple[str, ...] = ()
     allowed: dict[str, str] = field(default_factory=dict)
+    related: tuple[str, ...] = ()
     needs_params: bool = False
     buffered: bool = True
     descends: bool = True
@@ -92,6 +94,10 @@ SIMPLIFIED = {"b1": 0.9, "b2": 0.95, "alpha": 0.5, "eps": 1e-8}
 NADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 
 MUON = {"learning_rate": 0.02, "momentum": 0.95, "weight_decay": 1e-3}
+POSITIVE, FROM_ONE = "finite and above 0", "finite and at least 1"
+ACCELERATED = {"kappa": 100.0, "xi": 5.0, "small_const": 0.7}
+PID = {"momentum": 0.9, "integral": 5.0, "derivative": 10.0}
+CURVATURES = {"strong_convexity": 0.5, "smoothness": 2000.0}
 
 ROWS = (
     Row("gradient_descent", "gradient_descent", mj.gradient_descent, {"learning_rate": 1e-3}, buffered=False, steps=40_000),
@@ -307,6 +313,110 @@ ROWS = (
         {"weight_decay": 0.1},
         needs_params=True,
         buffered=False,
+    ),
+    Row(
+        "quasi_hyperbolic_momentum",
+        "quasi_hyperbolic_momentum",
+        mj.quasi_hyperbolic_momentum,
+        {"learning_rate": 3e-3, "momentum": 0.9, "nu": 0.7},
+        allowed={"nu": LINE},
+    ),
+    _core(
+        "scale_by_quasi_hyperbolic_momentum",
+        "quasi_hyperbolic_momentum",
+        mj.scale_by_quasi_hyperbolic_momentum,
+        {"momentum": 0.9, "nu": 0.7},
+        allowed={"nu": LINE},
+    ),
+    Row(
+        "aggregated_momentum",
+        "aggregated_momentum",
+        lambda learning_rate, first, second, third, accumulator_dtype=None: mj.aggregated_momentum(
+            learning_rate, (first, second, third), accumulator_dtype=accumulator_dtype
+        ),
+        {"learning_rate": 5e-4, "first": 0.5, "second": 0.9, "third": 0.99},
+        wraps=True,
+    ),
+    _core(
+        "scale_by_aggregated_momentum",
+        "aggregated_momentum",
+        lambda first, second, accumulator_dtype=None: mj.scale_by_aggregated_momentum(
+            (first, second), accumulator_dtype=accumulator_dtype
+        ),
+        {"first": 0.5, "second": 0.9},
+        wraps=True,
+    ),
+    Row(
+        "accelerated_sgd",
+        "accelerated_sgd",
+        mj.accelerated_sgd,
+        {"learning_rate": 5e-4, **ACCELERATED},
+        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": SHARE},
+    ),
+    _core(
+        "scale_by_accelerated_sgd",
+        "accelerated_sgd",
+        mj.scale_by_accelerated_sgd,
+        ACCELERATED,
+        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": SHARE},
+    ),
+    Row(
+        "ema_nesterov",
+        "ema_nesterov",
+        mj.ema_nesterov,
+        {"learning_rate": 5e-4, "beta": 0.8, "gamma": 0.5},
+        looks_ahead=("beta",),
+    ),
+    _core(
+        "scale_by_ema_nesterov",
+        "ema_nesterov",
+        mj.scale_by_ema_nesterov,
+        {"beta": 0.8, "gamma": 0.5},
+        looks_ahead=("beta",),
+    ),
+    _core("grokfast", "grokfast", mj.grokfast, {"alpha": 0.9, "lamb": 2.0}, allowed={"lamb": HALF_LINE}),
+    Row(
+        "optimistic",
+        "optimistic",
+        mj.optimistic,
+        {"learning_rate": 5e-4},
+        looks_ahead=("learning_rate",),
+        steps=40_000,
+    ),
+    Row(
+        "pid",
+        "pid",
+        mj.pid,
+        {"learning_rate": 1e-4, **PID},
+        allowed={"integral": HALF_LINE, "derivative": HALF_LINE},
+    ),
+    _core("scale_by_pid", "pid", mj.scale_by_pid, PID, allowed={"integral": HALF_LINE, "derivative": HALF_LINE}),
+    Row("fista", "fista", mj.fista, {"learning_rate": 5e-4}),
+    _core("scale_by_fista", "fista", mj.scale_by_fista, {}),
+    Row(
+        "triple_momentum",
+        "triple_momentum",
+        mj.triple_momentum,
+        CURVATURES,
+        looks_ahead=("strong_convexity", "smoothness"),
+        allowed=dict.fromkeys(CURVATURES, POSITIVE),
+        related=("strong_convexity", "smoothness"),
+    ),
+    Row(
+        "robust_momentum",
+        "robust_momentum",
+        mj.robust_momentum,
+        {**CURVATURES, "rate": 0.997},
+        looks_ahead=("strong_convexity", "smoothness", "rate"),
+        allowed=dict.fromkeys(CURVATURES, POSITIVE),
+        related=("strong_convexity", "smoothness", "rate"),
+    ),
+    Row(
+        "state_space_momentum",
+        "state_space_momentum",
+        mj.state_space_momentum,
+        {"A": 0.9, "B": 1.0, "C": -9e-4, "D": -1e-3},
+        wraps=True,
     ),
     Row(
         "per_layer",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contract_rows import HALF_LINE, LINE, ROWS, SHARE, Row
+from contract_rows import FROM_ONE, HALF_LINE, LINE, POSITIVE, ROWS, SHARE, Row
 
 import momentum_jax as mj
 
@@ -19,13 +19,23 @@ every_number = pytest.mark.parametrize(
 DECAY = "in [0, 1)"
 USUAL = dict.fromkeys(("learning_rate", "eps", "weight_decay", "initial_accumulator"), HALF_LINE)
 NOWHERE = [math.nan, math.inf, -math.inf, np.float32("nan")]
+NEGATIVE = [-0.1, -1, np.array(-1.0)]
 REFUSED = {
-    HALF_LINE: [-0.1, -1, np.array(-1.0)],
+    HALF_LINE: NEGATIVE,
     LINE: [],
-    SHARE: [-0.1, -1, np.array(-1.0), 1.5],
-    DECAY: [-0.1, -1, np.array(-1.0), 1, 1.0, 1.5],
+    SHARE: [*NEGATIVE, 1.5],
+    DECAY: [*NEGATIVE, 1, 1.0, 1.5],
+    POSITIVE: [*NEGATIVE, 0, 0.0],
+    FROM_ONE: [*NEGATIVE, 0, 0.9],
 }
-TAKEN = {HALF_LINE: [0.5, 100], LINE: [-100, 0.5, 100], SHARE: [0.5, 1, 1.0], DECAY: [0.5, np.nextafter(1, 0)]}
+TAKEN = {
+    HALF_LINE: [0, 0.5, 100],
+    LINE: [-100, 0, 0.5, 100],
+    SHARE: [0, 0.5, 1, 1.0],
+    DECAY: [0.5, np.nextafter(1, 0)],
+    POSITIVE: [0.5, 100],
+    FROM_ONE: [1, 100],
+}
 
 
 def allowed(row: Row, name: str) -> str:
@@ -38,8 +48,9 @@ def test_a_number_out_of_range_is_refused_and_one_within_is_taken(row: Row, name
     for value in [*NOWHERE, *REFUSED[what]]:
         with pytest.raises(ValueError, match=rf"^{who}: {name} must be {re.escape(what)}, got {value}\.$"):
             row.build(**{name: value})
-    for value in TAKEN[what]:
-        row.build(**{name: value})
+    if name not in row.related:
+        for value in TAKEN[what]:
+            row.build(**{name: value})
 
 
 @every_number
@@ -55,7 +66,7 @@ def test_a_value_of_the_wrong_type_is_refused(row: Row, name: str, value: Any) -
 
 @every_number
 def test_zero_an_int_and_arrays_of_any_value_are_allowed(row: Row, name: str) -> None:
-    if not row.structure.get("nesterov"):
+    if not row.structure.get("nesterov") and 0 not in REFUSED[allowed(row, name)] and name not in row.related:
         row.build(**{name: 0})
     row.build(**{name: np.array(row.numbers[name])})
     row.build(**{name: np.asarray(row.numbers[name] * 0.99, jnp.bfloat16)[()]})

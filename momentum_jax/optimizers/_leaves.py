@@ -141,6 +141,11 @@ def as_scalar(value: Any, dtype: Any) -> Any:
     return value if type(value) in (int, float) else jnp.asarray(value, dtype)
 
 
+def at_least_float32(value: Any) -> Any:
+    """A hyperparameter that others are computed from; Python numbers stay as they are."""
+    return as_scalar(value, jnp.promote_types(jnp.result_type(value), jnp.float32))
+
+
 def no_decay(decay: Any, params: Any) -> jax.Array:
     """log of the empty product of decays: 0 in the scalar dtype of `params`.
 

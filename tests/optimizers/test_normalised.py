@@ -251,9 +251,7 @@ def test_a_tree_without_matrices_is_refused_with_the_remedy(make: Any) -> None:
 
 
 def test_the_words_and_the_optimizers_that_muon_takes_are_named() -> None:
-    with pytest.raises(
-        ValueError, match=r"^muon: scale must be 'official', 'moonlight' or 'optax', got 'keras'\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^muon: scale must be 'official', 'moonlight' or 'optax', got 'keras'\.$"):
         mj.muon(scale="keras")
     with pytest.raises(ValueError, match=r"^normuon: neurons must be 'rows' or 'columns'"):
         mj.normuon(neurons="cols")

@@ -1,0 +1,66 @@
+"""Grokfast: amplify the slow part of the gradient before an optimizer sees it.
+
+    m' = alpha m + (1 - alpha) g          g^ = g + lambda m'          m_1 = g_1
+
+Equivalent form, but for the average's start at g_1: in front of gradient descent this is quasi-hyperbolic momentum
+with learning rate eta (1 + lambda), beta = alpha, nu = lambda / (1 + lambda).
+
+Convention: a filter of gradients without a learning rate (the paper's Grokfast-EMA), to be chained in front of any
+optimizer: `optax.chain(grokfast(), adamw(1e-3))`.
+State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, float32 for 16-bit leaves unless
+`accumulator_dtype` says otherwise.
+Memory: 1 buffer.
+Source: J. Lee, B. G. Kang, K. Kim and K. M. Lee (2024), Grokfast: accelerated grokking by amplifying slow gradients,
+arXiv:2405.20233.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import Decay, DType, NonNegative, checked, value_at
+from momentum_jax.optimizers._leaves import at_least_float32, average_dtype, each, first_step, next_step, zeros
+from momentum_jax.optimizers._transformation import Transformation, transformation
+
+
+class GrokfastState(NamedTuple):
+    step: jax.Array
+    average: optax.Updates
+
+    def reset_momentum(self) -> "GrokfastState":
+        return jax.tree.map(jnp.zeros_like, self)
+
+
+@checked
+def grokfast(alpha: Decay = 0.98, lamb: NonNegative = 2.0, *, accumulator_dtype: DType = None) -> Transformation:
+    """The filter of gradients g + lambda m'; chain an optimizer behind it.
+
+    Args:
+      alpha: decay of the average in [0, 1); a number, a 0-d array or a schedule `step -> value`. The average starts at the
+        first gradient, so the first step's alpha has no effect.
+      lamb: lambda >= 0, likewise.
+      accumulator_dtype: dtype of the average; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "grokfast"
+
+    def init(params: optax.Params) -> GrokfastState:
+        return GrokfastState(first_step(), zeros(params, average_dtype(accumulator_dtype)))
+
+    def leaf(u: jax.Array, m: jax.Array, alpha: Any, lamb: Any) -> tuple[jax.Array, jax.Array]:
+        m = alpha * m + (1 - alpha) * u
+        return u + lamb * m, m
+
+    def update(who: str, updates: optax.Updates, state: GrokfastState, params: Any) -> tuple[optax.Updates, GrokfastState]:
+        del params
+        decay = jnp.where(state.step == 0, 0.0, at_least_float32(value_at(alpha, state.step)))
+        scalars = {"alpha": decay, "lamb": value_at(lamb, state.step)}
+        updates, average = each(who, leaf, updates, {"average": state.average}, **scalars)
+        return updates, GrokfastState(next_step(state.step), average)
+
+    return transformation(who, init, update)

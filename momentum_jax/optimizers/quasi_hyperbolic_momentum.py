@@ -1,0 +1,94 @@
+"""Quasi-hyperbolic momentum (QHM): a mixture of the gradient and an average of gradients.
+
+    m' = beta m + (1 - beta) g          x' = x - eta [(1 - nu) g + nu m']
+
+nu = 0 is gradient descent, nu = 1 the average alone (`ema_momentum`), nu = beta is `nesterov` with learning rate eta
+(1 - beta), in the point where its gradient is taken.
+
+Convention: eta is outside the average and is the whole gain: on a constant gradient the steps become eta g. The
+average starts at 0 and is not corrected for it. Weight decay goes before the method (coupled) or after its core
+(decoupled) as a link `add_weight_decay`.
+State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, float32 for 16-bit leaves unless
+`accumulator_dtype` says otherwise.
+Memory: 1 buffer.
+Stable on curvatures in (0, L] when 0 <= beta < 1, 0 <= nu <= 1 and 0 < eta L < 2 (1 + beta) / (1 + beta (1 - 2 nu)).
+Source: J. Ma and D. Yarats (2019), Quasi-hyperbolic momentum and Adam for deep learning, ICLR, arXiv:1810.06801.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, Real, checked, value_at
+from momentum_jax.optimizers._leaves import average_dtype, each, first_step, next_step, zeros
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+
+
+class QuasiHyperbolicMomentumState(NamedTuple):
+    step: jax.Array
+    average: optax.Updates
+
+    def reset_momentum(self) -> "QuasiHyperbolicMomentumState":
+        return jax.tree.map(jnp.zeros_like, self)
+
+
+@checked
+def scale_by_quasi_hyperbolic_momentum(
+    momentum: Decay = 0.999, nu: Real = 0.7, *, accumulator_dtype: DType = None
+) -> Transformation:
+    """The learning-rate-free core: m' = beta m + (1 - beta) u, returns (1 - nu) u + nu m'.
+
+    Args:
+      momentum: beta in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      nu: share of the average, likewise; usually in [0, 1], but other methods translate to any finite number.
+      accumulator_dtype: dtype of the average; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_quasi_hyperbolic_momentum"
+
+    def init(params: optax.Params) -> QuasiHyperbolicMomentumState:
+        return QuasiHyperbolicMomentumState(first_step(), zeros(params, average_dtype(accumulator_dtype)))
+
+    def leaf(u: jax.Array, m: jax.Array, beta: Any, nu: Any) -> tuple[jax.Array, jax.Array]:
+        m = beta * m + (1 - beta) * u
+        return (1 - nu) * u + nu * m, m
+
+    def update(
+        who: str, updates: optax.Updates, state: QuasiHyperbolicMomentumState, params: Any
+    ) -> tuple[optax.Updates, QuasiHyperbolicMomentumState]:
+        del params
+        beta, share = value_at(momentum, state.step), value_at(nu, state.step)
+        updates, average = each(who, leaf, updates, {"average": state.average}, beta=beta, nu=share)
+        return updates, QuasiHyperbolicMomentumState(next_step(state.step), average)
+
+    return transformation(who, init, update)
+
+
+@checked
+def quasi_hyperbolic_momentum(
+    learning_rate: LearningRate, momentum: Decay = 0.999, nu: Real = 0.7, *, accumulator_dtype: DType = None
+) -> Transformation:
+    """Quasi-hyperbolic momentum, the learning rate outside.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. The whole
+        gain: take eta / (1 - beta) for the eta of `heavy_ball`.
+      momentum: beta in [0, 1), likewise.
+      nu: share of the average, likewise; usually in [0, 1], but other methods translate to any finite number.
+      accumulator_dtype: dtype of the average; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+    return chain(
+        "quasi_hyperbolic_momentum",
+        scale_by_quasi_hyperbolic_momentum(momentum, nu, accumulator_dtype=accumulator_dtype),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -1,0 +1,73 @@
+"""Robust momentum: one number trades the speed of triple momentum for the robustness of gradient descent.
+
+    x' = x + beta (x - x_prev) - alpha g(y)          y = x + gamma (x - x_prev)
+    alpha = kappa (1 - rho)^2 (1 + rho) / L,  beta = kappa rho^3 / (kappa - 1),
+    gamma = rho^3 / ((kappa - 1) (1 - rho)^2 (1 + rho)),  kappa = L / m
+
+rho is the rate at which the iterates converge: at 1 - 1 / sqrt(kappa) the method is triple momentum, at 1 - 1 / kappa
+gradient descent with learning rate 1 / L. The larger rho, the more error in the gradient it bears.
+
+Convention: no learning rate; m, L and rho set everything. The parameters that the user holds are the query points y,
+where the gradient is taken; the iterate x is what `momentum_jax.evaluation_params` reads from the state. Exact under
+schedules of all three.
+State: `step`, int32 scalar; `velocity`, x - x_prev, the tree and shapes of the parameters, in their dtypes or
+`accumulator_dtype`; `gamma` and `readout` (-gamma) of the next step, float32 scalars (float64 when a leaf is 64 bits
+wide).
+Memory: 1 buffer.
+Stable on every function whose curvature is in [m, L].
+Source: S. Cyrus, B. Hu, B. Van Scoy and L. Lessard (2018), A robust accelerated optimization algorithm for strongly
+convex functions, American Control Conference, arXiv:1710.04753.
+"""
+
+from typing import Any
+
+import jax
+
+from momentum_jax._hyperparameters import Decay, DType, Positive, checked, value_at
+from momentum_jax.optimizers._leaves import at_least_float32, ratio
+from momentum_jax.optimizers._three_parameter import Coefficients, refuse_wrong_order, three_parameter
+from momentum_jax.optimizers._transformation import Transformation
+
+
+@checked
+def robust_momentum(
+    *, strong_convexity: Positive, smoothness: Positive, rate: Decay, accumulator_dtype: DType = None
+) -> Transformation:
+    """Robust momentum.
+
+    The parameters that you hold are query points; evaluate and save `momentum_jax.evaluation_params(params, opt_state)`.
+
+    Args:
+      strong_convexity: m > 0, the least curvature; a number, a 0-d array or a schedule `step -> value`.
+      smoothness: L >= m, the largest curvature, likewise.
+      rate: rho in [1 - sqrt(m / L), 1 - m / L], likewise. Of all three the first update reads step 1 too.
+      accumulator_dtype: dtype of the velocity; None: that of the parameter.
+
+    Raises:
+      ValueError: a hyperparameter out of range, m above L; in `update`, a gradient that does not fit the state or the
+        parameters.
+      TypeError: an argument of the wrong type.
+    """
+    who = "robust_momentum"
+    refuse_wrong_order(who, strong_convexity, smoothness)
+    if all(isinstance(h, float) for h in (strong_convexity, smoothness, rate)):
+        share: Any = strong_convexity / smoothness  # pyright: ignore[reportOperatorIssue]
+        low, high = 1 - share**0.5, 1 - share
+        # A rate computed as 1 - 1 / sqrt(L / m) may round to the other side of the border.
+        if not low - 1e-9 <= rate <= high + 1e-9:  # pyright: ignore[reportOperatorIssue]
+            raise ValueError(
+                f"{who}: rate must be in [1 - sqrt(m / L), 1 - m / L] = [{low:.6g}, {high:.6g}] for "
+                f"strong_convexity m = {strong_convexity} and smoothness L = {smoothness}, got {rate}."
+            )
+
+    def coefficients(step: jax.Array) -> Coefficients:
+        m: Any = at_least_float32(value_at(strong_convexity, step))
+        L: Any = at_least_float32(value_at(smoothness, step))
+        rho: Any = at_least_float32(value_at(rate, step))
+        pull = (1 - rho) ** 2 * (1 + rho)
+        # At L = m the rate is 0, and both are 0.
+        cubed = ratio(rho**3, L - m, 0.0)
+        gamma = cubed * m / pull
+        return Coefficients(alpha=pull / m, beta=cubed * L, gamma=gamma, delta=0.0)
+
+    return three_parameter(who, coefficients, accumulator_dtype)

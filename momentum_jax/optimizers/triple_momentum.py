@@ -1,0 +1,63 @@
+"""Triple momentum: the fastest known gradient method for smooth strongly convex functions with fixed coefficients.
+
+    xi' = xi + beta (xi - xi_prev) - alpha g(y)          y = xi + gamma (xi - xi_prev)          x = xi + delta (xi - xi_prev)
+    rho = 1 - sqrt(m / L):  alpha = (1 + rho) / L,  beta = rho^2 / (2 - rho),
+                            gamma = rho^2 / ((1 + rho) (2 - rho)),  delta = rho^2 / (1 - rho^2)
+
+m and L are the least and the largest curvature (strong convexity and smoothness). |x - x*| falls by the factor rho a
+step, where `nesterov`'s bound is sqrt(1 - sqrt(m / L)).
+
+Convention: no learning rate; m and L set everything. The parameters that the user holds are the query points y, where
+the gradient is taken; the output point x is what `momentum_jax.evaluation_params` reads from the state, and what the
+rate is proved for. Exact under schedules of both.
+State: `step`, int32 scalar; `velocity`, xi - xi_prev, the tree and shapes of the parameters, in their dtypes or
+`accumulator_dtype`; `gamma` and `readout` (delta - gamma) of the next step, float32 scalars (float64 when a leaf is
+64 bits wide).
+Memory: 1 buffer.
+Stable on every function whose curvature is in [m, L].
+Source: B. Van Scoy, R. A. Freeman and K. M. Lynch (2018), The fastest known globally convergent first-order method
+for minimizing strongly convex functions, IEEE Control Systems Letters 2(1), 49-54.
+"""
+
+from typing import Any
+
+import jax
+
+from momentum_jax._hyperparameters import DType, Positive, checked, value_at
+from momentum_jax.optimizers._leaves import at_least_float32
+from momentum_jax.optimizers._three_parameter import Coefficients, refuse_wrong_order, three_parameter
+from momentum_jax.optimizers._transformation import Transformation
+
+
+@checked
+def triple_momentum(*, strong_convexity: Positive, smoothness: Positive, accumulator_dtype: DType = None) -> Transformation:
+    """Triple momentum.
+
+    The parameters that you hold are query points; evaluate and save `momentum_jax.evaluation_params(params, opt_state)`.
+
+    Args:
+      strong_convexity: m > 0, the least curvature; a number, a 0-d array or a schedule `step -> value`.
+      smoothness: L >= m, the largest curvature, likewise. Of both the first update reads step 1 too.
+      accumulator_dtype: dtype of the velocity; None: that of the parameter.
+
+    Raises:
+      ValueError: a hyperparameter out of range, m above L; in `update`, a gradient that does not fit the state or the
+        parameters.
+      TypeError: an argument of the wrong type.
+    """
+    who = "triple_momentum"
+    refuse_wrong_order(who, strong_convexity, smoothness)
+
+    def coefficients(step: jax.Array) -> Coefficients:
+        m: Any = at_least_float32(value_at(strong_convexity, step))
+        L: Any = at_least_float32(value_at(smoothness, step))
+        root = (m / L) ** 0.5
+        rho = 1 - root
+        return Coefficients(
+            alpha=(1 + rho) / L,
+            beta=rho**2 / (2 - rho),
+            gamma=rho**2 / ((1 + rho) * (2 - rho)),
+            delta=rho**2 / (root * (1 + rho)),
+        )
+
+    return three_parameter(who, coefficients, accumulator_dtype)
