@@ -223,6 +223,15 @@ ROWS = (
         buffered=False,
     ),
     Row(
+        "momentum_correction",
+        "momentum_correction",
+        lambda learning_rate, momentum, accumulator_dtype=None: mj.momentum_correction(
+            mj.scale_by_heavy_ball(momentum, accumulator_dtype=accumulator_dtype), learning_rate
+        ),
+        {"learning_rate": 1e-3, "momentum": 0.9},
+        wraps=True,
+    ),
+    Row(
         "per_layer",
         "per_layer",
         lambda learning_rate, momentum, accumulator_dtype=None: mj.per_layer(
