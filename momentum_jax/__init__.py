@@ -35,6 +35,7 @@ from momentum_jax.optimizers.grokfast import grokfast as grokfast
 from momentum_jax.optimizers.heavy_ball import heavy_ball as heavy_ball, scale_by_heavy_ball as scale_by_heavy_ball
 from momentum_jax.optimizers.laprop import laprop as laprop
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate as scale_by_learning_rate
+from momentum_jax.optimizers.momentum_correction import momentum_correction as momentum_correction
 from momentum_jax.optimizers.muon import muon as muon, scale_by_muon as scale_by_muon
 from momentum_jax.optimizers.nadam import nadam as nadam, scale_by_nadam as scale_by_nadam
 from momentum_jax.optimizers.nesterov import nesterov as nesterov, scale_by_nesterov as scale_by_nesterov
@@ -51,6 +52,7 @@ from momentum_jax.optimizers.quasi_hyperbolic_momentum import (
     quasi_hyperbolic_momentum as quasi_hyperbolic_momentum,
     scale_by_quasi_hyperbolic_momentum as scale_by_quasi_hyperbolic_momentum,
 )
+from momentum_jax.optimizers.quantized_state import quantized_state as quantized_state
 from momentum_jax.optimizers.rmsprop import rmsprop as rmsprop, scale_by_rmsprop as scale_by_rmsprop
 from momentum_jax.optimizers.robust_momentum import robust_momentum as robust_momentum
 from momentum_jax.optimizers.sgd import scale_by_sgd as scale_by_sgd, sgd as sgd

@@ -416,6 +416,12 @@ ROWS = (
         "state_space_momentum",
         mj.state_space_momentum,
         {"A": 0.9, "B": 1.0, "C": -9e-4, "D": -1e-3},
+        "momentum_correction",
+        "momentum_correction",
+        lambda learning_rate, momentum, accumulator_dtype=None: mj.momentum_correction(
+            mj.scale_by_heavy_ball(momentum, accumulator_dtype=accumulator_dtype), learning_rate
+        ),
+        {"learning_rate": 1e-3, "momentum": 0.9},
         wraps=True,
     ),
     Row(

@@ -436,3 +436,48 @@ def test_a_reset_from_outside_reaches_into_the_wrappers(problem: Problems) -> No
         _, state = walk(optimizer, problem.seq, problem.theta0, 10)
         again, _ = optimizer.update(tree(problem.gseq[10]), mj.reset_momentum(state))
         chex.assert_trees_all_close(again, tree(-0.05 * problem.gseq[10]), rtol=1e-12)
+
+
+def stepped_rate(t: Any) -> Any:
+    return jnp.where(t < 20, 0.05, jnp.where(t < 35, 0.005, 0.02))
+
+
+@pytest.mark.parametrize("trajectory", ["torch/momentum_lrsched", "keras/momentum_goyal"])
+@pytest.mark.parametrize("core", [mj.scale_by_heavy_ball(0.9), optax.trace(0.9)], ids=["heavy_ball", "trace"])
+def test_the_corrected_momentum_meets_the_peers_with_the_rate_outside(core: Any, trajectory: str, problem: Problems) -> None:
+    peer, name = trajectory.split("/")
+    arrays = peer_file(peer)[1]
+    for problem_name in ("quad", "seq"):
+        held, _ = walk(mj.momentum_correction(core, stepped_rate), getattr(problem, problem_name), problem.theta0)
+        assert_same_path(held, arrays[f"{name}/{problem_name}"])
+    assert (
+        largest_difference(walk(mj.heavy_ball(stepped_rate, 0.9), problem.quad, problem.theta0)[0], arrays[f"{name}/quad"])
+        > 0.1
+    )
+
+
+@pytest.mark.parametrize(
+    "core",
+    [mj.scale_by_nesterov(decay), mj.scale_by_ema_momentum(decay), mj.scale_by_sgd(0.8, dampening=0.2, nesterov=False)],
+    ids=["nesterov", "ema", "sgd"],
+)
+def test_the_correction_of_any_linear_core_takes_its_rate_outside(core: Any, problem: Problems) -> None:
+    outside = optax.chain(core, mj.scale_by_learning_rate(stepped_rate))
+    held, _ = walk(mj.momentum_correction(core, stepped_rate), problem.bent, problem.theta0)
+    assert_same_path(held, walk(outside, problem.bent, problem.theta0)[0])
+
+
+def test_a_corrected_velocity_is_the_step_itself_and_a_rate_of_zero_forgets_it(problem: Problems) -> None:
+    optimizer = mj.momentum_correction(mj.scale_by_heavy_ball(0.9), stepped_rate)
+    held, state = walk(optimizer, problem.seq, problem.theta0, 30)
+    np.testing.assert_allclose(flat(state.inner_state.velocity), held[-1] - held[-2], rtol=1e-10)
+    paused = mj.momentum_correction(mj.scale_by_heavy_ball(0.9), lambda t: jnp.where(t == 5, 0.0, 0.05))
+    held, _ = walk(paused, problem.seq, problem.theta0, 10)
+    np.testing.assert_allclose(held[7] - held[6], -0.05 * problem.gseq[6], rtol=1e-12)
+
+
+def test_the_correction_refuses_what_is_no_core_and_no_rate() -> None:
+    with pytest.raises(TypeError, match=r"^momentum_correction: core must be a gradient transformation, got float\.$"):
+        mj.momentum_correction(0.1, 0.1)
+    with pytest.raises(ValueError, match=r"^momentum_correction: learning_rate must be finite and at least 0, got -1\.$"):
+        mj.momentum_correction(mj.scale_by_heavy_ball(), -1)

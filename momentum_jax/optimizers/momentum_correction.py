@@ -1,0 +1,71 @@
+"""Momentum correction: a learning rate inside the velocity, which the velocity follows when the rate changes.
+
+    v' = mu (eta_t / eta_{t-1}) v - eta_t g          x' = x + v'
+
+Equivalent form: the learning rate outside, as in PyTorch (b' = mu b + g, x' = x - eta b', v = -eta b), exactly and under any
+schedule; so every step is a step of `sgd`, while the state holds true steps. It is the same for any linear core: its buffers,
+which are sums of what it was fed, are rescaled by eta_t / eta_{t-1} before the core sees -eta_t g.
+
+Convention: `core` is learning-rate-free and linear, as `scale_by_heavy_ball`, `scale_by_nesterov`, `optax.trace`; the rate is
+given here. Cores with second moments are not linear, and what has its rate outside (`sgd`) needs no correction. A rate
+of 0 forgets the velocity: nothing can be rescaled from it.
+State: `step`, int32 scalar; `last_rate`, eta of the last step (of the first one before it), float32 scalar (float64 when
+a leaf is 64 bits wide); `inner_state`.
+Source: P. Goyal et al. (2017), Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, arXiv:1706.02677, section 3.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import LearningRate, checked, value_at
+from momentum_jax._trees import is_inexact
+from momentum_jax.optimizers._leaves import each, first_step, next_step, ratio, scalar_dtype
+from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
+from momentum_jax.protocol import reset_momentum
+
+
+class MomentumCorrectionState(NamedTuple):
+    step: jax.Array
+    last_rate: jax.Array
+    inner_state: Any
+
+    def reset_momentum(self) -> "MomentumCorrectionState":
+        return self._replace(inner_state=reset_momentum(self.inner_state))
+
+
+@checked
+def momentum_correction(core: optax.GradientTransformation, learning_rate: LearningRate) -> Transformation:
+    """A linear core with the learning rate inside, its buffers rescaled whenever the rate changes.
+
+    Args:
+      core: a linear transformation without a learning rate.
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+
+    Raises:
+      ValueError: learning_rate out of range; whatever the core raises.
+      TypeError: `core` is no gradient transformation; learning_rate of the wrong type.
+    """
+    inner = as_link("momentum_correction", "core", core)
+
+    def init(params: optax.Params) -> MomentumCorrectionState:
+        rate = jnp.array(value_at(learning_rate, first_step()), scalar_dtype(params))
+        return MomentumCorrectionState(first_step(), rate, inner.init(params))
+
+    def update(
+        who: str, updates: optax.Updates, state: MomentumCorrectionState, params: Any, **extra_args: Any
+    ) -> tuple[optax.Updates, MomentumCorrectionState]:
+        eta, before = value_at(learning_rate, state.step), state.inner_state
+        rate = jnp.array(eta, state.last_rate.dtype)
+        if not isinstance(eta, float):
+            change = ratio(rate, state.last_rate, 0.0)
+            before = optax.tree.map_params(
+                inner, lambda b: (b * change).astype(b.dtype) if is_inexact(b) else b, before, is_leaf=lambda x: x is None
+            )
+        (updates,) = each(who, lambda u, eta: (-eta * u,), updates, {}, eta=eta)
+        updates, after = inner.unrounded(who, updates, before, params, **extra_args)
+        return updates, MomentumCorrectionState(next_step(state.step), rate, after)
+
+    return transformation("momentum_correction", init, update, reads=None)
