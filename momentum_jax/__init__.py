@@ -44,6 +44,7 @@ from momentum_jax.optimizers.normuon import normuon as normuon, scale_by_normuon
 from momentum_jax.optimizers.optimistic import optimistic as optimistic
 from momentum_jax.optimizers.per_layer import per_layer as per_layer
 from momentum_jax.optimizers.pid import pid as pid, scale_by_pid as scale_by_pid
+from momentum_jax.optimizers.quantized_state import quantized_state as quantized_state
 from momentum_jax.optimizers.quasi_hyperbolic_adam import (
     quasi_hyperbolic_adam as quasi_hyperbolic_adam,
     scale_by_quasi_hyperbolic_adam as scale_by_quasi_hyperbolic_adam,
@@ -52,7 +53,6 @@ from momentum_jax.optimizers.quasi_hyperbolic_momentum import (
     quasi_hyperbolic_momentum as quasi_hyperbolic_momentum,
     scale_by_quasi_hyperbolic_momentum as scale_by_quasi_hyperbolic_momentum,
 )
-from momentum_jax.optimizers.quantized_state import quantized_state as quantized_state
 from momentum_jax.optimizers.rmsprop import rmsprop as rmsprop, scale_by_rmsprop as scale_by_rmsprop
 from momentum_jax.optimizers.robust_momentum import robust_momentum as robust_momentum
 from momentum_jax.optimizers.sgd import scale_by_sgd as scale_by_sgd, sgd as sgd

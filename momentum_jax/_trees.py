@@ -5,13 +5,13 @@ in `.value`, and `update` a pure tree without them; both name the same leaf. `No
 can only stand against a `None`; `optax.MaskedNode` has no leaves and stands against nothing.
 """
 
-from collections import Counter
+import sys
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import GetAttrKey, keystr
+from jax.tree_util import keystr
 
 Path = tuple[Any, ...]
 
@@ -21,13 +21,17 @@ def is_none(x: object) -> bool:
 
 
 def leaves_by_path(tree: Any) -> dict[Path, Any]:
-    """Leaves of `tree` in order, each under its path without NNX's `.value`; `None` is a leaf.
-
-    A Variable has one leaf, `.value` (or `.raw_value`); a field of that name with siblings is part of the path.
-    """
-    pairs = jax.tree.leaves_with_path(tree, is_leaf=is_none)
-    family = Counter(path[:-1] for path, _ in pairs)
-    return {path[:-1] if _is_variable(path) and family[path[:-1]] == 1 else path: leaf for path, leaf in pairs}
+    """Leaves of `tree` in order, each under its path without the key that an NNX Variable adds to it; `None` is a leaf."""
+    nnx: Any = sys.modules.get("flax.nnx")
+    variables = (nnx.Variable,) if nnx else ()
+    leaves: dict[Path, Any] = {}
+    for path, node in jax.tree.leaves_with_path(tree, is_leaf=lambda x: x is None or isinstance(x, variables)):
+        if isinstance(node, variables):
+            # A Variable's only child is what it holds, a leaf or a tree.
+            leaves |= {(*path, *inner[1:]): leaf for inner, leaf in jax.tree.leaves_with_path(node, is_leaf=is_none)}
+        else:
+            leaves[path] = node
+    return leaves
 
 
 def path_name(path: Path) -> str:
@@ -78,10 +82,6 @@ def dtype_of(leaf: Any) -> Any:
     if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype != jax.dtypes.float0:
         return jax.dtypes.canonicalize_dtype(leaf.dtype)
     return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
-
-
-def _is_variable(path: Path) -> bool:
-    return bool(path) and isinstance(path[-1], GetAttrKey) and path[-1].name in ("value", "raw_value")
 
 
 def _match(u: Any, other: Any, holes: bool) -> bool:

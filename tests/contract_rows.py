@@ -416,6 +416,9 @@ ROWS = (
         "state_space_momentum",
         mj.state_space_momentum,
         {"A": 0.9, "B": 1.0, "C": -9e-4, "D": -1e-3},
+        wraps=True,
+    ),
+    Row(
         "momentum_correction",
         "momentum_correction",
         lambda learning_rate, momentum, accumulator_dtype=None: mj.momentum_correction(

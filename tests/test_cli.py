@@ -137,6 +137,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["compare", "--size", "14"], "size must be 8 or None for 'digits', got 14"),
         (["compare", "--resume", "--overwrite"], "resume and overwrite exclude each other"),
         (["train", "--arm", "sgd"], "give its arguments too"),
+        (["compare", "--arm", "a\tb=sgd(0.1)"], "Arm: label must be one line of printable text"),
         (["compare", "--steps", "3000000000"], "Study: steps must be at most 100,000,000, got 3000000000."),
         (["data", "fetch"], "Missing"),
     ],
@@ -186,7 +187,7 @@ def test_labels_and_paths_are_shown_as_they_are_written(capfd, tmp_path):
         "compare",
         *TINY,
         "--arm",
-        "[/b]=sgd(0.1)",
+        "[/b] :warning:=sgd(0.1)",
         "--arm",
         "lr (a) [bold]=sgd(0.2)",
         "--arm",
@@ -195,24 +196,33 @@ def test_labels_and_paths_are_shown_as_they_are_written(capfd, tmp_path):
         str(out),
     )
     assert code == 0, err
-    for text in ("[/b]", "lr (a) [bold]", r"_a$\foo$", "o[/x]"):
+    for text in ("[/b] :warning:", "lr (a) [bold]", r"_a$\foo$", "o[/x]"):
         assert text in said
 
 
-def test_the_numbers_of_the_table_are_whole_in_a_narrow_terminal(compared):
+@pytest.mark.parametrize("width", [160, 100, 80, 60, 30])
+def test_the_table_loses_no_label_and_no_number_in_a_narrow_terminal(compared, width):
     from rich.console import Console
 
-    from momentum_jax.cli.table import table
+    from momentum_jax.cli.table import print_table
     from momentum_jax.studies.store import Store
     from momentum_jax.studies.summary import summarize
 
     store = Store.read(compared[1])
-    console = Console(width=80, markup=False, record=True, file=io.StringIO())
-    console.print(table(store.study, summarize(store)))
-    text = console.export_text()
-    for row in summarize(store):
-        assert f"{row.mcc.mean:.4f} ± {row.mcc.error:.4f}" in text
+    console = Console(width=width, markup=False, file=(file := io.StringIO()))
+    summaries = summarize(store)
+    print_table(console, store.study, summaries)
+    text = file.getvalue()
+    first = "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
+    squeezed = "".join(text.split())
+    for row in summaries:
+        assert row.label.replace(" ", "") in first.replace(" ", "")
+        assert f"{row.mcc.mean:.4f}" in squeezed
+        assert f"±{row.mcc.error:.4f}" in squeezed
+    assert "verged" in text
     assert "…" not in text
+    if width >= 60:
+        assert max(map(len, text.splitlines())) <= width
 
 
 def test_missing_tensorboardx_is_one_line_before_anything_runs(capfd, tmp_path, monkeypatch):

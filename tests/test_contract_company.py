@@ -272,3 +272,41 @@ def test_an_int_that_inject_hyperparams_made_an_array_of_is_refused_with_the_rem
 def test_a_dtype_that_inject_hyperparams_made_an_array_of_is_refused_with_the_remedy() -> None:
     with pytest.raises(TypeError, match=r"optax\.inject_hyperparams needs static_args='accumulator_dtype'"):
         optax.inject_hyperparams(mj.heavy_ball)(0.1, accumulator_dtype=jnp.bfloat16).init({"w": jnp.ones(2)})
+
+
+def test_a_variable_that_holds_a_tree_is_one_path_in_init_and_in_update() -> None:
+    class Net(nnx.Module):
+        def __init__(self) -> None:
+            self.d = nnx.Param({"x": jnp.ones(2), "y": jnp.ones(3)})
+
+    state = nnx.state(Net(), nnx.Param)
+    pure = nnx.to_pure_dict(state)
+    optimizer = mj.per_layer({"d/x": mj.nesterov(0.1), "*": mj.gradient_descent(1.0)})
+    opt_state = optimizer.init(state)
+    updates, opt_state = optimizer.update(jax.tree.map(jnp.ones_like, pure), opt_state, pure)
+    np.testing.assert_allclose(updates["d"]["x"], -0.19, rtol=1e-6)
+    np.testing.assert_allclose(updates["d"]["y"], -1.0)
+    read = mj.evaluation_params(optax.apply_updates(pure, updates), opt_state)
+    np.testing.assert_allclose(read["d"]["x"], 0.9, rtol=1e-6)
+
+
+@jax.tree_util.register_dataclass
+@dataclass
+class ValueAndBias:
+    value: Any
+    bias: Any
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda optimizer: optax.masked(optimizer, {"a": ValueAndBias(True, False)}),
+        lambda optimizer: mj.per_layer({"*/value": optimizer, "*": mj.sgd(0.1)}),
+    ],
+)
+def test_a_field_named_value_is_read_out_where_its_sibling_belongs_to_another(around: Any) -> None:
+    optimizer = around(mj.nesterov(0.1))
+    params = {"a": ValueAndBias(jnp.ones(2), jnp.ones(3))}
+    updates, state = optimizer.update(params, optimizer.init(params), params)
+    read = mj.evaluation_params(optax.apply_updates(params, updates), state)
+    np.testing.assert_allclose(read["a"].value, 0.9, rtol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
@@ -12,6 +13,9 @@ from momentum_jax.studies import Arm, Network, Study, StudyError
 from momentum_jax.studies.arms import split_label
 from momentum_jax.studies.defaults import STUDIES
 from momentum_jax.studies.store import Store
+
+if TYPE_CHECKING:
+    from momentum_jax.studies.summary import ArmSummary
 
 FIGURE, SUMMARY = "figure.png", "summary.json"
 
@@ -57,13 +61,14 @@ def _run(command: Experiment, study: Study, out: Path, *, checkpoints: bool = Fa
     from momentum_jax.studies import tensorboard
     from momentum_jax.studies.run import CHECKPOINTS, run_study
 
-    messages = Console(stderr=True, markup=False)
+    messages = Console(stderr=True, markup=False, emoji=False)
     if command.tensorboard:
         tensorboard.require()
     _use_cores(command.cores, messages)
+    results: list[_Results] = []
     try:
         with Reporter(messages) as report:
-            store = run_study(
+            run_study(
                 study,
                 out,
                 data_directory=command.data,
@@ -71,11 +76,12 @@ def _run(command: Experiment, study: Study, out: Path, *, checkpoints: bool = Fa
                 overwrite=command.overwrite,
                 checkpoints=checkpoints,
                 on_progress=report,
+                on_complete=lambda store: results.append(_write(store, out, tensorboard_too=command.tensorboard)),
             )
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
         return 130
-    _show(store, out, tensorboard_too=command.tensorboard)
+    _show(*results[0])
     if checkpoints:
         print(f"parameters: {out / CHECKPOINTS}")
     return 0
@@ -103,13 +109,19 @@ def _use_cores(cores: int | None, messages: Console) -> None:
         messages.print(f"momentum-jax: {error}", highlight=False, soft_wrap=True)
 
 
-def _show(store: Store, out: Path, *, tensorboard_too: bool) -> None:
+class _Results(NamedTuple):
+    """A finished study and where its results lie."""
+
+    store: Store
+    summaries: list[ArmSummary]
+    written: list[Path]
+
+
+def _write(store: Store, out: Path, *, tensorboard_too: bool) -> _Results:
     from momentum_jax import figures
-    from momentum_jax.cli.table import table
     from momentum_jax.studies import tensorboard
     from momentum_jax.studies.learning_curves import learning_curves
     from momentum_jax.studies.summary import summarize, write_summary
-    from momentum_jax.studies.verdict import verdict
 
     study = store.study
     figure = figures.compare(learning_curves(store), title=_title(study), loss=_loss(study), target=study.target)
@@ -120,8 +132,16 @@ def _show(store: Store, out: Path, *, tensorboard_too: bool) -> None:
     written = [out / FIGURE, out]
     if tensorboard_too:
         written.append(tensorboard.write_events(store))
-    console = Console(width=None if os.isatty(1) else 160, markup=False)
-    console.print(table(study, summaries))
+    return _Results(store, summaries, written)
+
+
+def _show(store: Store, summaries: list[ArmSummary], written: list[Path]) -> None:
+    from momentum_jax.cli.table import print_table
+    from momentum_jax.studies.verdict import verdict
+
+    study = store.study
+    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    print_table(console, study, summaries)
     if len(study.arms) > 1:
         console.print(verdict(study, summaries), highlight=False, soft_wrap=not console.is_terminal)
     spent = store.manifest["seconds"]

@@ -5,14 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from momentum_jax.studies import Study
 from momentum_jax.studies.summary import WORST_ACCURACY, WORST_MCC, ArmSummary, Estimate, estimate
 
 
-def table(study: Study, summaries: Sequence[ArmSummary]) -> Table:
-    """One row an arm: scores, steps to the target, divergences, time."""
+def print_table(console: Console, study: Study, summaries: Sequence[ArmSummary]) -> None:
+    """The table in the widest form that fits; in a terminal too narrow for any it runs over the edge, and loses nothing."""
+    labels = max(len(row.label) for row in summaries)
+    fold = min(labels, 24)
+    forms = [
+        table(study, summaries, labels=labels),
+        table(study, summaries, labels=fold),
+        table(study, summaries, labels=fold, time=False),
+        table(study, summaries, labels=fold, time=False, narrow=True),
+        table(study, summaries, labels=min(labels, 12), time=False, narrow=True),
+    ]
+    room = console.options.update(max_width=1000)
+    widths = [Measurement.get(console, room, form).maximum for form in forms]
+    fitting = next((form for form, width in zip(forms, widths, strict=True) if width <= console.width), None)
+    if fitting is not None:
+        console.print(fitting)
+        return
+    before, console.width = console.width, widths[-1]
+    console.print(forms[-1], soft_wrap=True)
+    console.width = before
+
+
+def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: bool = True, narrow: bool = False) -> Table:
+    """One row an arm: scores, steps to the target, divergences, time.
+
+    Labels are folded to the width `labels`; `narrow` breaks a cell before its standard error.
+    """
     seeds = len(study.seeds)
     caption = [f"mean ± standard error over {seeds} seeds"] if seeds > 1 else []
     if study.target is not None:
@@ -26,20 +53,28 @@ def table(study: Study, summaries: Sequence[ArmSummary]) -> Table:
         caption="; ".join(caption),
         title_justify="left",
         caption_justify="left",
+        padding=(0, 0) if narrow else (0, 1),
+        show_lines=narrow,
     )
-    made.add_column("arm", overflow="fold", min_width=16)
-    for heading in ("test\naccuracy, %", "\nMCC", *_target_headings(study), "\ndiverged", "\ntime"):
+    made.add_column("arm", overflow="fold", width=labels)
+    for heading in (
+        "test\naccuracy, %",
+        "\nMCC",
+        *_target_headings(study),
+        "di-\nverged" if narrow else "\ndiverged",
+        *["\ntime"] * time,
+    ):
         made.add_column(heading, justify="right", no_wrap=True)
     for row in summaries:
         target = [_steps(row.steps_to_target, study.steps), _count(row.never, row)]
-        made.add_row(
-            row.label,
+        cells = [
             _score(row, row.accuracy, 100, 2),
             _score(row, row.mcc, 1, 4),
             *(target if study.target is not None else []),
             _count(row.diverged, row),
-            f"{row.seconds:.1f} s",
-        )
+            *[f"{row.seconds:.1f} s"] * time,
+        ]
+        made.add_row(row.label, *(cell.replace(" ±", "\n±") if narrow else cell for cell in cells))
     return made
 
 

@@ -11,6 +11,7 @@ given here. Cores with second moments are not linear, and what has its rate outs
 of 0 forgets the velocity: nothing can be rescaled from it.
 State: `step`, int32 scalar; `last_rate`, eta of the last step (of the first one before it), float32 scalar (float64 when
 a leaf is 64 bits wide); `inner_state`.
+Memory: that of its core, and a number.
 Source: P. Goyal et al. (2017), Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, arXiv:1706.02677, section 3.
 """
 
@@ -68,4 +69,4 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
         updates, after = inner.unrounded(who, updates, before, params, **extra_args)
         return updates, MomentumCorrectionState(next_step(state.step), rate, after)
 
-    return transformation("momentum_correction", init, update, reads=None)
+    return transformation("momentum_correction", init, update, extra=None)

@@ -36,6 +36,7 @@ def run_study(
     checkpoints: bool = False,
     devices: Sequence[Any] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_complete: Callable[[Store], Any] | None = None,
 ) -> Store:
     """Runs what the store in `directory` does not hold yet, and returns the store.
 
@@ -46,6 +47,7 @@ def run_study(
       checkpoints: save the final parameters of each run, by Orbax, in `<directory>/checkpoints/<run>`.
       devices: what to train on; None: all local devices.
       on_progress: called between chunks of steps.
+      on_complete: called with the finished store while the directory is still kept from other processes.
 
     Raises:
       StudyError: an arm, a data set or a directory that cannot be used; nothing is written then.
@@ -67,6 +69,8 @@ def run_study(
             else Store.create(directory, study, environment, overwrite=overwrite)
         )
         _finish(store, optimizers, model, examples, checkpoints, devices, on_progress)
+        if on_complete is not None:
+            on_complete(store)
     return store
 
 

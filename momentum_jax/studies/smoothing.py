@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from momentum_jax.studies.spec import Study
 
 
 def window_of(study: Study) -> int:
-    """The window for the training curves of a study, in steps: a hundredth of it, from 1 to 100."""
-    return int(np.clip(study.steps // 100, 1, 100))
+    """The window for the training curves of a study, in steps: a hundredth of it, odd, from 1 to 99."""
+    return int(np.clip(study.steps // 100, 1, 99)) | 1
 
 
 def smooth(losses: np.ndarray, window: int) -> np.ndarray:
-    """Centred moving average along the last axis, over `window` values or the next odd number.
+    """Centred moving average along the last axis over an odd `window`.
 
     Near the beginning, where losses fall fast, it is only as wide as there is room on both sides, so it begins where they do
     and does not lag; near the end it is of what there is. NaN from the first value on that is not finite; what was smoothed
     before does not see it.
     """
     losses = np.asarray(losses, np.float64)
-    finite = np.logical_and.accumulate(np.isfinite(losses), axis=-1)
-    sums = np.cumsum(np.where(finite, losses, 0.0), axis=-1)
-    sums = np.concatenate([np.zeros_like(sums[..., :1]), sums], axis=-1)
-    index = np.arange(losses.shape[-1])
-    last = finite.sum(axis=-1, keepdims=True) - 1
-    before = np.broadcast_to(np.minimum(index, window // 2), losses.shape)
-    after = np.clip(np.minimum(before, last - index), 0, None)
-    total = np.take_along_axis(sums, index + after + 1, -1) - np.take_along_axis(sums, index - before, -1)
-    return np.where(finite, total / (before + after + 1), np.nan)
+    smoothed = np.full(losses.shape, np.nan)
+    for row, into in zip(losses.reshape(-1, losses.shape[-1]), smoothed.reshape(-1, losses.shape[-1]), strict=True):
+        length = int(np.logical_and.accumulate(np.isfinite(row)).sum())
+        into[:length] = _smooth_row(row[:length], window // 2)
+    return smoothed
+
+
+def means(losses: np.ndarray, window: int) -> np.ndarray:
+    """The mean of every `window` neighbours of (steps,) losses, (steps - window + 1,)."""
+    # Not by differences of a running sum: after a spike of 1e23 those would be 0.
+    return sliding_window_view(np.asarray(losses, np.float64), window).mean(axis=-1)
+
+
+def _smooth_row(row: np.ndarray, half: int) -> np.ndarray:
+    result = row.copy()
+    if len(row) > 2 * half:
+        result[half : len(row) - half] = means(row, 2 * half + 1)
+    middle = range(half, len(row) - half)
+    for index in (i for i in range(len(row)) if i not in middle):
+        before = min(index, half)
+        result[index] = row[index - before : index + min(before, len(row) - 1 - index) + 1].mean()
+    return result

@@ -93,8 +93,8 @@ class Arm:
     def __post_init__(self):
         if not isinstance(self.optimizer, str):
             raise _fail("Arm", "optimizer", 'a call such as "heavy_ball(0.01, 0.9)"', self.optimizer)
-        if not isinstance(self.label, str) or "\n" in self.label:
-            raise _fail("Arm", "label", "one line of text", self.label)
+        if not isinstance(self.label, str) or not self.label.isprintable():
+            raise _fail("Arm", "label", "one line of printable text", self.label)
         object.__setattr__(self, "optimizer", canonical(self.optimizer))
         object.__setattr__(self, "label", self.label.strip() or self.optimizer)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from momentum_jax.studies.smoothing import means
 from momentum_jax.studies.store import Curves, Run, Store
 
 # The lowest values that the two scores can take: what a diverged run is given.
@@ -81,8 +82,7 @@ def training_steps_to_target(run: Run, curves: Curves, target: float | None) -> 
     """After how many steps the mean loss of the last `TRAINING_WINDOW` mini-batches is at most the target; None as above."""
     if target is None or run.diverged is not None or len(curves.train_loss) < TRAINING_WINDOW:
         return None
-    sums = np.cumsum(np.concatenate([[0.0], curves.train_loss.astype(np.float64)]))
-    reached = np.flatnonzero(sums[TRAINING_WINDOW:] - sums[:-TRAINING_WINDOW] <= target * TRAINING_WINDOW)
+    reached = np.flatnonzero(means(curves.train_loss, TRAINING_WINDOW) <= target)
     return int(reached[0]) + TRAINING_WINDOW if reached.size else None
 
 

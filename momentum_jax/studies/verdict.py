@@ -75,7 +75,7 @@ def verdict(study: Study, summaries: Sequence[ArmSummary]) -> str:
     m, c = rungs.momentum, rungs.control
     if m.diverged or c.diverged:
         return f"{m.label} {_divergence(m)} and {_described(c)} {_divergence(c)}, so their scores cannot be compared."
-    if study.target is not None and not m.never and not c.never:
+    if study.target is not None and not (m.never and c.never):
         return _by_steps(study, rungs)
     return _by_accuracy(rungs)
 
@@ -83,27 +83,32 @@ def verdict(study: Study, summaries: Sequence[ArmSummary]) -> str:
 def _by_steps(study: Study, rungs: Ladder) -> str:
     m, c, p = rungs.momentum, rungs.control, rungs.plain
     mean = {arm.label: _mean_steps(arm, study.steps) for arm in (m, c, p) if arm}
-    text = f"{m.label} reached the target in {mean[m.label]:,.0f} steps"
-    alone = f"{_described(c)} took {mean[c.label]:,.0f}"
+    text = f"{m.label} reached the target in {_at_least(m)}{mean[m.label]:,.0f} steps"
+    alone = f"{_described(c)} took {_at_least(c)}{mean[c.label]:,.0f}"
     gain = None
     if p and p.diverged:
         text += f", {p.label} {_divergence(p)}"
     elif p:
-        least = "more than " if p.never else ""
+        least = _at_least(p)
         text += f", {p.label} in {least}{mean[p.label]:,.0f}"
-        if mean[p.label] > mean[m.label]:
+        if mean[p.label] > mean[m.label] and not m.never:
             text += f" ({least}{mean[p.label] / mean[m.label]:.1f} times as many)"
-        if mean[p.label] > mean[c.label]:
+        if mean[p.label] > mean[c.label] and not c.never:
             alone += f" ({least}{mean[p.label] / mean[c.label]:.1f} times fewer than {p.label})"
         # A run of `plain` that never got there counts with the whole budget: the gain is then at least this.
         gain = _paired_steps(p, c, study.steps)
     ahead = _paired_steps(c, m, study.steps)
-    return f"{text}; {alone}: {_conclusion(ahead, gain, 'steps', ',.0f', study.evaluate_every)}"
+    # A run that never got there counts with the whole budget, so the difference is at least the one that is seen.
+    least = "at least " if m.never or c.never else ""
+    return f"{text}; {alone}: {_conclusion(ahead, gain, 'steps', ',.0f', study.evaluate_every, least)}"
 
 
 def _by_accuracy(rungs: Ladder) -> str:
     m, c, p = rungs.momentum, rungs.control, rungs.plain
     text = f"{m.label} ended at {m.accuracy.mean:.2%} test accuracy"
+    if m.never < len(m.seeds) or c.never < len(c.seeds):
+        reached = [f"{len(arm.seeds) - arm.never} of {len(arm.seeds)} runs of {arm.label}" for arm in (m, c)]
+        text = f"{reached[0]} and {reached[1]} reached the target; {text}"
     if p:
         text += f", {p.label} " + (_divergence(p) if p.diverged else f"at {p.accuracy.mean:.2%}")
     gain = [100 * (a - b) for a, b in _paired(c, p, "accuracies")] if p and not p.diverged else None
@@ -112,13 +117,16 @@ def _by_accuracy(rungs: Ladder) -> str:
     return f"{text}: {_conclusion(ahead, gain, 'points', '.2f', 0.0)}"
 
 
-def _conclusion(ahead: Sequence[float], gain: Sequence[float] | None, unit: str, form: str, resolution: float) -> str:
+def _conclusion(
+    ahead: Sequence[float], gain: Sequence[float] | None, unit: str, form: str, resolution: float, least: str = ""
+) -> str:
     """What the seeds allow to say.
 
     Args:
       ahead: by how much momentum was ahead of its control, seed by seed.
       gain: by how much the control was ahead of gradient descent at momentum's own learning rate; None: not known.
       resolution: differences below it are not seen.
+      least: "at least " where the difference is a lower bound.
     """
     if len(ahead) < _FEWEST_SEEDS:
         return f"{len(ahead)} seed{'s are' if len(ahead) > 1 else ' is'} too few to tell their difference from chance."
@@ -127,13 +135,15 @@ def _conclusion(ahead: Sequence[float], gain: Sequence[float] | None, unit: str,
     unresolved, noise = abs(difference.mean) < resolution, _half_width(difference.error, difference.count)
     if not unresolved and abs(difference.mean) > noise:
         if difference.mean > 0:
-            return f"momentum itself is worth {size} beyond the larger effective step."
-        return f"at equal effective step momentum was behind, by {size}."
+            return f"momentum itself is worth {least}{size} beyond the larger effective step."
+        return f"at equal effective step momentum was behind, by {least}{size}."
     reason = f"less than the {resolution:{form}} {unit} between evaluations" if unresolved else "within noise"
     seen = f"no effect of momentum itself is seen (difference {size}, {reason})"
     # The largest effect of momentum itself that these seeds leave possible.
     possible = max(abs(difference.mean) + noise, resolution)
     room = f"these seeds leave room for up to {possible:{form}} {unit}"
+    if least:
+        return f"{seen}, but not every run reached the target, so the steps are lower bounds."
     if gain is not None and len(gain) >= _FEWEST_SEEDS:
         larger_step = estimate(gain)
         sure = larger_step.mean - _half_width(larger_step.error, larger_step.count)
@@ -165,6 +175,10 @@ def _half_width(error: float, count: int) -> float:
 
 def _described(control: ArmSummary) -> str:
     return f"{control.label}, the same effective learning rate without momentum,"
+
+
+def _at_least(arm: ArmSummary) -> str:
+    return "more than " if arm.never else ""
 
 
 def _divergence(arm: ArmSummary) -> str:

@@ -93,17 +93,22 @@ def _check_model(model: Model, data: Examples, batch_size: int) -> None:
     outputs, _ = shapes(
         "apply", "(outputs, model_state)", lambda p, s, x, key: apply(p, s, x, key=key), params, state, images, key
     )
-    shape = getattr(outputs, "shape", None)
-    if shape is None or len(shape) != 2 or shape[0] != batch_size:
+    shape = getattr(outputs, "shape", ())
+    if len(shape) != 2 or shape[0] != batch_size or not jnp.issubdtype(outputs.dtype, jnp.floating):
         raise ValueError(
-            f"Model: apply must return outputs of shape (batch, classes), got {shape} for a batch of {batch_size}."
+            "Model: apply must return floating outputs of shape (batch, classes), "
+            f"got {_found(outputs)} for a batch of {batch_size}."
         )
     largest = int(np.max(data.labels))
     if largest >= shape[1]:
         raise ValueError(f"Examples: labels must be below {shape[1]}, the classes of the model, got {largest}.")
     loss = jax.eval_shape(model.loss, outputs, labels)
-    if getattr(loss, "shape", None) != (batch_size,):
-        raise ValueError(f"Model: loss must return one loss for each of {batch_size} examples, got shape {loss.shape}.")
+    if getattr(loss, "shape", None) != (batch_size,) or not jnp.issubdtype(loss.dtype, jnp.floating):
+        raise ValueError(f"Model: loss must return one floating loss for each of {batch_size} examples, got {_found(loss)}.")
+
+
+def _found(value: Any) -> str:
+    return f"{value.dtype} of shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
 
 
 def _stack(keys: jax.Array, rows: np.ndarray, real: list[int], numbers: list[dict[str, Any]], width: int, mesh: Mesh) -> Run:

@@ -89,7 +89,15 @@ def test_smoothing_is_centred_and_begins_with_the_losses_themselves():
     np.testing.assert_allclose(smooth(losses, 5), [[4.0, 5.0, 23 / 5, 19 / 4, 17 / 3]], rtol=1e-12)
     np.testing.assert_array_equal(smooth(losses, 1), losses)
     line = np.arange(101.0)[None]
-    np.testing.assert_allclose(smooth(line, 8)[:, :97], line[:, :97], rtol=1e-12)
+    np.testing.assert_allclose(smooth(line, 9)[:, :97], line[:, :97], rtol=1e-12)
+
+
+def test_what_comes_after_a_spike_is_smoothed_as_if_there_had_been_none(rows):
+    losses = np.full(400, 0.5, np.float32)
+    losses[20] = 1.5e23
+    np.testing.assert_allclose(smooth(losses, 3)[22:], 0.5, rtol=1e-12)
+    assert training_steps_to_target(rows.run("a", 0), rows.curves([1.0], losses), 0.49) is None
+    assert training_steps_to_target(rows.run("a", 0), rows.curves([1.0], losses), 0.5) == 121
 
 
 def test_smoothing_ends_where_a_loss_is_not_finite():
@@ -108,7 +116,7 @@ def test_mean_and_band_are_of_the_runs_that_lasted_and_a_diverged_run_stands_alo
     store.add([(rows.run("m", 2, diverged=100), rows.curves([1.0, np.nan], broken))])
     (curve,) = learning_curves(store)
     assert curve.runs == 3
-    assert curve.window == 4
+    assert curve.window == 5
     assert curve.reached is None
     ((steps, lost),) = curve.diverged
     np.testing.assert_array_equal(steps, np.arange(100))

@@ -65,9 +65,9 @@ def test_a_plain_arm_that_never_arrived_gives_a_lower_bound():
 
 
 def test_where_a_target_was_missed_accuracies_are_compared():
-    momentum = arm("heavy_ball(0.01, 0.9)", (None, 100, 100, 100), (0.95, 0.96, 0.95, 0.96))
+    momentum = arm("heavy_ball(0.01, 0.9)", (None,) * 4, (0.95, 0.96, 0.95, 0.96))
     plain = arm("gradient_descent(0.01)", (None,) * 4, (0.80, 0.81, 0.80, 0.81))
-    said = verdict(STUDY, [plain, control(100, 100, 100, 100, accuracies=(0.90, 0.92, 0.90, 0.91)), momentum])
+    said = verdict(STUDY, [plain, control(*(None,) * 4, accuracies=(0.90, 0.92, 0.90, 0.91)), momentum])
     assert said == (
         "heavy_ball(0.01, 0.9) ended at 95.50% test accuracy, gradient_descent(0.01) at 80.50%; gradient_descent(0.1), "
         "the same effective learning rate without momentum, ended at 90.75%: momentum itself is worth 4.75 ± 0.25 points "
@@ -106,6 +106,30 @@ def test_a_diverged_plain_arm_is_named_and_is_no_gain():
     assert "gradient_descent(0.01) diverged in 3 of 4 runs;" in said
     assert "explains" not in said
     assert "times" not in said
+
+
+def test_a_control_that_never_arrived_makes_momentums_lead_a_lower_bound():
+    said = verdict(STUDY, [PLAIN, control(None, None, None, None), MOMENTUM])
+    assert "gradient_descent(0.1), the same effective learning rate without momentum, took more than 20,000" in said
+    assert said.endswith("momentum itself is worth at least 18,200 ± 41 steps over 4 seeds beyond the larger effective step.")
+
+
+def test_momentum_that_never_arrived_is_behind_by_at_least_what_is_seen():
+    said = verdict(STUDY, [PLAIN, control(1800, 1900, 1800, 1700), arm("heavy_ball(0.01, 0.9)", (None,) * 4)])
+    assert said.startswith("heavy_ball(0.01, 0.9) reached the target in more than 20,000 steps")
+    assert said.endswith("at equal effective step momentum was behind, by at least 18,200 ± 41 steps over 4 seeds.")
+
+
+def test_a_censored_difference_within_noise_explains_nothing():
+    said = verdict(STUDY, [PLAIN, control(None, 100, 100, 100), MOMENTUM])
+    assert "explains" not in said
+    assert said.endswith("but not every run reached the target, so the steps are lower bounds.")
+
+
+def test_where_both_missed_the_target_in_some_runs_it_says_in_how_many():
+    momentum = arm("heavy_ball(0.01, 0.9)", (None, 100, 100, 100))
+    said = verdict(STUDY, [PLAIN, control(None, None, 100, 100), momentum])
+    assert said.startswith("3 of 4 runs of heavy_ball(0.01, 0.9) and 2 of 4 runs of gradient_descent(0.1) reached the target;")
 
 
 def test_two_seeds_are_too_few():

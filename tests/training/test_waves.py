@@ -274,13 +274,15 @@ def test_labels_that_are_no_classes_of_the_model_are_refused(labels, message, li
     [
         (
             lambda m: m._replace(loss=lambda *a: m.loss(*a).mean()),
-            r"loss must return one loss for each of 8 examples, got shape \(\)",
+            r"loss must return one floating loss for each of 8 examples, got float32 of shape \(\)",
         ),
+        (lambda m: m._replace(loss=lambda o, y: (o[:, 0], 1)), "one floating loss for each of 8 examples, got tuple"),
+        (lambda m: m._replace(loss=lambda o, y: y), r"one floating loss for each of 8 examples, got int32 of shape \(8,\)"),
         (lambda m: m._replace(apply=lambda *a, **k: m.apply(*a, **k)[0]), r"apply must return \(outputs, model_state\), got"),
         (lambda m: m._replace(init=lambda key: m.init(key)[0]["kernel"]), r"init must return \(params, model_state\), got"),
         (
             lambda m: m._replace(apply=lambda *a, **k: (m.apply(*a, **k)[0].sum(1), {})),
-            r"outputs of shape \(batch, classes\), got \(8,\) for a batch of 8",
+            r"outputs of shape \(batch, classes\), got float32 of shape \(8,\) for a batch of 8",
         ),
     ],
 )
