@@ -56,7 +56,10 @@ def scale_by_aggregated_momentum(momenta: Decays = (0.0, 0.9, 0.99), *, accumula
 
     def leaf(u: jax.Array, *velocities: jax.Array, **decays: Any) -> tuple[jax.Array, ...]:
         new = [beta * v + u for beta, v in zip(decays.values(), velocities, strict=True)]
-        return sum(new[1:], new[0]) / len(new), *new
+        total = new[0]
+        for v in new[1:]:
+            total = total + v
+        return total / len(new), *new
 
     def update(
         who: str, updates: optax.Updates, state: AggregatedMomentumState, params: Any
