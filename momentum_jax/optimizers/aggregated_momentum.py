@@ -9,8 +9,7 @@ Convention: eta is outside the velocities, as in the authors' code. The paper's 
 likewise.
 State: `step`, int32 scalar; `velocity`, a tuple of K trees in the shapes of the parameters, in their dtypes or
 `accumulator_dtype`. Equal betas keep a velocity each, and so does a beta of 0, so that a sweep has one state.
-Stable on curvatures in (0, L] when 0 <= beta_i < 1 and 0 < eta L sum_i 1 / (1 + beta_i) < 2 K, as far as the mode of
-sign changes goes; slow oscillations of three and more velocities can bind earlier.
+Stable on curvatures in (0, L] when 0 <= beta_i < 1 and 0 < eta L sum_i 1 / (1 + beta_i) < 2 K.
 Source: J. Lucas, S. Sun, R. Zemel and R. Grosse (2019), Aggregated momentum: stability through passive damping, ICLR,
 arXiv:1804.00325.
 """

@@ -16,7 +16,8 @@ State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, f
 `accumulator_dtype` says otherwise; `next_beta`, beta of the next step, float32 scalar (float64 when a leaf is 64 bits
 wide).
 Stable (with gradient descent as A) where its quasi-hyperbolic form is.
-Source: arXiv:2605.25395 (2026); the EMA-Nesterov record of `modded-nanogpt`.
+Source: C.-Y. Yau, D. Li, A. Glentis, V. Boreiko, H.-T. Wai and M. Hong (2026), EMA-Nesterov: stabilizing Nesterov's
+lookahead for accelerated deep learning optimization, arXiv:2605.25395. There beta_t is 0 in a warm-up and at the end.
 """
 
 from typing import Any, NamedTuple
