@@ -379,9 +379,9 @@ ROWS = (
         "optimistic",
         "optimistic",
         mj.optimistic,
-        {"learning_rate": 5e-4},
+        {"learning_rate": 3.5e-4},
         looks_ahead=("learning_rate",),
-        steps=40_000,
+        steps=100_000,
     ),
     Row(
         "pid",

@@ -39,7 +39,7 @@ TAKEN = {
 
 
 def allowed(row: Row, name: str) -> str:
-    return row.allowed.get(name) or USUAL.get(name) or DECAY
+    return row.allowed[name] if name in row.allowed else USUAL.get(name, DECAY)
 
 
 @every_number

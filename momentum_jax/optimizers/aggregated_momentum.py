@@ -10,8 +10,7 @@ likewise.
 State: `step`, int32 scalar; `velocity`, a tuple of K trees in the shapes of the parameters, in their dtypes or
 `accumulator_dtype`. Equal betas keep a velocity each, and so does a beta of 0, so that a sweep has one state.
 Memory: 3 buffers by default, one for each momentum.
-Stable on curvatures in (0, L] when 0 <= beta_i < 1 and 0 < eta L sum_i 1 / (1 + beta_i) < 2 K, as far as the mode of
-sign changes goes; slow oscillations of three and more velocities can bind earlier.
+Stable on curvatures in (0, L] when 0 <= beta_i < 1 and 0 < eta L sum_i 1 / (1 + beta_i) < 2 K.
 Source: J. Lucas, S. Sun, R. Zemel and R. Grosse (2019), Aggregated momentum: stability through passive damping, ICLR,
 arXiv:1804.00325.
 """
@@ -57,8 +56,10 @@ def scale_by_aggregated_momentum(momenta: Decays = (0.0, 0.9, 0.99), *, accumula
 
     def leaf(u: jax.Array, *velocities: jax.Array, **decays: Any) -> tuple[jax.Array, ...]:
         new = [beta * v + u for beta, v in zip(decays.values(), velocities, strict=True)]
-        average: Any = sum(new[1:], new[0]) / len(new)
-        return average, *new
+        total = new[0]
+        for v in new[1:]:
+            total = total + v
+        return total / len(new), *new
 
     def update(
         who: str, updates: optax.Updates, state: AggregatedMomentumState, params: Any

@@ -17,7 +17,8 @@ State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, f
 wide).
 Memory: 1 buffer.
 Stable (with gradient descent as A) where its quasi-hyperbolic form is.
-Source: arXiv:2605.25395 (2026); the EMA-Nesterov record of `modded-nanogpt`.
+Source: C.-Y. Yau, D. Li, A. Glentis, V. Boreiko, H.-T. Wai and M. Hong (2026), EMA-Nesterov: stabilizing Nesterov's
+lookahead for accelerated deep learning optimization, arXiv:2605.25395. There beta_t is 0 in a warm-up and at the end.
 """
 
 from typing import Any, NamedTuple

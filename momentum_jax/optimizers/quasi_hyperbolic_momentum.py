@@ -11,7 +11,7 @@ average starts at 0 and is not corrected for it. Weight decay goes before the me
 State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise.
 Memory: 1 buffer.
-Stable on curvatures in (0, L] when 0 <= beta < 1, 0 <= nu <= 1 and 0 < eta L < 2 (1 + beta) / (1 + beta (1 - 2 nu)).
+Stable on curvatures in (0, L] when 0 <= beta < 1, nu <= 1 and 0 < eta L < 2 (1 + beta) / (1 + beta (1 - 2 nu)).
 Source: J. Ma and D. Yarats (2019), Quasi-hyperbolic momentum and Adam for deep learning, ICLR, arXiv:1810.06801.
 """
 

@@ -4,8 +4,9 @@
     alpha = kappa (1 - rho)^2 (1 + rho) / L,  beta = kappa rho^3 / (kappa - 1),
     gamma = rho^3 / ((kappa - 1) (1 - rho)^2 (1 + rho)),  kappa = L / m
 
-rho is the rate at which the iterates converge: at 1 - 1 / sqrt(kappa) the method is triple momentum, at 1 - 1 / kappa
-gradient descent with learning rate 1 / L. The larger rho, the more error in the gradient it bears.
+rho is the rate at which the iterates converge: at 1 - 1 / sqrt(kappa) the method is triple momentum, at 1 - 1 / kappa its
+query points are those of gradient descent with learning rate 1 / L. The larger rho, the more error in the gradient it
+bears.
 
 Convention: no learning rate; m, L and rho set everything. The parameters that the user holds are the query points y,
 where the gradient is taken; the iterate x is what `momentum_jax.evaluation_params` reads from the state. Exact under

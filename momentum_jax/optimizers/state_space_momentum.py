@@ -64,14 +64,14 @@ class _Real:
     def check(self, who: str, name: str, value: Any) -> Any:
         if callable(value) and not isinstance(value, type):
             return value
+        traced = any(isinstance(x, jax.Array) for x in jax.tree.leaves(value))
         try:
-            array = value if isinstance(value, jax.Array) else np.asarray(value)
-            if not isinstance(array, jax.Array) and array.dtype == object:
-                array = jnp.asarray(value)  # nested lists of traced scalars
+            array = jnp.asarray(value) if traced else np.asarray(value)
         except (TypeError, ValueError):
             raise TypeError(f"{who}: {name} must be a real array or a schedule, got {type(value).__name__}.") from None
         if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-            raise TypeError(f"{who}: {name} must be a real array or a schedule, got {array.dtype}.")
+            found = type(value).__name__ if array.dtype == object else array.dtype
+            raise TypeError(f"{who}: {name} must be a real array or a schedule, got {found}.")
         if isinstance(array, np.ndarray):
             array = array.astype(np.float64)
             if not np.isfinite(array).all():

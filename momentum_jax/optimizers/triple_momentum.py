@@ -1,11 +1,11 @@
-"""Triple momentum: the fastest known gradient method for smooth strongly convex functions with fixed coefficients.
+"""Triple momentum: accelerated descent with the best rate that fixed coefficients reach on strongly convex functions.
 
     xi' = xi + beta (xi - xi_prev) - alpha g(y)          y = xi + gamma (xi - xi_prev)          x = xi + delta (xi - xi_prev)
     rho = 1 - sqrt(m / L):  alpha = (1 + rho) / L,  beta = rho^2 / (2 - rho),
                             gamma = rho^2 / ((1 + rho) (2 - rho)),  delta = rho^2 / (1 - rho^2)
 
-m and L are the least and the largest curvature (strong convexity and smoothness). |x - x*| falls by the factor rho a
-step, where `nesterov`'s bound is sqrt(1 - sqrt(m / L)).
+m and L are the least and the largest curvature (strong convexity and smoothness). |x - x*| falls like rho^k in k
+steps, where `nesterov`'s bound is sqrt(1 - sqrt(m / L)).
 
 Convention: no learning rate; m and L set everything. The parameters that the user holds are the query points y, where
 the gradient is taken; the output point x is what `momentum_jax.evaluation_params` reads from the state, and what the
