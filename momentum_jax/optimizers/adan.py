@@ -24,6 +24,7 @@ import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, is_zero, value_at
 from momentum_jax.optimizers._leaves import (
+    as_scalar,
     average_dtype,
     bias_correction,
     each,
@@ -114,7 +115,7 @@ def adan(
     def update(who: str, updates: optax.Updates, state: AdanState, params: Any) -> tuple[optax.Updates, AdanState]:
         if decaying and params is None:
             raise ValueError(f"{who}: weight_decay needs the parameters: call update(gradients, state, params).")
-        eta, decay = value_at(learning_rate, state.step), value_at(weight_decay, state.step)
+        eta, decay = (as_scalar(value_at(h, state.step), state.log_product1.dtype) for h in (learning_rate, weight_decay))
         decays = (value_at(b1, state.momentum_step), value_at(b2, state.momentum_step), value_at(b3, state.step))
         before = (state.log_product1, state.log_product2, state.log_product3)
         log_products = [log + log_decay(b, log) for log, b in zip(before, decays, strict=True)]
