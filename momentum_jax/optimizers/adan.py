@@ -7,7 +7,7 @@
 Equivalent form: x' - x = -eta (u + lambda x) / (1 + eta lambda), which loses no digits; b2 = 0 is `adam` with decays b1, b3.
 
 Convention: eta outside, eps outside the root and after the correction; weight decay is proximal: lambda acts on x'. Both as in
-the paper and the authors' code. `optax.contrib.adan` 0.2.8 multiplies differences and d' by 1 - b2 where these have b2, and
+the paper and the authors' code. `optax.adan` 0.2.8 multiplies differences and d' by 1 - b2 where these have b2, and
 decays as AdamW does. The corrections are exact under schedules.
 State: `step`, int32 scalar, position in the sequences of b3, eta, lambda and eps; `momentum_step`, in those of b1 and b2;
 `first_moment`; `difference` (d); `second_moment`, real; `previous_gradient`: the tree and shapes of the parameters, float32

@@ -16,8 +16,6 @@ arXiv:1910.04952.
 
 from typing import Any
 
-import jax
-
 from momentum_jax import schedules
 from momentum_jax._hyperparameters import AtLeastOne, Decay, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._transformation import Transformation, chain
@@ -42,7 +40,7 @@ def demon(
       TypeError: an argument of the wrong type.
     """
 
-    def beta(step: jax.Array) -> Any:
+    def beta(step: Any) -> Any:
         return schedules.demon(value_at(momentum, step), total_steps=total_steps)(step)
 
     core = scale_by_heavy_ball(beta, accumulator_dtype=accumulator_dtype)

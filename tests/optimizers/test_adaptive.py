@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -26,12 +27,15 @@ from oracles import (
 
 import momentum_jax as mj
 from momentum_jax.optimizers._transformation import chain
+from momentum_jax.optimizers.learning_rate import ScaleByLearningRateState
+from momentum_jax.optimizers.weight_decay import AddWeightDecayState
 from momentum_jax.optimizers.yellowfin import _root_of_cubic
 
 PEERS = sorted(file.stem for file in (FILES / "adaptive").glob("*.npz"))
 PEERS_LEAF = 12  # the peers' tensors are the first 12 coordinates and the other 5
 STEPS = np.arange(60)
 START = np.linspace(-1, 2, 6)
+LINKS = (ScaleByLearningRateState, AddWeightDecayState)
 
 
 # PyTorch keeps NAdam's product of momenta in float32.
@@ -144,8 +148,8 @@ def peers() -> dict[str, np.ndarray]:
 def losses(problem: Problems, peers: dict[str, np.ndarray]) -> dict[str, Value]:
     """The loss of either problem: the quadratic's, and the sequence that the peers were given."""
     return {
-        "quad": lambda t, x: (x - problem.center) @ problem.H @ (x - problem.center) / 2,
-        "seq": lambda t, x: peers["momo-opt/losses"][t],
+        "quad": lambda t, x: float((x - problem.center) @ problem.H @ (x - problem.center) / 2),
+        "seq": lambda t, x: float(peers["momo-opt/losses"][t]),
     }
 
 
@@ -421,6 +425,36 @@ def test_the_loss_reaches_momo_through_chains_and_wrappers(parabola: Parabola) -
         mj.per_layer({"*": mj.momo()}),
     ):
         assert_same_path(descend(wrapped, parabola.gradient, START, 5, value=parabola.loss).held, alone)
+
+
+FORGOTTEN = {
+    "quasi_hyperbolic_adam": {"momentum_step", "first_moment", "log_product1"},
+    "nadam": {"momentum_step", "first_moment", "log_product1"},
+    "adan": {"momentum_step", "first_moment", "difference", "log_product1", "log_product2"},
+    "laprop": {"momentum_step", "first_moment", "average_rate"},
+    "ademamix": {"momentum_step", "first_moment", "slow_moment", "log_product1"},
+    "simplified_ademamix": {"momentum_step", "first_moment"},
+    "demon": {"step", "velocity"},
+    "mars": {"momentum_step", "first_moment", "log_product1"},
+    "momo": {"momentum_step", "first_moment", "average_loss", "average_product"},
+    "yellowfin": {"velocity"},
+}
+
+
+@pytest.mark.parametrize("name", FORGOTTEN)
+def test_a_reset_forgets_the_momentum_and_nothing_else(name: str, parabola: Parabola) -> None:
+    options = {"total_steps": 100} if name == "demon" else {}
+    state = descend(getattr(mj, name)(0.01, **options), parabola.gradient, START, 5, value=parabola.loss).states[-1]
+    # The links that only scale keep their place in the schedule.
+    links = [s for s in (state if type(state) is tuple else (state,)) if not isinstance(s, LINKS)]
+    for link in jax.tree.leaves(links, is_leaf=lambda s: hasattr(s, "_fields")):
+        reset = mj.reset_momentum(link)
+        for field in link._fields:
+            for before, after in zip(
+                jax.tree.leaves(getattr(link, field)), jax.tree.leaves(getattr(reset, field)), strict=True
+            ):
+                assert np.any(before)
+                np.testing.assert_array_equal(after, np.zeros_like(before) if field in FORGOTTEN[name] else before)
 
 
 def test_momo_starts_its_averages_anew_after_a_reset(parabola: Parabola) -> None:
