@@ -139,13 +139,12 @@ def demon(momentum: DecayNumber = 0.9, *, total_steps: AtLeastOne) -> Schedule:
 
     Source: J. Chen, C. Wolfe, Z. Li and A. Kyrillidis (2019), Demon, arXiv:1910.04952.
     """
-    return lambda step: decaying_momentum(momentum, step, total_steps)
 
+    def schedule(step: Any) -> jax.Array:
+        left = momentum * (1 - _progress(step, total_steps))
+        return left / (1 - momentum + left)
 
-def decaying_momentum(momentum: Any, step: Any, total_steps: int) -> jax.Array:
-    """Demon's beta_t."""
-    left = momentum * (1 - _progress(step, total_steps))
-    return left / (1 - momentum + left)
+    return schedule
 
 
 @checked

@@ -26,6 +26,7 @@ class Row:
       related: hyperparameters whose allowed values depend on those of others.
       needs_params: `update` needs the parameters.
       buffered: takes `accumulator_dtype`.
+      other_shapes: shapes in the state that are neither a parameter's nor a scalar's.
       descends: it is an optimizer (a core only transforms).
       parabola, rosenbrock: overrides with which it comes to within 3e-2 of the minimum.
       steps: in how many steps; 10,000 is what Optax's own test allows.
@@ -45,6 +46,7 @@ class Row:
     related: tuple[str, ...] = ()
     needs_params: bool = False
     buffered: bool = True
+    other_shapes: tuple[tuple[int, ...], ...] = ()
     descends: bool = True
     parabola: dict[str, float] = field(default_factory=dict)
     rosenbrock: dict[str, float] = field(default_factory=dict)
@@ -84,6 +86,21 @@ def _around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: An
     )
 
 
+def _with_a_loss(make: Callable[..., Any]) -> Callable[..., Any]:
+    """`make` of an optimizer that needs `value=`, with a loss of 1 where a test hands it none."""
+
+    @functools.wraps(make)
+    def build(*args: Any, **kwargs: Any) -> Any:
+        inner = make(*args, **kwargs)
+
+        def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+            return inner.update(updates, state, params, **{"value": 1.0, **extra_args})
+
+        return optax.GradientTransformationExtraArgs(inner.init, update)
+
+    return build
+
+
 RMS = {"learning_rate": 5e-3, "decay": 0.9, "eps": 1e-8}
 ADAM = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
 HALF_LINE, LINE, SHARE = "finite and at least 0", "finite", "in [0, 1]"
@@ -91,6 +108,7 @@ QHADAM = {"b1": 0.9, "b2": 0.99, "nu1": 0.7, "nu2": 0.9, "eps": 1e-8}
 ADAN = {"learning_rate": 0.03, "b1": 0.98, "b2": 0.92, "b3": 0.99, "eps": 1e-8}
 ADEMAMIX = {"b1": 0.9, "b2": 0.999, "b3": 0.99, "alpha": 2.0, "eps": 1e-8}
 SIMPLIFIED = {"b1": 0.9, "b2": 0.95, "alpha": 0.5, "eps": 1e-8}
+MARS = {"b1": 0.95, "b2": 0.99, "gamma": 0.025, "eps": 1e-8}
 NADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 
 MUON = {"learning_rate": 0.02, "momentum": 0.95, "weight_decay": 1e-3}
@@ -273,7 +291,14 @@ ROWS = (
         needs_params=True,
         static=("ns_steps",),
     ),
-    _core("scale_by_normuon", "normuon", mj.scale_by_normuon, {"momentum": 0.95, "b2": 0.9, "eps": 1e-8}, static=("ns_steps",)),
+    _core(
+        "scale_by_normuon",
+        "normuon",
+        mj.scale_by_normuon,
+        {"momentum": 0.95, "b2": 0.9, "eps": 1e-8},
+        static=("ns_steps",),
+        other_shapes=((2, 1), (1, 3)),
+    ),
     Row(
         "normuon",
         "normuon",
@@ -282,6 +307,7 @@ ROWS = (
         {"fallback": mj.adam(0.1)},
         needs_params=True,
         static=("ns_steps",),
+        other_shapes=((2, 1), (1, 3)),
     ),
     *[
         Row(
@@ -426,6 +452,46 @@ ROWS = (
         ),
         {"learning_rate": 1e-3, "momentum": 0.9},
         wraps=True,
+    ),
+    Row(
+        "mars",
+        "mars",
+        mj.mars,
+        {"learning_rate": 0.1, **MARS},
+        allowed={"gamma": HALF_LINE},
+        rosenbrock={"learning_rate": 3e-3},
+    ),
+    Row(
+        "mars-decay",
+        "mars",
+        mj.mars,
+        {"learning_rate": 0.1, **MARS, "weight_decay": 1e-4},
+        allowed={"gamma": HALF_LINE},
+        needs_params=True,
+        rosenbrock={"learning_rate": 3e-3},
+    ),
+    _core("scale_by_mars", "mars", mj.scale_by_mars, MARS, allowed={"gamma": HALF_LINE}),
+    Row(
+        "momo",
+        "momo",
+        _with_a_loss(mj.momo),
+        {"learning_rate": 1.0, "momentum": 0.9, "lower_bound": -0.3, "weight_decay": 0.1},
+        allowed={"lower_bound": LINE},
+        needs_params=True,
+        parabola={"lower_bound": 0.0, "weight_decay": 0.0},
+        rosenbrock={"lower_bound": 0.0, "weight_decay": 0.0},
+    ),
+    Row(
+        "yellowfin",
+        "yellowfin",
+        mj.yellowfin,
+        {"learning_rate": 1e-3, "decay": 0.9, "factor": 1.0, "eps": 1e-6},
+        {"curvature_window": 20},
+        no_schedule=("learning_rate",),
+        allowed={"factor": HALF_LINE},
+        other_shapes=((20,),),
+        parabola={"decay": 0.999},
+        rosenbrock={"decay": 0.999},
     ),
     Row(
         "per_layer",

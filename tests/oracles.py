@@ -45,22 +45,27 @@ def descend(
     steps: int,
     state: Any = None,
     value: Value | None = None,
+    cut: int | None = None,
 ) -> Descent:
-    """Run `optimizer` from `start` (n,) for `steps` steps, from its initial state or from `state`, with `value=` if given."""
+    """Run `optimizer` from `start` (n,) for `steps` steps, from its initial state or from `state`.
+
+    `value` is handed to the update if given; `cut` is where the vector is split into leaves, for methods that tell them apart.
+    """
     update = jax.jit(optimizer.update, compiler_options={"xla_backend_optimization_level": 0})
     held = [np.asarray(start, np.float64)]
-    states = [optimizer.init(split(held[0])) if state is None else state]
+    states = [optimizer.init(split(held[0], cut)) if state is None else state]
     for t in range(steps):
         extra = {} if value is None else {"value": value(t, held[-1])}
-        updates, new_state = update(split(gradient(t, held[-1])), states[-1], split(held[-1]), **extra)
+        updates, new_state = update(split(gradient(t, held[-1]), cut), states[-1], split(held[-1], cut), **extra)
         held.append(held[-1] + join(updates))
         states.append(new_state)
     return Descent(np.array(held), states)
 
 
-def split(x: np.ndarray) -> dict[str, np.ndarray]:
+def split(x: np.ndarray, cut: int | None = None) -> dict[str, np.ndarray]:
     """A vector as a tree of two leaves, which JAX visits in the other order than they have in the vector."""
-    return {"w": x[: len(x) // 2], "b": x[len(x) // 2 :]}
+    cut = len(x) // 2 if cut is None else cut
+    return {"w": x[:cut], "b": x[cut:]}
 
 
 def join(tree: Any) -> np.ndarray:

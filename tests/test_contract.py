@@ -159,7 +159,7 @@ def test_by_default_averages_of_sixteen_bit_leaves_are_float32_and_velocities_fo
 def test_accumulator_dtype_sets_the_precision_of_every_buffer(row: Row, accumulator: str, leaf: str, expected: str) -> None:
     params = {"w": jnp.ones((2, 3), leaf)}
     state = row.build(accumulator_dtype=accumulator).init(params)
-    buffers = [x for x in jax.tree.leaves(state) if x.ndim]
+    buffers = [x for x in jax.tree.leaves(state) if x.ndim and x.shape not in row.other_shapes]
     assert buffers
     allowed = {jnp.dtype(expected), jnp.finfo(expected).dtype}
     assert {b.dtype for b in buffers} <= allowed
@@ -194,7 +194,7 @@ def test_leaves_that_are_not_inexact_get_no_buffer_and_a_zero_update_of_their_ow
     params = {"w": jnp.ones((2, 3)), "table": jnp.arange(4), "mask": jnp.ones(2, bool)}
     optimizer = row.build()
     state = optimizer.init(params)
-    assert all(leaf.shape in ((2, 3), (2, 1), (1, 3), ()) for leaf in jax.tree.leaves(state))
+    assert all(leaf.shape in ((2, 3), (), *row.other_shapes) for leaf in jax.tree.leaves(state))
     g = jax.grad(lambda p: jnp.sum(p["w"] ** 2), allow_int=True)(params)
     assert g["table"].dtype == jax.dtypes.float0
     updates, after = jax.jit(optimizer.update)(g, state, params)

@@ -41,7 +41,7 @@ def test_it_comes_to_the_minimum(row: Row, target: Callable[..., Any], dtype: st
         def step(carry: Any, _: Any) -> Any:
             params, state = carry
             gradient = jnp.conj(jax.grad(objective)(params))
-            updates, state = optimizer.update(gradient, state, params)
+            updates, state = optimizer.update(gradient, state, params, value=objective(params))
             return (optax.apply_updates(params, updates), state), None
 
         return jax.lax.scan(step, (params, optimizer.init(params)), length=row.steps)[0][0]

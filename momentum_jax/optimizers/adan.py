@@ -7,7 +7,7 @@
 Equivalent form: x' - x = -eta (u + lambda x) / (1 + eta lambda), which loses no digits; b2 = 0 is `adam` with decays b1, b3.
 
 Convention: eta outside, eps outside the root and after the correction; weight decay is proximal: lambda acts on x'. Both as in
-the paper and the authors' code. `optax.contrib.adan` 0.2.8 multiplies differences and d' by 1 - b2 where these have b2, and
+the paper and the authors' code. `optax.adan` 0.2.8 multiplies differences and d' by 1 - b2 where these have b2, and
 decays as AdamW does. The corrections are exact under schedules.
 State: `step`, int32 scalar, position in the sequences of b3, eta, lambda and eps; `momentum_step`, in those of b1 and b2;
 `first_moment`; `difference` (d); `second_moment`, real; `previous_gradient`: the tree and shapes of the parameters, float32
@@ -25,6 +25,7 @@ import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, is_zero, value_at
 from momentum_jax.optimizers._leaves import (
+    as_scalar,
     average_dtype,
     bias_correction,
     each,
@@ -115,7 +116,7 @@ def adan(
     def update(who: str, updates: optax.Updates, state: AdanState, params: Any) -> tuple[optax.Updates, AdanState]:
         if decaying and params is None:
             raise ValueError(f"{who}: weight_decay needs the parameters: call update(gradients, state, params).")
-        eta, decay = value_at(learning_rate, state.step), value_at(weight_decay, state.step)
+        eta, decay = (as_scalar(value_at(h, state.step), state.log_product1.dtype) for h in (learning_rate, weight_decay))
         decays = (value_at(b1, state.momentum_step), value_at(b2, state.momentum_step), value_at(b3, state.step))
         before = (state.log_product1, state.log_product2, state.log_product3)
         log_products = [log + log_decay(b, log) for log, b in zip(before, decays, strict=True)]

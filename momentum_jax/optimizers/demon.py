@@ -17,11 +17,11 @@ arXiv:1910.04952.
 
 from typing import Any
 
+from momentum_jax import schedules
 from momentum_jax._hyperparameters import AtLeastOne, Decay, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.heavy_ball import scale_by_heavy_ball
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
-from momentum_jax.schedules import decaying_momentum
 
 
 @checked
@@ -42,7 +42,7 @@ def demon(
     """
 
     def beta(step: Any) -> Any:
-        return decaying_momentum(value_at(momentum, step), step, total_steps)
+        return schedules.demon(value_at(momentum, step), total_steps=total_steps)(step)
 
     core = scale_by_heavy_ball(beta, accumulator_dtype=accumulator_dtype)
     return chain("demon", scale_by_learning_rate(learning_rate), core)

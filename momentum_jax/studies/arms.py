@@ -175,16 +175,17 @@ class _Reader:
         known = names()
         if isinstance(call.func, ast.Name) and call.func.id not in known:
             raise self.error(self._unknown("optimizer", call.func.id, known, "`momentum-jax optimizers` lists them"))
-        return self.function(call.func)
+        return self.function(call.func, optimizer=True)
 
-    def function(self, node: ast.expr) -> Callable:
+    def function(self, node: ast.expr, *, optimizer: bool = False) -> Callable:
+        """What a name means; `optimizer`: not the schedule that shares it."""
         import momentum_jax
 
         path = list(_dotted(node))
         if not path:
             raise self.error(f"{ast.unparse(node)} cannot be called here; only names of this library and optax.NAME can.")
         if path[0] == "momentum_jax":
-            path = path[1:]
+            path, optimizer = path[1:], True
         if path[:1] == ["optax"] and len(path) > 1:
             return self._in_optax(path)
         schedules = _schedules()
@@ -192,7 +193,9 @@ class _Reader:
         if path[:1] == ["schedules"] and len(path) == 2:
             value = schedules.get(path[1])
         elif len(path) == 1 and not path[0].startswith("_"):
-            value = schedules.get(path[0]) or getattr(momentum_jax, path[0], None)
+            value = getattr(momentum_jax, path[0], None)
+            if not optimizer:
+                value = schedules.get(path[0]) or value
         if inspect.isfunction(value):
             return value
         known = sorted({*names(), *schedules})

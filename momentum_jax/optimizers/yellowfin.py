@@ -1,0 +1,171 @@
+"""YellowFin: momentum SGD that tunes its learning rate and its momentum from the gradients it sees.
+
+    b' = mu_t b + g          x' = x - factor eta_t b'
+    h_min, h_max: averages of the smallest and the largest |g|^2 of the last W steps, logarithms averaged
+    C = E|g|^2 - |E g|^2          D = E[E|g| / E|g|^2]          p = D^2 h_min^2 / (2 C)          r = h_max / h_min
+    1 - sqrt mu_t = min(y, 2 / (sqrt r + 1)), y in (0, 1) the root of y^3 = p (1 - y)
+    eta_t = (1 - sqrt mu_t)^2 / h_min min(1, (t + 1) / (10 W)), t = 0, 1, ...; at t = 0 `learning_rate`
+
+All averages have decay beta and are divided by 1 - prod beta_i; norms go over the whole tree. Equivalent form: x = 1 - y is
+where x^2 D^2 + (1 - x)^4 C / h_min^2, the expected squared distance to the minimum after a step, is least.
+
+Convention: eta_t outside the buffer, as in the authors' PyTorch code, of which this is the last form: mu_t and eta_t are used
+as they are, not smoothed, and the gradients are not clipped. The first gradient does not enter b: that code begins at
+momentum 0, where PyTorch's SGD keeps no buffer. The inner E|g| and E|g|^2 of D are uncorrected there, and here. `eps` is
+added where that code adds it, save in the root of the cubic, which Newton's method refines here.
+State: `step`, int32 scalar; `velocity` (b), the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`;
+`average_gradient`, likewise, float32 for 16-bit leaves; `window`, the last W values of |g|^2, shape (W,), and the scalars
+`average_square`, `average_norm`, `average_distance`, `log_smallest`, `log_largest`, `log_product`, float32 (float64 when a leaf
+is 64 bits wide).
+Memory: 2 buffers.
+Source: J. Zhang and I. Mitliagkas (2019), YellowFin and the art of momentum tuning, MLSys, arXiv:1706.03471; the authors'
+YellowFin_Pytorch.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import (
+    AtLeastOne,
+    Decay,
+    DType,
+    NonNegative,
+    NonNegativeNumber,
+    checked,
+    value_at,
+)
+from momentum_jax.optimizers._leaves import (
+    average_dtype,
+    bias_correction,
+    dot,
+    each,
+    first_step,
+    log_decay,
+    next_step,
+    root,
+    scalar_zeros,
+    total,
+    velocity_dtype,
+    zeros,
+)
+from momentum_jax.optimizers._transformation import Transformation, transformation
+
+
+class YellowfinState(NamedTuple):
+    step: jax.Array
+    velocity: optax.Updates
+    average_gradient: optax.Updates
+    window: jax.Array
+    average_square: jax.Array
+    average_norm: jax.Array
+    average_distance: jax.Array
+    log_smallest: jax.Array
+    log_largest: jax.Array
+    log_product: jax.Array
+
+    def reset_momentum(self) -> "YellowfinState":
+        return self._replace(velocity=jax.tree.map(jnp.zeros_like, self.velocity))
+
+
+@checked
+def yellowfin(
+    learning_rate: NonNegativeNumber = 1e-4,
+    *,
+    decay: Decay = 0.999,
+    curvature_window: AtLeastOne = 20,
+    factor: NonNegative = 1.0,
+    eps: NonNegative = 1e-6,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """YellowFin.
+
+    Args:
+      learning_rate: that of the first step, at least 0; a number or a 0-d array. It is tuned from the second step on.
+      decay: beta of all averages in [0, 1); a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      curvature_window: W, at least 1; the rate is raised along a line over the first 10 W steps.
+      factor: multiplies the learning rate of every step, at least 0, likewise: for a decay by hand.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of both buffers; None: that of the parameter, float32 for the average of 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type, a schedule of `learning_rate` too.
+    """
+
+    def init(params: optax.Params) -> YellowfinState:
+        zero = scalar_zeros(params, learning_rate, decay, factor, eps)
+        return YellowfinState(
+            step=first_step(),
+            velocity=zeros(params, velocity_dtype(accumulator_dtype)),
+            average_gradient=zeros(params, average_dtype(accumulator_dtype)),
+            window=scalar_zeros(params, learning_rate, decay, factor, eps, shape=(curvature_window,)),
+            **{name: jnp.zeros_like(zero) for name in YellowfinState._fields[4:]},
+        )
+
+    def average(g: jax.Array, a: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
+        a = beta * a + (1 - beta) * g
+        return jnp.stack([dot(g, g), dot(a, a)]), a
+
+    def move(g: jax.Array, b: jax.Array, mu: Any, rate: Any) -> tuple[jax.Array, jax.Array]:
+        b = mu * b + g
+        return -rate * b, b
+
+    def update(who: str, updates: optax.Updates, state: YellowfinState, params: Any) -> tuple[optax.Updates, YellowfinState]:
+        del params
+        dtype = state.average_square.dtype
+        beta, small = jnp.asarray(value_at(decay, state.step), dtype), jnp.asarray(value_at(eps, state.step), dtype)
+
+        def averaged(old: jax.Array, new: jax.Array) -> jax.Array:
+            return beta * old + (1 - beta) * new
+
+        sums, average_gradient = each(who, average, updates, {"average_gradient": state.average_gradient}, beta=beta)
+        square, square_of_average = total(sums, jnp.zeros(2, dtype))
+        window = state.window.at[state.step % curvature_window].set(square)
+        seen = jnp.arange(curvature_window) <= state.step
+        log_product = state.log_product + log_decay(beta, state.log_product)
+        average_square, average_norm = averaged(state.average_square, square), averaged(state.average_norm, root(square))
+        new = YellowfinState(
+            step=next_step(state.step),
+            velocity=state.velocity,
+            average_gradient=average_gradient,
+            window=window,
+            average_square=average_square,
+            average_norm=average_norm,
+            average_distance=averaged(state.average_distance, average_norm / (average_square + small)),
+            log_smallest=averaged(state.log_smallest, jnp.log(jnp.min(jnp.where(seen, window, jnp.inf)) + small)),
+            log_largest=averaged(state.log_largest, jnp.log(jnp.max(jnp.where(seen, window, 0.0)) + small)),
+            log_product=log_product,
+        )
+        mu, eta = _tuned(new, square_of_average, small, bias_correction(log_product))
+        ramp = jnp.minimum((jnp.asarray(state.step, dtype) + 1) / (10 * curvature_window), 1.0)
+        rate = jnp.where(state.step == 0, jnp.asarray(learning_rate, dtype), eta * ramp) * value_at(factor, state.step)
+        mu = jnp.where(state.step <= 1, 0.0, mu)
+        updates, velocity = each(who, move, updates, {"velocity": state.velocity}, mu=mu, rate=rate)
+        return updates, new._replace(velocity=velocity)
+
+    return transformation("yellowfin", init, update)
+
+
+def _tuned(
+    state: YellowfinState, square_of_average: jax.Array, eps: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(mu_t, eta_t) before the ramp, from averages whose weights sum to `weight`."""
+    smallest, largest = jnp.exp(state.log_smallest / weight), jnp.exp(state.log_largest / weight)
+    variance = jnp.maximum(state.average_square / weight - square_of_average / weight**2, eps)
+    distance = state.average_distance / weight
+    slack = _root_of_cubic((distance + eps) ** 2 * (smallest + eps) ** 2 / (2 * (variance + eps)))
+    spread = jnp.sqrt(jnp.maximum((largest + eps) / (smallest + eps), 1 + eps))
+    slack = jnp.minimum(slack, 2 / (spread + 1))
+    return (1 - slack) ** 2, slack**2 / (smallest + eps)
+
+
+def _root_of_cubic(p: jax.Array) -> jax.Array:
+    """The y in (0, 1) with y^3 = p (1 - y); it is 1 - sqrt mu, whose digits a momentum near 1 has lost."""
+    w = jnp.cbrt(p * (1 + jnp.sqrt(1 + 4 / 27 * p)) / 2)
+    y = w - p / (3 * w)
+    for _ in range(2):
+        y = y - (y**3 - p * (1 - y)) / (3 * y**2 + p)
+    return jnp.clip(y, 0.0, 1.0)
