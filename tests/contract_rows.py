@@ -232,6 +232,13 @@ ROWS = (
         wraps=True,
     ),
     Row(
+        "quantized_state",
+        "quantized_state",
+        _around(mj.heavy_ball, mj.quantized_state),
+        {"learning_rate": 1e-3, "momentum": 0.9},
+        wraps=True,
+    ),
+    Row(
         "per_layer",
         "per_layer",
         lambda learning_rate, momentum, accumulator_dtype=None: mj.per_layer(

@@ -86,7 +86,7 @@ def matrices_and_rest(who: str, matrices: Transformation, fallback: Transformati
         rest, second = fallback.unrounded(who, _only(updates, False), state.fallback, _only(params, False), **extra_args)
         return jax.tree.map(lambda a, b: b if _is_hole(a) else a, wide, rest, is_leaf=_is_hole), MatricesState(first, second)
 
-    return transformation(who, init, unrounded, reads=None)
+    return transformation(who, init, unrounded, extra=None)
 
 
 def fallback_rate(learning_rate: Any) -> Any:

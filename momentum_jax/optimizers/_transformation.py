@@ -20,16 +20,16 @@ class Transformation(optax.GradientTransformationExtraArgs):
 
 
 def transformation(
-    who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any], *, reads: tuple[str, ...] | None = ()
+    who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any], *, extra: tuple[str, ...] | None = ()
 ) -> Transformation:
     """A `Transformation` from `init(params)` and `unrounded(who, updates, state, params, **read)`.
 
-    Of the extra arguments of `update` it is given those named in `reads`, all of them if that is None; the others are accepted
+    Of the extra arguments of `update` it is given those named in `extra`, all of them if that is None; the others are accepted
     and left alone, as `optax.with_extra_args_support` does.
     """
 
     def read(who: str, updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
-        wanted = extra_args if reads is None else {name: extra_args[name] for name in reads if name in extra_args}
+        wanted = extra_args if extra is None else {name: extra_args[name] for name in extra if name in extra_args}
         return unrounded(who, updates, state, params, **wanted)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
@@ -58,7 +58,7 @@ def chain(who: str, *links: Transformation) -> Transformation:
             new_state.append(link_state)
         return updates, tuple(new_state)
 
-    return transformation(who, init, unrounded, reads=None)
+    return transformation(who, init, unrounded, extra=None)
 
 
 def as_link(who: str, name: str, optimizer: Any) -> Transformation:
@@ -77,4 +77,4 @@ def as_link(who: str, name: str, optimizer: Any) -> Transformation:
         del who
         return inner.update(updates, state, params, **extra_args)
 
-    return transformation(who, inner.init, unrounded, reads=None)
+    return transformation(who, inner.init, unrounded, extra=None)

@@ -112,7 +112,7 @@ def adaptive_restart(
         return steps, AdaptiveRestartState(jnp.where(restart, 0, since), None, last_length, after)
 
     update = before_the_step if criterion == "function" else after_the_step
-    return transformation("adaptive_restart", init, update, reads=None)
+    return transformation("adaptive_restart", init, update, extra=None)
 
 
 def _choose(condition: jax.Array, yes: Any, no: Any) -> Any:

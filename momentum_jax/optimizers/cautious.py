@@ -56,4 +56,4 @@ def cautious(
         (steps,) = each(who, leaf, updates, {}, params=steps)
         return steps, state
 
-    return transformation("cautious", inner.init, update, reads=None)
+    return transformation("cautious", inner.init, update, extra=None)

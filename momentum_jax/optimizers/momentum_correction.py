@@ -68,4 +68,4 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
         updates, after = inner.unrounded(who, updates, before, params, **extra_args)
         return updates, MomentumCorrectionState(next_step(state.step), rate, after)
 
-    return transformation("momentum_correction", init, update, reads=None)
+    return transformation("momentum_correction", init, update, extra=None)
