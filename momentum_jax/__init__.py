@@ -22,16 +22,19 @@ from momentum_jax.optimizers.ema_momentum import (
 )
 from momentum_jax.optimizers.gradient_descent import gradient_descent as gradient_descent
 from momentum_jax.optimizers.heavy_ball import heavy_ball as heavy_ball, scale_by_heavy_ball as scale_by_heavy_ball
+from momentum_jax.optimizers.lars import lars as lars
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from momentum_jax.optimizers.momentum_correction import momentum_correction as momentum_correction
 from momentum_jax.optimizers.muon import muon as muon, scale_by_muon as scale_by_muon
 from momentum_jax.optimizers.nesterov import nesterov as nesterov, scale_by_nesterov as scale_by_nesterov
+from momentum_jax.optimizers.nigt import nigt as nigt
 from momentum_jax.optimizers.normalized_momentum import normalized_momentum as normalized_momentum
 from momentum_jax.optimizers.normuon import normuon as normuon, scale_by_normuon as scale_by_normuon
 from momentum_jax.optimizers.per_layer import per_layer as per_layer
 from momentum_jax.optimizers.quantized_state import quantized_state as quantized_state
 from momentum_jax.optimizers.rmsprop import rmsprop as rmsprop, scale_by_rmsprop as scale_by_rmsprop
 from momentum_jax.optimizers.sgd import scale_by_sgd as scale_by_sgd, sgd as sgd
+from momentum_jax.optimizers.storm import storm as storm
 from momentum_jax.optimizers.weight_decay import add_weight_decay as add_weight_decay
 from momentum_jax.protocol import evaluation_params as evaluation_params, reset_momentum as reset_momentum
 

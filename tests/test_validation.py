@@ -16,7 +16,7 @@ built_here = [row for row in ROWS if not row.wraps]
 every_number = pytest.mark.parametrize(
     ("row", "name"), [(row, name) for row in built_here for name in row.numbers], ids=lambda x: getattr(x, "id", x)
 )
-HALF_LINE = {"learning_rate", "eps", "weight_decay", "initial_accumulator"}
+HALF_LINE = {"learning_rate", "eps", "weight_decay", "initial_accumulator", "c", "w", "trust_coefficient"}
 
 
 @every_number

@@ -6,11 +6,11 @@
 |.| is the norm of one leaf. Equivalent form: `heavy_ball` with coupled decay and, at every step, a rate for each leaf.
 
 Convention: eta inside the velocity, as in the source; other implementations keep it outside, which is the same while it
-is constant. The denominator is |g| + lambda |x|, as in the source; `optax.lars` takes the norm |g + lambda x|. The source's ratio
-would never move a leaf of zeros; as others do, such a leaf gets the rate without a ratio. Biases and normalisations are often
-left out: `per_layer` does that.
-State: `step`, int32 scalar; `momentum_step`, int32 scalar, position in mu; `velocity`, the tree and shapes of the parameters, in
-their dtypes or `accumulator_dtype`.
+is constant. The denominator is |g| + lambda |x|, as in the source; `optax.lars` takes the norm |g + lambda x|. The source's
+ratio would never move a leaf of zeros; as others do, such a leaf gets the rate without a ratio. Biases and normalisations
+are often left out: `per_layer` does that.
+State: `step`, int32 scalar; `momentum_step`, int32 scalar, position in mu; `velocity`, the tree and shapes of the parameters,
+in their dtypes or `accumulator_dtype`.
 Source: Y. You, I. Gitman and B. Ginsburg (2017), Large Batch Training of Convolutional Networks, arXiv:1708.03888.
 """
 
@@ -55,7 +55,8 @@ def lars(
       accumulator_dtype: dtype of the velocity; None: that of the parameter.
 
     Raises:
-      ValueError: a hyperparameter out of range; in `update`, no params, a gradient that does not fit the state or the parameters.
+      ValueError: a hyperparameter out of range; in `update`, no params, or a gradient that does not fit the state or the
+        parameters.
       TypeError: an argument of the wrong type.
     """
 

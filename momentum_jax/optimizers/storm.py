@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax._trees import is_inexact, is_none, same_leaves
+from momentum_jax._trees import dtype_of, is_inexact, is_none, same_leaves
 from momentum_jax.optimizers._leaves import (
     average_dtype,
     each,
@@ -74,9 +74,9 @@ def storm(
             step=first_step(),
             momentum_step=first_step(),
             first_moment=zeros(params, average_dtype(accumulator_dtype)),
-            previous_params=jax.tree.map(lambda p: jnp.array(p) if is_inexact(p) else None, params),
+            previous_params=jax.tree.map(lambda p: jnp.array(p, dtype_of(p)) if is_inexact(p) else None, params),
             total_square=zero,
-            last_rate=zero,
+            last_rate=jnp.array(zero),  # a copy: a state cannot be donated that holds an array twice
         )
 
     def leaf(u: jax.Array, d: jax.Array, x: jax.Array, back: jax.Array, p: jax.Array, keep: Any) -> tuple[jax.Array, ...]:
@@ -92,8 +92,9 @@ def storm(
         kept = same_leaves(who, params, state.previous_params, "the state's previous_params", holes=True)
         leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
         previous = jax.tree.unflatten(treedef, [p if x is None else x for p, x in zip(leaves, kept, strict=True)])
-        back = extra_args["grad_fn"](previous)
-        same_leaves(who, updates, back, "what grad_fn returned")
+        there = same_leaves(who, updates, extra_args["grad_fn"](previous), "what grad_fn returned")
+        leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
+        back = jax.tree.unflatten(treedef, [b if is_inexact(u) else None for u, b in zip(leaves, there, strict=True)])
         total = state.total_square + inner_product(updates, updates).astype(state.total_square.dtype)
         rate = _rate(value_at(learning_rate, state.step), value_at(w, state.step) + total).astype(total.dtype)
         a = jnp.minimum(1, value_at(c, state.step) * state.last_rate**2)
