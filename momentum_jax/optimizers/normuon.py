@@ -62,8 +62,8 @@ class NormuonState(NamedTuple):
     second_moment: optax.Updates
 
     def reset_momentum(self) -> "NormuonState":
-        forgotten = jax.tree.map(jnp.zeros_like, (self.momentum_step, self.first_moment))
-        return NormuonState(self.step, *forgotten, self.second_moment)
+        momentum_step, first_moment = jax.tree.map(jnp.zeros_like, (self.momentum_step, self.first_moment))
+        return self._replace(momentum_step=momentum_step, first_moment=first_moment)
 
 
 @checked

@@ -176,8 +176,10 @@ def _decode(codes: jax.Array, signed: bool, dtype: Any) -> jax.Array:
     """The entries of the map that `codes` stand for."""
     rank = codes.astype(dtype) - (127 if signed else 0)
     size = jnp.abs(rank)
+    decades = _decades(signed)
+    unit, bins, low = decades[0]
     slope, first, base = jnp.zeros_like(size), 0.0, 0.0
-    for unit, bins, low in _decades(signed):
+    for unit, bins, low in decades:
         inside = size >= low
         slope = jnp.where(inside, 0.9 * unit / bins, slope)
         first, base = jnp.where(inside, low, first), jnp.where(inside, unit * (0.1 + 0.45 / bins), base)
