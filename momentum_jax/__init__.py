@@ -34,6 +34,7 @@ from momentum_jax.optimizers.gradient_descent import gradient_descent as gradien
 from momentum_jax.optimizers.grokfast import grokfast as grokfast
 from momentum_jax.optimizers.heavy_ball import heavy_ball as heavy_ball, scale_by_heavy_ball as scale_by_heavy_ball
 from momentum_jax.optimizers.laprop import laprop as laprop
+from momentum_jax.optimizers.lars import lars as lars
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from momentum_jax.optimizers.mars import mars as mars, scale_by_mars as scale_by_mars
 from momentum_jax.optimizers.momentum_correction import momentum_correction as momentum_correction
@@ -41,6 +42,7 @@ from momentum_jax.optimizers.momo import momo as momo
 from momentum_jax.optimizers.muon import muon as muon, scale_by_muon as scale_by_muon
 from momentum_jax.optimizers.nadam import nadam as nadam, scale_by_nadam as scale_by_nadam
 from momentum_jax.optimizers.nesterov import nesterov as nesterov, scale_by_nesterov as scale_by_nesterov
+from momentum_jax.optimizers.nigt import nigt as nigt
 from momentum_jax.optimizers.normalized_momentum import normalized_momentum as normalized_momentum
 from momentum_jax.optimizers.normuon import normuon as normuon, scale_by_normuon as scale_by_normuon
 from momentum_jax.optimizers.optimistic import optimistic as optimistic
@@ -63,6 +65,7 @@ from momentum_jax.optimizers.simplified_ademamix import (
     simplified_ademamix as simplified_ademamix,
 )
 from momentum_jax.optimizers.state_space_momentum import state_space_momentum as state_space_momentum
+from momentum_jax.optimizers.storm import storm as storm
 from momentum_jax.optimizers.triple_momentum import triple_momentum as triple_momentum
 from momentum_jax.optimizers.weight_decay import add_weight_decay as add_weight_decay
 from momentum_jax.optimizers.yellowfin import yellowfin as yellowfin

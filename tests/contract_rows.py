@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import optax
 
 import momentum_jax as mj
@@ -99,6 +100,10 @@ def _with_a_loss(make: Callable[..., Any]) -> Callable[..., Any]:
         return optax.GradientTransformationExtraArgs(inner.init, update)
 
     return build
+
+
+def _half(params: Any) -> Any:
+    return jax.tree.map(lambda p: 0.5 * p, params)
 
 
 RMS = {"learning_rate": 5e-3, "decay": 0.9, "eps": 1e-8}
@@ -492,6 +497,41 @@ ROWS = (
         other_shapes=((20,),),
         parabola={"decay": 0.999},
         rosenbrock={"decay": 0.999},
+    ),
+    Row(
+        "quantized_state",
+        "quantized_state",
+        _around(mj.heavy_ball, mj.quantized_state),
+        {"learning_rate": 1e-3, "momentum": 0.9},
+        wraps=True,
+    ),
+    Row(
+        "storm",
+        "storm",
+        mj.storm,
+        {"learning_rate": 0.1, "c": 20.0, "w": 10.0},
+        needs_params=True,
+        extra={"grad_fn": _half},
+        # a = 1: there grad_fn is not the gradient of what is minimised
+        parabola={"c": 1e9},
+        rosenbrock={"learning_rate": 0.03, "c": 1e9},
+        steps=20_000,
+    ),
+    Row(
+        "nigt",
+        "nigt",
+        mj.nigt,
+        {"learning_rate": 2e-3, "momentum": 0.9, "eps": 1e-8},
+        looks_ahead=("momentum",),
+        rosenbrock={"learning_rate": 5e-4, "momentum": 0.5},
+        steps=20_000,
+    ),
+    Row(
+        "lars",
+        "lars",
+        mj.lars,
+        {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3, "trust_coefficient": 1e-2, "eps": 1e-8},
+        needs_params=True,
     ),
     Row(
         "per_layer",

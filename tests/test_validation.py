@@ -17,7 +17,9 @@ every_number = pytest.mark.parametrize(
     ("row", "name"), [(row, name) for row in built_here for name in row.numbers], ids=lambda x: getattr(x, "id", x)
 )
 DECAY = "in [0, 1)"
-USUAL: dict[str, str] = dict.fromkeys(("learning_rate", "eps", "weight_decay", "initial_accumulator"), HALF_LINE)
+USUAL: dict[str, str] = dict.fromkeys(
+    ("learning_rate", "eps", "weight_decay", "initial_accumulator", "c", "w", "trust_coefficient"), HALF_LINE
+)
 NOWHERE = [math.nan, math.inf, -math.inf, np.float32("nan")]
 NEGATIVE = [-0.1, -1, np.array(-1.0)]
 REFUSED = {

@@ -92,8 +92,7 @@ def matrices_and_rest(who: str, matrices: Transformation, fallback: Transformati
 def fallback_rate(learning_rate: Any) -> Any:
     """FALLBACK_RATE times a number, an array or a schedule."""
     if callable(learning_rate):
-        schedule: Callable[[Any], Any] = learning_rate
-        return lambda step: FALLBACK_RATE * schedule(step)
+        return lambda step: FALLBACK_RATE * jnp.asarray(learning_rate(step))
     return FALLBACK_RATE * learning_rate
 
 

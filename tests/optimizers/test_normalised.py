@@ -65,6 +65,10 @@ def lion() -> Optimizer:
     return optax.lion(0.01, weight_decay=0)
 
 
+def lars(learning_rate: Any, **more: Any) -> Optimizer:
+    return mj.lars(learning_rate, 0.9, **{"weight_decay": 0.01, "trust_coefficient": 0.02, "eps": 0, **more})
+
+
 MET = [
     Met("muon", lambda: mj.muon(0.05, fallback=NOTHING)),
     # Moonlight's buffer is the sum, 1 / (1 - mu) times the average.
@@ -90,6 +94,9 @@ MET = [
         lambda: optax.chain(optax.scale_by_lion(), mj.cautious_weight_decay(0.5), mj.scale_by_learning_rate(0.01)),
         2e-7,
     ),
+    Met("lars", lambda: lars(0.5)),
+    # The peer gives leaves with one axis plain SGD.
+    Met("lars_kozistr", lambda: mj.per_layer({"w": lars(0.5), "b": mj.sgd(0.5, 0.9)})),
 ]
 
 DIFFERENT = [
@@ -100,9 +107,15 @@ DIFFERENT = [
     Met("cautious_lion_mean", lambda: mj.cautious(lion(), normalizer="count")),
     Met("cautious_lion_count", lambda: mj.cautious(lion())),
     Met("lion_cautious_weight_decay", lambda: optax.lion(0.01, weight_decay=0.5)),
+    Met("lars_optax", lambda: lars(0.5)),
 ]
 
 trajectory_id = lambda met: met.trajectory  # noqa: E731
+
+
+def test_every_carried_trajectory_is_used(peers: dict[str, np.ndarray]) -> None:
+    used = {met.trajectory for met in (*MET, *DIFFERENT)} | {"nigt_without_extrapolation"}
+    assert used == {name.split("/")[0] for name in peers} == set(peer_file("normalised/peers")[0]["trajectories"])
 
 
 @pytest.mark.parametrize("met", MET, ids=trajectory_id)
@@ -481,3 +494,126 @@ def test_the_correction_refuses_what_is_no_core_and_no_rate() -> None:
         mj.momentum_correction(0.1, 0.1)
     with pytest.raises(ValueError, match=r"^momentum_correction: learning_rate must be finite and at least 0, got -1\.$"):
         mj.momentum_correction(mj.scale_by_heavy_ball(), -1)
+
+
+def test_lars_keeps_the_rate_of_each_step_inside_its_velocity(problem: Problems) -> None:
+    held, _ = walk(lars(rate), problem.seq, problem.theta0)
+    x, v = problem.theta0.copy(), np.zeros(17)
+    for t in range(50):
+        for part in (slice(12), slice(12, 17)):
+            g, norm = problem.gseq[t][part], np.linalg.norm(x[part])
+            trust = 0.02 * norm / (np.linalg.norm(g) + 0.01 * norm)
+            v[part] = 0.9 * v[part] + rate(t) * trust * (g + 0.01 * x[part])
+        x = x - v
+        np.testing.assert_allclose(held[t + 1], x, rtol=1e-11)
+
+
+def test_lars_moves_leaves_of_zeros_at_the_plain_rate_and_needs_the_parameters() -> None:
+    params, g = {"w": jnp.zeros(3)}, {"w": jnp.ones(3)}
+    optimizer = mj.lars(0.1)
+    updates, _ = optimizer.update(g, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["w"], -0.1)
+    with pytest.raises(ValueError, match=r"^lars: its ratios need the parameters: call update\(gradients, state, params\)"):
+        optimizer.update(g, optimizer.init(params))
+
+
+def test_nigt_goes_where_the_papers_algorithm_goes(problem: Problems) -> None:
+    held, state = walk(mj.nigt(rate, decay, eps=0), problem.bent, problem.theta0)
+    w = w_prev = problem.theta0
+    m = np.zeros(17)
+    points = []
+    for t in range(51):
+        beta = decay(t)
+        points.append(w + beta / (1 - beta) * (w - w_prev))
+        if t == 50:
+            break
+        g = problem.bent(t, points[-1])
+        m = g if t == 0 else beta * m + (1 - beta) * g
+        w_prev, w = w, w - rate(t) * m / np.linalg.norm(m)
+    assert_same_path(held, np.array(points))
+    np.testing.assert_allclose(flat(mj.evaluation_params(tree(held[-1]), state)), w, rtol=1e-12)
+
+
+def test_on_a_quadratic_the_iterate_of_nigt_is_normalised_gradient_descent_without_momentum(problem: Problems) -> None:
+    optimizer, state, held = mj.nigt(0.1, 0.9, eps=0), None, problem.theta0
+    state, w = optimizer.init(tree(held)), problem.theta0
+    for t in range(50):
+        read = flat(mj.evaluation_params(tree(held), state))
+        np.testing.assert_allclose(read, w, rtol=0, atol=1e-9)
+        updates, state = optimizer.update(tree(problem.quad(t, held)), state)
+        held = held + flat(updates)
+        g = problem.quad(t, w)
+        w = w - 0.1 * g / np.linalg.norm(g)
+    fresh = mj.reset_momentum(state)
+    np.testing.assert_array_equal(flat(mj.evaluation_params(tree(held), fresh)), held)
+    updates, _ = optimizer.update(tree(problem.gseq[0]), fresh)
+    np.testing.assert_allclose(flat(updates), -0.1 * 10 * problem.gseq[0] / np.linalg.norm(problem.gseq[0]), rtol=1e-12)
+
+
+def storm_walk(optimizer: Any, gradient: Gradient, start: np.ndarray, steps: int) -> np.ndarray:
+    held, state = [start], optimizer.init(tree(start))
+    for t in range(steps):
+        updates, state = optimizer.update(
+            tree(gradient(t, held[-1])),
+            state,
+            tree(held[-1]),
+            grad_fn=lambda p, t=t: tree(gradient(t, flat(p))),
+        )
+        held.append(held[-1] + flat(updates))
+    return np.array(held)
+
+
+@pytest.mark.parametrize("c", [3.0, 100.0])
+def test_storm_goes_where_the_papers_algorithm_goes(c: float, problem: Problems) -> None:
+    def sample(t: int, x: np.ndarray) -> np.ndarray:
+        return problem.bent(t, x) + problem.gseq[t] * (1 + 0.3 * x)
+
+    held = storm_walk(mj.storm(0.5, c=c, w=8.0), sample, problem.theta0, 50)
+    x, x_prev, total, below = problem.theta0, problem.theta0, 0.0, 0
+    d, eta = np.zeros(17), 0.0
+    for t in range(50):
+        g = sample(t, x)
+        a = min(1.0, c * eta**2) if t else 1.0
+        below += a < 1
+        d = g + (1 - a) * (d - sample(t, x_prev))
+        total += g @ g
+        eta = 0.5 / (8.0 + total) ** (1 / 3)
+        x_prev, x = x, x - eta * d
+        np.testing.assert_allclose(held[t + 1], x, rtol=1e-9, atol=1e-12)
+    assert below > 20
+
+
+def test_without_noise_storm_is_gradient_descent_at_its_rates(problem: Problems) -> None:
+    held = storm_walk(mj.storm(0.5, c=3.0), problem.bent, problem.theta0, 30)
+    x, total = problem.theta0, 0.0
+    for t in range(30):
+        g = problem.bent(t, x)
+        total += g @ g
+        x = x - 0.5 / (10 + total) ** (1 / 3) * g
+    np.testing.assert_allclose(held[-1], x, rtol=1e-11)
+
+
+def test_storm_says_what_it_needs(problem: Problems) -> None:
+    params = tree(problem.theta0)
+    optimizer = mj.storm()
+    state = optimizer.init(params)
+    with pytest.raises(ValueError, match=r"^storm: it needs the gradient of this step's sample .*grad_fn=grad_fn\)\.$"):
+        optimizer.update(params, state, params)
+    with pytest.raises(ValueError, match=r"^storm: it needs the parameters"):
+        optimizer.update(params, state, grad_fn=lambda p: p)
+    with pytest.raises(ValueError, match=r"^storm: leaf \['b'\] of the gradient, .*, is not in what grad_fn returned"):
+        optimizer.update(params, state, params, grad_fn=lambda p: {"w": p["w"]})
+
+
+def test_extra_arguments_reach_storm_through_chains_and_wrappers(problem: Problems) -> None:
+    def sample(t: int, x: np.ndarray) -> np.ndarray:
+        return problem.quad(t, x) + problem.gseq[t]
+
+    alone = storm_walk(mj.storm(0.1), sample, problem.theta0, 10)
+    for optimizer in (
+        optax.chain(optax.identity(), mj.storm(0.1)),
+        optax.apply_if_finite(mj.storm(0.1), 3),
+        mj.quantized_state(mj.storm(0.1)),
+        mj.adaptive_restart(mj.storm(0.1), min_steps=1000),
+    ):
+        assert_same_path(storm_walk(optimizer, sample, problem.theta0, 10), alone)
