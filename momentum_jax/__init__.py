@@ -9,7 +9,7 @@
 Every real-valued hyperparameter is a number, a 0-d array (traced too) or a schedule `step -> value`.
 """
 
-from momentum_jax import schedules as schedules
+from momentum_jax import conventions as conventions, schedules as schedules
 from momentum_jax.optimizers.adadelta import adadelta as adadelta, scale_by_adadelta as scale_by_adadelta
 from momentum_jax.optimizers.adagrad import adagrad as adagrad, scale_by_adagrad as scale_by_adagrad
 from momentum_jax.optimizers.adam import adam as adam, adamw as adamw, scale_by_adam as scale_by_adam
