@@ -14,6 +14,7 @@ Whether a form exists, and whether what it needs is a number or a schedule, is d
 by a sequence of random numbers. A rational identity that holds of those holds of every schedule.
 """
 
+import functools
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -118,7 +119,7 @@ class Rule:
         pole = self.pole(t)
         if self.is_average:
             return pole.decay
-        if self.is_number(self.decay):
+        if self.is_steady:
             return self.decay(t)
         total = self._total_weight(t)
         empty = total == 0
@@ -129,13 +130,19 @@ class Rule:
         pole = self.pole(t)
         if self.is_average:
             return pole.readout * ratio(pole.weight, 1 - pole.decay)
-        if self.is_number(self.decay):
+        if self.is_steady:
             return self.fresh(t) / (1 - self.decay(t))
         return pole.readout * self._total_weight(t)
 
-    @property
+    @functools.cached_property
     def is_average(self) -> bool:
+        """Whether the memory is an average, but for a constant factor."""
         return self.is_number(lambda t: self.pole(t).weight / (1 - self.pole(t).decay))
+
+    @functools.cached_property
+    def is_steady(self) -> bool:
+        """Whether p_t is the same at every step."""
+        return self.is_number(self.decay)
 
     @property
     def is_known(self) -> bool:
