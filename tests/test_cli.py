@@ -121,7 +121,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["compare", "--steps", "many"], "Error parsing --steps: invalid literal for int() with base 10: 'many'. --steps INT"),
         (["compare", "--dataset", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
         (["compare", "--steps"], "Missing value for argument '--steps'"),
-        (["compar"], "Available subcommands: compare, train, data, optimizers"),
+        (["compar"], "Available subcommands: compare, train, data, optimizers, convert"),
         (["data"], "Expected one of {fetch, verify, path}"),
         (["data", "fetch", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
         (["compare", "--steps", "0"], "Study: steps must be a whole number >= 1, got 0."),
@@ -140,6 +140,26 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["compare", "--arm", "a\tb=sgd(0.1)"], "Arm: label must be one line of printable text"),
         (["compare", "--steps", "3000000000"], "Study: steps must be at most 100,000,000, got 3000000000."),
         (["data", "fetch"], "Missing"),
+        (["convert", "--from", "torch", "--to", "ema", "lr=1"], "Expected one of"),
+        (["convert", "--from", "pytorch", "lr=0.1"], "--to"),
+        (
+            ["convert", "--from", "pytorch", "--to", "ema", "learning_rate=1"],
+            "pytorch has no hyperparameter 'learning_rate'; it has lr",
+        ),
+        (["convert", "--from", "pytorch", "--to", "ema", "momentum=0.9"], "pytorch needs lr=...."),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr"], "written name=value, as lr=0.1; got 'lr'."),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "lr=2"], "lr is given twice."),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=fast"], "lr must be a number, true or false, got 'fast'."),
+        (
+            ["convert", "--from", "pytorch", "--to", "ema", "lr=0.1", "momentum=1"],
+            "PyTorch: momentum must be in [0, 1), got 1.0.",
+        ),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=0.1", "nesterov=2"], "nesterov must be True or False, got 2.0"),
+        (
+            ["convert", "--from", "qhm", "--to", "ema", "learning_rate=1"],
+            "no EMA equals QHM(learning_rate=1.0, momentum=0.999, nu=0.7)",
+        ),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "--choose", "nu=1"], "EMA leaves nothing to choose, got nu."),
     ],
 )
 def test_a_mistake_is_answered_by_one_line_and_exit_code_two(arguments, message, capfd, tmp_path, monkeypatch):
@@ -289,6 +309,51 @@ def test_every_optimizer_is_listed_with_a_line_and_a_source(capfd):
         assert len(entry.source) > 5, f"{entry.call} names no source"
     assert "heavy_ball(learning_rate, momentum=0.9, *, accumulator_dtype=None)" in out
     assert "Polyak (1964)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["--from", "pytorch", "--to", "ema", "lr=0.1", "momentum=0.9"], "learning_rate=1 momentum=0.9\n"),
+        (["lr=0.1", "momentum=0.9", "--from", "pytorch", "--to", "qhm"], "learning_rate=1 momentum=0.9 nu=1\n"),
+        (
+            ["--from", "pytorch", "--to", "keras", "lr=0.1", "momentum=0.9", "nesterov=true"],
+            "learning_rate=0.1 momentum=0.9 nesterov=true\n",
+        ),
+        (
+            [
+                "--from",
+                "qhm",
+                "--to",
+                "accelerated_sgd",
+                "learning_rate=1",
+                "momentum=0.9",
+                "nu=0.7",
+                "--choose",
+                "small_const=1",
+            ],
+            "learning_rate=0.3 kappa=107.666666667 xi=5.66666666667 small_const=1\n",
+        ),
+    ],
+)
+def test_convert_prints_the_hyperparameters_in_the_other_convention(arguments, answer, capfd):
+    assert run(capfd, "convert", *arguments) == (0, answer, "")
+
+
+def test_convert_notes_what_differs_at_the_start(capfd):
+    _, out, _ = run(capfd, "convert", "--from", "pytorch", "--to", "heavy_ball", "lr=0.1", "momentum=0.9", "dampening=0.5")
+    first, second = out.splitlines()
+    assert first == "learning_rate=0.05 momentum=0.9"
+    assert second.startswith("note: PyTorch does not dampen the first gradient")
+
+
+def test_every_convention_can_be_asked_for_at_the_door():
+    from typing import get_args
+
+    from momentum_jax.cli.arguments import Form
+    from momentum_jax.conventions import NAMES
+
+    assert get_args(Form) == tuple(NAMES)
 
 
 def test_data_path_and_verify_answer_for_the_bundled_digits(capfd, tmp_path):

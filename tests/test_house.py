@@ -23,11 +23,12 @@ ALLOWED = {
     "_hyperparameters": set(),
     "schedules": {"_hyperparameters"},
     "optimizers": GROUND | {"schedules"},
+    "conventions": OPTIMIZERS | {"_hyperparameters"},
     "data": set(),
     "training": GROUND,
     "studies": GROUND | OPTIMIZERS | {"data", "training", "momentum_jax"},
     "figures": {"studies"},
-    "cli": GROUND | OPTIMIZERS | {"data", "training", "studies", "figures", "momentum_jax"},
+    "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "figures", "momentum_jax"},
 }
 ONLY_IN = {"flax": {"training/model.py"}, "matplotlib": {"figures"}}
 

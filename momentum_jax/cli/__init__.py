@@ -1,4 +1,4 @@
-"""The command `momentum-jax`: a thin door to studies, data and optimizers.
+"""The command `momentum-jax`: a thin door to studies, data, optimizers and conventions.
 
 What a command needs is imported when it runs, so that `--help` and mistakes are answered at once.
 """
@@ -76,11 +76,15 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import optimizers
 
                 return optimizers.list_optimizers()
+            case arguments.Convert():
+                from momentum_jax.cli import convert
+
+                return convert.run(command)
             case arguments.Data(action=action):
                 from momentum_jax.cli import data
 
                 return data.run(action)
-    except (StudyError, DataError) as error:
+    except (StudyError, DataError, arguments.ArgumentError) as error:
         raise _Refused(_one_line(str(error))) from error
     except RuntimeError as error:
         # JAX's own error type; jax.errors would be an import too many for most commands.

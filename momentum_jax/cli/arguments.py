@@ -10,6 +10,11 @@ import tyro
 
 from momentum_jax.studies.defaults import ARMS, STUDIES
 
+
+class ArgumentError(Exception):
+    """Arguments that say what cannot be done."""
+
+
 Dataset = Literal["digits", "mnist", "fashion_mnist"]
 
 
@@ -143,9 +148,43 @@ class Optimizers:
     """List the optimizers of this library, what each is and where it comes from."""
 
 
+Form = Literal[
+    "pytorch",
+    "keras",
+    "tensorflow",
+    "optax",
+    "heavy_ball",
+    "ema",
+    "nesterov",
+    "reformulated_nesterov",
+    "qhm",
+    "accelerated_sgd",
+    "triple_momentum",
+    "pid",
+    "grokfast",
+    "ema_nesterov",
+    "aggmo",
+]
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Translate hyperparameters between frameworks and methods, as in: --from pytorch --to ema lr=0.1 momentum=0.9."""
+
+    hyperparameters: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")]
+    """Hyperparameters under the names of --from; those that are left out have its defaults."""
+    source: Annotated[Form, tyro.conf.arg(name="from")]
+    """Convention that the hyperparameters are in."""
+    to: Form
+    """Convention to translate them into."""
+    choose: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """What the result leaves open: small_const (0.7) of accelerated_sgd, derivative (0) of pid."""
+
+
 Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
 )

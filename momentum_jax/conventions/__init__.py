@@ -1,0 +1,39 @@
+"""Hyperparameters between frameworks and between methods that are one method.
+
+    from momentum_jax import conventions
+
+    conventions.convert(conventions.PyTorch(lr=0.1, momentum=0.9), to="ema")
+    # EMA(learning_rate=1.0, momentum=0.9)
+    conventions.from_torch(torch_optimizer.param_groups[0])     # this library's optimizer, from a plain dict
+    conventions.from_keras(keras_optimizer.get_config())
+
+Two sets of hyperparameters are translations of each other when the methods take their gradients at the same points, whatever
+the gradients are. Hyperparameters are numbers, 0-d arrays (traced ones too) or schedules `step -> value`; a schedule is
+translated into the schedules that keep the points equal. Where there are none, or not in the range of a method, ValueError
+says why; what differs at the start only is in the `note` of the result.
+
+The points are those that the user holds: of look-ahead methods the look-ahead points, which is what the reformulated
+Nesterov of PyTorch, Keras and Optax calls the parameters.
+"""
+
+from momentum_jax.conventions.convention import Convention as Convention
+from momentum_jax.conventions.frameworks import from_keras as from_keras, from_torch as from_torch
+from momentum_jax.conventions.mixtures import (
+    EMA as EMA,
+    PID as PID,
+    QHM as QHM,
+    AcceleratedSGD as AcceleratedSGD,
+    AggMo as AggMo,
+    EMANesterov as EMANesterov,
+    Grokfast as Grokfast,
+    TripleMomentum as TripleMomentum,
+)
+from momentum_jax.conventions.translation import NAMES as NAMES, convert as convert
+from momentum_jax.conventions.velocities import (
+    HeavyBall as HeavyBall,
+    Keras as Keras,
+    Nesterov as Nesterov,
+    Optax as Optax,
+    PyTorch as PyTorch,
+    ReformulatedNesterov as ReformulatedNesterov,
+)
