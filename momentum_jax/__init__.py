@@ -20,8 +20,13 @@ from momentum_jax.optimizers.ema_momentum import (
 from momentum_jax.optimizers.gradient_descent import gradient_descent as gradient_descent
 from momentum_jax.optimizers.heavy_ball import heavy_ball as heavy_ball, scale_by_heavy_ball as scale_by_heavy_ball
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate as scale_by_learning_rate
+from momentum_jax.optimizers.nadam import nadam as nadam, scale_by_nadam as scale_by_nadam
 from momentum_jax.optimizers.nesterov import nesterov as nesterov, scale_by_nesterov as scale_by_nesterov
 from momentum_jax.optimizers.per_layer import per_layer as per_layer
+from momentum_jax.optimizers.quasi_hyperbolic_adam import (
+    quasi_hyperbolic_adam as quasi_hyperbolic_adam,
+    scale_by_quasi_hyperbolic_adam as scale_by_quasi_hyperbolic_adam,
+)
 from momentum_jax.optimizers.rmsprop import rmsprop as rmsprop, scale_by_rmsprop as scale_by_rmsprop
 from momentum_jax.optimizers.sgd import scale_by_sgd as scale_by_sgd, sgd as sgd
 from momentum_jax.optimizers.weight_decay import add_weight_decay as add_weight_decay

@@ -23,14 +23,20 @@ import optax
 
 
 class Interval(NamedTuple):
-    """Allowed values of a real number: [low, high), and whether a schedule may stand for it."""
+    """Allowed values of a real number: finite ones in [low, high), or [low, high]; and whether a schedule may stand for it."""
 
     low: float
     high: float
     schedule: bool = True
+    closed: bool = False
 
     def __str__(self) -> str:
-        return f"finite and at least {self.low:g}" if math.isinf(self.high) else f"in [{self.low:g}, {self.high:g})"
+        if math.isinf(self.high):
+            return "finite" if math.isinf(self.low) else f"finite and at least {self.low:g}"
+        return f"in [{self.low:g}, {self.high:g}{']' if self.closed else ')'}"
+
+    def allows(self, number: float) -> bool:
+        return math.isfinite(number) and (self.low <= number < self.high or (self.closed and number == self.high))
 
     def check(self, who: str, name: str, value: Any) -> Any:
         kinds = "a number, a 0-d array or a schedule" if self.schedule else "a number or a 0-d array"
@@ -45,7 +51,7 @@ class Interval(NamedTuple):
                 number = float(value)
             except OverflowError:
                 number = math.inf
-            if not self.low <= number < self.high:
+            if not self.allows(number):
                 raise ValueError(f"{who}: {name} must be {self}, got {value}.")
             return number
         if callable(value) and not isinstance(value, type) and self.schedule:
@@ -95,6 +101,20 @@ class Count(NamedTuple):
         return int(value)
 
 
+class Choice(NamedTuple):
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def check(self, who: str, name: str, value: Any) -> str:
+        allowed = f"{', '.join(map(repr, self.words[:-1]))} or {self.words[-1]!r}"
+        if not isinstance(value, str):
+            raise TypeError(f"{who}: {name} must be {allowed}, got {_show(value)}.")
+        if value not in self.words:
+            raise ValueError(f"{who}: {name} must be {allowed}, got {value!r}.")
+        return value
+
+
 class NullOr(NamedTuple):
     """`None`, or what the other rule allows."""
 
@@ -109,6 +129,8 @@ ScalarOrSchedule = optax.ScalarOrSchedule
 NonNegative = Annotated[ScalarOrSchedule, Interval(0, math.inf)]
 LearningRate = NonNegative
 Decay = Annotated[ScalarOrSchedule, Interval(0, 1)]
+Share = Annotated[ScalarOrSchedule, Interval(0, 1, closed=True)]
+Real = Annotated[ScalarOrSchedule, Interval(-math.inf, math.inf)]
 OptionalDecay = Annotated[ScalarOrSchedule | None, NullOr(Interval(0, 1))]
 NonNegativeNumber = Annotated[Scalar, Interval(0, math.inf, schedule=False)]
 DecayNumber = Annotated[Scalar, Interval(0, 1, schedule=False)]

@@ -19,6 +19,7 @@ class Row:
       structure: its structural arguments.
       looks_ahead: hyperparameters of which the first update reads step 1 as well.
       no_schedule: hyperparameters that take no schedule.
+      allowed: of hyperparameters that are no decays in [0, 1), what their values may be, as messages say it.
       needs_params: `update` needs the parameters.
       buffered: takes `accumulator_dtype`.
       descends: it is an optimizer (a core only transforms).
@@ -33,6 +34,7 @@ class Row:
     structure: dict[str, Any] = field(default_factory=dict)
     looks_ahead: tuple[str, ...] = ()
     no_schedule: tuple[str, ...] = ()
+    allowed: dict[str, str] = field(default_factory=dict)
     needs_params: bool = False
     buffered: bool = True
     descends: bool = True
@@ -50,6 +52,9 @@ def _core(id: str, file: str, make: Callable[..., Any], numbers: dict[str, float
 
 RMS = {"learning_rate": 5e-3, "decay": 0.9, "eps": 1e-8}
 ADAM = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
+HALF_LINE, LINE, SHARE = "finite and at least 0", "finite", "in [0, 1]"
+QHADAM = {"b1": 0.9, "b2": 0.99, "nu1": 0.7, "nu2": 0.9, "eps": 1e-8}
+NADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 
 ROWS = (
     Row("gradient_descent", "gradient_descent", mj.gradient_descent, {"learning_rate": 1e-3}, buffered=False, steps=40_000),
@@ -130,6 +135,50 @@ ROWS = (
     ),
     _core("scale_by_adadelta", "adadelta", mj.scale_by_adadelta, {"rho": 0.95, "eps": 1e-6}),
     _core("scale_by_adam", "adam", mj.scale_by_adam, {"b1": 0.9, "b2": 0.999, "eps": 1e-8}),
+    Row(
+        "quasi_hyperbolic_adam",
+        "quasi_hyperbolic_adam",
+        mj.quasi_hyperbolic_adam,
+        {"learning_rate": 0.1, **QHADAM},
+        allowed={"nu1": SHARE, "nu2": SHARE},
+        rosenbrock={"learning_rate": 3e-3},
+    ),
+    _core(
+        "scale_by_quasi_hyperbolic_adam",
+        "quasi_hyperbolic_adam",
+        mj.scale_by_quasi_hyperbolic_adam,
+        QHADAM,
+        allowed={"nu1": SHARE, "nu2": SHARE},
+    ),
+    Row(
+        "nadam",
+        "nadam",
+        mj.nadam,
+        {"learning_rate": 0.1, **NADAM, "momentum_decay": 0.004},
+        looks_ahead=("b1", "momentum_decay"),
+        allowed={"momentum_decay": HALF_LINE},
+        rosenbrock={"learning_rate": 3e-3},
+    ),
+    *[
+        Row(
+            f"nadam-{variant}",
+            "nadam",
+            mj.nadam,
+            {"learning_rate": 0.1, **NADAM},
+            {"variant": variant},
+            looks_ahead=("b1",),
+            rosenbrock={"learning_rate": 3e-3},
+        )
+        for variant in ("keras", "optax")
+    ],
+    _core(
+        "scale_by_nadam",
+        "nadam",
+        mj.scale_by_nadam,
+        {**NADAM, "momentum_decay": 0.004},
+        looks_ahead=("b1", "momentum_decay"),
+        allowed={"momentum_decay": HALF_LINE},
+    ),
     Row(
         "per_layer",
         "per_layer",

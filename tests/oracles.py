@@ -16,6 +16,7 @@ import optax
 import momentum_jax as mj
 
 Gradient = Callable[[int, np.ndarray], np.ndarray]
+Value = Callable[[int, np.ndarray], float]
 
 FILES = Path(__file__).parent / "optimizers" / "trajectories"
 
@@ -38,14 +39,20 @@ class Descent(NamedTuple):
 
 
 def descend(
-    optimizer: optax.GradientTransformation, gradient: Gradient, start: np.ndarray, steps: int, state: Any = None
+    optimizer: optax.GradientTransformation,
+    gradient: Gradient,
+    start: np.ndarray,
+    steps: int,
+    state: Any = None,
+    value: Value | None = None,
 ) -> Descent:
-    """Run `optimizer` from `start` (n,) for `steps` steps, from its initial state or from `state`."""
+    """Run `optimizer` from `start` (n,) for `steps` steps, from its initial state or from `state`, with `value=` if given."""
     update = jax.jit(optimizer.update, compiler_options={"xla_backend_optimization_level": 0})
     held = [np.asarray(start, np.float64)]
     states = [optimizer.init(split(held[0])) if state is None else state]
     for t in range(steps):
-        updates, new_state = update(split(gradient(t, held[-1])), states[-1], split(held[-1]))
+        extra = {} if value is None else {"value": value(t, held[-1])}
+        updates, new_state = update(split(gradient(t, held[-1])), states[-1], split(held[-1]), **extra)
         held.append(held[-1] + join(updates))
         states.append(new_state)
     return Descent(np.array(held), states)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contract_rows import ROWS, Row
+from contract_rows import HALF_LINE, LINE, ROWS, SHARE, Row
 
 import momentum_jax as mj
 
@@ -16,26 +16,30 @@ built_here = [row for row in ROWS if row.file != "per_layer"]
 every_number = pytest.mark.parametrize(
     ("row", "name"), [(row, name) for row in built_here for name in row.numbers], ids=lambda x: getattr(x, "id", x)
 )
-HALF_LINE = {"learning_rate", "eps", "weight_decay", "initial_accumulator"}
+DECAY = "in [0, 1)"
+USUAL = dict.fromkeys(("learning_rate", "eps", "weight_decay", "initial_accumulator"), HALF_LINE)
+NOWHERE = [math.nan, math.inf, -math.inf, np.float32("nan")]
+REFUSED = {
+    HALF_LINE: [-0.1, -1, np.array(-1.0)],
+    LINE: [],
+    SHARE: [-0.1, -1, np.array(-1.0), 1.5],
+    DECAY: [-0.1, -1, np.array(-1.0), 1, 1.0, 1.5],
+}
+TAKEN = {HALF_LINE: [0.5, 100], LINE: [-100, 0.5, 100], SHARE: [0.5, 1, 1.0], DECAY: [0.5, np.nextafter(1, 0)]}
+
+
+def allowed(row: Row, name: str) -> str:
+    return row.allowed.get(name, USUAL.get(name, DECAY))
 
 
 @every_number
-@pytest.mark.parametrize("value", [-0.1, -1, math.nan, math.inf, -math.inf, np.float32("nan"), np.array(-1.0)])
-def test_a_number_out_of_range_is_refused(row: Row, name: str, value: Any) -> None:
-    allowed = "finite and at least 0" if name in HALF_LINE else r"in \[0, 1\)"
-    who = row.id.split("-")[0]
-    with pytest.raises(ValueError, match=rf"^{who}: {name} must be {allowed}, got {value}\.$"):
-        row.build(**{name: value})
-
-
-@every_number
-def test_a_decay_stays_below_one_and_a_rate_may_be_large(row: Row, name: str) -> None:
-    if name in HALF_LINE:
-        row.build(**{name: 100})
-        return
-    for value in (1, 1.0, 1.5):
-        with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\), got {value}\.$"):
+def test_a_number_out_of_range_is_refused_and_one_within_is_taken(row: Row, name: str) -> None:
+    who, what = row.id.split("-")[0], allowed(row, name)
+    for value in [*NOWHERE, *REFUSED[what]]:
+        with pytest.raises(ValueError, match=rf"^{who}: {name} must be {re.escape(what)}, got {value}\.$"):
             row.build(**{name: value})
+    for value in TAKEN[what]:
+        row.build(**{name: value})
 
 
 @every_number

@@ -149,6 +149,18 @@ def no_decay(decay: Any, params: Any) -> jax.Array:
     return jnp.zeros_like(jnp.asarray(value_at(decay, first_step()), scalar_dtype(params)))
 
 
+def scalar_zeros(params: Any, *hyperparameters: Any, shape: tuple[int, ...] = ()) -> jax.Array:
+    """Zeros in the scalar dtype of `params`, for numbers of the whole tree that a state keeps.
+
+    They are made from the parameters and the hyperparameters, so that inside `jax.shard_map` they vary over the mesh axes that
+    those vary over.
+    """
+    dtype = scalar_dtype(params)
+    numbers = [jnp.asarray(value_at(h, first_step())) for h in hyperparameters]
+    leaves = [jnp.asarray(p) for p in jax.tree.leaves(params) if is_inexact(p)]
+    return sum((jnp.zeros_like(x, shape=shape, dtype=dtype) for x in (*numbers, *leaves)), start=jnp.zeros(shape, dtype))
+
+
 def log_decay(decay: Any, like: jax.Array) -> Any:
     """log(decay) in the dtype of `like`, accurate near 1 and with a finite derivative at 0.
 
@@ -202,6 +214,16 @@ def ratio(numerator: jax.Array, denominator: jax.Array, eps: Any) -> jax.Array:
         return numerator / denominator
     zero = denominator == 0
     return jnp.where(zero, 0.0, numerator / jnp.where(zero, 1.0, denominator))
+
+
+def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Re <a, b> of two leaves, a 0-d real array."""
+    return jnp.sum(jnp.real(a * jnp.conj(b)) if jnp.iscomplexobj(a) or jnp.iscomplexobj(b) else a * b)
+
+
+def total(sums: Any, like: jax.Array) -> jax.Array:
+    """Sum over a tree in which `each` has put an array of the shape of `like` in the place of every inexact leaf."""
+    return sum((jnp.asarray(x, like.dtype) for x in jax.tree.leaves(sums) if is_inexact(x)), start=jnp.zeros_like(like))
 
 
 def cast_like(updates: Any, like: Any, who: str) -> Any:

@@ -1,0 +1,158 @@
+"""QHAdam: Adam whose two averages are mixed with the present gradient and its square.
+
+    m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |g|^2
+    x' = x - eta ((1 - nu1) g + nu1 m' / c1) / (sqrt((1 - nu2) |g|^2 + nu2 s' / c2) + eps)
+    c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
+
+Equivalent form: nu1 = nu2 = 1 is `adam`.
+
+Convention: eta outside, eps outside the root and after the correction, as in the authors' qhoptim. The corrections are
+exact under schedules of b1 and b2.
+State: `step`, int32 scalar, position in the sequences of b2, nu2 and eps; `momentum_step`, in those of b1 and nu1;
+`first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
+`accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32 scalars
+(float64 when a leaf is 64 bits wide).
+Source: J. Ma and D. Yarats (2019), Quasi-hyperbolic momentum and Adam for deep learning, ICLR, arXiv:1810.06801.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, Share, checked, value_at
+from momentum_jax.optimizers._leaves import (
+    average_dtype,
+    bias_correction,
+    each,
+    first_step,
+    log_decay,
+    next_step,
+    no_decay,
+    ratio,
+    root,
+    second_moment_dtype,
+    squared,
+    zeros,
+)
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+
+
+class QuasiHyperbolicAdamState(NamedTuple):
+    step: jax.Array
+    momentum_step: jax.Array
+    first_moment: optax.Updates
+    second_moment: optax.Updates
+    log_product1: jax.Array
+    log_product2: jax.Array
+
+    def reset_momentum(self) -> "QuasiHyperbolicAdamState":
+        forget = ("momentum_step", "first_moment", "log_product1")
+        return self._replace(**{name: jax.tree.map(jnp.zeros_like, getattr(self, name)) for name in forget})
+
+
+@checked
+def scale_by_quasi_hyperbolic_adam(
+    b1: Decay = 0.995,
+    b2: Decay = 0.999,
+    nu1: Share = 0.7,
+    nu2: Share = 1.0,
+    *,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """The learning-rate-free core: ((1 - nu1) g + nu1 m' / c1) / (sqrt((1 - nu2) |g|^2 + nu2 s' / c2) + eps).
+
+    Args:
+      b1: decay of the first moment in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      b2: decay of the second moment, likewise.
+      nu1: share of the first moment in the numerator, in [0, 1], likewise; the gradient has the rest.
+      nu2: share of the second moment under the root, in [0, 1], likewise; the squared gradient has the rest.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_quasi_hyperbolic_adam"
+
+    def init(params: optax.Params) -> QuasiHyperbolicAdamState:
+        return QuasiHyperbolicAdamState(
+            step=first_step(),
+            momentum_step=first_step(),
+            first_moment=zeros(params, average_dtype(accumulator_dtype)),
+            second_moment=zeros(params, second_moment_dtype(accumulator_dtype)),
+            log_product1=no_decay(b1, params),
+            log_product2=no_decay(b2, params),
+        )
+
+    def leaf(u: jax.Array, m: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
+        m = h["b1"] * m + (1 - h["b1"]) * u
+        s = h["b2"] * s + (1 - h["b2"]) * squared(u)
+        spread = (1 - h["nu2"]) * squared(u) + h["gain2"] * s
+        return ratio((1 - h["nu1"]) * u + h["gain1"] * m, root(spread) + h["eps"], h["eps"]), m, s
+
+    def update(
+        who: str, updates: optax.Updates, state: QuasiHyperbolicAdamState, params: Any
+    ) -> tuple[optax.Updates, QuasiHyperbolicAdamState]:
+        del params
+        decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
+        share1, share2 = value_at(nu1, state.momentum_step), value_at(nu2, state.step)
+        log_product1 = state.log_product1 + log_decay(decay1, state.log_product1)
+        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        updates, first_moment, second_moment = each(
+            who,
+            leaf,
+            updates,
+            {"first_moment": state.first_moment, "second_moment": state.second_moment},
+            b1=decay1,
+            b2=decay2,
+            nu1=share1,
+            nu2=share2,
+            gain1=share1 / bias_correction(log_product1),
+            gain2=share2 / bias_correction(log_product2),
+            eps=value_at(eps, state.step),
+        )
+        return updates, QuasiHyperbolicAdamState(
+            step=next_step(state.step),
+            momentum_step=next_step(state.momentum_step),
+            first_moment=first_moment,
+            second_moment=second_moment,
+            log_product1=log_product1,
+            log_product2=log_product2,
+        )
+
+    return transformation(who, init, update)
+
+
+@checked
+def quasi_hyperbolic_adam(
+    learning_rate: LearningRate,
+    b1: Decay = 0.995,
+    b2: Decay = 0.999,
+    nu1: Share = 0.7,
+    nu2: Share = 1.0,
+    *,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """QHAdam.
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
+      b1: decay of the first moment in [0, 1), likewise.
+      b2: decay of the second moment, likewise.
+      nu1: share of the first moment in the numerator, in [0, 1], likewise; the gradient has the rest.
+      nu2: share of the second moment under the root, in [0, 1], likewise; the squared gradient has the rest.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
+      TypeError: an argument of the wrong type.
+    """
+    core = scale_by_quasi_hyperbolic_adam(b1, b2, nu1, nu2, eps=eps, accumulator_dtype=accumulator_dtype)
+    return chain("quasi_hyperbolic_adam", core, scale_by_learning_rate(learning_rate))
