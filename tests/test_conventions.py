@@ -684,10 +684,17 @@ TORCH_NAMES = {
     "nesterov": "SGD",
     "rmsprop": "RMSprop",
 }
-TORCH_NAMES |= {"adagrad": "Adagrad", "adadelta": "Adadelta", "adam": "Adam", "amsgrad": "Adam", "adamw": "AdamW"}
+TORCH_NAMES |= {
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+    "adam": "Adam",
+    "amsgrad": "Adam",
+    "adamw": "AdamW",
+    "nadam": "NAdam",
+}
 KERAS_NAMES = {"momentum": "sgd", "nesterov": "sgd", "rmsprop": "rm_sprop", "amsgrad": "adam", "adamw": "adam_w"}
 # Centred paths amplify rounding (tests/optimizers/test_trajectories.py); schedules and Goyal's recipe are not in a dict.
-SKIPPED = ("sched", "centered", "goyal", "both", "nadam")
+SKIPPED = ("sched", "centered", "goyal", "both")
 
 
 def class_of(name: str, names: dict[str, str]) -> str:
@@ -743,6 +750,8 @@ GROUPS = {
     "Adagrad": {"lr": 0.01, "lr_decay": 0, "eps": 1e-10, "weight_decay": 0, "initial_accumulator_value": 0, **SWITCHES,
                 "fused": None},
     "Adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0, **SWITCHES, "capturable": False},
+    "NAdam": {"lr": 0.002, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "momentum_decay": 0.004,
+              "decoupled_weight_decay": False, **SWITCHES, "capturable": False},
 }  # fmt: skip
 SAME = {
     "SGD": mj.sgd(0.1, 0.9, nesterov=True),
@@ -751,6 +760,7 @@ SAME = {
     "AdamW": mj.adamw(0.001, weight_decay=0.01),
     "Adagrad": mj.adagrad(0.01),
     "Adadelta": mj.adadelta(1.0, 0.9),
+    "NAdam": mj.nadam(0.002),
 }
 
 

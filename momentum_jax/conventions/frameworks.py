@@ -14,6 +14,7 @@ from momentum_jax.optimizers.adagrad import adagrad
 from momentum_jax.optimizers.adam import adam, adamw
 from momentum_jax.optimizers.heavy_ball import heavy_ball
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+from momentum_jax.optimizers.nadam import nadam
 from momentum_jax.optimizers.rmsprop import rmsprop
 from momentum_jax.optimizers.sgd import scale_by_sgd, sgd
 from momentum_jax.optimizers.weight_decay import add_weight_decay
@@ -45,7 +46,7 @@ class Framework(NamedTuple):
             if key in self.inactive:
                 if not any(value is off or (type(value) in (int, float) and value == off) for off in self.inactive[key]):
                     raise ValueError(f"{self.who}: {key}={value!r} of {name} has no equivalent in this library; leave it out.")
-            elif key in known:
+            elif key in defaults:
                 known[key] = _plain(value)
             elif key not in self.ignored:
                 raise ValueError(f"{self.who}: {name} has no setting {key!r}; its settings are {', '.join(defaults)}.")
@@ -69,7 +70,7 @@ def from_torch(
       param_group: an element of `param_groups`, or any dict of the arguments; what is not in it has PyTorch's default. A
         schedule `step -> value` may stand in the place of a number.
       settings: the dict, when the name of the class comes first.
-      optimizer: SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta; None: the class that has these settings.
+      optimizer: SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, NAdam; None: the class that has these settings.
 
     Raises:
       ValueError: settings of several classes and no name; a setting that is unknown, or has no equivalent here and is active
@@ -102,7 +103,7 @@ def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformat
     Args:
       config: what `get_config()` returns, or `keras.optimizers.serialize`; what is not in it has Keras's default. A schedule
         `step -> value` may stand in the place of a number; Keras's own schedules are objects of Keras and have to be replaced.
-      optimizer: the class (SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta); None: as the configuration's "name" says.
+      optimizer: the class (SGD, RMSprop, Adam, AdamW, NAdam, Adagrad, Adadelta); None: as the configuration's "name" says.
 
     Raises:
       ValueError: no name of a known class; a setting that is unknown, or has no equivalent here and is active (`clipnorm`,
@@ -133,7 +134,7 @@ def _torch_class(group: Settings) -> str:
     """The class of PyTorch that has these settings."""
     given = set(group) - TORCH.ignored - TORCH.inactive.keys()
     fitting = [name for name, (defaults, _) in TORCH.classes.items() if given <= defaults.keys()]
-    exact = [name for name in fitting if given == TORCH.classes[name][0].keys()]
+    exact = [name for name in fitting if given == TORCH.classes[name][0].keys() - TORCH.ignored]
     found = fitting if len(fitting) == 1 else exact
     if set(found) == {"Adam", "AdamW"} and "decoupled_weight_decay" in group:
         found = ["AdamW" if group["decoupled_weight_decay"] else "Adam"]
@@ -169,6 +170,11 @@ def _torch_adagrad(s: Any) -> Transformation:
 
 def _torch_adadelta(s: Any) -> Transformation:
     return _coupled(s, adadelta(s.lr, s.rho, eps=s.eps))
+
+
+def _torch_nadam(s: Any) -> Transformation:
+    built = nadam(s.lr, *s.betas, eps=s.eps, momentum_decay=s.momentum_decay)
+    return _beside("from_torch", s.lr, s.weight_decay, built) if s.decoupled_weight_decay else _coupled(s, built)
 
 
 def _coupled(s: Any, optimizer: Transformation) -> Transformation:
@@ -208,6 +214,10 @@ def _keras_adam(s: Any) -> Transformation:
     return _decoupled(s, adam(s.learning_rate, s.beta_1, s.beta_2, eps=eps, amsgrad=s.amsgrad))
 
 
+def _keras_nadam(s: Any) -> Transformation:
+    return _decoupled(s, nadam(s.learning_rate, s.beta_1, s.beta_2, eps=s.epsilon, variant="keras"))
+
+
 def _keras_adagrad(s: Any) -> Transformation:
     start = s.initial_accumulator_value
     return _decoupled(s, adagrad(s.learning_rate, initial_accumulator=start, eps=s.epsilon, eps_inside_sqrt=True))
@@ -218,11 +228,16 @@ def _keras_adadelta(s: Any) -> Transformation:
 
 
 def _decoupled(s: Any, optimizer: Transformation) -> Transformation:
-    """Keras's weight decay, of every optimizer: x' = x - eta lambda x beside the step."""
-    if s.weight_decay is None or is_zero(s.weight_decay):
+    """Keras's weight decay, of every optimizer."""
+    return optimizer if s.weight_decay is None else _beside("from_keras", s.learning_rate, s.weight_decay, optimizer)
+
+
+def _beside(who: str, rate: Any, weight_decay: Any, optimizer: Transformation) -> Transformation:
+    """x' = x - eta lambda x beside the step."""
+    if is_zero(weight_decay):
         return optimizer
     opposite = scale_by_learning_rate(1.0)
-    return chain("from_keras", optimizer, opposite, add_weight_decay(_times(s.learning_rate, s.weight_decay)), opposite)
+    return chain(who, optimizer, opposite, add_weight_decay(_times(rate, weight_decay)), opposite)
 
 
 def _times(a: ScalarOrSchedule, b: ScalarOrSchedule) -> Any:
@@ -270,8 +285,8 @@ TORCH = Framework(
             _torch_adagrad,
         ),
         "Adadelta": ({"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0}, _torch_adadelta),
+        "NAdam": ({**_TORCH_ADAM_LIKE, "momentum_decay": 4e-3, "decoupled_weight_decay": False}, _torch_nadam),
         # What else has these settings, so that it is not taken for one of the above.
-        "NAdam": ({**_TORCH_ADAM_LIKE, "momentum_decay": 4e-3}, None),
         "RAdam": (_TORCH_ADAM_LIKE, None),
         "Adamax": (_TORCH_ADAM_LIKE, None),
         "ASGD": ({"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0}, None),
@@ -291,6 +306,7 @@ KERAS = Framework(
         "RMSprop": ({**_KERAS_COMMON, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False}, _keras_rmsprop),
         "Adam": (_KERAS_ADAM, _keras_adam),
         "AdamW": ({**_KERAS_ADAM, "weight_decay": 4e-3}, _keras_adam),
+        "NAdam": ({**_KERAS_COMMON, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}, _keras_nadam),
         "Adagrad": ({**_KERAS_COMMON, "initial_accumulator_value": 0.1, "epsilon": 1e-7}, _keras_adagrad),
         "Adadelta": ({**_KERAS_COMMON, "rho": 0.95, "epsilon": 1e-7}, _keras_adadelta),
     },
