@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import optax
+import pytest
 
 import momentum_jax as mj
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """A method with its hyperparameters.
 
@@ -543,3 +544,15 @@ ROWS = (
         wraps=True,
     ),
 )
+
+# The first row of each file. Its other rows, cores and variants of the same arithmetic, are tested by `pytest -m slow`.
+FIRST = tuple({row.file: row for row in reversed(ROWS)}.values())[::-1]
+
+
+def marks(row: Row) -> Any:
+    return () if row in FIRST else pytest.mark.slow
+
+
+def rows(keep: Callable[[Row], bool] = lambda row: True) -> list[Any]:
+    """The rows to parametrise a contract test with."""
+    return [pytest.param(row, id=row.id, marks=marks(row)) for row in ROWS if keep(row)]

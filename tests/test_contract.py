@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_rows import ROWS, Row
+from contract_rows import ROWS, Row, marks, rows
 
 import momentum_jax as mj
 
-every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-buffered_rows = pytest.mark.parametrize("row", [row for row in ROWS if row.buffered], ids=lambda row: row.id)
+every_row = pytest.mark.parametrize("row", rows())
+buffered_rows = pytest.mark.parametrize("row", rows(lambda row: row.buffered))
 every_number = pytest.mark.parametrize(
-    ("row", "name"), [(row, name) for row in ROWS for name in row.numbers], ids=lambda x: getattr(x, "id", x)
+    ("row", "name"),
+    [pytest.param(row, name, id=f"{row.id}-{name}", marks=marks(row)) for row in ROWS for name in row.numbers],
 )
 
 

@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_rows import ROWS, Row
-
-optimizers = [row for row in ROWS if row.descends]
+from contract_rows import Row, rows
 
 
 def parabola(dtype: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:
@@ -29,7 +27,7 @@ def rosenbrock(dtype: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], 
     return jnp.zeros(2, dtype), jnp.stack([a, a**2]), lambda x: square(a - x[0]) + 100 * square(x[1] - x[0] ** 2)
 
 
-@pytest.mark.parametrize("row", optimizers, ids=lambda row: row.id)
+@pytest.mark.parametrize("row", rows(lambda row: row.descends))
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
 @pytest.mark.parametrize("target", [parabola, rosenbrock], ids=lambda target: target.__name__)
 def test_it_comes_to_the_minimum(row: Row, target: Callable[..., Any], dtype: str) -> None:

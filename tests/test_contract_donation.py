@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_rows import ROWS, Row
+from contract_rows import Row, rows
 
 import momentum_jax as mj
 
-every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-every_optimizer = pytest.mark.parametrize("row", [row for row in ROWS if row.descends], ids=lambda row: row.id)
+every_row = pytest.mark.parametrize("row", rows())
+every_optimizer = pytest.mark.parametrize("row", rows(lambda row: row.descends))
 
 
 @every_row
