@@ -62,17 +62,21 @@ def test_a_hyperparameter_is_a_number_an_array_or_a_schedule(row: Row, name: str
     chex.assert_trees_all_close(run(row.build(**{name: given}), params), run(row.build(), params), rtol=2e-4, atol=1e-7)
 
 
-@every_number
-def test_vmap_over_a_hyperparameter_equals_one_run_for_each_value(row: Row, name: str) -> None:
-    values = jnp.asarray([row.numbers[name], row.numbers[name] / 2, row.numbers[name] / 50])
+@every_row
+def test_vmap_over_hyperparameters_equals_one_run_for_each_of_their_values(row: Row) -> None:
+    names, usual = list(row.numbers), np.array(list(row.numbers.values()))
+    # In every lane one of them differs from the usual.
+    lanes = [usual]
+    for i in range(len(names)):
+        lanes += [np.where(np.arange(len(names)) == i, usual / by, usual) for by in (2, 50)]
     params = some_params()
 
-    def go(value: Any) -> Any:
-        return run(row.build(**{name: value}), params)
+    def go(values: Any) -> Any:
+        return run(row.build(**dict(zip(names, values, strict=True))), params)
 
-    together = jax.jit(jax.vmap(go))(values)
-    for i, value in enumerate(values):
-        chex.assert_trees_all_close(jax.tree.map(lambda x: x[i], together), go(value), rtol=1e-4, atol=1e-6)  # noqa: B023
+    together = jax.jit(jax.vmap(go))(jnp.asarray(np.stack(lanes)))
+    for i, values in enumerate(lanes):
+        chex.assert_trees_all_close(jax.tree.map(lambda x: x[i], together), go(jnp.asarray(values)), rtol=1e-4, atol=1e-6)  # noqa: B023
 
 
 @every_number
@@ -90,9 +94,25 @@ def test_the_first_update_sees_step_zero_of_a_schedule(row: Row, name: str) -> N
             chex.assert_trees_all_close(constant, changed, rtol=1e-4)
 
 
+KINDS, DTYPES = ("number", "array", "bfloat16", "schedule"), ("float16", "bfloat16", "float32", "complex64")
+TELLING = {
+    ("number", "float32"),
+    ("array", "bfloat16"),
+    ("schedule", "bfloat16"),
+    ("bfloat16", "float16"),
+    ("schedule", "complex64"),
+}
+
+
 @every_row
-@pytest.mark.parametrize("kind", ["number", "array", "bfloat16", "schedule"])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "complex64"])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        pytest.param(kind, dtype, marks=() if (kind, dtype) in TELLING else pytest.mark.slow)
+        for kind in KINDS
+        for dtype in DTYPES
+    ],
+)
 def test_a_state_goes_through_scan_and_updates_keep_the_dtype_of_their_parameter(row: Row, dtype: str, kind: str) -> None:
     params = some_params(jnp.dtype(dtype))
     wrap = {

@@ -127,7 +127,8 @@ def test_optax_can_map_over_the_parameters_in_a_state(row: Row) -> None:
     state = optimizer.init(some_params())
     doubled = optax.tree.map_params(optimizer, lambda v: v + 1, state)
     for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(doubled), strict=True):
-        np.testing.assert_allclose(after - before, 1.0 if before.shape not in ((), *row.other_shapes) else 0.0)
+        if before.shape not in row.other_shapes:
+            np.testing.assert_allclose(after - before, 1.0 if before.shape else 0.0)
 
 
 class Net(nnx.Module):
@@ -201,7 +202,7 @@ def test_a_state_survives_an_orbax_save_and_restore(row: Row, tmp_path: Path) ->
 def test_states_take_the_sharding_of_their_parameters_on_eight_devices(chosen: tuple[Row, ...]) -> None:
     script = Path(__file__).with_name("sharding_on_eight_devices.py")
     env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(script.parent), str(script.parent.parent)])}
-    names = [row.id for row in chosen]
+    names = [row.id for row in ROWS if row in chosen]
     result = subprocess.run(
         [sys.executable, "-W", "error", str(script), *names], capture_output=True, text=True, env=env, check=False
     )

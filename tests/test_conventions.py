@@ -35,6 +35,7 @@ from momentum_jax.conventions import (
     PyTorch,
     ReformulatedNesterov,
     TripleMomentum,
+    build,
     convert,
     from_keras,
     from_torch,
@@ -63,7 +64,7 @@ def momentum(t: Any) -> Any:
 
 
 def share(t: Any) -> Any:
-    return 0.4 + 0.3 * jnp.cos(t / 7)
+    return 0.4 + 0.3 * jnp.cos(jnp.asarray(t, float) / 7)  # an int32 step divided would be float32
 
 
 def at(value: Any, t: int) -> float:
@@ -203,23 +204,8 @@ def path(h: Convention, problem: Problems, steps: int = STEPS, first: float = 1.
 
 
 def library(h: Convention) -> optax.GradientTransformation | None:
-    """The optimizer of this library that the convention is named after."""
-    match h:
-        case PyTorch():
-            return mj.sgd(h.lr, h.momentum, dampening=h.dampening, nesterov=h.nesterov)
-        case Optax():
-            return mj.sgd(h.learning_rate, h.momentum, nesterov=h.nesterov)
-        case HeavyBall() | Keras(nesterov=False):
-            return mj.heavy_ball(h.learning_rate, h.momentum)
-        case Keras() | ReformulatedNesterov():
-            return optax.chain(
-                mj.scale_by_learning_rate(h.learning_rate), mj.scale_by_sgd(h.momentum, nesterov=h.momentum != 0.0)
-            )
-        case Nesterov():
-            return mj.nesterov(h.learning_rate, h.momentum)
-        case EMA():
-            return mj.ema_momentum(h.learning_rate, h.momentum)
-    return None
+    """This library's optimizer, where it begins as the convention says: PID's derivative and Grokfast's average begin apart."""
+    return None if isinstance(h, PID | Grokfast) else build(h)
 
 
 PLAIN = [PyTorch(0.05, 0.8), Optax(0.05, 0.8), Keras(0.05, 0.8), HeavyBall(0.05, 0.8), EMA(0.25, 0.8), QHM(0.25, 0.8, 1.0)]

@@ -4,6 +4,7 @@
 
     conventions.convert(conventions.PyTorch(lr=0.1, momentum=0.9), to="ema")
     # EMA(learning_rate=1.0, momentum=0.9)
+    conventions.build(conventions.EMA(1.0, 0.9))                # this library's optimizer
     conventions.from_torch(torch_optimizer.param_groups[0])     # this library's optimizer, from a plain dict
     conventions.from_keras(keras_optimizer.get_config())
 
@@ -16,6 +17,7 @@ The points are those that the user holds: of look-ahead methods the look-ahead p
 Nesterov of PyTorch, Keras and Optax calls the parameters.
 """
 
+from momentum_jax.conventions.build import build as build
 from momentum_jax.conventions.convention import Convention as Convention
 from momentum_jax.conventions.frameworks import from_keras as from_keras, from_torch as from_torch
 from momentum_jax.conventions.mixtures import (

@@ -124,6 +124,10 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     return replace(optimizer, make=partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
 
 
+# Functions of the face that are links of a chain: alone they would climb.
+_FILTERS = ("cautious_weight_decay", "grokfast")
+
+
 def names() -> list[str]:
     """The optimizers of this library: the functions of `momentum_jax/optimizers` in its face, less the cores and parts."""
     import momentum_jax
@@ -175,6 +179,8 @@ class _Reader:
         known = names()
         if isinstance(call.func, ast.Name) and call.func.id not in known:
             raise self.error(self._unknown("optimizer", call.func.id, known, "`momentum-jax optimizers` lists them"))
+        if isinstance(call.func, ast.Name) and call.func.id in _FILTERS:
+            raise self.error(f"{call.func.id} only filters gradients; write optax.chain({call.func.id}(...), sgd(0.1)).")
         return self.function(call.func, optimizer=True)
 
     def function(self, node: ast.expr, *, optimizer: bool = False) -> Callable:

@@ -167,3 +167,46 @@ def test_an_optimizer_that_wants_more_than_the_trainer_has_is_refused():
 def test_an_optimizer_that_does_not_fit_the_network_is_refused_in_its_own_words():
     with pytest.raises(StudyError, match=r"every pattern must decide a leaf|must have a pattern for every leaf"):
         settle(resolve("per_layer({'nowhere': sgd(0.1)})"), PARAMS)
+
+
+# How an arm is written where a learning rate alone is not enough.
+WRITTEN = {
+    "adaptive_restart": "adaptive_restart(nesterov(0.1))",
+    "adaptive_restart, by the loss": "adaptive_restart(nesterov(0.1), criterion='function')",
+    "cautious": "cautious(adam(0.001))",
+    "demon": "demon(0.1, total_steps=100)",
+    "ema_nesterov": "ema_nesterov(0.1, 0.6, 0.9)",
+    "grokfast": "optax.chain(grokfast(), sgd(0.1))",
+    "cautious_weight_decay": "optax.chain(cautious_weight_decay(0.1), sgd(0.1))",
+    "momentum_correction": "momentum_correction(scale_by_heavy_ball(0.9), 0.1)",
+    "per_layer": "per_layer({'w': heavy_ball(0.1), '*': adam(0.001)})",
+    "quantized_state": "quantized_state(heavy_ball(0.1))",
+    "robust_momentum": "robust_momentum(strong_convexity=1.0, smoothness=10.0, rate=0.9)",
+    "state_space_momentum": "state_space_momentum(0.9, 1.0, -0.09, -0.1)",
+    "triple_momentum": "triple_momentum(strong_convexity=1.0, smoothness=10.0)",
+    "lion": "optax.lion(0.001)",
+    "Signum": "optax.chain(optax.ema(0.9, debias=False), optax.sign_sgd(0.001))",
+    "adabelief": "optax.adabelief(0.001)",
+    "schedule_free": "optax.contrib.schedule_free_sgd(0.1)",
+}
+
+
+@pytest.mark.parametrize("name", sorted({*names(), *WRITTEN}))
+def test_every_optimizer_of_the_house_and_those_of_optax_can_be_an_arm(name):
+    arm = settle(resolve(WRITTEN.get(name, f"{name}(0.1)")), PARAMS)
+    optimizer = optax.with_extra_args_support(arm.make(**arm.numbers))
+    gradient = {"w": jnp.ones((2, 3)), "b": jnp.full(3, -1.0)}
+    extra = {"value": jnp.float32(1.0), "grad_fn": lambda at: gradient}
+    state, params = optimizer.init(PARAMS), PARAMS
+    for _ in range(3):
+        updates, state = optimizer.update(gradient, state, params, **extra)
+        params = optax.apply_updates(params, updates)
+    # Downhill, along a gradient that stays as it is.
+    assert sum(jnp.vdot(gradient[key], params[key] - PARAMS[key]) for key in PARAMS) < 0
+
+
+def test_a_filter_alone_is_no_arm():
+    with pytest.raises(
+        StudyError, match=r"grokfast only filters gradients; write optax\.chain\(grokfast\(\.\.\.\), sgd\(0\.1\)\)"
+    ):
+        resolve("grokfast()")
