@@ -287,7 +287,12 @@ def show(h: Any) -> str:
     return h.__name__ if isinstance(h, type) else str(h)[:60]
 
 
-@pytest.mark.parametrize("h", [*PLAIN, *NESTEROV, *MIXED, *MEMORYLESS, *SCHEDULED], ids=show)
+@pytest.mark.parametrize(
+    "h",
+    [*PLAIN, *NESTEROV, *MIXED, *MEMORYLESS, *SCHEDULED[::3]]
+    + [pytest.param(h, marks=pytest.mark.slow) for i, h in enumerate(SCHEDULED) if i % 3],
+    ids=show,
+)
 def test_every_translation_takes_its_gradients_at_the_same_points(h: Convention, problem: Problems) -> None:
     expected = oracle_path(h, problem)
     for target in METHODS:

@@ -70,6 +70,7 @@ def test_ctrl_c_saves_where_it_stopped(tmp_path, linear, examples):
     assert sorted(path.name for path in tmp_path.glob("*/*")) == ["11", "11.sha256"]
 
 
+@pytest.mark.slow
 def test_another_study_does_not_take_up_the_checkpoint(tmp_path, linear, examples):
     cut_off(linear, examples, tmp_path, 0, 23)
     others = [
