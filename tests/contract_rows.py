@@ -550,10 +550,21 @@ ROWS = (
 FIRST = tuple({row.file: row for row in sorted(ROWS, key=lambda row: (row.id == row.file, row.descends))}.values())
 
 
+# Files whose states differ in build: one buffer and several, tuples, numbers of the whole tree, states within states.
+UNLIKE = {
+    "adam", "adaptive_restart", "aggregated_momentum", "fista", "heavy_ball", "lars", "momo", "muon", "nesterov", "per_layer",
+    "quantized_state", "rmsprop", "sgd", "storm", "yellowfin",
+}  # fmt: skip
+
+
 def marks(row: Row) -> Any:
     return () if row in FIRST else pytest.mark.slow
 
 
-def rows(keep: Callable[[Row], bool] = lambda row: True) -> list[Any]:
-    """The rows to parametrise a contract test with."""
-    return [pytest.param(row, id=row.id, marks=marks(row)) for row in ROWS if keep(row)]
+def rows(keep: Callable[[Row], bool] = lambda row: True, *, unlike: bool = False) -> list[Any]:
+    """The rows to parametrise a contract test with; `unlike`: by default those of `UNLIKE` only, the others slow."""
+    return [
+        pytest.param(row, id=row.id, marks=pytest.mark.slow if unlike and row.file not in UNLIKE else marks(row))
+        for row in ROWS
+        if keep(row)
+    ]
