@@ -249,6 +249,24 @@ def global_norm(tree: Any) -> jax.Array:
     return root(inner_product(tree, tree))
 
 
+def loss_of(who: str, value: Any) -> jax.Array:
+    """The `value=` of an update, checked.
+
+    Raises:
+      ValueError: there is none. TypeError: it is no real number.
+    """
+    if value is None:
+        raise ValueError(
+            f"{who}: value must be the loss at params, got None: call update(gradients, state, params, value=loss)."
+        )
+    loss = jnp.asarray(value)
+    if loss.shape != () or not (jnp.issubdtype(loss.dtype, jnp.floating) or jnp.issubdtype(loss.dtype, jnp.integer)):
+        raise TypeError(
+            f"{who}: value must be the loss at params, a real number, got an array of {loss.dtype}{list(loss.shape)}."
+        )
+    return loss
+
+
 def cast_like(updates: Any, like: Any, who: str) -> Any:
     """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros."""
     leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)

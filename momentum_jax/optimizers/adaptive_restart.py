@@ -5,7 +5,7 @@
     speed       |x' - x| < |x - x_prev|: the step is shorter than the last
 
 y is the held point, x the iterate: `evaluation_params` of a shifted method, else y itself. Products and norms are over the
-whole tree. After a restart the optimizer goes on from the iterate with no velocity and at the first step of its momentum's
+whole tree. After a restart the optimizer goes on from the iterate ("function": from the held point) with no velocity and at the first step of its momentum's
 sequence, so that with `schedules.fista` this is O'Donoghue and Candes' restart of t_k; learning rates and second moments
 go on.
 
@@ -27,7 +27,7 @@ import optax
 
 from momentum_jax._hyperparameters import AtLeastOne, Choice, checked
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._leaves import global_norm, inner_product, scalar_dtype, scalar_zeros
+from momentum_jax.optimizers._leaves import global_norm, inner_product, loss_of, scalar_dtype, scalar_zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
 from momentum_jax.protocol import evaluation_params, reset_momentum
 
@@ -86,7 +86,7 @@ def adaptive_restart(
     ) -> tuple[optax.Updates, AdaptiveRestartState]:
         if "value" not in extra_args:
             raise ValueError(f'{who}: criterion "function" needs the loss: call update(gradients, state, params, value=loss).')
-        value = jnp.asarray(extra_args["value"]).astype(state.last_value.dtype)
+        value = loss_of(who, extra_args["value"]).astype(state.last_value.dtype)
         risen = value > state.last_value
         restart = (state.steps_since_restart >= min_steps) & risen
         # The same number, varying over the mesh axes that the state varies over.

@@ -7,10 +7,10 @@ schedule; so every step is a step of `sgd`, while the state holds true steps. It
 which are sums of what it was fed, are rescaled by eta_t / eta_{t-1} before the core sees -eta_t g.
 
 Convention: `core` is learning-rate-free and linear, as `scale_by_heavy_ball`, `scale_by_nesterov`, `optax.trace`; the rate is
-given here. Cores with second moments are not linear, and what has its rate outside (`sgd`) needs no correction. A rate
-of 0 forgets the velocity: nothing can be rescaled from it.
-State: `step`, int32 scalar; `last_rate`, eta of the last step (of the first one before it), float32 scalar (float64 when
-a leaf is 64 bits wide); `inner_state`.
+given here. Cores with second moments are not linear, and what has its rate outside (`sgd`) needs no correction. While the rate
+is 0 nothing moves, and the buffers go on in the units of the last rate that was not (of 1 before the first).
+State: `step`, int32 scalar; `last_rate`, the rate that the buffers are in units of, float32 scalar (float64 when a leaf is 64
+bits wide); `inner_state`.
 Memory: that of its core, and a number.
 Source: P. Goyal et al. (2017), Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, arXiv:1706.02677, section 3.
 """
@@ -23,7 +23,7 @@ import optax
 
 from momentum_jax._hyperparameters import LearningRate, checked, value_at
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._leaves import each, first_step, next_step, ratio, scalar_dtype
+from momentum_jax.optimizers._leaves import each, first_step, next_step, scalar_dtype
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
 from momentum_jax.protocol import reset_momentum
 
@@ -53,20 +53,22 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
 
     def init(params: optax.Params) -> MomentumCorrectionState:
         rate = jnp.array(value_at(learning_rate, first_step()), scalar_dtype(params))
-        return MomentumCorrectionState(first_step(), rate, inner.init(params))
+        return MomentumCorrectionState(first_step(), jnp.where(rate == 0, 1, rate), inner.init(params))
 
     def update(
         who: str, updates: optax.Updates, state: MomentumCorrectionState, params: Any, **extra_args: Any
     ) -> tuple[optax.Updates, MomentumCorrectionState]:
         eta, before = value_at(learning_rate, state.step), state.inner_state
         rate = jnp.array(eta, state.last_rate.dtype)
+        unit = jnp.where(rate == 0, state.last_rate, rate)
         if not isinstance(eta, float):
-            change = ratio(rate, state.last_rate, 0.0)
+            change = unit / state.last_rate
             before = optax.tree.map_params(
                 inner, lambda b: (b * change).astype(b.dtype) if is_inexact(b) else b, before, is_leaf=lambda x: x is None
             )
-        (updates,) = each(who, lambda u, eta: (-eta * u,), updates, {}, eta=eta)
+        (updates,) = each(who, lambda u, unit: (-unit * u,), updates, {}, unit=unit)
         updates, after = inner.unrounded(who, updates, before, params, **extra_args)
-        return updates, MomentumCorrectionState(next_step(state.step), rate, after)
+        (updates,) = each(who, lambda u, moving: (u * moving,), updates, {}, moving=rate != 0)
+        return updates, MomentumCorrectionState(next_step(state.step), unit, after)
 
     return transformation("momentum_correction", init, update, extra=None)

@@ -30,6 +30,7 @@ from momentum_jax.optimizers._leaves import (
     dot,
     each,
     first_step,
+    loss_of,
     next_step,
     ratio,
     scalar_zeros,
@@ -97,7 +98,7 @@ def momo(
     ) -> tuple[optax.Updates, MomoState]:
         if params is None:
             raise ValueError(f"{who}: the parameters are needed: call update(gradients, state, params, value=loss).")
-        loss = _loss(who, value).astype(state.average_loss.dtype)
+        loss = loss_of(who, value).astype(state.average_loss.dtype)
         eta, bound, decay = (as_scalar(value_at(h, state.step), loss.dtype) for h in (learning_rate, lower_bound, weight_decay))
         beta = jnp.where(state.momentum_step == 0, 0.0, jnp.asarray(value_at(momentum, state.momentum_step), loss.dtype))
         sums, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, params=params, beta=beta)
@@ -126,16 +127,3 @@ def momo(
         )
 
     return transformation("momo", init, update, extra=("value",))
-
-
-def _loss(who: str, value: Any) -> jax.Array:
-    if value is None:
-        raise ValueError(
-            f"{who}: value must be the loss at params, got None: call update(gradients, state, params, value=loss)."
-        )
-    loss = jnp.asarray(value)
-    if loss.shape != () or not (jnp.issubdtype(loss.dtype, jnp.floating) or jnp.issubdtype(loss.dtype, jnp.integer)):
-        raise TypeError(
-            f"{who}: value must be the loss at params, a real number, got an array of {loss.dtype}{list(loss.shape)}."
-        )
-    return loss

@@ -9,77 +9,55 @@ relative error of about 1%, and those a million times smaller still have a sign.
 Equivalent form: the optimizer itself with its buffers rounded after each step; the arithmetic is float32 (float64 for 64-bit
 leaves), and a step is computed before its buffers are rounded.
 
-Convention: blocks are of consecutive entries of the flattened leaf, real and imaginary parts by turns. Quantised are the
-floating point leaves of the state that have the shape of a parameter and at least `min_size` entries. Copies of the parameters
-themselves (`previous_params`, Schedule-Free's `z`) stay as they are. Never negative are those that this library and Optax name
-as second moments; an unknown name gets the map with signs.
-State: `inner_state`, where each quantised leaf is a `Quantized` of `codes`, uint8 in the leaf's shape, and `largest`, A of each
-block, float32: 1 + 4 / block_size bytes an entry.
+Convention: blocks are of consecutive entries of the flattened leaf, at most `block_size` and as equal as can be; the real and
+the imaginary parts of a complex leaf have scales of their own. Quantised are the floating point leaves of the state that have
+the shape of their parameter and at least `min_size` entries, but not copies of the parameters (`storm`'s, Schedule-Free's z),
+told by a start that depends on the values of the parameters. Never negative are those that this library and Optax name as
+second moments: they get the map without signs, in which only 0 becomes 0, for steps are divided by their roots; an unknown
+name gets the map with signs. An infinite or NaN entry spoils its block: put `optax.apply_if_finite` outside.
+State: `inner_state`, the optimizer's own with the codes in place of each quantised leaf, int8 with signs and uint8 without, in
+the leaf's shape (an axis of 2 more for a complex one); `largest`, A of each block, float32, under the path of each quantised
+leaf: 1 + 4 / block_size bytes an entry.
 Memory: about a quarter of that of its optimizer in float32.
 Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Optimizers via Block-wise Quantization, ICLR,
 arXiv:2110.02861.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.tree_util import GetAttrKey
+from jax.core import Tracer
+from jax.sharding import AxisType, PartitionSpec
+from jax.tree_util import GetAttrKey, keystr
 
 from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, checked
-from momentum_jax._trees import is_inexact
+from momentum_jax._trees import is_inexact, is_none, leaves_by_path
 from momentum_jax.optimizers._leaves import working_precision
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
 from momentum_jax.protocol import evaluation_params, reset_momentum
 
 _NEVER_NEGATIVE = frozenset(
-    {"second_moment", "max_second_moment", "mean_square", "sum_of_squares", "squared_update", "nu", "nu_max", "e_g", "e_x"}
-)
-_PARAMETERS = frozenset({"previous_params", "z"})
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Quantized:
-    """A buffer in 8 bits.
-
-    Attributes:
-      codes: uint8, the buffer's shape; a complex buffer's has an axis of 2 more.
-      largest: (blocks,), max |b| of each block.
-      dtype: the buffer's.
-      signed: which map.
-      block_size: entries of a block.
-    """
-
-    codes: jax.Array
-    largest: jax.Array
-    dtype: Any = field(metadata={"static": True})
-    signed: bool = field(metadata={"static": True})
-    block_size: int = field(metadata={"static": True})
+    {
+        "second_moment", "max_second_moment", "mean_square", "sum_of_squares", "squared_update",
+        "nu", "nu_max", "e_g", "e_x", "exp_avg_sq", "sum_of_squared_gradients",
+    }
+)  # fmt: skip
 
 
 class QuantizedStateState(NamedTuple):
     inner_state: Any
+    largest: dict[str, jax.Array]
 
     def evaluation_params(self, params: optax.Params) -> optax.Params:
-        return evaluation_params(params, _widened(self.inner_state))
+        return evaluation_params(params, _widened(self))
 
     def reset_momentum(self) -> "QuantizedStateState":
-        wide = _widened(self.inner_state)
-        fresh = reset_momentum(wide)
+        wide = _widened(self)
         # What a reset leaves alone keeps its codes: rounding them once more would move them.
-        return QuantizedStateState(
-            jax.tree.map(
-                lambda old, was, new: new if not _is_quantized(old) else old if new is was else quantize(new, old),
-                self.inner_state,
-                wide,
-                fresh,
-                is_leaf=_is_quantized,
-            )
-        )
+        return _narrowed(reset_momentum(wide), self, unless=wide)
 
 
 @checked
@@ -100,54 +78,121 @@ def quantized_state(
     inner = as_link("quantized_state", "optimizer", optimizer)
 
     def init(params: optax.Params) -> QuantizedStateState:
-        shapes = {np.shape(p) for p in jax.tree.leaves(params) if is_inexact(p)}
-
-        def narrow(path: Any, b: Any) -> Any:
-            names = {key.name for key in path if isinstance(key, GetAttrKey)}
-            small = not is_inexact(b) or np.shape(b) not in shapes or np.size(b) < max(min_size, 1)
-            return b if small or names & _PARAMETERS else quantize_new(b, not names & _NEVER_NEGATIVE, block_size)
-
-        return QuantizedStateState(jax.tree.map_with_path(narrow, inner.init(params)))
+        state = inner.init(params)
+        shapes = {path: np.shape(p) for path, p in leaves_by_path(params).items() if is_inexact(p)}
+        codes, largest = [], {}
+        for (path, b), copied in zip(leaves_by_path(state).items(), _copies(inner.init, params), strict=True):
+            parameter = next((path[i:] for i in range(len(path) + 1) if path[i:] in shapes), None)
+            large = is_inexact(b) and np.size(b) >= max(min_size, 1)
+            if b is None or parameter is None or copied or not large or np.shape(b) != shapes[parameter]:
+                codes.append(b)
+                continue
+            names = {key.name for key in path[: len(path) - len(parameter)] if isinstance(key, GetAttrKey)}
+            narrow, scales = quantize(b, not names & _NEVER_NEGATIVE, -(-np.size(b) // block_size))
+            if not isinstance(b, Tracer) and narrow.shape == b.shape:
+                narrow = jax.device_put(narrow, b.sharding)
+            codes.append(narrow)
+            largest[keystr(path)] = scales
+        return QuantizedStateState(jax.tree.unflatten(jax.tree.structure(state, is_leaf=is_none), codes), largest)
 
     def update(
         who: str, updates: optax.Updates, state: QuantizedStateState, params: Any, **extra_args: Any
     ) -> tuple[optax.Updates, QuantizedStateState]:
-        updates, wide = inner.unrounded(who, updates, _widened(state.inner_state), params, **extra_args)
-        narrow = jax.tree.map(
-            lambda old, new: quantize(new, old) if _is_quantized(old) else new, state.inner_state, wide, is_leaf=_is_quantized
-        )
-        return updates, QuantizedStateState(narrow)
+        updates, wide = inner.unrounded(who, updates, _widened(state), params, **extra_args)
+        return updates, _narrowed(wide, state)
 
     return transformation("quantized_state", init, update, extra=None)
 
 
-def quantize_new(buffer: jax.Array, signed: bool, block_size: int) -> Quantized:
-    """`buffer` in 8 bits."""
-    x = jnp.stack([jnp.real(buffer), jnp.imag(buffer)], axis=-1) if jnp.iscomplexobj(buffer) else buffer
-    x = x.astype(working_precision(x))
-    blocks = -(-x.size // block_size)
-    rows = jnp.pad(x.reshape(-1), (0, blocks * block_size - x.size)).reshape(blocks, block_size)
+def _copies(init: Any, params: optax.Params) -> list[bool]:
+    """Of each leaf of a state, whether its start depends on the values of the parameters, and not on their shapes alone."""
+    program, shapes = jax.make_jaxpr(init, return_shape=True)(params)
+    touched = set(map(id, program.jaxpr.invars))
+    for equation in program.jaxpr.eqns:
+        if any(id(atom) in touched for atom in equation.invars):
+            touched |= set(map(id, equation.outvars))
+    found = iter([id(atom) in touched for atom in program.jaxpr.outvars])
+    return [leaf is not None and next(found) for leaf in leaves_by_path(shapes).values()]
+
+
+def _widened(state: QuantizedStateState) -> Any:
+    """The optimizer's own state."""
+    scales = {key: _held(value) for key, value in state.largest.items()}
+    leaves = leaves_by_path(state.inner_state)
+    wide = [dequantize(x, scales[keystr(path)]) if keystr(path) in scales else x for path, x in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(state.inner_state, is_leaf=is_none), wide)
+
+
+def _narrowed(wide: Any, like: QuantizedStateState, unless: Any = None) -> QuantizedStateState:
+    """`wide` in 8 bits where `like` is; leaves that are those of `unless` keep the codes of `like`."""
+    before, kept = leaves_by_path(like.inner_state), leaves_by_path(unless)
+    codes, largest = [], dict(like.largest)
+    for path, b in leaves_by_path(wide).items():
+        key, narrow = keystr(path), b
+        if key in largest:
+            narrow, scales = before[path], _held(largest[key])
+            if b is not kept.get(path):
+                narrow, new = quantize(b, narrow.dtype == jnp.int8, len(scales))
+                largest[key] = new.astype(scales.dtype)
+        codes.append(narrow)
+    return QuantizedStateState(jax.tree.unflatten(jax.tree.structure(wide, is_leaf=is_none), codes), largest)
+
+
+def _held(node: Any) -> jax.Array:
+    """The array itself, also out of an NNX Variable."""
+    (array,) = jax.tree.leaves(node)
+    return array
+
+
+def quantize(buffer: jax.Array, signed: bool, blocks: int) -> tuple[jax.Array, jax.Array]:
+    """`buffer` in 8 bits: its codes, and the largest magnitude of each of `blocks` blocks, (blocks,), complex (blocks, 2)."""
+    parts = [jnp.real(buffer), jnp.imag(buffer)] if jnp.iscomplexobj(buffer) else [buffer]
+    done = [_quantize_part(part.astype(working_precision(part)), signed, blocks) for part in parts]
+    if len(done) == 1:
+        return done[0]
+    (real, a), (imaginary, b) = done
+    return jnp.stack([real, imaginary], axis=-1), jnp.stack([a, b], axis=-1)
+
+
+def dequantize(codes: jax.Array, largest: jax.Array) -> jax.Array:
+    """The buffer that the codes stand for, in working precision."""
+    if largest.ndim == 1:
+        return _dequantize_part(codes, largest)
+    return jax.lax.complex(*(_dequantize_part(codes[..., i], largest[:, i]) for i in range(2)))
+
+
+def _quantize_part(x: jax.Array, signed: bool, blocks: int) -> tuple[jax.Array, jax.Array]:
+    shape = x.shape
+    x, home = _gathered(x)
+    size = -(-x.size // blocks)
+    rows = jnp.pad(x.reshape(-1), (0, blocks * size - x.size)).reshape(blocks, size)
     largest = jnp.max(jnp.abs(rows), axis=1)
     codes = _encode(rows / jnp.where(largest == 0, 1, largest)[:, None], signed)
-    return Quantized(codes.reshape(-1)[: x.size].reshape(x.shape), largest, jnp.dtype(buffer.dtype), signed, block_size)
+    codes = codes.reshape(-1)[: x.size].reshape(shape)
+    return codes if home is None else jax.sharding.reshard(codes, home), largest
 
 
-def quantize(buffer: jax.Array, like: Quantized) -> Quantized:
-    """`buffer` in 8 bits in place of `like`."""
-    new = quantize_new(buffer, like.signed, like.block_size)
-    return Quantized(new.codes, new.largest.astype(like.largest.dtype), like.dtype, like.signed, like.block_size)
+def _dequantize_part(codes: jax.Array, largest: jax.Array) -> jax.Array:
+    shape = codes.shape
+    codes, home = _gathered(codes)
+    blocks = len(largest)
+    scales = jnp.broadcast_to(largest[:, None], (blocks, -(-codes.size // blocks))).reshape(-1)
+    x = _decode(codes, largest.dtype) * scales[: codes.size].reshape(shape)
+    return x if home is None else jax.sharding.reshard(x, home)
 
 
-def dequantize(q: Quantized) -> jax.Array:
-    """The buffer that the codes stand for, in working precision."""
-    scales = jnp.broadcast_to(q.largest[:, None], (q.largest.size, q.block_size)).reshape(-1)
-    x = _decode(q.codes, q.signed, q.largest.dtype) * scales[: q.codes.size].reshape(q.codes.shape)
-    return jax.lax.complex(x[..., 0], x[..., 1]) if jnp.issubdtype(q.dtype, jnp.complexfloating) else x
+def _gathered(x: jax.Array) -> tuple[jax.Array, Any]:
+    """`x` on every device, and where it lay; on meshes without explicit axes `x` as it is, and None."""
+    home = jax.typeof(x).sharding
+    if AxisType.Explicit not in home.mesh.axis_types:
+        return x, None
+    return jax.sharding.reshard(x, PartitionSpec(*(None,) * x.ndim)), home.spec
 
 
 # The map in closed form. Its magnitudes in ascending order have the ranks 0 (for 0), lo_i + k (for bin k of the n_i of decade
-# i) and 2^7, without signs 2^8 - 1 (for 1), where lo_i = n_i, without signs n_i - 1. The code is the rank; with signs 127 +-
-# the rank, and there is no -1. Comparisons and selections of whole arrays are many times faster than looking up.
+# i) and 2^7, without signs 2^8 - 1 (for 1), where lo_i = n_i, without signs n_i - 1. The code is the rank, with signs +- the
+# rank less 1: -1 stands for 0, and there is no entry -1. Comparisons and selections of whole arrays are many times faster than
+# looking up.
 
 
 def _decades(signed: bool) -> list[tuple[float, int, int]]:
@@ -156,7 +201,7 @@ def _decades(signed: bool) -> list[tuple[float, int, int]]:
 
 
 def _encode(y: jax.Array, signed: bool) -> jax.Array:
-    """Codes, uint8, of the entries of the map nearest to `y` in [-1, 1]."""
+    """Codes of the entries of the map nearest to `y` in [-1, 1]; without signs only 0 gets that of 0."""
     size = jnp.abs(y)
     decades = _decades(signed)
     unit, bins, low = decades[0]
@@ -170,12 +215,15 @@ def _encode(y: jax.Array, signed: bool) -> jax.Array:
         border = unit * (1 + 0.9 / bins)
     rank = jnp.clip(jnp.floor(slope * size + offset), first, last)
     rank = jnp.where(size >= 1 - 0.225 / bins, low + bins, rank).astype(jnp.int32)
-    return (jnp.where(y < 0, 127 - jnp.minimum(rank, 127), 127 + rank) if signed else rank).astype(jnp.uint8)
+    if signed:
+        return jnp.where(y < 0, -1 - jnp.minimum(rank, 127), rank - 1).astype(jnp.int8)
+    return jnp.where(size > 0, jnp.maximum(rank, 1), rank).astype(jnp.uint8)
 
 
-def _decode(codes: jax.Array, signed: bool, dtype: Any) -> jax.Array:
+def _decode(codes: jax.Array, dtype: Any) -> jax.Array:
     """The entries of the map that `codes` stand for."""
-    rank = codes.astype(dtype) - (127 if signed else 0)
+    signed = codes.dtype == jnp.int8
+    rank = codes.astype(dtype) + (1 if signed else 0)
     size = jnp.abs(rank)
     decades = _decades(signed)
     unit, bins, low = decades[0]
@@ -186,11 +234,3 @@ def _decode(codes: jax.Array, signed: bool, dtype: Any) -> jax.Array:
         first, base = jnp.where(inside, low, first), jnp.where(inside, unit * (0.1 + 0.45 / bins), base)
     value = jnp.where(size >= low + bins, 1.0, base + slope * (size - first))
     return jnp.where(rank < 0, -value, value)
-
-
-def _widened(state: Any) -> Any:
-    return jax.tree.map(lambda x: dequantize(x) if _is_quantized(x) else x, state, is_leaf=_is_quantized)
-
-
-def _is_quantized(node: Any) -> bool:
-    return isinstance(node, Quantized)

@@ -8,8 +8,10 @@ d' = a g(x) + (1 - a) (d + g(x) - g(x_prev)), an average that is moved along wit
 throughout, which is gradient descent.
 
 Convention: `update` reads `grad_fn=`, params -> gradient on the sample of this step, and calls it at the previous parameters. a
-is capped at 1, where the source asks for a c that keeps it there. The official code differs: G is kept for every entry
-and starts at 0.01^3, a is that of the present eta, and d' is clipped to the largest norm of a gradient so far.
+is capped at 1, where the source asks for a c that keeps it there. Masks and partitions hand it a part of the tree, which few
+gradients can be taken of, and `optax.MultiSteps` the last `grad_fn` beside the mean of several gradients: put it around all.
+The official code differs: G is kept for every entry and starts at 0.01^3, a is that of the present eta, and d' is clipped to the
+largest norm of a gradient so far.
 State: `step`, int32 scalar; `momentum_step`, int32 scalar, steps since d began; `first_moment` (d), the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `previous_params`, those of the last step, in
 their dtypes; `total_square` (G) and `last_rate`, float32 scalars (float64 when a leaf is 64 bits wide).
@@ -86,13 +88,13 @@ def storm(
     def update(
         who: str, updates: optax.Updates, state: StormState, params: Any, **extra_args: Any
     ) -> tuple[optax.Updates, StormState]:
-        if params is None or "grad_fn" not in extra_args:
+        if params is None or extra_args.get("grad_fn") is None:
             missing = "the parameters" if params is None else "the gradient of this step's sample at the previous parameters"
             raise ValueError(f"{who}: it needs {missing}: call update(gradients, state, params, grad_fn=grad_fn).")
         kept = same_leaves(who, params, state.previous_params, "the state's previous_params", holes=True)
         leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
         previous = jax.tree.unflatten(treedef, [p if x is None else x for p, x in zip(leaves, kept, strict=True)])
-        there = same_leaves(who, updates, extra_args["grad_fn"](previous), "what grad_fn returned")
+        there = same_leaves(who, updates, _gradient(who, extra_args["grad_fn"], previous), "what grad_fn returned")
         leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
         back = jax.tree.unflatten(treedef, [b if is_inexact(u) else None for u, b in zip(leaves, there, strict=True)])
         total = state.total_square + inner_product(updates, updates).astype(state.total_square.dtype)
@@ -107,6 +109,22 @@ def storm(
         )
 
     return transformation("storm", init, update, extra=("grad_fn",))
+
+
+def _gradient(who: str, grad_fn: Any, params: optax.Params) -> Any:
+    try:
+        gradient = grad_fn(params)
+    except Exception as error:
+        nodes = jax.tree.leaves(params, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
+        if not any(isinstance(node, optax.MaskedNode) for node in nodes):
+            raise
+        # Whatever a function of all parameters raises at a part of them.
+        raise ValueError(
+            f"{who}: grad_fn must take the parameters that are left by a mask or a partition; put {who} around the whole tree."
+        ) from error
+    if isinstance(gradient, tuple) and not isinstance(params, tuple):
+        raise ValueError(f"{who}: grad_fn must return the gradient alone, got a tuple of {len(gradient)}.")
+    return gradient
 
 
 def _rate(k: Any, total: Any) -> jax.Array:

@@ -480,13 +480,21 @@ def test_the_correction_of_any_linear_core_takes_its_rate_outside(core: Any, pro
     assert_same_path(held, walk(outside, problem.bent, problem.theta0)[0])
 
 
-def test_a_corrected_velocity_is_the_step_itself_and_a_rate_of_zero_forgets_it(problem: Problems) -> None:
+def test_a_corrected_velocity_is_the_step_itself(problem: Problems) -> None:
     optimizer = mj.momentum_correction(mj.scale_by_heavy_ball(0.9), stepped_rate)
     held, state = walk(optimizer, problem.seq, problem.theta0, 30)
     np.testing.assert_allclose(flat(state.inner_state.velocity), held[-1] - held[-2], rtol=1e-10)
-    paused = mj.momentum_correction(mj.scale_by_heavy_ball(0.9), lambda t: jnp.where(t == 5, 0.0, 0.05))
-    held, _ = walk(paused, problem.seq, problem.theta0, 10)
-    np.testing.assert_allclose(held[7] - held[6], -0.05 * problem.gseq[6], rtol=1e-12)
+
+
+@pytest.mark.parametrize("core", [mj.scale_by_heavy_ball(0.9), mj.scale_by_nesterov(0.9), optax.trace(0.9)])
+@pytest.mark.parametrize("zeros", [(0,), (0, 1, 2), (5,), (0, 7, 8, 20)])
+def test_rates_of_zero_stop_the_steps_and_not_the_memory(core: Any, zeros: tuple[int, ...], problem: Problems) -> None:
+    def rate(t: Any) -> Any:
+        return jnp.where(jnp.isin(t, jnp.asarray(zeros)), 0.0, 0.05 / (1 + jnp.asarray(t, float)))
+
+    outside = optax.chain(core, mj.scale_by_learning_rate(rate))
+    held, _ = walk(mj.momentum_correction(core, rate), problem.bent, problem.theta0)
+    assert_same_path(held, walk(outside, problem.bent, problem.theta0)[0])
 
 
 def test_the_correction_refuses_what_is_no_core_and_no_rate() -> None:
@@ -617,3 +625,20 @@ def test_extra_arguments_reach_storm_through_chains_and_wrappers(problem: Proble
         mj.adaptive_restart(mj.storm(0.1), min_steps=1000),
     ):
         assert_same_path(storm_walk(optimizer, sample, problem.theta0, 10), alone)
+
+
+def test_restart_by_the_loss_and_storm_say_what_their_extra_arguments_must_be() -> None:
+    params = {"w": jnp.ones(2), "b": jnp.ones(2)}
+    restart = mj.adaptive_restart(mj.heavy_ball(0.1), criterion="function")
+    for value, message in ((None, "got None"), (jnp.ones(2), r"got an array of float\d\d\[2\]")):
+        with pytest.raises((ValueError, TypeError), match=f"^adaptive_restart: value must be the loss at params.*{message}"):
+            restart.update(params, restart.init(params), params, value=value)
+    storm = mj.storm()
+    state = storm.init(params)
+    with pytest.raises(ValueError, match=r"^storm: it needs the gradient of this step's sample"):
+        storm.update(params, state, params, grad_fn=None)
+    with pytest.raises(ValueError, match=r"^storm: grad_fn must return the gradient alone, got a tuple of 2\.$"):
+        storm.update(params, state, params, grad_fn=jax.value_and_grad(lambda p: p["w"] @ p["b"]))
+    part = optax.masked(storm, {"w": True, "b": False})
+    with pytest.raises(ValueError, match="put storm around the whole tree"):
+        part.update(params, part.init(params), params, grad_fn=jax.grad(lambda p: p["w"] @ p["b"]))
