@@ -5,9 +5,9 @@
     speed       |x' - x| < |x - x_prev|: the step is shorter than the last
 
 y is the held point, x the iterate: `evaluation_params` of a shifted method, else y itself. Products and norms are over the
-whole tree. After a restart the optimizer goes on from the iterate ("function": from the held point) with no velocity and at the first step of its momentum's
-sequence, so that with `schedules.fista` this is O'Donoghue and Candes' restart of t_k; learning rates and second moments
-go on.
+whole tree. After a restart the optimizer goes on from the iterate ("function": from the held point) with no velocity and at the
+first step of its momentum's sequence, so that with `schedules.fista` this is O'Donoghue and Candes' restart of t_k; learning
+rates and second moments go on.
 
 Convention: "gradient" and "speed" judge the step that was just made and keep it, landing on x'. "function" reads `value=`, the
 loss at the held point, before the step, which is then taken without momentum from the held point.
