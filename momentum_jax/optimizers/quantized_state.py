@@ -158,6 +158,11 @@ def dequantize(codes: jax.Array, largest: jax.Array) -> jax.Array:
     """The buffer that the codes stand for, in working precision."""
     if largest.ndim == 1:
         return _dequantize_part(codes, largest)
+    if largest.ndim != 2 or largest.shape[1] != 2 or codes.shape[-1] != 2:
+        raise ValueError(
+            f"quantized_state: opt_state must be that of one run, got codes stacked to {codes.shape}; "
+            "use jax.vmap, as in jax.vmap(evaluation_params)(params, opt_state)."
+        )
     return jax.lax.complex(*(_dequantize_part(codes[..., i], largest[:, i]) for i in range(2)))
 
 

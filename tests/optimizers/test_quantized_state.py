@@ -303,3 +303,14 @@ def test_codes_lie_as_their_parameters_on_explicit_meshes(axes: Any, shape: Any)
             (codes,) = [leaf for leaf in jax.tree.leaves(state) if is_quantized(leaf)]
             assert codes.sharding.is_equivalent_to(home, 2)
             assert jax.typeof(codes).sharding.spec == home.spec
+
+
+def test_stacked_states_are_read_out_under_vmap_only() -> None:
+    optimizer = mj.quantized_state(mj.nesterov(0.1))
+    params = {"w": jnp.ones((2, 5000))}
+    states = jax.vmap(optimizer.init)(params)
+    _, states = jax.vmap(optimizer.update)(params, states, params)
+    with pytest.raises(ValueError, match=r"^quantized_state: opt_state must be that of one run, .* use jax\.vmap"):
+        mj.evaluation_params(params, states)
+    read = jax.vmap(mj.evaluation_params)(params, states)
+    np.testing.assert_allclose(read["w"], 1.09, rtol=1e-2)
