@@ -57,7 +57,7 @@ def types(tree: Any) -> Any:
 
 
 @every_number
-@pytest.mark.parametrize("kind", ["numpy", "array", "schedule"])
+@pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "array", "schedule"])
 def test_a_hyperparameter_is_a_number_an_array_or_a_schedule(row: Row, name: str, kind: str) -> None:
     value = row.numbers[name]
     if kind == "schedule" and name in row.no_schedule:

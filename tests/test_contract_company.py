@@ -89,7 +89,7 @@ def test_multisteps_of_two_equal_gradients_is_one_step(row: Row) -> None:
     chex.assert_trees_all_close(second, alone, rtol=1e-6)
 
 
-@every_optimizer
+@optimizers_unlike
 def test_partition_gives_each_leaf_to_its_own(row: Row) -> None:
     parts = optax.partition({"x": row.build(), "y": optax.sgd(0.1)}, {"a": "x", "b": {"c": "y"}})
     params, _ = walk(parts)
@@ -97,7 +97,7 @@ def test_partition_gives_each_leaf_to_its_own(row: Row) -> None:
     chex.assert_trees_all_close(params["b"], walk(optax.sgd(0.1))[0]["b"], rtol=1e-6)
 
 
-@every_optimizer
+@optimizers_unlike
 def test_masked_leaves_are_not_touched(row: Row) -> None:
     masked = optax.chain(
         optax.masked(row.build(), {"a": True, "b": False}), optax.masked(optax.set_to_zero(), {"a": False, "b": True})
@@ -219,7 +219,7 @@ def test_states_take_the_sharding_of_their_parameters_on_eight_devices(chosen: t
     assert result.stdout.split() == names
 
 
-@every_row
+@pytest.mark.parametrize("row", rows(unlike=True))
 def test_a_scan_inside_shard_map_keeps_the_varying_types_where_every_device_has_its_own_numbers(row: Row) -> None:
     names = list(row.numbers)
     values = jnp.asarray([[row.numbers[name] for name in names]])
