@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,4 +53,10 @@ def _value(name: str, text: str) -> float | bool:
 
 def _shown(result: Convention) -> str:
     values = result.hyperparameters().items()
-    return " ".join(f"{name}={str(v).lower() if isinstance(v, bool) else f'{v:.12g}'}" for name, v in values)
+    return " ".join(f"{name}={str(v).lower() if isinstance(v, bool) else _digits(float(v))}" for name, v in values)
+
+
+def _digits(value: float) -> str:
+    """In full, but for the last rounding of the translation: 1 for 0.1 / (1 - 0.9)."""
+    short = f"{value:.15g}"
+    return short if math.isclose(float(short), value, rel_tol=1e-15) else repr(value)

@@ -45,12 +45,24 @@ class Framework(NamedTuple):
         for key, value in settings.items():
             if key in self.inactive:
                 if not any(value is off or (type(value) in (int, float) and value == off) for off in self.inactive[key]):
-                    raise ValueError(f"{self.who}: {key}={value!r} of {name} has no equivalent in this library; leave it out.")
+                    raise ValueError(f"{self.who}: {key}={value!r} of {name} is not translated; {_REMEDIES[key]}.")
             elif key in defaults:
                 known[key] = _plain(value)
             elif key not in self.ignored:
                 raise ValueError(f"{self.who}: {name} has no setting {key!r}; its settings are {', '.join(defaults)}.")
         return make(_Named(known))
+
+
+# What stands for a setting that is not the optimizer's own: a link of a chain around what is built without it.
+_REMEDIES = {
+    "maximize": "leave it out and negate the gradients: optax.chain(optax.scale(-1.0), ...)",
+    "clipnorm": "leave it out and clip each gradient by its norm before the optimizer",
+    "clipvalue": "leave it out and put optax.clip(value) before the optimizer",
+    "global_clipnorm": "leave it out and put optax.clip_by_global_norm(norm) before the optimizer",
+    "use_ema": "leave it out and average the parameters, as by optax.ema or optax.incremental_update",
+    "loss_scale_factor": "leave it out and divide the gradients of a scaled loss by it",
+    "gradient_accumulation_steps": "leave it out and put optax.MultiSteps around the optimizer",
+}
 
 
 class _Named(dict[str, Any]):

@@ -87,7 +87,8 @@ class AcceleratedSGD(Convention):
 class TripleMomentum(Convention):
     """The form of triple and robust momentum: xi' = xi + b v - a g(y), y = xi + gamma v, v = xi - xi_prev.
 
-    Every other convention has this form, under every schedule. Van Scoy, Freeman and Lynch (2018).
+    Every other convention has this form, under every schedule but those whose alpha would be 0. Van Scoy, Freeman and Lynch
+    (2018).
     """
 
     alpha: LearningRate
