@@ -332,7 +332,7 @@ def test_every_optimizer_is_listed_with_a_line_and_a_source(capfd):
                 "--choose",
                 "small_const=1",
             ],
-            "learning_rate=0.3 kappa=107.666666667 xi=5.66666666667 small_const=1\n",
+            "learning_rate=0.3 kappa=107.66666666666666 xi=5.66666666666667 small_const=1\n",
         ),
     ],
 )

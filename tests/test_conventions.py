@@ -813,8 +813,8 @@ def test_a_whole_keras_configuration_is_built(problem: Problems) -> None:
     [
         (keras_config(name="mine"), """'mine' names no optimizer; give optimizer= or a "name" of SGD, RMSprop, Adam"""),
         (keras_config(clipnorm=1.0), "clipnorm=1.0 of SGD is not translated; leave it out and clip each gradient"),
-        (keras_config(use_ema=True), "use_ema=True of SGD has no equivalent"),
-        (keras_config(gradient_accumulation_steps=4), "gradient_accumulation_steps=4 of SGD has no equivalent"),
+        (keras_config(use_ema=True), "use_ema=True of SGD is not translated"),
+        (keras_config(gradient_accumulation_steps=4), "gradient_accumulation_steps=4 of SGD is not translated"),
         (keras_config(rho=0.9), "SGD has no setting 'rho'; its settings are learning_rate, weight_decay, momentum, nesterov."),
         (
             keras_config(learning_rate={"class_name": "CosineDecay"}),
