@@ -40,7 +40,8 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
       to: the convention to translate into, a class of this module or its name in `NAMES`.
       steps: how many updates the run has. Needed where a hyperparameter of the result depends on all steps before, as the
         decay of an average does under a schedule of momentum: it is read from a table, NaN after its end. Where it is given,
-        the schedules of the result are checked at all steps, otherwise at the first two.
+        the schedules of the result are checked to be finite at all steps, otherwise at the first two: give it where a schedule
+        may be 0, for a ratio of its values may be NaN later.
       chosen: what the result leaves open: `small_const` (0.7) of AcceleratedSGD, `derivative` (0) of PID.
 
     Returns:
@@ -48,7 +49,8 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
       says what differs at the start.
 
     Raises:
-      ValueError: no hyperparameters of the target do that, or not in its range, with the reason; an unknown name.
+      ValueError: no hyperparameters of the target do that, or numbers out of its range, with the reason; an unknown name.
+        The values of schedules are not held to the range: a tenfold rate makes a momentum of 9 for that step.
       TypeError: an argument of the wrong type.
     """
     target = _target(to)
