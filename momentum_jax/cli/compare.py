@@ -53,6 +53,8 @@ def _study(command: Experiment, arms: tuple[Arm, ...], seeds: tuple[int, ...]) -
         arms=arms,
         target=STUDIES[command.dataset].target if command.target is None else command.target,
         evaluate_every=STUDIES[command.dataset].evaluate_every if command.evaluate_every is None else command.evaluate_every,
+        ladder=False,
+        noise_floor=False,
     )
 
 

@@ -57,9 +57,9 @@ class Dataset:
     def split(self, seed: int) -> Split:
         """Divides the data set into training, validation and test sets.
 
-        With a published test set: that is the test set for every seed, and the seed chooses a sixth of the other images
-        for validation (10,000 of 60,000). Without one the seed chooses a fifth of each class for testing and a fifth
-        for validation.
+        The test set is the same for every seed, so that no seed trains on what another is tested on: the published one, or
+        where none was published a fixed fifth of each class. Of the other images the seed chooses a sixth for validation
+        (10,000 of 60,000), or where none was published as many of each class as are tested on.
 
         The same seed gives the same split on every platform and with every NumPy: it is the order that sorts the raw
         64-bit outputs of PCG64, which NumPy promises to keep (NEP 19), as it does not `Generator.permutation`.
@@ -75,10 +75,9 @@ class Dataset:
             raise TypeError(f"split: seed must be an integer >= 0, got {seed!r}.")
         if seed < 0:
             raise ValueError(f"split: seed must be an integer >= 0, got {seed}.")
-        keys = np.random.PCG64(int(seed)).random_raw(len(self.labels))
-        order = np.argsort(keys, kind="stable").astype(np.int32)
+        order = _order(seed, len(self.labels))
         if self.official_test is None:
-            split = _stratified(order, self.labels)
+            split = _stratified(_order(_FIXED, len(self.labels)), order, self.labels)
         else:
             test = np.asarray(self.official_test, np.int32)
             rest = order[~np.isin(order, test)]
@@ -89,14 +88,28 @@ class Dataset:
         return split
 
 
-def _stratified(order: np.ndarray, labels: np.ndarray) -> Split:
-    part = np.zeros(len(order), np.uint8)
-    for label in np.unique(labels):
-        places = np.flatnonzero(labels[order] == label)
-        fifth = (len(places) + 2) // 5  # to the nearest
-        part[places[:fifth]] = 2
-        part[places[fifth : 2 * fifth]] = 1
-    return Split(train=order[part == 0], validation=order[part == 1], test=order[part == 2])
+# Of the fixed test sets; not among the seeds that anybody counts up to.
+_FIXED = 2**64 - 1
+
+
+def _order(seed: int, count: int) -> np.ndarray:
+    """A random order of `count` indices."""
+    return np.argsort(np.random.PCG64(int(seed)).random_raw(count), kind="stable").astype(np.int32)
+
+
+def _stratified(fixed: np.ndarray, order: np.ndarray, labels: np.ndarray) -> Split:
+    """Of each class the first fifth in the order `fixed` for testing, and as many of the others, in `order`, for validation."""
+    test = np.sort(np.concatenate([_first_fifth(fixed[labels[fixed] == label]) for label in np.unique(labels)]))
+    rest = order[~np.isin(order, test)]
+    counts = {label: len(_first_fifth(np.flatnonzero(labels == label))) for label in np.unique(labels)}
+    chosen = np.zeros(len(rest), bool)
+    for label, count in counts.items():
+        chosen[np.flatnonzero(labels[rest] == label)[:count]] = True
+    return Split(train=rest[~chosen], validation=rest[chosen], test=test)
+
+
+def _first_fifth(indices: np.ndarray) -> np.ndarray:
+    return indices[: (len(indices) + 2) // 5]  # to the nearest
 
 
 def load(name: str, *, directory: str | os.PathLike[str] | None = None, size: int | None = None) -> Dataset:

@@ -5,6 +5,9 @@ further calls. A bare name is looked up in this library (`heavy_ball`, and insid
 anything of Optax's is written `optax.NAME`. Names that begin with an underscore, other modules, operators and
 attributes of results do not exist here.
 
+A range to search (`log_uniform(0.001, 1)`, see `search`) may stand for a literal anywhere; `ranges` finds them and
+`place` puts values in their places, so that what is run is always an expression of literals.
+
 The real numbers among an arm's own arguments are kept apart as `numbers`, so that runs that differ in them alone
 share one compiled program; all else (bools, strings, sizes, schedules and what is inside them) is structure.
 """
@@ -16,12 +19,13 @@ import difflib
 import importlib
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from momentum_jax.studies.errors import StudyError
+from momentum_jax.studies.search import RANGES, Range
 
 _EXAMPLE = '"heavy_ball(0.01, 0.9)"'
 
@@ -40,6 +44,30 @@ def split_label(text: str) -> tuple[str, str]:
     if not head.strip():
         raise StudyError(f"arm {text!r}: the label before '=' is empty; write \"tuned=heavy_ball(0.01, 0.9)\".")
     return tail, head.strip()
+
+
+def ranges(text: str) -> dict[str, Range]:
+    """The ranges in an expression, by what each stands for: `momentum`, or `heavy_ball.momentum` inside a further call."""
+    call = _call(text)
+    names = {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
+    if not names & RANGES.keys():
+        # Asked for every arm that is made: the optimizers need not be imported to answer.
+        return {}
+    return {name: found for name, _, found in _Reader(ast.unparse(call)).ranges(call)}
+
+
+def place(text: str, values: Mapping[str, Any]) -> str:
+    """The expression with literals in the places of its ranges, by the names that `ranges` gives them."""
+    call = _call(text)
+    nodes = {id(node): values[name] for name, node, _ in _Reader(ast.unparse(call)).ranges(call)}
+
+    class Placed(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.AST:
+            if id(node) in nodes:
+                return ast.parse(repr(nodes[id(node)]), mode="eval").body
+            return self.generic_visit(node)
+
+    return ast.unparse(Placed().visit(call))
 
 
 def _call(text: str) -> ast.Call:
@@ -183,6 +211,49 @@ class _Reader:
             raise self.error(f"{call.func.id} only filters gradients; write optax.chain({call.func.id}(...), sgd(0.1)).")
         return self.function(call.func, optimizer=True)
 
+    def ranges(self, call: ast.Call) -> list[tuple[str, ast.Call, Range]]:
+        """Name, node and meaning of every range, from left to right."""
+        found: list[tuple[str, ast.Call, Range]] = []
+
+        def look(name: str, node: ast.expr) -> None:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RANGES:
+                taken = [other for other, *_ in found]
+                number = sum(other.split("#")[0] == name for other in taken)
+                found.append((f"{name}#{number + 1}" if number else name, node, self.range(node)))
+            elif isinstance(node, ast.Call):
+                inside(node, f"{ast.unparse(node.func)}.", self.function(node.func))
+            elif isinstance(node, ast.Tuple | ast.List):
+                for index, item in enumerate(node.elts):
+                    look(f"{name}[{index}]", item)
+            elif isinstance(node, ast.Dict):
+                for key, item in zip(node.keys, node.values, strict=True):
+                    look(f"{name}[{ast.unparse(key) if key else '**'}]", item)
+
+        def inside(node: ast.Call, prefix: str, function: Callable) -> None:
+            parameters = list(inspect.signature(function).parameters.values())
+            for index, argument in enumerate(node.args):
+                parameter = parameters[index] if index < len(parameters) else None
+                several = parameter is None or parameter.kind is parameter.VAR_POSITIONAL
+                look(f"{prefix}{index if parameter is None or several else parameter.name}", argument)
+            for keyword in node.keywords:
+                look(f"{prefix}{keyword.arg}", keyword.value)
+
+        inside(call, "", self.constructor(call))
+        return found
+
+    def range(self, call: ast.Call) -> Range:
+        """What a call of `log_uniform` and its like means."""
+        positional = [self.value(argument) for argument in call.args]
+        keywords = {str(keyword.arg): self.value(keyword.value) for keyword in call.keywords}
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        try:
+            return RANGES[name](*positional, **keywords)
+        except TypeError:
+            takes = "literals, as in choice(True, False)" if name == "choice" else "low and high"
+            raise self.error(f"{name} takes {takes}, got {ast.unparse(call)}.") from None
+        except StudyError as error:
+            raise self.error(str(error)) from None
+
     def function(self, node: ast.expr, *, optimizer: bool = False) -> Callable:
         """What a name means; `optimizer`: not the schedule that shares it."""
         import momentum_jax
@@ -274,6 +345,8 @@ class _Reader:
                 if None in node.keys:
                     raise self.error("** cannot be used; write the entries out.")
                 return {self.value(key): self.value(item) for key, item in zip(node.keys, node.values, strict=True) if key}
+            case ast.Call(func=ast.Name(id=name)) if name in RANGES:
+                raise self.error(f"{name} is a range to search and no value; `momentum-jax study` tunes it.")
             case ast.Call():
                 function = self.function(node.func)
                 return self.build(function, self.bind(function, node))

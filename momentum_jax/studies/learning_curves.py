@@ -42,7 +42,7 @@ def learning_curves(store: Store) -> list[LearningCurve]:
     window = window_of(study)
     curves = []
     for arm in study.arms:
-        runs = [run for run in store.runs if run.arm == arm.label]
+        runs = store.of(arm.label)
         if not runs:
             continue
         stored = [store.curves(run) for run in runs]

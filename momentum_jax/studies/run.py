@@ -16,10 +16,12 @@ import numpy as np
 
 import momentum_jax
 from momentum_jax import data
+from momentum_jax.studies import jobs
 from momentum_jax.studies.arms import Optimizer, resolve, settle
-from momentum_jax.studies.errors import StudyError
+from momentum_jax.studies.errors import StudyError, fail, is_whole
+from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.spec import Study
-from momentum_jax.studies.store import Curves, Run, Store, locked
+from momentum_jax.studies.store import UNFINISHED, Curves, Run, Store, locked
 from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.model import mlp
 
@@ -35,32 +37,39 @@ def run_study(
     overwrite: bool = False,
     checkpoints: bool = False,
     devices: Sequence[Any] | None = None,
+    checkpoint_seconds: float = 60.0,
     on_progress: Callable[[Progress], None] | None = None,
     on_complete: Callable[[Store], Any] | None = None,
 ) -> Store:
     """Runs what the store in `directory` does not hold yet, and returns the store.
 
+    Tuning comes first, then the arms as it settled them, from all seeds, and their controls (`studies.jobs`).
+
     Args:
       study: what to run.
-      directory: the store: absent or empty, unless `resume` (finish the same study) or `overwrite` (begin it anew).
+      directory: the store: absent or empty, unless `resume` (finish the same study, which may have got more seeds) or
+        `overwrite` (begin it anew).
       data_directory: where the data sets lie, as in `data.load`.
-      checkpoints: save the final parameters of each run, by Orbax, in `<directory>/checkpoints/<run>`.
+      checkpoints: save the final parameters of each run but those of the tuning, by Orbax, in `<directory>/checkpoints/<run>`.
       devices: what to train on; None: all local devices.
-      on_progress: called between chunks of steps.
+      checkpoint_seconds: how often the state inside a wave is saved, so that a wave that was cut off need not begin again.
+      on_progress: called between chunks of steps; its counts of steps are those of the whole study.
       on_complete: called with the finished store while the directory is still kept from other processes.
 
     Raises:
       StudyError: an arm, a data set or a directory that cannot be used; nothing is written then.
-      Interrupted: Ctrl-C; finished waves are stored, and `resume` finishes the rest to the same numbers.
+      Interrupted: Ctrl-C; finished waves are stored, and `resume` finishes the rest to the same numbers, as it does after
+        a kill at whatever moment.
+
+    Warns:
+      DamageWarning: files of the store that are not as they were written; what they held is run again.
     """
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
-    optimizers = {arm.label: resolve(arm.optimizer) for arm in study.arms}
     dataset = data.load(study.dataset, directory=data_directory, size=study.size)
-    model = build_model(study, dataset)
-    examples = _examples(study, dataset)
-    params, _ = jax.eval_shape(model.init, jax.random.key(0))
-    optimizers = _shared({label: settle(optimizer, params) for label, optimizer in optimizers.items()})
+    bench = _Bench(study, dataset, devices, checkpoints, checkpoint_seconds)
+    # Whatever can be asked for is built once before anything is written.
+    bench.settle([*(job.optimizer for job in jobs.tuning(study)), *(arm.optimizer for arm in study.arms if not arm.ranges)])
     environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset)}
     with locked(directory):
         store = (
@@ -68,58 +77,144 @@ def run_study(
             if resume and Store.exists(directory)
             else Store.create(directory, study, environment, overwrite=overwrite)
         )
-        _finish(store, optimizers, model, examples, checkpoints, devices, on_progress)
+        _finish(store, bench, on_progress)
         if on_complete is not None:
             on_complete(store)
     return store
 
 
-def _finish(
-    store: Store,
-    optimizers: Mapping[str, Optimizer],
-    model: Model,
-    examples: Examples,
-    checkpoints: bool,
-    devices: Sequence[Any] | None,
-    on_progress: Callable[[Progress], None] | None,
-) -> None:
-    """Runs what the store does not hold yet."""
+def add_seeds(directory: str | Path, count: int, **options: Any) -> Store:
+    """Runs a finished study's arms, as they were settled, from `count` further seeds; options are those of `run_study`.
+
+    The manifest keeps account of it under `seeds_added`: whoever looks at results before deciding to go on should say so.
+
+    Raises:
+      StudyError: `count` is no whole number >= 1, there is no study, or one that these versions and data cannot go on with.
+    """
+    if not is_whole(count, 1):
+        raise fail("add_seeds", "count", "a whole number >= 1", count)
+    study = Store.read(directory).study
+    first = max(study.seeds) + 1
+    taken = {*study.search.seeds, *study.control_seeds}
+    fresh = [seed for seed in range(first, first + count + len(taken)) if seed not in taken][:count]
+    return run_study(replace(study, seeds=(*study.seeds, *fresh)), directory, resume=True, **options)
+
+
+def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None] | None) -> None:
+    """Runs what the store does not hold yet: tuning, then what depends on its outcome."""
     study = store.study
     store.note(machine=_machine())
-    planned = [(index, arm, seed) for index, arm in enumerate(study.arms) for seed in study.seeds]
-    stored = {(run.arm, run.seed) for run in store.runs}
-    pending = [(index, arm.label, seed) for index, arm, seed in planned if (arm.label, seed) not in stored]
-    if pending:
-        recorder = _Recorder(store, pending, checkpoints)
-        try:
-            train_many(
-                jax.vmap(jax.random.key)(np.array([seed for *_, seed in pending], np.uint32)),
-                [optimizers[label].make for _, label, _ in pending],
-                [optimizers[label].numbers for _, label, _ in pending],
-                model,
-                examples,
-                steps=study.steps,
-                batch_size=study.batch,
-                sampling=study.sampling,
-                splits=np.array([study.seeds.index(seed) for *_, seed in pending]),
-                evaluate_at=study.evaluate_every,
-                devices=devices,
-                keep_params=checkpoints,
-                on_progress=on_progress,
-                on_wave=recorder,
-            )
-        except KeyboardInterrupt:
-            store.close("interrupted")
-            raise
+    tuning = jobs.tuning(study)
+    # How many runs follow depends on which trials win only where a rung of the ladder happens to be an arm of the study.
+    first = {arm.label: jobs.trials(study, arm)[0] if arm.ranges else arm.optimizer for arm in study.arms}
+    ahead = len(jobs.reporting(study, first))
+    try:
+        _work(store, bench, tuning, _Whole(on_progress, study.steps, ahead))
+        reporting = jobs.reporting(study, jobs.choose(study, store.runs))
+        store.keep({job.name: job.key(study, store.manifest["environment"]) for job in [*tuning, *reporting]})
+        _work(store, bench, reporting, _Whole(on_progress, study.steps, 0))
+    except KeyboardInterrupt:
+        store.close("interrupted")
+        raise
     store.close("complete")
+
+
+def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) -> None:
+    """Trains the planned runs that are not stored, wave by wave into the store."""
+    study, environment = store.study, store.manifest["environment"]
+    keys = {job.name: job.key(study, environment) for job in planned}
+    stored = {run.name for run in store.runs if run.key == keys.get(run.name)}
+    pending = [job for job in planned if job.name not in stored]
+    if not pending:
+        return
+    whole.begin(len(planned) - len(pending))
+    optimizers = bench.settle([job.optimizer for job in pending])
+    tuning = planned[0].phase == TUNING
+    train_many(
+        jax.vmap(jax.random.key)(np.array([job.seed for job in pending], np.uint32)),
+        [optimizers[job.optimizer].make for job in pending],
+        [optimizers[job.optimizer].numbers for job in pending],
+        bench.model,
+        bench.examples(test=not tuning),
+        steps=study.steps,
+        batch_size=study.batch,
+        sampling=study.sampling,
+        splits=np.array([bench.seeds.index(job.seed) for job in pending]),
+        evaluate_at=study.evaluate_every,
+        devices=bench.devices,
+        keep_params=bench.checkpoints and not tuning,
+        on_progress=whole,
+        on_wave=_Recorder(store, pending, keys, bench.checkpoints and not tuning),
+        checkpoint=store.directory / UNFINISHED,
+        checkpoint_seconds=bench.checkpoint_seconds,
+    )
+
+
+class _Bench:
+    """What all runs of a study share: model, examples, and optimizers, each settled once."""
+
+    def __init__(
+        self, study: Study, dataset: data.Dataset, devices: Sequence[Any] | None, checkpoints: bool, checkpoint_seconds: float
+    ):
+        self.study, self.dataset = study, dataset
+        self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
+        # Of all phases, so that their programs are for the same shapes and none compiles twice.
+        self.seeds = (*study.seeds, *study.search.seeds * bool(study.tuned), *study.control_seeds * study.noise_floor)
+        self.model = build_model(study, dataset)
+        self._params, _ = jax.eval_shape(self.model.init, jax.random.key(0))
+        self._settled: dict[str, Optimizer] = {}
+        self._makes: dict[tuple[str, ...], Any] = {}
+        self.examples(test=True)
+
+    def settle(self, expressions: Sequence[str]) -> dict[str, Optimizer]:
+        """The optimizers of the expressions; those of one group share their `make`, for which the trainer compiles once."""
+        for text in dict.fromkeys(expressions):
+            if text not in self._settled:
+                optimizer = resolve(text)
+                # A trial without data is the same for all that differ in numbers alone.
+                if optimizer.group not in self._makes or not optimizer.numbers:
+                    optimizer = settle(optimizer, self._params)
+                make = self._makes.setdefault(optimizer.group, optimizer.make)
+                self._settled[text] = replace(optimizer, make=make)
+        return {text: self._settled[text] for text in expressions}
+
+    def examples(self, *, test: bool) -> Examples:
+        """The data with a split for each of `seeds`; without `test` nothing can be evaluated on the test set."""
+        splits = [self.dataset.split(seed) for seed in self.seeds]
+        train, validation, held_out = (np.stack([split[part] for split in splits]) for part in range(3))
+        if self.study.batch > train.shape[1]:
+            most = f"at most {train.shape[1]}, the training examples of {self.study.dataset}"
+            raise fail("Study", "batch", most, self.study.batch)
+        held_out = held_out if test else held_out[:, :0]
+        return Examples(self.dataset.images, self.dataset.labels, self.dataset.scale, train, validation, held_out)
+
+
+class _Whole:
+    """Tells of one phase as a part of the whole study."""
+
+    def __init__(self, tell: Callable[[Progress], None] | None, steps: int, runs_ahead: int):
+        self._tell, self._steps, self._ahead, self._done = tell, steps, runs_ahead, 0
+
+    def begin(self, stored: int) -> None:
+        """So many runs of the phase were stored before."""
+        self._done = stored
+
+    def __call__(self, progress: Progress) -> None:
+        if self._tell is None:
+            return
+        done = progress.model_steps + self._done * self._steps
+        total = progress.total_model_steps + (self._done + self._ahead) * self._steps
+        left = (total - done) / progress.steps_per_second if progress.steps_per_second else None
+        self._tell(replace(progress, model_steps=done, total_model_steps=total, seconds_left=left))
 
 
 class _Recorder:
     """Stores each finished wave; keeps account of where the time went, in seconds, over all sessions of the study."""
 
-    def __init__(self, store: Store, pending: Sequence[tuple[int, str, int]], checkpoints: bool):
+    def __init__(self, store: Store, pending: Sequence[Job], keys: Mapping[str, str], checkpoints: bool):
         self.store = store
         self.pending = pending
+        self.keys = keys
         self.checkpoints = checkpoints
 
     def __call__(self, wave: WaveResult) -> None:
@@ -138,17 +233,22 @@ class _Recorder:
         self.store.note(seconds={name: round(spent.get(name, 0.0) + seconds, 3) for name, seconds in now.items()})
 
     def _row(self, result: RunResult) -> tuple[Run, Curves]:
-        index, label, seed = self.pending[result.run]
+        job = self.pending[result.run]
         run = Run(
-            name=f"arm-{index}/seed-{seed}",
-            arm=label,
-            seed=seed,
+            name=job.name,
+            phase=job.phase,
+            arm=job.arm,
+            optimizer=job.optimizer,
+            seed=job.seed,
             accuracy=float(result.accuracy),
             mcc=float(result.mcc),
             loss=float(result.test_loss),
-            confusion=tuple(tuple(int(count) for count in row) for row in np.asarray(result.confusion)),
+            confusion=() if result.confusion is None else tuple(tuple(int(n) for n in row) for row in result.confusion),
+            validation_accuracy=float(result.evaluation_accuracies[-1]),
+            validation_loss=float(result.evaluation_losses[-1]),
             diverged=int(result.diverged) if result.diverged >= 0 else None,
             seconds=float(result.seconds),
+            key=self.keys[job.name],
         )
         curves = Curves(result.losses, result.evaluation_steps, result.evaluation_losses, result.evaluation_accuracies)
         return run, curves
@@ -169,26 +269,8 @@ def build_model(study: Study, dataset: data.Dataset) -> Model:
     )
 
 
-def _examples(study: Study, dataset: data.Dataset) -> Examples:
-    splits = [dataset.split(seed) for seed in study.seeds]
-    train, validation, test = (np.stack([split[part] for split in splits]) for part in range(3))
-    if study.batch > train.shape[1]:
-        raise StudyError(
-            f"Study: batch must be at most {train.shape[1]}, the training examples of {study.dataset}, got {study.batch}."
-        )
-    return Examples(dataset.images, dataset.labels, dataset.scale, train, validation, test)
-
-
-def _shared(optimizers: dict[str, Optimizer]) -> dict[str, Optimizer]:
-    """The trainer compiles once for each `make`: arms of one group get the same."""
-    first: dict[tuple[str, ...], Any] = {}
-    for optimizer in optimizers.values():
-        first.setdefault(optimizer.group, optimizer.make)
-    return {label: replace(optimizer, make=first[optimizer.group]) for label, optimizer in optimizers.items()}
-
-
 def _versions() -> dict[str, str]:
-    libraries = {name: version(name) for name in ("jax", "jaxlib", "optax", "flax", "numpy")}
+    libraries = {name: version(name) for name in ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")}
     return {"momentum_jax": momentum_jax.__version__, **libraries}
 
 

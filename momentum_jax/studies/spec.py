@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from momentum_jax.studies.arms import canonical
-from momentum_jax.studies.errors import StudyError
+from momentum_jax.studies.arms import canonical, ranges
+from momentum_jax.studies.errors import StudyError, fail, is_whole
+from momentum_jax.studies.search import Range, Search
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
@@ -24,13 +27,9 @@ LOSSES = ("cross_entropy", "half_squared_error")
 SAMPLINGS = ("shuffle", "replacement")
 
 
-def _fail(where: str, what: str, allowed: str, value: object) -> StudyError:
-    return StudyError(f"{where}: {what} must be {allowed}, got {value!r}.")
-
-
 def _whole(where: str, what: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise _fail(where, what, f"a whole number >= {least}", value)
+    if not is_whole(value, least):
+        raise fail(where, what, f"a whole number >= {least}", value)
 
 
 def _choice(where: str, what: str, value: object, allowed: Sequence[str]) -> None:
@@ -43,7 +42,7 @@ def _choice(where: str, what: str, value: object, allowed: Sequence[str]) -> Non
 def _number(where: str, what: str, value: object, allowed: str, low: float, high: float) -> None:
     """Requires low <= value < high."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
-        raise _fail(where, what, allowed, value)
+        raise fail(where, what, allowed, value)
 
 
 # What the trainer takes.
@@ -68,7 +67,7 @@ class Network:
 
     def __post_init__(self):
         if not isinstance(self.hidden, tuple):
-            raise _fail("Network", "hidden", "a tuple of layer widths", self.hidden)
+            raise fail("Network", "hidden", "a tuple of layer widths", self.hidden)
         for width in self.hidden:
             _whole("Network", "every width in hidden", width, 1)
         _choice("Network", "activation", self.activation, ACTIVATIONS)
@@ -84,7 +83,8 @@ class Arm:
     """One contestant: an optimizer as it is written in Python, and the label that stands for it in tables and figures.
 
     `optimizer` is kept in canonical spelling (`"heavy_ball(1e-2,.9)"` becomes `"heavy_ball(0.01, 0.9)"`); without a
-    label it is the label.
+    label it is the label. A range in the place of an argument (`"heavy_ball(log_uniform(0.001, 1), 0.9)"`) is tuned; see
+    `search`.
     """
 
     optimizer: str
@@ -92,11 +92,25 @@ class Arm:
 
     def __post_init__(self):
         if not isinstance(self.optimizer, str):
-            raise _fail("Arm", "optimizer", 'a call such as "heavy_ball(0.01, 0.9)"', self.optimizer)
+            raise fail("Arm", "optimizer", 'a call such as "heavy_ball(0.01, 0.9)"', self.optimizer)
         if not isinstance(self.label, str) or not self.label.isprintable():
-            raise _fail("Arm", "label", "one line of printable text", self.label)
+            raise fail("Arm", "label", "one line of printable text", self.label)
         object.__setattr__(self, "optimizer", canonical(self.optimizer))
-        object.__setattr__(self, "label", self.label.strip() or self.optimizer)
+        object.__setattr__(self, "label", self.label.strip() or _short_label(self.optimizer, bool(self.ranges)))
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """What is tuned, by the name of its parameter."""
+        return ranges(self.optimizer)
+
+
+def _short_label(optimizer: str, tuned: bool) -> str:
+    """An expression with ranges is no name: the constructor's own is."""
+    return f"{optimizer.partition('(')[0]}, tuned" if tuned else optimizer
+
+
+# Independent seeds for the A/A control, one for each of the study's own: the same number with its highest bit turned.
+_CONTROL = 2**31
 
 
 @dataclass(frozen=True)
@@ -105,8 +119,12 @@ class Study:
 
     A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
     mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
-    reported (None: not reported). `size` is the side of reduced images in pixels (None: as published). Raises
-    `StudyError` naming the field, the allowed values and the value.
+    reported (None: not reported). `size` is the side of reduced images in pixels (None: as published).
+
+    Arms with ranges are tuned first, by `search`, on seeds of its own. `ladder` adds what explains the first arm with
+    momentum: gradient descent at its learning rate eta and at its effective one, eta/(1 - mu). `noise_floor` adds an A/A
+    control, the first arm once more on independent seeds. Raises `StudyError` naming the field, the allowed values and the
+    value.
     """
 
     dataset: str = "digits"
@@ -119,38 +137,50 @@ class Study:
     arms: tuple[Arm, ...] = ()
     target: float | None = None
     evaluate_every: int = 100
+    search: Search = field(default_factory=Search)
+    ladder: bool = True
+    noise_floor: bool = True
 
     def __post_init__(self):
         _choice("Study", "dataset", self.dataset, DATASETS)
         if self.size is not None:
             _whole("Study", "size", self.size, 1)
         if not isinstance(self.network, Network):
-            raise _fail("Study", "network", "a Network", self.network)
+            raise fail("Study", "network", "a Network", self.network)
         _whole("Study", "steps", self.steps, 1)
         if self.steps > MOST_STEPS:
-            raise _fail("Study", "steps", f"at most {MOST_STEPS:,}", self.steps)
+            raise fail("Study", "steps", f"at most {MOST_STEPS:,}", self.steps)
         _whole("Study", "batch", self.batch, 1)
         _choice("Study", "sampling", self.sampling, SAMPLINGS)
         _whole("Study", "evaluate_every", self.evaluate_every, 1)
         if self.target is not None:
             _number("Study", "target", self.target, "a positive, finite loss", math.ulp(0.0), math.inf)
-        self._check_seeds()
+        if not isinstance(self.search, Search):
+            raise fail("Study", "search", "a Search", self.search)
+        for name in ("ladder", "noise_floor"):
+            if not isinstance(getattr(self, name), bool):
+                raise fail("Study", name, "True or False", getattr(self, name))
+        _check_seeds("Study", self.seeds)
+        _check_seeds("Search", self.search.seeds)
         self._check_arms()
+        if self.tuned and (both := sorted({*self.seeds} & {*self.search.seeds})):
+            raise _overlap("search.seeds", "seeds", both)
+        if self.noise_floor and (both := sorted({*self.control_seeds} & {*self.seeds, *self.search.seeds})):
+            raise _overlap("seeds", "those of the A/A control, each with its highest bit turned", both)
 
-    def _check_seeds(self):
-        if not isinstance(self.seeds, tuple) or not self.seeds:
-            raise _fail("Study", "seeds", "a tuple of at least one seed", self.seeds)
-        for seed in self.seeds:
-            _whole("Study", "every seed", seed, 0)
-            if seed >= 2**32:
-                raise _fail("Study", "every seed", "below 2**32", seed)
-        repeated = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
-        if repeated:
-            raise StudyError(f"Study: every seed must occur once, {', '.join(map(str, repeated))} is repeated.")
+    @property
+    def tuned(self) -> tuple[Arm, ...]:
+        """The arms that have ranges."""
+        return tuple(arm for arm in self.arms if arm.ranges)
+
+    @property
+    def control_seeds(self) -> tuple[int, ...]:
+        """The independent seeds of the A/A control."""
+        return tuple(seed ^ _CONTROL for seed in self.seeds)
 
     def _check_arms(self):
         if not isinstance(self.arms, tuple) or not all(isinstance(arm, Arm) for arm in self.arms):
-            raise _fail("Study", "arms", "a tuple of Arm", self.arms)
+            raise fail("Study", "arms", "a tuple of Arm", self.arms)
         if not self.arms:
             raise StudyError('Study: arms must hold at least one arm, such as Arm("heavy_ball(0.01, 0.9)"), got none.')
         labels = [arm.label for arm in self.arms]
@@ -174,11 +204,52 @@ class Study:
             fields["network"] = Network(**_tuples(network, "hidden"))
         arms = fields.get("arms", ())
         if not isinstance(arms, Sequence) or isinstance(arms, str):
-            raise _fail("Study", "arms", "a list of arms", arms)
+            raise fail("Study", "arms", "a list of arms", arms)
+        if "search" in fields:
+            search = _known(Search, "Study.search", fields["search"])
+            fields["search"] = Search(**_seeds(_tuples(search, "seeds"), 1000))
         fields["arms"] = tuple(
             Arm(arm) if isinstance(arm, str) else Arm(**_known(Arm, "Study.arms", arm, required=("optimizer",))) for arm in arms
         )
-        return cls(**_tuples(fields, "seeds"))
+        return cls(**_seeds(_tuples(fields, "seeds"), 0))
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Study:
+        """The study that a TOML file describes, under the names of the fields; `seeds = 10` is short for 0 to 9."""
+        return cls.from_dict(read_toml(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file says. Raises `StudyError` where it cannot be read."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: is not TOML ({error}).") from None
+
+
+def _check_seeds(where: str, seeds: object) -> None:
+    if not isinstance(seeds, tuple) or not seeds:
+        raise fail(where, "seeds", "a tuple of at least one seed", seeds)
+    for seed in seeds:
+        _whole(where, "every seed", seed, 0)
+        if seed >= 2**32:
+            raise fail(where, "every seed", "below 2**32", seed)
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise StudyError(f"{where}: every seed must occur once, {', '.join(map(str, repeated))} is repeated.")
+
+
+def _overlap(name: str, other: str, both: Sequence[int]) -> StudyError:
+    shared = ", ".join(map(str, both[:3])) + (", ..." if len(both) > 3 else "")
+    return StudyError(f"Study: {name} must be others than {other}, got {shared} in both.")
+
+
+def _seeds(fields: dict[str, Any], first: int) -> dict[str, Any]:
+    """A number of seeds is short for that many, numbered from `first`."""
+    count: Any = fields.get("seeds")
+    return {**fields, "seeds": tuple(range(first, first + count))} if is_whole(count, 1) else fields
 
 
 def _plain(value: Any) -> Any:
@@ -193,7 +264,7 @@ def _tuples(fields: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _known(cls: type, where: str, data: object, required: tuple[str, ...] = ()) -> dict[str, Any]:
     if not isinstance(data, Mapping):
-        raise _fail(where, "it", "a table of keys and values", data)
+        raise fail(where, "it", "a table of keys and values", data)
     names = [f.name for f in dataclasses.fields(cls)]
     for key in data:
         if key not in names:

@@ -9,14 +9,22 @@ A wave is stored by renaming its finished, fsynced arrays into curves/, then by 
 one write and fsync. So a run that has a whole line has its arrays; a line that a crash cut short ends without a
 newline, is not read and is cut off when the study is resumed. Nothing is unpickled. What a directory holds besides
 these names is never touched.
+
+A line holds the SHA-256 of its run's arrays and of itself, and the manifest that of itself. What does not agree is
+damaged: it is never read as data. `Store.resume` reports it and forgets the runs it belonged to, so that they are run
+again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
+import shutil
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,31 +33,44 @@ from typing import IO, Any
 
 import numpy as np
 
-from momentum_jax.studies.errors import StudyError
+from momentum_jax.studies.errors import DamageWarning, StudyError
 from momentum_jax.studies.spec import Study
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST, RUNS, CURVES, PARTS = "manifest.json", "runs.jsonl", "curves.npz", "curves"
 _TEMPORARY = ".tmp-"
 LOCK = f"{_TEMPORARY}lock"
+# The trainer's own: the state inside a wave, while a study runs.
+UNFINISHED = f"{_TEMPORARY}unfinished"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run came to. `name` is its prefix in curves.npz; `accuracy`, `mcc`, `loss` and `confusion` (true
-    class, predicted class) are measured on the test split after the last step; `diverged` is the first step whose
-    loss was not finite (None: none was); `seconds` is the run's share of the training time of its wave.
+    """What one run came to.
+
+    name: its own in the study, and its prefix in curves.npz. phase, arm, optimizer, seed: as in `jobs.Job`.
+    accuracy, mcc, loss, confusion: on the test split after the last step, the matrix as (true class, predicted class); NaN and
+      empty for a run of the tuning, which does not see the test set.
+    validation_accuracy, validation_loss: after the last step; NaN where the run diverged.
+    diverged: the first step whose loss was not finite; None: none was.
+    seconds: the run's share of the training time of its wave.
+    key: a digest of all that the run's numbers depend on (`jobs.Job.key`).
     """
 
     name: str
+    phase: str
     arm: str
+    optimizer: str
     seed: int
     accuracy: float
     mcc: float
     loss: float
     confusion: tuple[tuple[int, ...], ...]
+    validation_accuracy: float
+    validation_loss: float
     diverged: int | None
     seconds: float
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,16 +117,29 @@ def locked(directory: str | Path) -> Iterator[None]:
 
 
 class Store:
-    """The results directory of one study. `Store.create`, `Store.resume` and `Store.read` are its doors."""
+    """The results directory of one study. `Store.create`, `Store.resume` and `Store.read` are its doors.
 
-    def __init__(self, directory: Path, manifest: dict[str, Any], runs: list[Run]):
+    `runs` are those with a sound line; `damage` says, in a sentence each, what else was found.
+    """
+
+    def __init__(self, directory: Path, manifest: dict[str, Any], lines: Sequence[_Line] = (), damage: Sequence[str] = ()):
         self.directory = directory
         self.manifest = manifest
-        self.runs = runs
+        self.damage = list(damage)
+        self._lines = {line.run.name: line for line in lines}
+
+    @property
+    def runs(self) -> list[Run]:
+        return [line.run for line in self._lines.values()]
 
     @property
     def study(self) -> Study:
         return Study.from_dict(self.manifest["study"])
+
+    def of(self, arm: str, *phases: str) -> list[Run]:
+        """The runs under a label, in the order of their seeds; of the report where no phase is named."""
+        wanted = phases or ("report",)
+        return sorted((run for run in self.runs if run.arm == arm and run.phase in wanted), key=lambda run: run.seed)
 
     @staticmethod
     def exists(directory: str | Path) -> bool:
@@ -134,7 +168,7 @@ class Store:
                 "and no results of a study; choose an empty or a new directory."
             )
         manifest = {"schema": SCHEMA, "status": "running", "study": study.to_dict(), "environment": dict(environment)}
-        store = cls(directory, manifest, [])
+        store = cls(directory, manifest)
         with _atomic(directory / RUNS):
             pass
         store.note("running")
@@ -142,33 +176,53 @@ class Store:
 
     @classmethod
     def resume(cls, directory: str | Path, study: Study, environment: Mapping[str, Any]) -> Store:
-        """The store of the same study, less what a crash left half-written.
+        """The store of the same study, or of it with fewer seeds, less what a crash left half-written and what is damaged.
 
-        Raises `StudyError` where the study or the environment differs: the results would not belong together.
+        Damage draws a `DamageWarning` for each file. Raises `StudyError` where the study or the environment differs: the
+        results would not belong together.
         """
-        store = cls.read(directory)
+        directory = Path(directory)
         asked = {"study": study.to_dict(), "environment": dict(environment)}
-        for key, here, there in _differences(asked, {name: store.manifest[name] for name in asked}):
-            raise StudyError(
-                f"{directory} cannot be resumed: {key} is {_brief(there)} there and {_brief(here)} now; "
-                "choose another directory, or --overwrite."
-            )
-        text = (store.directory / RUNS).read_bytes()
-        if text and not text.endswith(b"\n"):
-            with _atomic(store.directory / RUNS) as file:
-                file.write(text[: text.rfind(b"\n") + 1])
+        try:
+            manifest = _read_manifest(directory)
+        except _Damaged as damaged:
+            # The lines know by their keys what they are runs of; without any this may be a stranger's file.
+            if not _read_runs(directory / RUNS)[0]:
+                raise
+            manifest, damage = {"schema": SCHEMA, "status": "running", **asked}, [str(damaged)]
+        else:
+            damage = []
+            there = {name: manifest[name] for name in asked}
+            if set(there["study"]["seeds"]) <= set(study.seeds):
+                there["study"] = {**there["study"], "seeds": asked["study"]["seeds"]}
+            for key, here, other in _differences(asked, there):
+                raise StudyError(
+                    f"{directory} cannot be resumed: {key} is {_brief(other)} there and {_brief(here)} now; "
+                    "choose another directory, or --overwrite."
+                )
+        lines, bad_lines = _read_runs(directory / RUNS)
+        store = cls(directory, {**manifest, **asked}, lines, [*damage, *bad_lines])
+        store._drop_damaged_arrays()
+        for sentence in store.damage:
+            warnings.warn(f"{sentence} What it held is run again.", DamageWarning, stacklevel=2)
+        store._rewrite_lines()
         for leftover in store.directory.glob(f"{_TEMPORARY}*"):
-            if leftover.name != LOCK:
+            if leftover.name not in (LOCK, UNFINISHED):
                 leftover.unlink()
         store.note("running")
         return store
 
     @classmethod
     def read(cls, directory: str | Path) -> Store:
-        """A store as it lies there, finished or not."""
+        """A store as it lies there, finished or not; what is damaged is in `damage`."""
         directory = Path(directory)
         manifest = _read_manifest(directory)
-        return cls(directory, manifest, list(_read_runs(directory / RUNS)))
+        return cls(directory, manifest, *_read_runs(directory / RUNS))
+
+    def keep(self, keys: Mapping[str, str]) -> None:
+        """Forgets every run whose key is not the one that `keys` has under its name."""
+        self._lines = {name: line for name, line in self._lines.items() if keys.get(name) == line.run.key}
+        self._rewrite_lines()
 
     def add(self, wave: Sequence[tuple[Run, Curves]]) -> None:
         """Stores a finished wave; on return it is on the disk."""
@@ -177,30 +231,53 @@ class Store:
         arrays = {f"{run.name}/{name}": array for run, curves in wave for name, array in vars(curves).items()}
         parts = self.directory / PARTS
         parts.mkdir(exist_ok=True)
-        with _atomic(parts / f"{len(self.runs):06d}.npz") as file:
+        with _atomic(parts / f"{_next_part(parts):06d}.npz") as file:
             np.savez(file, **arrays)
-        lines = "".join(json.dumps(_to_json(run), allow_nan=False) + "\n" for run, _ in wave)
+        lines = [_Line(run, _digest(curves)) for run, curves in wave]
         with open(self.directory / RUNS, "ab") as file:
-            file.write(lines.encode())
+            file.write("".join(line.text for line in lines).encode())
             file.flush()
             os.fsync(file.fileno())
-        self.runs.extend(run for run, _ in wave)
+        self._lines |= {line.run.name: line for line in lines}
 
     def curves(self, run: Run) -> Curves:
-        """The arrays of a stored run."""
+        """The arrays of a stored run. Raises `StudyError` where they are missing, or not those that were stored."""
+        wanted = self._lines[run.name].arrays
+        found = ""
         for path in self._archives():
             try:
                 with np.load(path, allow_pickle=False) as arrays:
-                    if f"{run.name}/steps" in arrays:
-                        return Curves(**{name: arrays[f"{run.name}/{name}"] for name in _ARRAYS})
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                raise StudyError(f"{path} is damaged ({error}); run the study again with --overwrite.") from None
-        raise StudyError(f"{self.directory}: the curves of run {run.name} are missing; run the study again with --overwrite.")
+                    if f"{run.name}/steps" not in arrays:
+                        continue
+                    curves = Curves(**{name: arrays[f"{run.name}/{name}"] for name in _ARRAYS})
+            except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+                found = found or f"{path} is damaged ({_one_line(error)})."
+                continue
+            if _digest(curves) == wanted:
+                return curves
+            found = found or f"{path} is damaged: run {run.name} does not agree with its checksum."
+        raise _Damaged(found or f"{self.directory}: the curves of run {run.name} are missing.")
+
+    def _drop_damaged_arrays(self) -> None:
+        """Forgets the runs whose arrays cannot be read, one sentence of `damage` a file."""
+        for run in self.runs:
+            try:
+                self.curves(run)
+            except _Damaged as damaged:
+                del self._lines[run.name]
+                if str(damaged) not in self.damage:
+                    self.damage.append(str(damaged))
+
+    def _rewrite_lines(self) -> None:
+        text = "".join(line.text for line in self._lines.values()).encode()
+        if not (self.directory / RUNS).exists() or (self.directory / RUNS).read_bytes() != text:
+            with _atomic(self.directory / RUNS) as file:
+                file.write(text)
 
     def close(self, status: str, **entries: Any) -> None:
         """Gathers all curves in curves.npz and records how the study ended: `complete` or `interrupted`."""
         # What is on the disk counts: a second Ctrl-C may have fallen between a wave's lines and this object's.
-        self.runs = list(_read_runs(self.directory / RUNS))
+        self._lines = {line.run.name: line for line in _read_runs(self.directory / RUNS)[0]}
         # One run at a time: a study's curves need not fit into memory.
         with _atomic(self.directory / CURVES) as file, zipfile.ZipFile(file, "w") as gathered:
             for run in self.runs:
@@ -208,6 +285,8 @@ class Store:
                     with gathered.open(f"{run.name}/{name}.npy", "w") as entry:
                         np.lib.format.write_array(entry, array, allow_pickle=False)
         _remove_parts(self.directory)
+        if status == "complete":
+            shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
         self.note(status, **entries)
 
     def note(self, status: str | None = None, *, files: Iterable[Path] = (), **entries: Any) -> None:
@@ -215,8 +294,9 @@ class Store:
         own = [*self.manifest.get("files", []), *(path.relative_to(self.directory).as_posix() for path in files)]
         status = status or self.manifest["status"]
         self.manifest = {**self.manifest, "status": status, **entries, "files": list(dict.fromkeys(own))}
+        checked = {**self.manifest, "sha256": _digest_of_json(self.manifest)}
         with _atomic(self.directory / MANIFEST) as file:
-            file.write((json.dumps(self.manifest, indent=2, allow_nan=False) + "\n").encode())
+            file.write((json.dumps(checked, indent=2, allow_nan=False) + "\n").encode())
 
     def _archives(self) -> list[Path]:
         """Where arrays lie, the newest first."""
@@ -224,20 +304,70 @@ class Store:
         return [*parts, *(path for path in [self.directory / CURVES] if path.exists())]
 
 
-def _to_json(run: Run) -> dict[str, Any]:
-    """JSON knows no NaN: a number that is not finite is null."""
-    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in vars(run).items()}
+class _Damaged(StudyError):
+    """A file that is not as it was written."""
 
 
-def _read_runs(path: Path) -> Iterable[Run]:
-    for number, line in enumerate(_read(path).split("\n")[:-1], start=1):
+@dataclass(frozen=True)
+class _Line:
+    """A run and the digest of its arrays, as they stand in runs.jsonl."""
+
+    run: Run
+    arrays: str
+
+    @property
+    def text(self) -> str:
+        # JSON knows no NaN: a number that is not finite is null.
+        values = {
+            key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in vars(self.run).items()
+        }
+        content = {**values, "arrays": self.arrays}
+        return json.dumps({**content, "sha256": _digest_of_json(content)}, allow_nan=False) + "\n"
+
+    @classmethod
+    def of(cls, text: str) -> _Line:
+        """Raises ValueError, TypeError or KeyError where the text is not what `text` was."""
+        content = json.loads(text)
+        if content.pop("sha256") != _digest_of_json(content):
+            raise ValueError("checksum")
+        arrays = content.pop("arrays")
+        for name in ("accuracy", "mcc", "loss", "validation_accuracy", "validation_loss"):
+            content[name] = float("nan") if content[name] is None else content[name]
+        return cls(Run(**{**content, "confusion": tuple(tuple(row) for row in content["confusion"])}), arrays)
+
+
+def _digest_of_json(content: Mapping[str, Any]) -> str:
+    # Tuples and lists are the same to JSON: what is written and what is read have one digest.
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(curves: Curves) -> str:
+    digest = hashlib.sha256()
+    for name in _ARRAYS:
+        array = np.ascontiguousarray(getattr(curves, name))
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _next_part(parts: Path) -> int:
+    return 1 + max((int(path.stem) for path in parts.glob("[0-9]*.npz")), default=-1)
+
+
+def _read_runs(path: Path) -> tuple[list[_Line], list[str]]:
+    """The sound lines, and a sentence on each that is not. What follows the last newline was never whole."""
+    try:
+        pieces = path.read_bytes().split(b"\n")
+    except OSError as error:
+        return [], [f"{path} cannot be read ({error.strerror})."]
+    lines, damage = {}, []
+    for number, piece in enumerate(pieces[:-1], start=1):
         try:
-            data = json.loads(line)
-            for key in ("accuracy", "mcc", "loss"):
-                data[key] = float("nan") if data[key] is None else data[key]
-            yield Run(**{**data, "confusion": tuple(tuple(row) for row in data["confusion"])})
+            line = _Line.of(piece.decode())
+            lines[line.run.name] = line
         except (ValueError, TypeError, KeyError):
-            raise StudyError(f"{path}: line {number} is not a stored run; run the study again with --overwrite.") from None
+            damage.append(f"{path} is damaged: line {number} is not a stored run.")
+    return list(lines.values()), damage
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:
@@ -245,28 +375,27 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     if not path.exists():
         raise StudyError(f"{directory} holds no results of a study ({MANIFEST} is missing).")
     try:
-        manifest = json.loads(_read(path))
-        schema = manifest["schema"]
-        sound = isinstance(manifest["status"], str) and isinstance(manifest["environment"], dict)
-        Study.from_dict(manifest["study"])
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}") from None
-    except (ValueError, TypeError, KeyError):
-        raise StudyError(f"{path} is not the manifest of a study, or is damaged; choose another directory.") from None
-    if not sound:
-        raise StudyError(f"{path} is damaged; choose another directory.")
+        manifest = json.loads(path.read_bytes())
+        schema, written = manifest["schema"], manifest.pop("sha256", None)
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read ({error.strerror}); choose another directory, or --overwrite.") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise _Damaged(f"{path} is not the manifest of a study, or is damaged.") from None
     if schema != SCHEMA:
         raise StudyError(
             f"{path}: schema version {schema}, but this version of momentum_jax reads {SCHEMA}; choose another directory."
         )
+    if written != _digest_of_json(manifest):
+        raise _Damaged(f"{path} is damaged: it does not agree with its checksum.")
+    try:
+        Study.from_dict(manifest["study"])
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
     return manifest
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} cannot be read ({error}); choose another directory, or --overwrite.") from None
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _differences(here: Any, there: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -319,6 +448,7 @@ def _clear(directory: Path, manifest: Mapping[str, Any]) -> None:
     The manifest goes last: until then the directory is a store, and can be overwritten again.
     """
     _remove_parts(directory)
+    shutil.rmtree(directory / UNFINISHED, ignore_errors=True)
     inside = directory.resolve()
     for name in manifest.get("files", []):
         path = directory / name

@@ -101,7 +101,7 @@ def summarize(store: Store) -> list[ArmSummary]:
     target = store.study.target
     summaries = []
     for arm in store.study.arms:
-        runs = sorted((run for run in store.runs if run.arm == arm.label), key=lambda run: run.seed)
+        runs = store.of(arm.label)
         if not runs:
             continue
         curves = [store.curves(run) for run in runs]
@@ -109,7 +109,7 @@ def summarize(store: Store) -> list[ArmSummary]:
         summaries.append(
             ArmSummary(
                 label=arm.label,
-                optimizer=arm.optimizer,
+                optimizer=runs[0].optimizer,
                 seeds=tuple(run.seed for run in runs),
                 accuracies=tuple(run.accuracy if run.diverged is None else WORST_ACCURACY for run in runs),
                 mccs=tuple(run.mcc if run.diverged is None else WORST_MCC for run in runs),

@@ -24,7 +24,7 @@ def require() -> None:
 
 
 def write_events(store: Store) -> Path:
-    """Writes `train/loss` (thinned to 1,000 points), `validation/loss` and `validation/accuracy` of every stored run.
+    """Writes `train/loss` (thinned to 1,000 points), `validation/loss` and `validation/accuracy` of every run of the report.
 
     Returns the directory to open with `tensorboard --logdir`.
     """
@@ -34,7 +34,7 @@ def write_events(store: Store) -> Path:
     root = store.directory / DIRECTORY
     folders = _folders([arm.label for arm in store.study.arms])
     written: list[Path] = []
-    for run in store.runs:
+    for run in (run for arm in store.study.arms for run in store.of(arm.label)):
         folder = root / folders[run.arm] / f"seed-{run.seed}"
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()

@@ -17,12 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from momentum_jax.studies.arms import resolve
+from momentum_jax.studies.jobs import rate_and_momentum
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.summary import ArmSummary, estimate
 
-# The methods whose velocity adds up gradients, and the momentum that each has when none is given.
-_MOMENTUM = {"gradient_descent": 0.0, "sgd": 0.0, "heavy_ball": 0.9, "nesterov": 0.9}
 _FEWEST_SEEDS = 3
 # The larger step explains the gain where it surely brings this many times what momentum itself may still bring.
 _EXPLAINED = 2.0
@@ -42,12 +40,10 @@ def ladder(summaries: Sequence[ArmSummary]) -> Ladder | None:
     plain: list[tuple[float, ArmSummary]] = []
     moving: list[tuple[float, float, ArmSummary]] = []
     for summary in summaries:
-        optimizer = resolve(summary.optimizer)
-        given = dict(optimizer.arguments)
-        rate = given.pop("learning_rate", None)
-        momentum = given.pop("momentum", _MOMENTUM.get(optimizer.name, 0.0))
-        if optimizer.name not in _MOMENTUM or given or not _constant(rate) or not _constant(momentum):
+        found = rate_and_momentum(summary.optimizer)
+        if found is None:
             continue
+        rate, momentum = found
         if momentum == 0:
             plain.append((rate, summary))
         else:
@@ -58,10 +54,6 @@ def ladder(summaries: Sequence[ArmSummary]) -> Ladder | None:
 
     found = [Ladder(summary, control, at(rate)) for rate, mu, summary in moving if (control := at(rate / (1 - mu)))]
     return next((each for each in found if each.plain), found[0] if found else None)
-
-
-def _constant(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def verdict(study: Study, summaries: Sequence[ArmSummary]) -> str:

@@ -1,5 +1,6 @@
 """Parameters, and runs in mid-training, on disk by Orbax: written whole or not at all, checked when they are read."""
 
+import functools
 import hashlib
 import shutil
 import time
@@ -10,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
 from momentum_jax.training.host import Curves, Wave
 from momentum_jax.training.loop import RunState
@@ -58,9 +58,7 @@ class WaveCheckpoints:
 
     def __init__(self, directory: str | Path, seconds: float, data: Examples):
         self._directory, self._seconds = Path(directory).absolute(), seconds
-        self._data = hashlib.sha256()
-        for part in data:
-            _add(self._data, part)
+        self._examples = data
         self._paths: dict[int, Path] = {}
         self._last = time.perf_counter()
 
@@ -70,6 +68,9 @@ class WaveCheckpoints:
         `state` gives structure, shapes, dtypes and placement.
         """
         self._last = time.perf_counter()
+        if not self._directory.exists():
+            # Nothing was ever saved: what a checkpoint is called need not be found out.
+            return None
         root = self._path(wave, state)
         for mark in sorted(root.glob("*.sha256"), key=lambda path: int(path.stem), reverse=True):
             content = root / mark.stem
@@ -112,10 +113,19 @@ class WaveCheckpoints:
         self._last = time.perf_counter()
 
     def forget(self, wave: Wave) -> None:
-        """Removes the checkpoint of a finished wave."""
+        """Removes the checkpoint of a finished wave, and with the last one the directory."""
         path = self._paths.get(id(wave))
         if path is not None and path.exists():
             shutil.rmtree(path)
+            if not any(self._directory.iterdir()):
+                self._directory.rmdir()
+
+    @functools.cached_property
+    def _data_digest(self) -> Any:
+        digest = hashlib.sha256()
+        for part in self._examples:
+            _add(digest, part)
+        return digest
 
     def _restored(self, path: Path, state: RunState) -> tuple[int, RunState, Curves, float]:
         content = _read(path)
@@ -131,9 +141,10 @@ class WaveCheckpoints:
 
     def _path(self, wave: Wave, state: RunState) -> Path:
         if id(wave) not in self._paths:
-            digest = self._data.copy()
+            digest = self._data_digest.copy()
             digest.update(wave.programs.advance.identity(wave.run, state, wave.placed.tables, np.int32(0), np.int32(0)))
-            for leaf in [*_host(wave.run), np.array(wave.evaluations), np.array(wave.runs)]:
+            # Not `wave.runs`: a call for what is left over numbers the same runs anew.
+            for leaf in [*_host(wave.run), np.array(wave.evaluations), np.array(len(wave.runs))]:
                 _add(digest, leaf)
             self._paths[id(wave)] = self._directory / digest.hexdigest()[:32]
         return self._paths[id(wave)]
@@ -168,11 +179,18 @@ def _add(digest: Any, value: Any) -> None:
     digest.update(array.tobytes())
 
 
+# Orbax takes seconds to import, and most trainings are over before anything is saved.
+
+
 def _write(path: Path, tree: Any, overwrite: bool) -> None:
+    import orbax.checkpoint as ocp
+
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path, tree, force=overwrite)
 
 
 def _read(path: Path, target: Any = None) -> Any:
+    import orbax.checkpoint as ocp
+
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(path, target)

@@ -24,6 +24,7 @@ class Program:
     def __init__(self, function: Callable[..., Any], part: Any, mesh: Mesh, lanes: int, own: int, donate: tuple[int, ...] = ()):
         self.compile_seconds = 0.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._identities: dict[Any, bytes] = {}
 
         def per_device(*arguments: Any) -> Any:
             each, shared = arguments[:own], arguments[own:]
@@ -42,8 +43,7 @@ class Program:
 
     def prepare(self, *arguments: Any) -> Callable[..., Any]:
         """The executable for arguments like these; compiles it where there is none yet."""
-        leaves, structure = jax.tree.flatten(arguments)
-        key = (structure, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves))
+        key = _shapes(arguments)
         if key not in self._compiled:
             begun = time.perf_counter()
             self._compiled[key] = self._jitted.lower(*arguments).compile()
@@ -52,10 +52,18 @@ class Program:
 
     def identity(self, *arguments: Any) -> bytes:
         """A digest of the program for arguments like these: equal for equal computations, in another process too."""
-        return hashlib.sha256(self._jitted.lower(*arguments).as_text().encode()).digest()
+        key = _shapes(arguments)
+        if key not in self._identities:
+            self._identities[key] = hashlib.sha256(self._jitted.lower(*arguments).as_text().encode()).digest()
+        return self._identities[key]
 
     def __call__(self, *arguments: Any) -> Any:
         return self.prepare(*arguments)(*arguments)
+
+
+def _shapes(arguments: Any) -> Any:
+    leaves, structure = jax.tree.flatten(arguments)
+    return structure, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
 
 
 class Programs(NamedTuple):

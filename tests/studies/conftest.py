@@ -7,9 +7,23 @@ from momentum_jax.studies import Arm, Study
 from momentum_jax.studies.store import Curves, Run, Store
 
 
-def make_run(arm, seed, *, accuracy=0.9, mcc=0.8, diverged=None, index=0):
+def make_run(arm, seed, *, accuracy=0.9, mcc=0.8, diverged=None, index=0, optimizer=""):
     confusion = ((8, 2), (1, 9))
-    return Run(f"arm-{index}/seed-{seed}", arm, seed, accuracy, mcc, 0.3, confusion, diverged, 1.5)
+    return Run(
+        name=f"arm-{index}/seed-{seed}",
+        phase="report",
+        arm=arm,
+        optimizer=optimizer or arm,
+        seed=seed,
+        accuracy=accuracy,
+        mcc=mcc,
+        loss=0.3,
+        confusion=confusion,
+        validation_accuracy=accuracy,
+        validation_loss=0.2,
+        diverged=diverged,
+        seconds=1.5,
+    )
 
 
 def make_curves(validation_loss, train_loss=(2.0, 1.0, 0.5, 0.25)):

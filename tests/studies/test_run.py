@@ -21,6 +21,8 @@ TINY = Study(
     arms=(Arm("gradient_descent(0.1)"), Arm("gradient_descent(0.5)"), Arm("heavy_ball(1e30, 0.9)", "wild")),
     target=2.0,
     evaluate_every=10,
+    ladder=False,
+    noise_floor=False,
 )
 
 
@@ -185,6 +187,6 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tmp_path, chan
 def test_the_manifest_says_what_the_numbers_depend_on(finished):
     manifest = json.loads((finished / "manifest.json").read_text())
     assert Study.from_dict(manifest["study"]) == TINY
-    assert set(manifest["environment"]["versions"]) == {"momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy"}
+    assert set(manifest["environment"]["versions"]) == {"momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy", "scipy"}
     assert manifest["environment"]["backend"]["platform"]
     assert manifest["seconds"]["training"] > 0
