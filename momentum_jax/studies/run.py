@@ -109,10 +109,10 @@ def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None]
     first = {arm.label: jobs.trials(study, arm)[0] if arm.ranges else arm.optimizer for arm in study.arms}
     ahead = len(jobs.reporting(study, first))
     try:
-        _work(store, bench, tuning, _Whole(on_progress, study.steps, ahead))
+        _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))
         reporting = jobs.reporting(study, jobs.choose(study, store.runs))
         store.keep({job.name: job.key(study, store.manifest["environment"]) for job in [*tuning, *reporting]})
-        _work(store, bench, reporting, _Whole(on_progress, study.steps, 0))
+        _work(store, bench, reporting, _Whole(on_progress, study.steps, behind=len(tuning), ahead=0))
     except KeyboardInterrupt:
         store.close("interrupted")
         raise
@@ -190,14 +190,14 @@ class _Bench:
 
 
 class _Whole:
-    """Tells of one phase as a part of the whole study."""
+    """Tells of one phase as a part of the whole study, with `behind` runs before and `ahead` runs after it."""
 
-    def __init__(self, tell: Callable[[Progress], None] | None, steps: int, runs_ahead: int):
-        self._tell, self._steps, self._ahead, self._done = tell, steps, runs_ahead, 0
+    def __init__(self, tell: Callable[[Progress], None] | None, steps: int, *, behind: int, ahead: int):
+        self._tell, self._steps, self._done, self._ahead = tell, steps, behind, ahead
 
     def begin(self, stored: int) -> None:
         """So many runs of the phase were stored before."""
-        self._done = stored
+        self._done += stored
 
     def __call__(self, progress: Progress) -> None:
         if self._tell is None:

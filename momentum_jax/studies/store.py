@@ -380,18 +380,24 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     except OSError as error:
         raise StudyError(f"{path} cannot be read ({error.strerror}); choose another directory, or --overwrite.") from None
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise _Damaged(f"{path} is not the manifest of a study, or is damaged.") from None
+        raise _foreign(path) from None
     if schema != SCHEMA:
         raise StudyError(
             f"{path}: schema version {schema}, but this version of momentum_jax reads {SCHEMA}; choose another directory."
         )
     if written != _digest_of_json(manifest):
-        raise _Damaged(f"{path} is damaged: it does not agree with its checksum.")
+        raise _Damaged(f"{path} is damaged: it does not agree with its checksum; resume the study to mend it.")
+    if not isinstance(manifest.get("status"), str) or not all(isinstance(manifest.get(n), dict) for n in ("study", "environment")):
+        raise _foreign(path)
     try:
         Study.from_dict(manifest["study"])
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
     return manifest
+
+
+def _foreign(path: Path) -> _Damaged:
+    return _Damaged(f"{path} is not the manifest of a study, or is damaged; choose another directory.")
 
 
 def _one_line(error: BaseException) -> str:
