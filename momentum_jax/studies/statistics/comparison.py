@@ -35,10 +35,10 @@ class PairedComparison:
 
     `standard_error`, `t_interval`, `t_statistic`, `t_pvalue` are those of the paired t test (n - 1 degrees of freedom),
     `bca_interval` of the mean difference (from ten pairs on). `wilcoxon_statistic` is min(W+, W-), its p-value exact with
-    ties and zeros too, and never below `smallest_pvalue` = 2 / 2^m for the m = `n_differing` pairs that differ. `correlation` is Pearson's, of
-    the arms over seeds: what pairing gains; `cohen_dz` the mean difference in standard deviations of the differences.
-    `detectable_difference` is what n such pairs find with a power of 80%, `seeds_needed` how many pairs would find the mean
-    difference, were it the true one. None: the values allow none, and `caveats` says why.
+    ties and zeros too, and never below `smallest_pvalue` = 2 / 2^m for the m = `n_differing` pairs that differ.
+    `correlation` is Pearson's, of the arms over seeds: what pairing gains; `cohen_dz` the mean difference in standard
+    deviations of the differences. `detectable_difference` is what n such pairs find with a power of 80%, `seeds_needed` how
+    many pairs would find the mean difference, were it the true one. None: the values allow none, and `caveats` says why.
     """
 
     n: int

@@ -13,7 +13,7 @@ from scipy import optimize, special
 
 from momentum_jax.studies.statistics._samples import check_share
 
-_MOST_SEEDS = 2**30
+_MOST_SEEDS = 10**9
 
 
 def detectable_difference(
@@ -44,8 +44,8 @@ def seeds_needed(
 ) -> int | None:
     """The fewest pairs (or seeds of each arm, if not `paired`) with which a two-sided t test finds `difference`.
 
-    None: more than 10^9.
-    `standard_deviation` as in `detectable_difference`. From a difference that was itself measured with few seeds, a guess.
+    None: more than 10^9. `standard_deviation` is as in `detectable_difference`. From a difference that was itself measured
+    with few seeds it is a guess.
     """
     who = "seeds_needed"
     _check(who, standard_deviation, power, alpha)
@@ -59,9 +59,9 @@ def seeds_needed(
 
     high = 2
     while not enough(high):
-        high *= 2
-        if high > _MOST_SEEDS:
+        if high >= _MOST_SEEDS:
             return None
+        high = min(2 * high, _MOST_SEEDS)
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from momentum_jax.studies.statistics._samples import (
     Interval,
@@ -72,8 +72,10 @@ def kaplan_meier(steps: Steps, budget: float, *, confidence: float = 0.95) -> Ka
     kept = np.isin(curve.quantiles, capped[reached])
     times, survival = curve.quantiles[kept], curve.probabilities[kept]
     # Nothing is censored before the budget, so at every step the share of survivors is a binomial one.
-    alive = [int(n - (reached & (capped <= time)).sum()) for time in times]
-    limits = [stats.binomtest(count, n).proportion_ci(confidence, method="exact") for count in alive]
+    alive = np.array([n - (reached & (capped <= time)).sum() for time in times])
+    tail = (1 - confidence) / 2
+    low = np.where(alive > 0, special.betaincinv(np.maximum(alive, 1), n - alive + 1, tail), 0.0)
+    high = special.betaincinv(alive + 1, n - alive, 1 - tail)
     mean, error = mean_and_error(capped)
     interval = t_interval(mean, error, n - 1, confidence)
     half = np.flatnonzero(survival <= 0.5)
@@ -92,8 +94,8 @@ def kaplan_meier(steps: Steps, budget: float, *, confidence: float = 0.95) -> Ka
         confidence=confidence,
         times=tuple(times.tolist()),
         survival=tuple(survival.tolist()),
-        low=tuple(float(limit.low) for limit in limits),
-        high=tuple(float(limit.high) for limit in limits),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
         median=float(times[half[0]]) if half.size else None,
         median_interval=median_interval,
         restricted_mean=mean,
@@ -157,16 +159,7 @@ def log_rank(a: Steps, b: Steps, budget: float) -> LogRank:
     if np.ptp(scores) > 1e-9:
         found = stats.logrank(_scipys(capped_a, reached_a), _scipys(capped_b, reached_b))
         statistic, asymptotic = float(found.statistic), float(found.pvalue)
-        pvalue = float(
-            stats.permutation_test(
-                (scores[:n_a], scores[n_a:]),
-                lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
-                permutation_type="independent",
-                vectorized=True,
-                n_resamples=_RESAMPLES,
-                rng=np.random.default_rng(0),
-            ).pvalue
-        )
+        pvalue = _permuted(scores, n_a)
     caveats = [] if statistic is not None else ["No run, or every run at one step, reached the target: there is no statistic."]
     return LogRank(
         n_a=n_a,
@@ -254,6 +247,23 @@ def _censored(who: str, name: str, steps: Steps, budget: float) -> tuple[np.ndar
             raise ValueError(f"{who}: {name} must hold steps in [0, budget] = [0, {budget:g}] or None for never, got {step}.")
     capped = np.array([budget if step is None else step for step in steps], dtype=np.float64)
     return capped, np.array([step is not None for step in steps])
+
+
+def _permuted(scores: np.ndarray, n_a: int) -> float:
+    """Two-sided permutation p-value of the sum of the first n_a scores (SciPy's function, but that refuses an arm of one)."""
+    n_b = scores.size - n_a
+    if min(n_a, n_b) == 1:
+        alone = scores[0] if n_a == 1 else scores[-1]
+        return min(1.0, 2 * float(min((scores >= alone - 1e-9).mean(), (scores <= alone + 1e-9).mean())))
+    found = stats.permutation_test(
+        (scores[:n_a], scores[n_a:]),
+        lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
+        permutation_type="independent",
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        rng=np.random.default_rng(0),
+    )
+    return float(found.pvalue)
 
 
 def _scipys(capped: np.ndarray, reached: np.ndarray) -> stats.CensoredData:
