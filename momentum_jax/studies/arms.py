@@ -70,6 +70,23 @@ def place(text: str, values: Mapping[str, Any]) -> str:
     return ast.unparse(Placed().visit(call))
 
 
+def read_back(text: str, placed: str) -> dict[str, Any]:
+    """The values that `place` put into an expression with ranges, by name, from what it made."""
+    call = _call(text)
+    names = {id(node): name for name, node, _ in _Reader(ast.unparse(call)).ranges(call)}
+    values: dict[str, Any] = {}
+
+    def look(pattern: ast.AST, found: ast.AST) -> None:
+        if id(pattern) in names:
+            values[names[id(pattern)]] = ast.literal_eval(found)
+            return
+        for one, other in zip(ast.iter_child_nodes(pattern), ast.iter_child_nodes(found), strict=True):
+            look(one, other)
+
+    look(call, _call(placed))
+    return values
+
+
 def _call(text: str) -> ast.Call:
     try:
         tree = ast.parse(text.strip(), mode="eval").body

@@ -65,18 +65,28 @@ def trials(study: Study, arm: Arm) -> list[str]:
 
 
 def choose(study: Study, runs: Iterable[Run]) -> dict[str, str]:
-    """For each arm the expression that is reported: its own, or the best of its trials by the search's score."""
-    tried: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        if run.phase == TUNING:
-            tried.setdefault((run.arm, run.optimizer), []).append(run)
+    """For each arm the expression that is reported: its own, or the best of its trials by the search's score.
+
+    An arm with ranges of which no trial has been run is left out.
+    """
+    stored = list(runs)
     chosen = {}
     for arm in study.arms:
-        chosen[arm.label] = arm.optimizer
-        if arm.ranges:
-            candidates = {optimizer: tried.get((arm.label, optimizer), []) for optimizer in trials(study, arm)}
-            chosen[arm.label] = max(candidates, key=lambda each: _merit(study, candidates[each]))
+        tried = tried_for(arm.label, stored)
+        if arm.ranges and tried:
+            chosen[arm.label] = max(tried, key=lambda each: _merit(study, tried[each]))
+        elif not arm.ranges:
+            chosen[arm.label] = arm.optimizer
     return chosen
+
+
+def tried_for(arm: str, runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The trials of the arm of that label that have been run, as they were numbered, each with its runs by seed."""
+    own = [run for run in runs if run.phase == TUNING and run.arm == arm]
+    tried: dict[str, list[Run]] = {}
+    for run in sorted(own, key=lambda run: (int(run.name.split("/trial-")[1].split("/")[0]), run.seed)):
+        tried.setdefault(run.optimizer, []).append(run)
+    return tried
 
 
 def _merit(study: Study, runs: Sequence[Run]) -> tuple[float, float, float]:

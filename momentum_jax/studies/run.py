@@ -108,9 +108,11 @@ def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None]
     # How many runs follow depends on which trials win only where a rung of the ladder happens to be an arm of the study.
     first = {arm.label: jobs.trials(study, arm)[0] if arm.ranges else arm.optimizer for arm in study.arms}
     ahead = len(jobs.reporting(study, first))
+    store.note(planned=len(tuning) + ahead)
     try:
         _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))
         reporting = jobs.reporting(study, jobs.choose(study, store.runs))
+        store.note(planned=len(tuning) + len(reporting))
         store.keep({job.name: job.key(study, store.manifest["environment"]) for job in [*tuning, *reporting]})
         _work(store, bench, reporting, _Whole(on_progress, study.steps, behind=len(tuning), ahead=0))
     except KeyboardInterrupt:

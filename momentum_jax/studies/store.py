@@ -192,9 +192,11 @@ class Store:
             manifest, damage = {"schema": SCHEMA, "status": "running", **asked}, [str(damaged)]
         else:
             damage = []
+            stored, now = manifest["study"]["seeds"], asked["study"]["seeds"]
             there = {name: manifest[name] for name in asked}
-            if set(there["study"]["seeds"]) <= set(study.seeds):
-                there["study"] = {**there["study"], "seeds": asked["study"]["seeds"]}
+            if now[: len(stored)] == stored:
+                there["study"] = {**there["study"], "seeds": now}
+                manifest["seeds_added"] = [*manifest.get("seeds_added", []), *now[len(stored) :]]
             for key, here, other in _differences(asked, there):
                 raise StudyError(
                     f"{directory} cannot be resumed: {key} is {_brief(other)} there and {_brief(here)} now; "
@@ -387,7 +389,8 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         )
     if written != _digest_of_json(manifest):
         raise _Damaged(f"{path} is damaged: it does not agree with its checksum; resume the study to mend it.")
-    if not isinstance(manifest.get("status"), str) or not all(isinstance(manifest.get(n), dict) for n in ("study", "environment")):
+    kinds = {"status": str, "study": dict, "environment": dict}
+    if not all(isinstance(manifest.get(name), kind) for name, kind in kinds.items()):
         raise _foreign(path)
     try:
         Study.from_dict(manifest["study"])

@@ -3,6 +3,7 @@
     describe, normality                       one arm
     paired                                    two arms on the same seeds: the primary comparison
     independent, mann_whitney_pvalue          two arms on seeds of their own (the textbook)
+    ratio_of_means                            how much of one paired difference another makes up
     noise_floor                               one arm against itself, on other seeds (A/A)
     holm                                      the p-values of several arms
     detectable_difference, seeds_needed       what these seeds can show, and how many would show it
@@ -34,6 +35,7 @@ from momentum_jax.studies.statistics.power import (
     seeds_needed as seeds_needed,
 )
 from momentum_jax.studies.statistics.ranks import mann_whitney_pvalue as mann_whitney_pvalue
+from momentum_jax.studies.statistics.ratio import Ratio as Ratio, ratio_of_means as ratio_of_means
 from momentum_jax.studies.statistics.steps import (
     KaplanMeier as KaplanMeier,
     LogRank as LogRank,
