@@ -10,6 +10,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A terminal that knows no "±" gets a question mark, not the end of the program.
             stream.reconfigure(errors="replace")
     try:
-        return _run(_parse(arguments))
+        with _damage_reported():
+            return _run(_parse(arguments))
     except _Refused as refused:
         return _complain(str(refused), 2)
     except ModuleNotFoundError as error:
@@ -50,6 +52,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 class _Refused(Exception):
     """What was asked for cannot be done; the message says why."""
+
+
+@contextlib.contextmanager
+def _damage_reported():
+    """What a store warns of is said in one line, and not by Python."""
+    from momentum_jax.studies.errors import DamageWarning
+
+    before = warnings.showwarning
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if issubclass(category, DamageWarning):
+            _complain(str(message), 0)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamageWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _complain(message: str, code: int) -> int:
@@ -72,6 +93,10 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import compare
 
                 return compare.train(command)
+            case arguments.StudyCommand(action=action):
+                from momentum_jax.cli import study
+
+                return study.run(action)
             case arguments.Optimizers():
                 from momentum_jax.cli import optimizers
 

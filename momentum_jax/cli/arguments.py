@@ -100,6 +100,97 @@ class Train(Experiment):
     """Output directory."""
 
 
+_OF_FILE = _default("that of the file, else of Study")
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """Run a study: tune, report on fresh seeds, explain. Run again, it goes on where it was stopped.
+
+    Options that are given stand in the place of the file's. Writes report.html, report.md, report.json, figures/ and all runs
+    (manifest.json, runs.jsonl, curves.npz) to the output directory.
+    """
+
+    file: tyro.conf.Positional[Annotated[Path | None, _default("none: all is given by options")]] = None
+    """TOML file with the study's fields."""
+    out: Annotated[Path | None, _default("the file's name without .toml, else study-<dataset>")] = None
+    """Output directory."""
+    arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _OF_FILE] = ()
+    """An arm such as "heavy_ball(log_uniform(0.001, 1), 0.9)" or "LABEL=OPTIMIZER"; give --arm once for each."""
+    dataset: Annotated[Dataset | None, _OF_FILE] = None
+    """Data set."""
+    size: Annotated[int | None, _OF_FILE] = None
+    """Side of the images in pixels."""
+    hidden: Annotated[tuple[int, ...] | None, _OF_FILE] = None
+    """Widths of the hidden layers."""
+    activation: Annotated[Literal["relu", "tanh", "sigmoid"] | None, _OF_FILE] = None
+    """Activation of the hidden layers."""
+    loss: Annotated[Literal["cross_entropy", "half_squared_error"] | None, _OF_FILE] = None
+    """Loss."""
+    steps: Annotated[int | None, _OF_FILE] = None
+    """Mini-batches of each run."""
+    batch: Annotated[int | None, _OF_FILE] = None
+    """Examples in a mini-batch."""
+    target: Annotated[float | None, _OF_FILE] = None
+    """Validation loss whose first attainment is reported."""
+    evaluate_every: Annotated[int | None, _OF_FILE] = None
+    """Mini-batches between evaluations on the validation set."""
+    seeds: Annotated[int | None, _OF_FILE] = None
+    """How many seeds the report has, numbered from 0."""
+    trials: Annotated[int | None, _OF_FILE] = None
+    """Trials of every arm that has ranges."""
+    tuning_seeds: Annotated[int | None, _OF_FILE] = None
+    """How many seeds each trial has, numbered from 1000."""
+    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    """Directory that holds the data sets."""
+    cores: Annotated[int | None, _default("all")] = None
+    """CPU cores to train on, one run on each."""
+    overwrite: bool = False
+    """Replace the study that the output directory holds."""
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """Write the report of a stored study anew, finished or not."""
+
+    directory: tyro.conf.Positional[Path]
+    """Its output directory."""
+
+
+@dataclass(frozen=True)
+class StudyList:
+    """List the studies that a directory holds."""
+
+    directory: tyro.conf.Positional[Path] = Path(".")
+    """Where to look: there and below."""
+
+
+@dataclass(frozen=True)
+class StudyAddSeeds:
+    """Run a study's arms, as they were tuned, from further seeds, and write the report anew."""
+
+    directory: tyro.conf.Positional[Path]
+    """Its output directory."""
+    count: tyro.conf.Positional[int]
+    """How many seeds to add."""
+    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    """Directory that holds the data sets."""
+    cores: Annotated[int | None, _default("all")] = None
+    """CPU cores to train on, one run on each."""
+
+
+@dataclass(frozen=True)
+class StudyCommand:
+    """Does momentum help on this problem? Arms tuned at equal budget, fresh seeds, statistics, a report."""
+
+    action: (
+        Annotated[StudyRun, tyro.conf.subcommand("run")]
+        | Annotated[StudyReport, tyro.conf.subcommand("report")]
+        | Annotated[StudyList, tyro.conf.subcommand("list")]
+        | Annotated[StudyAddSeeds, tyro.conf.subcommand("add-seeds")]
+    )
+
+
 @dataclass(frozen=True)
 class Fetch:
     """Download a data set to the cache, or to a directory, and check it."""
@@ -184,6 +275,7 @@ class Convert:
 Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[StudyCommand, tyro.conf.subcommand("study")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]

@@ -66,7 +66,7 @@ def _run(command: Experiment, study: Study, out: Path, *, checkpoints: bool = Fa
     messages = Console(stderr=True, markup=False, emoji=False)
     if command.tensorboard:
         tensorboard.require()
-    _use_cores(command.cores, messages)
+    use_cores(command.cores, messages)
     results: list[_Results] = []
     try:
         with Reporter(messages) as report:
@@ -99,7 +99,7 @@ def _stopped(out: Path) -> str:
     return f"momentum-jax: stopped; {len(store.runs)} of {total} runs are in {out}. Add --resume to run the others."
 
 
-def _use_cores(cores: int | None, messages: Console) -> None:
+def use_cores(cores: int | None, messages: Console) -> None:
     from momentum_jax.training import use_all_cpu_cores
 
     if cores is not None and cores < 1:

@@ -1,0 +1,163 @@
+"""`momentum-jax study run`, `report`, `list` and `add-seeds`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from momentum_jax.cli.arguments import StudyAddSeeds, StudyList, StudyReport, StudyRun
+from momentum_jax.studies import Study, StudyError
+from momentum_jax.studies.arms import split_label
+from momentum_jax.studies.spec import read_toml
+from momentum_jax.studies.store import MANIFEST, Store
+
+_NETWORK = ("hidden", "activation", "loss")
+_FIELDS = ("dataset", "size", "steps", "batch", "target", "evaluate_every", "seeds")
+
+
+def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
+    match command:
+        case StudyRun():
+            return _run(command)
+        case StudyReport(directory=directory):
+            return _report(Store.read(directory))
+        case StudyList(directory=directory):
+            return _list(directory)
+        case StudyAddSeeds():
+            return _add_seeds(command)
+
+
+def specification(command: StudyRun) -> Study:
+    """The file's study, with what was given on the command line in its place."""
+    content: dict[str, Any] = {} if command.file is None else read_toml(command.file)
+    given = {name: getattr(command, name) for name in _FIELDS if getattr(command, name) is not None}
+    network = {name: getattr(command, name) for name in _NETWORK if getattr(command, name) is not None}
+    search = {"trials": command.trials, "seeds": command.tuning_seeds}
+    search = {name: value for name, value in search.items() if value is not None}
+    content |= given
+    for name, options in (("network", network), ("search", search)):
+        if options:
+            content[name] = {**content.get(name, {}), **options}
+    if command.arm:
+        content["arms"] = [{"optimizer": text, "label": label} for text, label in map(split_label, command.arm)]
+    if command.file is None and not command.arm:
+        raise StudyError('study run: give a TOML file, or arms by --arm "heavy_ball(log_uniform(0.001, 1), 0.9)".')
+    try:
+        return Study.from_dict(content)
+    except StudyError as error:
+        raise StudyError(f"{command.file}: {error}" if command.file else str(error)) from None
+
+
+def _run(command: StudyRun) -> int:
+    from momentum_jax.studies.run import run_study
+
+    study = specification(command)
+    out = command.out or (command.file.with_suffix("") if command.file else Path(f"study-{study.dataset}"))
+
+    def work(**options: Any) -> Store:
+        # Going on is the rule, so that the same command can be given until the study is complete.
+        return run_study(study, out, resume=not command.overwrite, overwrite=command.overwrite, **options)
+
+    return _work(work, out, command.data, command.cores)
+
+
+def _add_seeds(command: StudyAddSeeds) -> int:
+    from momentum_jax.studies.run import add_seeds
+
+    def work(**options: Any) -> Store:
+        return add_seeds(command.directory, command.count, **options)
+
+    return _work(work, command.directory, command.data, command.cores)
+
+
+def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int | None) -> int:
+    """Trains under a progress bar, then writes and says the report."""
+    from momentum_jax.cli.compare import use_cores
+    from momentum_jax.cli.progress import Reporter
+    from momentum_jax.cli.report import write
+
+    messages = Console(stderr=True, markup=False, emoji=False)
+    use_cores(cores, messages)
+    written: list[Path] = []
+    try:
+        with Reporter(messages) as report:
+            store = work(data_directory=data, on_progress=report, on_complete=lambda store: written.extend(write(store)))
+    except KeyboardInterrupt:
+        messages.print(_stopped(out), highlight=False, soft_wrap=True)
+        return 130
+    _say(store, written)
+    return 0
+
+
+def _report(store: Store) -> int:
+    from momentum_jax.cli.report import write
+    from momentum_jax.studies.store import locked
+
+    with locked(store.directory):
+        written = write(store)
+    _say(store, written)
+    return 0
+
+
+def _stopped(out: Path) -> str:
+    if not Store.exists(out):
+        return "momentum-jax: stopped before anything was run."
+    store = Store.read(out)
+    planned = store.manifest.get("planned", len(store.runs))
+    return f"momentum-jax: stopped; {len(store.runs)} of {planned} runs are in {out}. The same command goes on from there."
+
+
+def _say(store: Store, written: list[Path]) -> None:
+    """The table, what the arms were settled to, the conclusions, and where the report lies."""
+    from momentum_jax.cli.table import print_table
+    from momentum_jax.studies.analysis import analyse
+    from momentum_jax.studies.conclusions import conclusions
+    from momentum_jax.studies.summary import summarize
+
+    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    wrap = not console.is_terminal
+    summaries = summarize(store)
+    if summaries:
+        print_table(console, store.study, summaries)
+    analysis = analyse(store)
+    for arm in analysis.arms:
+        if arm.optimizer != arm.label:
+            console.print(f"{arm.label}: {arm.optimizer}", highlight=False, soft_wrap=wrap)
+    for sentence in conclusions(analysis):
+        console.print(f"- {sentence}", highlight=False, soft_wrap=wrap)
+    spent = store.manifest.get("seconds", {})
+    console.print(", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items()), highlight=False)
+    console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
+
+
+def _list(directory: Path) -> int:
+    """One row a study, found by its manifest; what cannot be read is named with the reason."""
+    if not directory.is_dir():
+        raise StudyError(f"study list: {directory} is no directory.")
+    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    table = Table("directory", "data set", "arms", "seeds", "steps", "runs", "status")
+    unread = []
+    for path in sorted(directory.rglob(MANIFEST)):
+        try:
+            store = Store.read(path.parent)
+        except StudyError as error:
+            unread.append(str(error))
+            continue
+        study = store.study
+        runs = f"{len(store.runs)} of {store.manifest.get('planned', len(store.runs))}"
+        arms = ", ".join(arm.label for arm in study.arms)
+        table.add_row(
+            str(path.parent), study.dataset, arms, str(len(study.seeds)), f"{study.steps:,}", runs, store.manifest["status"]
+        )
+    if table.row_count:
+        console.print(table)
+    elif not unread:
+        console.print(f"no studies in {directory}", highlight=False)
+    for message in unread:
+        console.print(message, highlight=False, soft_wrap=True)
+    return 0
