@@ -14,7 +14,7 @@ from momentum_jax.cli.arguments import StudyAddSeeds, StudyList, StudyReport, St
 from momentum_jax.studies import Study, StudyError
 from momentum_jax.studies.arms import split_label
 from momentum_jax.studies.spec import read_toml
-from momentum_jax.studies.store import MANIFEST, Store
+from momentum_jax.studies.store import MANIFEST, RUNS, Store
 
 _NETWORK = ("hidden", "activation", "loss")
 _FIELDS = ("dataset", "size", "steps", "batch", "target", "evaluate_every", "seeds")
@@ -143,6 +143,9 @@ def _list(directory: Path) -> int:
     table = Table("directory", "data set", "arms", "seeds", "steps", "runs", "status")
     unread = []
     for path in sorted(directory.rglob(MANIFEST)):
+        if not (path.parent / RUNS).exists():
+            # Others call files so, too.
+            continue
         try:
             store = Store.read(path.parent)
         except StudyError as error:

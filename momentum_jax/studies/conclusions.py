@@ -158,7 +158,9 @@ def _tuned(ladder: LadderResult, rungs: Rungs) -> str:
 
 def _tuning(tuning: Tuning) -> str:
     trial = tuning.trials[tuning.chosen]
-    assert tuning.tuned is not None and tuning.fresh is not None and tuning.optimism is not None
+    assert tuning.tuned is not None
+    assert tuning.fresh is not None
+    assert tuning.optimism is not None
     text = (
         f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had {tuning.tuned:.2%} validation accuracy "
         f"when it was chosen and {tuning.fresh:.2%} on fresh seeds (optimism {_points(tuning.optimism)} points)"
