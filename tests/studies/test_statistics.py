@@ -1,5 +1,7 @@
 """Descriptions, comparisons and power against SciPy, statsmodels, published examples and enumeration; simulated error rates."""
 
+# A test knows which of the results are not None.
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportGeneralTypeIssues=false
 import dataclasses
 import itertools
 import json
@@ -58,7 +60,7 @@ def test_the_bca_interval_agrees_with_efrons_formula_written_out():
     levels = special.ndtr(shift + normal / (1 - acceleration * normal))
     expected = np.quantile(resampled, levels)
     found = statistics.describe(values).bca_interval
-    assert found == pytest.approx(tuple(expected), abs=0.03 * np.ptp(expected))
+    assert found == pytest.approx(tuple(expected), abs=0.02 * np.ptp(expected))
     plain = np.quantile(resampled, [0.025, 0.975])
     assert abs(plain - expected).max() > 0.06 * np.ptp(expected), "no skewness to correct: the test could not fail"
 
@@ -443,9 +445,9 @@ def test_the_detectable_difference_is_detected_in_four_of_five_studies(n):
 def test_bca_covers_as_the_docstring_says(n, normal, exponential):
     rng = np.random.default_rng(n)
     for draw, truth, said in [(rng.normal, 0.0, normal), (rng.exponential, 1.0, exponential)]:
-        intervals = np.array([statistics.describe(draw(size=n)).bca_interval for _ in range(2000)])
+        intervals = np.array([statistics.describe(draw(size=n)).bca_interval for _ in range(800)])
         covered = ((intervals[:, 0] <= truth) & (intervals[:, 1] >= truth)).mean()
-        assert covered == pytest.approx(said, abs=0.03)
+        assert covered == pytest.approx(said, abs=0.035)
 
 
 @pytest.mark.slow
