@@ -1,5 +1,7 @@
 """Descriptions, comparisons and power against SciPy, statsmodels, published examples and enumeration; simulated error rates."""
 
+# A test knows which of the results are not None.
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportGeneralTypeIssues=false
 import dataclasses
 import itertools
 import json
@@ -58,7 +60,7 @@ def test_the_bca_interval_agrees_with_efrons_formula_written_out():
     levels = special.ndtr(shift + normal / (1 - acceleration * normal))
     expected = np.quantile(resampled, levels)
     found = statistics.describe(values).bca_interval
-    assert found == pytest.approx(tuple(expected), abs=0.03 * np.ptp(expected))
+    assert found == pytest.approx(tuple(expected), abs=0.02 * np.ptp(expected))
     plain = np.quantile(resampled, [0.025, 0.975])
     assert abs(plain - expected).max() > 0.06 * np.ptp(expected), "no skewness to correct: the test could not fail"
 
@@ -216,11 +218,12 @@ def test_mann_whitney_is_exact_with_ties_by_enumeration_of_every_split():
 
 
 def test_scores_in_single_precision_tie_as_their_counts_do():
-    right_a, right_b = np.array([9113, 9120, 9131, 9102, 9144, 9150]), np.array([9103, 9110, 9111, 9112, 9104, 9150])
+    right_a = np.array([9113, 9120, 9137, 9102, 9144, 9150, 9161, 9129])
+    right_b = right_a - np.array([10, 10, 10, -10, -10, 0, 20, 20])
     scores = [np.asarray(right / 10_000, np.float32).astype(np.float64) for right in (right_a, right_b)]
     counted, scored = statistics.paired(right_a, right_b), statistics.paired(*scores)
     assert scored.wilcoxon_pvalue == counted.wilcoxon_pvalue
-    assert scored.n_differing == counted.n_differing == 5
+    assert scored.n_differing == counted.n_differing == 7
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
@@ -443,9 +446,9 @@ def test_the_detectable_difference_is_detected_in_four_of_five_studies(n):
 def test_bca_covers_as_the_docstring_says(n, normal, exponential):
     rng = np.random.default_rng(n)
     for draw, truth, said in [(rng.normal, 0.0, normal), (rng.exponential, 1.0, exponential)]:
-        intervals = np.array([statistics.describe(draw(size=n)).bca_interval for _ in range(2000)])
+        intervals = np.array([statistics.describe(draw(size=n)).bca_interval for _ in range(800)])
         covered = ((intervals[:, 0] <= truth) & (intervals[:, 1] >= truth)).mean()
-        assert covered == pytest.approx(said, abs=0.03)
+        assert covered == pytest.approx(said, abs=0.035)
 
 
 @pytest.mark.slow

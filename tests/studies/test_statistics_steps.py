@@ -1,5 +1,7 @@
 """Steps to a target as censored data: against statsmodels, published curves, enumeration of every split, and simulation."""
 
+# A test knows which of the results are not None.
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportGeneralTypeIssues=false
 import dataclasses
 import itertools
 import json

@@ -13,7 +13,8 @@ Values = Sequence[float] | np.ndarray
 
 # Below it the BCa interval is not given: it then covers less than 90% where it claims 95%.
 FEWEST_FOR_BCA = 10
-_RESAMPLES = 9_999
+# The ends then differ by under 1% of the width (standard deviation) from those of another seed.
+_RESAMPLES = 49_999
 
 
 def sample(who: str, name: str, values: Values) -> np.ndarray:
@@ -61,7 +62,7 @@ def t_pvalue(t: float, df: float) -> float:
 
 
 def bca_interval(values: np.ndarray, confidence: float) -> Interval | None:
-    """Of the mean, from 9,999 resamples that are the same in every call; None below `FEWEST_FOR_BCA` values."""
+    """Of the mean, from 49,999 resamples that are the same in every call; None below `FEWEST_FOR_BCA` values."""
     mean, error = mean_and_error(values)
     if values.size < FEWEST_FOR_BCA or error is None:
         return None
@@ -72,6 +73,7 @@ def bca_interval(values: np.ndarray, confidence: float) -> Interval | None:
         ((values - mean) / error,),
         np.mean,
         n_resamples=_RESAMPLES,
+        batch=10_000,
         confidence_level=confidence,
         method="BCa",
         rng=np.random.default_rng(0),

@@ -47,7 +47,7 @@ def rank_sum(a: np.ndarray, b: np.ndarray) -> tuple[float, float, bool]:
     counts = np.zeros((a.size + 1, doubled.sum() + 1))
     counts[0, 0] = 1
     for rank in doubled:
-        counts[1:, rank:] += counts[:-1, : counts.shape[1] - rank].copy()
+        counts[1:, rank:] += counts[:-1, : counts.shape[1] - rank]
     return u, _two_sided(counts[a.size] / counts[a.size].sum(), int(doubled[: a.size].sum())), True
 
 
