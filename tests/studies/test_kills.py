@@ -50,10 +50,10 @@ def test_a_study_that_is_killed_at_random_moments_loses_nothing_doubles_nothing_
     expected = content(tmp_path / "reference")
     assert content(tmp_path / "compiling") == expected
 
-    moments, kills, study, in_a_wave = random.Random(0), 0, 0, 0
+    moments, kills, study, in_a_wave, before = random.Random(0), 0, 0, 0, []
     while kills < KILLS or study == 0:
         directory = tmp_path / f"killed-{study}"
-        before: list[bytes] = []
+        before = []
         while True:
             process = start(directory)
             process.join(moments.uniform(0.1, seconds[-1]) if kills < KILLS else None)

@@ -1,0 +1,205 @@
+"""A damaged store: what is not as it was written is said, never read as data, and run again to the same numbers."""
+
+import dataclasses
+import json
+import random
+import shutil
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+from momentum_jax.studies import Arm, Network, Search, Study, StudyError
+from momentum_jax.studies.errors import DamageWarning
+from momentum_jax.studies.run import add_seeds, run_study
+from momentum_jax.studies.store import Store
+
+TUNED = Study(
+    network=Network(hidden=(8,)),
+    steps=20,
+    batch=16,
+    seeds=(0, 1),
+    arms=(Arm("gradient_descent(log_uniform(0.01, 1))", "plain"), Arm("heavy_ball(log_uniform(0.001, 0.1), 0.9)", "moving")),
+    search=Search(trials=2, seeds=(1000,)),
+    target=2.0,
+    evaluate_every=10,
+)
+# Of the tuning, of the arms, of the ladder, of the control. The winner of both searches has the same point of the sequence, so
+# that the ladder's upper rung, 0.1 / (1 - 0.9) times as fast, is the tuned gradient descent.
+RUNS = 2 * 2 + 2 * 2 + 1 * 2 + 2
+
+
+def work(directory, study=TUNED, **options):
+    return run_study(study, directory, devices=jax.local_devices()[:1], resume=True, **options)
+
+
+def content(directory):
+    store = Store.read(directory)
+    assert store.damage == []
+    runs = {run.name: repr(dataclasses.replace(run, seconds=0.0)) for run in store.runs}
+    return {run.name: (runs[run.name], *(a.tobytes() for a in vars(store.curves(run)).values())) for run in store.runs}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("sound") / "study"
+    work(directory)
+    return directory
+
+
+@pytest.fixture
+def copy(sound, tmp_path):
+    return shutil.copytree(sound, tmp_path / "copy")
+
+
+def added(directory, monkeypatch, **options):
+    """Names of the runs that a resumed study repeats."""
+    names, add = [], Store.add
+    monkeypatch.setattr(Store, "add", lambda self, wave: (names.extend(run.name for run, _ in wave), add(self, wave))[1])
+    work(directory, **options)
+    return sorted(names)
+
+
+def test_a_tuned_study_has_the_runs_of_all_phases(sound):
+    store = Store.read(sound)
+    assert len(store.runs) == RUNS == store.manifest["planned"]
+    for run in store.runs:
+        assert np.isnan(run.accuracy) == (run.phase == "tuning"), "the tuning has seen the test set"
+        assert (run.confusion == ()) == (run.phase == "tuning")
+        assert np.isfinite(run.validation_accuracy)
+
+
+def test_the_reported_optimizer_is_the_best_of_its_trials(sound):
+    store = Store.read(sound)
+    for arm in TUNED.arms:
+        trials = {run.optimizer: run.validation_accuracy for run in store.of(arm.label, "tuning")}
+        assert {run.optimizer for run in store.of(arm.label)} == {max(trials, key=trials.__getitem__)}
+
+
+def flip(path, position):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 0x10
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flipped_bit_in_the_curves_is_reported_and_only_those_runs_are_repeated(sound, copy, seed, monkeypatch):
+    path = copy / "curves.npz"
+    flip(path, random.Random(seed).randrange(path.stat().st_size))
+    with pytest.warns(DamageWarning) if is_damaged(copy) else warnings.catch_warnings():
+        repeated = added(copy, monkeypatch)
+    assert len(repeated) <= RUNS
+    assert content(copy) == content(sound)
+
+
+def is_damaged(directory):
+    store = Store.read(directory)
+    try:
+        for run in store.runs:
+            store.curves(run)
+    except StudyError:
+        return True
+    return False
+
+
+def test_every_bit_of_the_arrays_counts(sound, copy):
+    """Against the checksum of the archive as well as ours: the archive's is made to agree."""
+    store = Store.read(copy)
+    run = store.runs[3]
+    with np.load(copy / "curves.npz") as arrays:
+        changed = {name: array.copy() for name, array in arrays.items()}
+    changed[f"{run.name}/train_loss"][7] += 1e-6
+    np.savez(copy / "curves.npz", **changed)
+    with pytest.raises(StudyError, match=f"run {run.name} does not agree with its checksum"):
+        store.curves(run)
+    store.curves(store.runs[2])
+
+
+def test_a_truncated_archive_is_reported_and_all_its_runs_are_repeated(sound, copy, monkeypatch):
+    path = copy / "curves.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.warns(DamageWarning, match=r"curves\.npz is damaged .* What it held is run again"):
+        assert len(added(copy, monkeypatch)) == RUNS
+    assert content(copy) == content(sound)
+
+
+def test_a_changed_line_is_reported_and_its_run_is_repeated(sound, copy, monkeypatch):
+    lines = (copy / "runs.jsonl").read_text().splitlines()
+    one = json.loads(lines[5])
+    lines[5] = json.dumps({**one, "validation_accuracy": 0.999})
+    (copy / "runs.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.warns(DamageWarning, match=r"runs\.jsonl is damaged: line 6 is not a stored run"):
+        assert added(copy, monkeypatch) == [one["name"]]
+    assert content(copy) == content(sound)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"name": "a web page"}', "[]"])
+def test_a_destroyed_manifest_is_written_anew_and_no_run_is_repeated(sound, copy, text, monkeypatch):
+    (copy / "manifest.json").write_text(text)
+    with pytest.raises(StudyError, match=r"manifest\.json is not the manifest of a study, or is damaged"):
+        Store.read(copy)
+    with pytest.warns(DamageWarning, match=r"manifest\.json"):
+        assert added(copy, monkeypatch) == []
+    assert content(copy) == content(sound)
+    assert Store.read(copy).study == TUNED
+
+
+def test_a_changed_manifest_is_not_believed(sound, copy, monkeypatch):
+    text = (copy / "manifest.json").read_text()
+    (copy / "manifest.json").write_text(text.replace('"steps": 20', '"steps": 30'))
+    with pytest.raises(StudyError, match="does not agree with its checksum"):
+        Store.read(copy)
+    with pytest.warns(DamageWarning):
+        assert added(copy, monkeypatch) == []
+
+
+@pytest.mark.slow
+def test_runs_of_another_study_are_not_taken_for_ones_own(copy, monkeypatch):
+    (copy / "manifest.json").write_text("")
+    other = dataclasses.replace(TUNED, steps=10)
+    with pytest.warns(DamageWarning):
+        assert len(added(copy, monkeypatch, study=other)) == RUNS
+    assert all(len(Store.read(copy).curves(run).train_loss) == 10 for run in Store.read(copy).runs)
+
+
+def test_a_strangers_manifest_is_left_alone(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
+    with pytest.raises(StudyError, match="is not the manifest of a study"):
+        work(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_added_seeds_run_the_settled_arms_and_nothing_twice(sound, copy, monkeypatch):
+    before = content(copy)
+    names, add = [], Store.add
+    monkeypatch.setattr(Store, "add", lambda self, wave: (names.extend(run.name for run, _ in wave), add(self, wave))[1])
+    store = add_seeds(copy, 1, devices=jax.local_devices()[:1])
+    assert sorted(names) == ["arm-0/seed-2", "arm-1/seed-2", "control/seed-2147483650", "ladder/0/seed-2"]
+    assert store.study.seeds == (0, 1, 2)
+    assert store.manifest["seeds_added"] == [2]
+    after = content(copy)
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.slow
+def test_a_study_with_all_seeds_from_the_start_says_the_same_as_one_whose_seeds_were_added(copy, tmp_path):
+    add_seeds(copy, 1, devices=jax.local_devices()[:1])
+    work(tmp_path / "at-once", dataclasses.replace(TUNED, seeds=(0, 1, 2)))
+    assert content(copy) == content(tmp_path / "at-once")
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True])
+def test_a_number_of_seeds_to_add_is_a_whole_number(copy, count):
+    with pytest.raises(StudyError, match="add_seeds: count must be a whole number >= 1, got"):
+        add_seeds(copy, count)
+
+
+@pytest.mark.slow
+def test_progress_counts_the_whole_study(tmp_path):
+    seen = []
+    work(tmp_path / "new", on_progress=seen.append)
+    assert {each.total_model_steps for each in seen} == {RUNS * TUNED.steps}
+    done = [each.model_steps for each in seen]
+    assert done == sorted(done)
+    assert done[-1] == RUNS * TUNED.steps
