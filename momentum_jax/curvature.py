@@ -238,12 +238,12 @@ def _mean_over_chunks(of_batch: Callable[[Any], Any], data: Any, chunk_size: int
     def chunk(first: Any, length: int) -> Any:
         return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, length), data)
 
-    def add(total: Any, first: jax.Array) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, of_batch(chunk(first, chunk_size))), None
+    def add(i: jax.Array, total: Any) -> Any:
+        return jax.tree.map(jnp.add, total, of_batch(chunk(i * chunk_size, chunk_size)))
 
     shapes = jax.eval_shape(lambda: of_batch(chunk(0, chunk_size)))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    total, _ = jax.lax.scan(add, zeros, chunk_size * jnp.arange(chunks))
+    total = jax.lax.fori_loop(0, chunks, add, zeros)
     mean = jax.tree.map(lambda leaf: leaf * (chunk_size / n), total)
     if rest == 0:
         return mean

@@ -94,7 +94,6 @@ def _descend(function: Callable[[jax.Array], Any], optimizer: Any, start: jax.Ar
     if start.ndim == 2:
         return jax.vmap(lambda one: _descend(function, optimizer, one, steps))(start)
     update = optax.with_extra_args_support(optimizer).update
-    gradient_of = jax.grad(function)
 
     # Optax's line searches hand `value_fn` those extra arguments that they do not know, by the names of its parameters.
     def value_fn(x: jax.Array, grad_fn: Any = None) -> Any:
@@ -111,8 +110,7 @@ def _descend(function: Callable[[jax.Array], Any], optimizer: Any, start: jax.Ar
             value=value,
             grad=gradient,
             value_fn=value_fn,
-            # `optax.contrib.sam` hands it the number of its inner step as well.
-            grad_fn=lambda x, *_: gradient_of(x),
+            grad_fn=jax.grad(function),
         )
         new = jnp.asarray(optax.apply_updates(held, updates))
         return (new, new_state), (held, gradient, evaluation_params(new, new_state))

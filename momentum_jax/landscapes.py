@@ -62,17 +62,18 @@ class Landscape:
         Raises:
           ValueError: x is not one point of d coordinates.
         """
-        if jnp.shape(x) != (self.dimensions,):
-            raise ValueError(f"{self.name}: x must be one point of shape ({self.dimensions},), got shape {jnp.shape(x)}.")
-        return self.function(jnp.asarray(x, _floating(x)))
+        x = _floating(x)
+        if x.shape != (self.dimensions,):
+            raise ValueError(f"{self.name}: x must be one point of shape ({self.dimensions},), got shape {x.shape}.")
+        return self.function(x)
 
     def gradient(self, x: Any) -> jax.Array:
         """The gradient at x (d,), by automatic differentiation: (d,)."""
-        return jax.grad(self)(jnp.asarray(x, _floating(x)))
+        return jax.grad(self)(_floating(x))
 
     def hessian(self, x: Any) -> jax.Array:
         """The matrix of second derivatives at x (d,), by automatic differentiation: (d, d)."""
-        return jax.hessian(self)(jnp.asarray(x, _floating(x)))
+        return jax.hessian(self)(_floating(x))
 
 
 def landscape(
@@ -125,9 +126,9 @@ def _fixed(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _floating(x: Any) -> Any:
-    dtype = jnp.result_type(x)
-    return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
+def _floating(x: Any) -> jax.Array:
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
 def _two_gaussians(p: jax.Array) -> jax.Array:
