@@ -9,7 +9,14 @@
 Every real-valued hyperparameter is a number, a 0-d array (traced too) or a schedule `step -> value`.
 """
 
-from momentum_jax import conventions as conventions, schedules as schedules
+from momentum_jax import (
+    conventions as conventions,
+    curvature as curvature,
+    descent as descent,
+    landscapes as landscapes,
+    schedules as schedules,
+    smoothing as smoothing,
+)
 from momentum_jax.optimizers.accelerated_sgd import (
     accelerated_sgd as accelerated_sgd,
     scale_by_accelerated_sgd as scale_by_accelerated_sgd,

@@ -17,16 +17,21 @@ HOUSE = Path(momentum_jax.__file__).parent
 
 GROUND = {"_trees", "_hyperparameters", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
+TOOLS = {"landscapes", "descent", "curvature", "smoothing"}
 ALLOWED = {
     "_trees": set(),
     "protocol": {"_trees"},
     "_hyperparameters": set(),
     "schedules": {"_hyperparameters"},
+    "landscapes": {"_hyperparameters"},
+    "descent": {"_hyperparameters", "protocol"},
+    "curvature": {"_hyperparameters", "_trees"},
+    "smoothing": {"_hyperparameters"},
     "optimizers": GROUND | {"schedules"},
     "conventions": OPTIMIZERS | {"_hyperparameters"},
     "data": set(),
     "training": GROUND,
-    "studies": GROUND | OPTIMIZERS | {"data", "training", "momentum_jax"},
+    "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "momentum_jax"},
     "figures": {"studies"},
     "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "figures", "momentum_jax"},
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from momentum_jax.smoothing import simple_moving_average
 from momentum_jax.studies.spec import Study
 
 
@@ -28,16 +28,10 @@ def smooth(losses: np.ndarray, window: int) -> np.ndarray:
     return smoothed
 
 
-def means(losses: np.ndarray, window: int) -> np.ndarray:
-    """The mean of every `window` neighbours of (steps,) losses, (steps - window + 1,)."""
-    # Not by differences of a running sum: after a spike of 1e23 those would be 0.
-    return sliding_window_view(np.asarray(losses, np.float64), window).mean(axis=-1)
-
-
 def _smooth_row(row: np.ndarray, half: int) -> np.ndarray:
     result = row.copy()
     if len(row) > 2 * half:
-        result[half : len(row) - half] = means(row, 2 * half + 1)
+        result[half : len(row) - half] = simple_moving_average(row, 2 * half + 1)[2 * half :]
     middle = range(half, len(row) - half)
     for index in (i for i in range(len(row)) if i not in middle):
         before = min(index, half)

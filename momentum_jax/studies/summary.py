@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from momentum_jax.studies.smoothing import means
+from momentum_jax.smoothing import simple_moving_average
 from momentum_jax.studies.store import Curves, Run, Store
 
 # The lowest values that the two scores can take: what a diverged run is given.
@@ -82,7 +82,8 @@ def training_steps_to_target(run: Run, curves: Curves, target: float | None) -> 
     """After how many steps the mean loss of the last `TRAINING_WINDOW` mini-batches is at most the target; None as above."""
     if target is None or run.diverged is not None or len(curves.train_loss) < TRAINING_WINDOW:
         return None
-    reached = np.flatnonzero(means(curves.train_loss, TRAINING_WINDOW) <= target)
+    means = simple_moving_average(curves.train_loss, TRAINING_WINDOW)[TRAINING_WINDOW - 1 :]
+    reached = np.flatnonzero(means <= target)
     return int(reached[0]) + TRAINING_WINDOW if reached.size else None
 
 
