@@ -160,7 +160,6 @@ class _Bench:
     ):
         self.study, self.dataset = study, dataset
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
-        # Of all phases, so that their programs are for the same shapes and none compiles twice.
         self.seeds = (*study.seeds, *study.search.seeds * bool(study.tuned), *study.control_seeds * study.noise_floor)
         self.model = build_model(study, dataset)
         self._params, _ = jax.eval_shape(self.model.init, jax.random.key(0))

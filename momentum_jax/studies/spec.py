@@ -119,7 +119,8 @@ class Study:
 
     A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
     mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
-    reported (None: not reported). `size` is the side of reduced images in pixels (None: as published).
+    reported (None: not reported). `dataset` may also be the path of a .npz file of one's own (`data.load`); `size` is the side
+    of reduced images in pixels (None: as published).
 
     Arms with ranges are tuned first, by `search`, on seeds of its own. `ladder` adds what explains the first arm with
     momentum: gradient descent at its learning rate eta and at its effective one, eta/(1 - mu). `noise_floor` adds an A/A
@@ -142,7 +143,8 @@ class Study:
     noise_floor: bool = True
 
     def __post_init__(self):
-        _choice("Study", "dataset", self.dataset, DATASETS)
+        if not (isinstance(self.dataset, str) and self.dataset.endswith(".npz")):
+            _choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
         if self.size is not None:
             _whole("Study", "size", self.size, 1)
         if not isinstance(self.network, Network):
@@ -215,14 +217,20 @@ class Study:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Study:
-        """The study that a TOML file describes, under the names of the fields; `seeds = 10` is short for 0 to 9."""
+        """The study that a TOML file describes, under the names of the fields; `seeds = 10` is short for 0 to 9.
+
+        A data set of one's own is looked for from the file's directory.
+        """
         return cls.from_dict(read_toml(path))
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """What a TOML file says. Raises `StudyError` where it cannot be read."""
+    """What a TOML file says, a path in it seen from its directory. Raises `StudyError` where it cannot be read."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        if str(content.get("dataset", "")).endswith(".npz"):
+            content["dataset"] = str(Path(path).parent / content["dataset"])
+        return content
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror}).") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
