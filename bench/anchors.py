@@ -12,7 +12,7 @@ import functools
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from momentum_jax import data
-from momentum_jax.training import Examples, Model, train_many, use_all_cpu_cores
+from momentum_jax.training import Examples, Model, RunResult, train_many, use_all_cpu_cores
 from momentum_jax.training.model import mlp
 
 RESULTS = Path(__file__).parent / "results" / "anchors.json"
@@ -84,29 +84,27 @@ def examples_of(anchor: Anchor, dataset: data.Dataset) -> Examples:
 
 def model_of(anchor: Anchor, examples: Examples) -> Model:
     """The net of the anchor, with its initialisation and its standardised pixels."""
-    drawn = callable(anchor.init)
     model = mlp(
         anchor.hidden,
         anchor.activation,
         anchor.dropout,
-        init="glorot_uniform" if callable(anchor.init) else anchor.init,
+        init=anchor.init if isinstance(anchor.init, str) else "glorot_uniform",
         output_activation=anchor.output_activation,
         loss=anchor.loss,
         input_shape=examples.images.shape[1:],
     )
-    if drawn:
-        model = model._replace(init=functools.partial(_drawn, anchor, model))
+    if callable(anchor.init):
+        model = model._replace(init=functools.partial(_drawn, model, anchor.init))
     if anchor.standardise is not None:
         mean, deviation = anchor.standardise(examples.images[examples.train[0]] / anchor.scale)
         model = model._replace(apply=functools.partial(_standardised, model, jnp.float32(mean), jnp.float32(deviation)))
     return model
 
 
-def _drawn(anchor: Anchor, model: Model, key: jax.Array) -> tuple[Any, Any]:
-    assert callable(anchor.init)
+def _drawn(model: Model, draw: Callable[[jax.Array, int, int], Any], key: jax.Array) -> tuple[Any, Any]:
     params, state = model.init(key)
     keys = jax.random.split(key, len(params))
-    return {name: anchor.init(k, *layer["kernel"].shape) for k, (name, layer) in zip(keys, params.items(), strict=True)}, state
+    return {name: draw(k, *layer["kernel"].shape) for k, (name, layer) in zip(keys, params.items(), strict=True)}, state
 
 
 def _standardised(model: Model, mean: Any, deviation: Any, params: Any, state: Any, x: jax.Array, **rest: Any) -> Any:
@@ -130,10 +128,15 @@ def run(anchor: Anchor, dataset: data.Dataset) -> Outcome:
         evaluate_at=ends,
         keep_params=False,
     ).runs
+    return outcome_of(anchor, runs, time.perf_counter() - start)
+
+
+def outcome_of(anchor: Anchor, runs: Sequence[RunResult], seconds: float) -> Outcome:
+    """Each run read at the epoch that counts, and the best of every `best_of` runs."""
     epochs = [anchor.epoch(run) for run in runs]
     accuracies = [run.evaluation_accuracies[epoch] for run, epoch in zip(runs, epochs, strict=True)]
-    results = np.reshape(accuracies, (-1, anchor.best_of)).max(axis=1)
-    return Outcome(anchor, tuple(map(float, results)), tuple(epochs), time.perf_counter() - start)
+    scores = np.reshape(accuracies, (-1, anchor.best_of)).max(axis=1)
+    return Outcome(anchor, tuple(map(float, scores)), tuple(epochs), seconds)
 
 
 def quick(anchor: Anchor) -> Anchor:
@@ -149,17 +152,20 @@ def table(outcomes: Sequence[Outcome], compared: bool) -> Table:
         if compared
         else "Quick: two runs of one epoch each, no comparison.",
     )
-    for name in ("anchor", "published", "ours", "difference", "may differ by", "agrees", "seconds"):
+    for name in ("anchor", "published", "ours", *(("difference", "may differ by", "agrees") if compared else ()), "seconds"):
         shown.add_column(name, justify="left" if name == "anchor" else "right")
     for outcome in outcomes:
         target = outcome.anchor.is_target
+        comparison = (
+            f"{100 * outcome.difference:+.2f}",
+            "all above" if target else f"{100 * outcome.margin:.2f}",
+            "yes" if outcome.agrees else "NO",
+        )
         shown.add_row(
-            outcome.anchor.name,
+            outcome.anchor.title,
             f"{'> ' * target}{100 * outcome.anchor.published:.2f}",
             f"{100 * outcome.mean:.2f} ± {100 * outcome.standard_error:.2f} ({len(outcome.scores)})",
-            f"{100 * outcome.difference:+.2f}" if compared else "",
-            ("every run above" if target else f"{100 * outcome.margin:.2f}") if compared else "",
-            ("yes" if outcome.agrees else "NO") if compared else "",
+            *(comparison if compared else ()),
             f"{outcome.seconds:.0f}",
         )
     return shown
@@ -184,10 +190,10 @@ def row(outcome: Outcome) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two runs of an epoch each: no comparison")
-    parser.add_argument("--only", nargs="+", choices=[anchor.name for anchor in ANCHORS], metavar="NAME", help="these anchors")
+    names = [anchor.name for anchor in ANCHORS]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}")
     parser.add_argument("--output", type=Path, help=f"JSON file (default: results/{RESULTS.name}, of a whole run)")
     options = parser.parse_args(arguments)
-    use_all_cpu_cores()
     console = Console(width=None if sys.stdout.isatty() else 140)
     report = {
         "machine": machine() | {"device": jax.devices()[0].device_kind},
@@ -199,18 +205,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.only and anchor.name not in options.only:
             continue
         outcomes.append(run(quick(anchor) if options.quick else anchor, data.load(anchor.dataset)))
-        console.print(table(outcomes[-1:], compared=not options.quick) if options.quick else _line(outcomes[-1]))
+        console.print(f"{anchor.name}: {outcomes[-1].seconds:.0f} s")
     console.print(table(outcomes, compared=not options.quick))
-    partial = options.quick or options.only
-    output = options.output or (None if partial else RESULTS)
+    whole = not options.quick and not options.only
+    output = options.output or (RESULTS if whole else None)
     if output is not None:
         write_json(output, report | {"rows": [row(outcome) for outcome in outcomes]})
         console.print(f"Written to {output}.")
 
 
-def _line(outcome: Outcome) -> str:
-    return f"{outcome.anchor.name}: {100 * outcome.mean:.2f}% after epochs {min(outcome.epochs)} to {max(outcome.epochs)}"
-
-
 if __name__ == "__main__":
+    use_all_cpu_cores()
     main()

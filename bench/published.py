@@ -85,7 +85,7 @@ def epoch_of_early_stop(run: RunResult) -> int:
 class Anchor:
     """A published set-up and its number.
 
-    name, source: what it is, and where it is published.
+    name, title: short and long; source: where it is published.
     differences: in what our run still differs from the source's.
     dataset, held_out: what it is trained on: the published training images but for the last `held_out` of them.
     measured_on: "test" (the published test set) or "validation" (the images held out).
@@ -102,6 +102,7 @@ class Anchor:
     """
 
     name: str
+    title: str
     source: str
     differences: tuple[str, ...]
     dataset: str
@@ -128,10 +129,11 @@ class Anchor:
     is_target: bool = False
 
 
-def _mlp_classifier(dataset: str, activation: str, published: float) -> Anchor:
+def _mlp_classifier(name: str, dataset: str, activation: str, published: float) -> Anchor:
     """A row of the Fashion-MNIST paper: MLPClassifier(activation=..., hidden_layer_sizes=(100,)), all else by default."""
     return Anchor(
-        name=f"{dataset}, MLPClassifier {activation} [100]",
+        name=name,
+        title=f"MLPClassifier {activation} [100] on {dataset}",
         source="H. Xiao, K. Rasul and R. Vollgraf (2017), Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine "
         "Learning Algorithms, arXiv:1708.07747, table 3: mean test accuracy of 5 repetitions with shuffled training data. "
         "What the table does not say is from benchmark/runner.py of github.com/zalandoresearch/fashion-mnist (StandardScaler "
@@ -165,12 +167,13 @@ def _mlp_classifier(dataset: str, activation: str, published: float) -> Anchor:
 
 
 ANCHORS = (
-    _mlp_classifier("fashion_mnist", "relu", 0.871),
-    _mlp_classifier("fashion_mnist", "tanh", 0.868),
-    _mlp_classifier("mnist", "relu", 0.972),
-    _mlp_classifier("mnist", "tanh", 0.962),
+    _mlp_classifier("fashion_relu", "fashion_mnist", "relu", 0.871),
+    _mlp_classifier("fashion_tanh", "fashion_mnist", "tanh", 0.868),
+    _mlp_classifier("mnist_relu", "mnist", "relu", 0.972),
+    _mlp_classifier("mnist_tanh", "mnist", "tanh", 0.962),
     Anchor(
-        name="Keras example mnist_mlp",
+        name="keras",
+        title="Keras, examples/mnist_mlp.py",
         source="keras-team/keras, examples/mnist_mlp.py (until Keras 2.3): 'Gets to 98.40% test accuracy after 20 epochs', one "
         "run with NumPy's seed 1337. RMSprop's defaults of the time: rate 0.001, rho 0.9, epsilon 1e-7 outside the root.",
         differences=(
@@ -194,7 +197,8 @@ ANCHORS = (
         rounding=0.00005,
     ),
     Anchor(
-        name="AlgoPerf MNIST",
+        name="algoperf",
+        title="AlgoPerf, MNIST workload",
         source="mlcommons/algorithmic-efficiency, algoperf/workloads/mnist: validation_target_value 0.97, for 784-128-10 "
         "sigmoid; step_hint 7813 (10 epochs at batch 64; the target-setting algorithms were not run on this workload).",
         differences=(
@@ -223,11 +227,12 @@ ANCHORS = (
         is_target=True,
     ),
     Anchor(
-        name="Nielsen 784-30-10",
+        name="nielsen",
+        title="Nielsen, chapter 1, 784-30-10",
         source="M. A. Nielsen (2015), Neural Networks and Deep Learning, Determination Press, chapter 1, "
         "neuralnetworksanddeeplearning.com/chap1.html: 95.42% 'at its peak', epoch 28 of 30, 'best-of-three runs'; "
-        "network.py: quadratic cost, rate 3.0, batches of 10, weights and biases N(0, 1), trained on 50,000 images, measured on "
-        "the 10,000 test images after every epoch.",
+        "network.py: quadratic cost, rate 3.0, batches of 10, weights and biases N(0, 1), trained on 50,000 images, measured "
+        "on the 10,000 test images after every epoch.",
         differences=("float32, not float64",),
         dataset="mnist",
         held_out=10_000,
