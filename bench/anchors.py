@@ -9,6 +9,7 @@ spread of ours), or, for a target, when every run passes it. Nothing is tuned to
 
 import argparse
 import functools
+import json
 import math
 import sys
 import time
@@ -172,7 +173,7 @@ def table(outcomes: Sequence[Outcome], compared: bool) -> Table:
 
 
 def row(outcome: Outcome) -> dict[str, Any]:
-    """An outcome for the JSON file, with everything that its anchor declares."""
+    """An outcome for the JSON file, with everything that its anchor declares and where it was measured."""
     declared = {name: getattr(value, "__name__", value) for name, value in asdict(outcome.anchor).items()}
     return {
         "anchor": declared,
@@ -184,7 +185,16 @@ def row(outcome: Outcome) -> dict[str, Any]:
         "scores": outcome.scores,
         "epochs": outcome.epochs,
         "seconds": outcome.seconds,
+        "machine": machine() | {"device": jax.devices()[0].device_kind},
+        "versions": versions("momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy"),
     }
+
+
+def keep(path: Path, outcome: Outcome, is_quick: bool) -> None:
+    """Puts an outcome in its place among the rows of the JSON file; the others stay as they are."""
+    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
+    rows[outcome.anchor.name] = row(outcome) | {"quick": is_quick}
+    write_json(path, {"rows": {anchor.name: rows[anchor.name] for anchor in ANCHORS if anchor.name in rows}})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -192,25 +202,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="two runs of an epoch each: no comparison")
     names = [anchor.name for anchor in ANCHORS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}")
-    parser.add_argument("--output", type=Path, help=f"JSON file (default: results/{RESULTS.name}, of a whole run)")
+    parser.add_argument(
+        "--output", type=Path, help=f"JSON file whose rows are replaced (default, not if quick: {RESULTS.name})"
+    )
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 140)
-    report = {
-        "machine": machine() | {"device": jax.devices()[0].device_kind},
-        "versions": versions("momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy"),
-        "quick": options.quick,
-    }
+    output = options.output or (None if options.quick else RESULTS)
     outcomes: list[Outcome] = []
     for anchor in ANCHORS:
         if options.only and anchor.name not in options.only:
             continue
-        outcomes.append(run(quick(anchor) if options.quick else anchor, data.load(anchor.dataset)))
-        console.print(f"{anchor.name}: {outcomes[-1].seconds:.0f} s")
+        outcome = run(quick(anchor) if options.quick else anchor, data.load(anchor.dataset))
+        outcomes.append(outcome)
+        console.print(f"{anchor.name}: {100 * outcome.mean:.2f}% in {outcome.seconds:.0f} s")
+        if output is not None:
+            keep(output, outcome, options.quick)
     console.print(table(outcomes, compared=not options.quick))
-    whole = not options.quick and not options.only
-    output = options.output or (RESULTS if whole else None)
     if output is not None:
-        write_json(output, report | {"rows": [row(outcome) for outcome in outcomes]})
         console.print(f"Written to {output}.")
 
 
