@@ -163,23 +163,29 @@ def test_each_run_is_read_at_its_epoch_and_of_every_so_many_the_best_counts():
     assert anchors.outcome_of(BY_NAME["keras"], runs, 0.0).scores == (0.8, 0.6, 0.7, 0.2)
 
 
-def test_an_anchor_runs_from_end_to_end_and_learns(pictures):
-    found = anchors.run(small(BY_NAME["mnist_relu"], epochs=10), pictures)
-    assert len(found.scores) == len(found.epochs) == 2
-    assert min(found.scores) > 0.9
-
-
-def test_the_command_replaces_its_row_and_says_that_quick_is_no_comparison(pictures, monkeypatch, tmp_path, capsys):
+def test_the_command_runs_an_anchor_from_end_to_end_and_replaces_its_row(pictures, monkeypatch, tmp_path, capsys):
+    anchor = small(BY_NAME["mnist_relu"], epochs=10, published=0.5, published_runs=1000)
+    monkeypatch.setattr(anchors, "ANCHORS", (anchor, BY_NAME["keras"]))
     monkeypatch.setattr(anchors.data, "load", lambda name: pictures)
     path = tmp_path / "anchors.json"
-    path.write_text(json.dumps({"rows": {"nielsen": {"mean": 0.5}, "keras": {"mean": 0.5}}}))
-    anchors.main(["--quick", "--only", "keras", "--output", str(path)])
+    path.write_text(json.dumps({"rows": {"keras": {"mean": 0.5}, "mnist_relu": {"mean": 0.5}}}))
+    anchors.main(["--only", "mnist_relu", "--output", str(path)])
     rows = json.loads(path.read_text())["rows"]
-    assert list(rows) == ["keras", "nielsen"]
-    assert rows["nielsen"] == {"mean": 0.5}
-    assert rows["keras"]["quick"]
-    assert rows["keras"]["anchor"]["optimizer"] == "rmsprop"
-    assert rows["keras"]["mean"] == pytest.approx(np.mean(rows["keras"]["scores"]))
-    shown = capsys.readouterr().out
-    assert "no comparison" in shown
-    assert "agrees" not in shown
+    assert list(rows) == ["mnist_relu", "keras"]
+    assert rows["keras"] == {"mean": 0.5}
+    row = rows["mnist_relu"]
+    assert row["anchor"]["optimizer"] == "adam_with_penalty"
+    assert len(row["scores"]) == len(row["epochs"]) == 2
+    assert min(row["scores"]) > 0.9
+    assert row["mean"] == pytest.approx(np.mean(row["scores"]))
+    assert not row["quick"]
+    assert anchor.title in capsys.readouterr().out
+
+
+def test_quick_is_two_runs_of_an_epoch_and_its_table_compares_nothing():
+    few = anchors.quick(BY_NAME["nielsen"])
+    assert (few.seeds, few.epochs, few.best_of) == (2, 1, 1)
+    shown = anchors.table([anchors.Outcome(few, (0.8, 0.9), (1, 1), 1.0)], compared=False)
+    assert "no comparison" in str(shown.caption)
+    assert "agrees" not in [column.header for column in shown.columns]
+    assert "agrees" in [column.header for column in anchors.table([], compared=True).columns]
