@@ -18,8 +18,8 @@ _KINDS = (np.uint8, np.uint16)
 def read(path: Path) -> "Dataset":
     """The data set in a .npz file, which is read without unpickling anything.
 
-    It holds `images` (n, height, width) uint8 or uint16, `labels` (n,) integers from 0, and, where a test set is to be kept apart,
-    `test_images` and `test_labels` of the same kind.
+    It holds `images` (n, height, width) uint8 or uint16, `labels` (n,) integers from 0, and, where a test set is to be kept
+    apart, `test_images` and `test_labels` of the same kind.
 
     Raises:
       DataError: the file is missing, damaged, or holds something else.
@@ -58,7 +58,8 @@ def _pair(path: Path, arrays: dict[str, np.ndarray], images_name: str, labels_na
     images, labels = arrays[images_name], arrays[labels_name]
     if images.dtype not in _KINDS or images.ndim != 3 or not images.size:
         raise DataError(
-            f"load: {path}: {images_name} must be (n, height, width), uint8 or uint16, got {images.dtype} of shape {images.shape}."
+            f"load: {path}: {images_name} must be (n, height, width), uint8 or uint16, "
+            f"got {images.dtype} of shape {images.shape}."
         )
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(

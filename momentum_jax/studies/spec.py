@@ -22,7 +22,7 @@ from momentum_jax.studies.search import Range, Search
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
-INITIALIZATIONS = ("he_normal", "uniform")
+INITIALIZATIONS = ("he_normal", "uniform", "glorot_uniform")
 LOSSES = ("cross_entropy", "half_squared_error")
 SAMPLINGS = ("shuffle", "replacement")
 
@@ -51,14 +51,16 @@ MOST_STEPS = 100_000_000
 
 @dataclass(frozen=True)
 class Network:
-    """A multilayer perceptron: layer widths, what stands between them, how weights begin and what is minimised.
+    """A net: widths of its layers, what stands between them, how weights begin and what is minimised.
 
-    `output_activation` is applied to the last layer ("" for none); `initialization` is `he_normal` (weights N(0, 2 /
-    fan_in), biases 0) or `uniform` (weights and biases in [-0.5, 0.5]); `loss` is softmax `cross_entropy` or half the
-    `squared_error` on one-hot targets.
+    `channels` makes it convolutional: for each entry a 3 x 3 convolution and 2 x 2 max pooling before the `hidden` layers.
+    `output_activation` is applied to the last layer (None: nothing is); `initialization` is `he_normal` (weights N(0, 2 /
+    fan_in), biases 0), `glorot_uniform` or `uniform` (weights and biases in [-0.5, 0.5]); `loss` is softmax `cross_entropy` or
+    `half_squared_error` on one-hot targets.
     """
 
     hidden: tuple[int, ...] = (256, 256)
+    channels: tuple[int, ...] = ()
     activation: str = "relu"
     output_activation: str | None = None
     initialization: str = "he_normal"
@@ -66,10 +68,11 @@ class Network:
     dropout: float = 0.0
 
     def __post_init__(self):
-        if not isinstance(self.hidden, tuple):
-            raise fail("Network", "hidden", "a tuple of layer widths", self.hidden)
-        for width in self.hidden:
-            _whole("Network", "every width in hidden", width, 1)
+        for name, what, each in (("hidden", "layer widths", "width"), ("channels", "numbers of channels", "number")):
+            if not isinstance(getattr(self, name), tuple):
+                raise fail("Network", name, f"a tuple of {what}", getattr(self, name))
+            for value in getattr(self, name):
+                _whole("Network", f"every {each} in {name}", value, 1)
         _choice("Network", "activation", self.activation, ACTIVATIONS)
         if self.output_activation is not None:
             _choice("Network", "output_activation", self.output_activation, ACTIVATIONS)
@@ -203,7 +206,7 @@ class Study:
         fields = _known(cls, "Study", data)
         if "network" in fields:
             network = _known(Network, "Study.network", fields["network"])
-            fields["network"] = Network(**_tuples(network, "hidden"))
+            fields["network"] = Network(**_tuples(network, "hidden", "channels"))
         arms = fields.get("arms", ())
         if not isinstance(arms, Sequence) or isinstance(arms, str):
             raise fail("Study", "arms", "a list of arms", arms)
