@@ -1,0 +1,201 @@
+"""`momentum-jax study`: from a TOML file to a report, again and again, and every mistake in one line."""
+
+import json
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+from momentum_jax import cli
+from momentum_jax.cli.arguments import StudyRun
+from momentum_jax.cli.study import specification
+from momentum_jax.studies import Arm, Network, Search, Study
+from momentum_jax.studies.store import Store
+
+# The backend starts as it does in the rest of the suite: `main` finds it running and leaves the number of devices alone.
+jax.devices()
+
+TOML = """
+steps = 20
+batch = 32
+evaluate_every = 10
+seeds = 2
+target = 2.0
+arms = ["gradient_descent(log_uniform(0.01, 1))", "heavy_ball(0.05, 0.9)"]
+search = {trials = 2, seeds = 1}
+network = {hidden = [8]}
+"""
+# Two trials, two arms and two rungs from two seeds, the control from two.
+RUNS = 2 + 2 * 2 + 2 * 2 + 2
+
+
+def run(capfd, *arguments):
+    """Exit code, standard output and standard error of a command run in this process."""
+    try:
+        code = cli.main(list(arguments))
+    except SystemExit as exit:
+        code = exit.code or 0
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("studies")
+    (directory / "mine.toml").write_text(TOML)
+    code = cli.main(["study", "run", str(directory / "mine.toml")])
+    assert code == 0
+    return directory / "mine"
+
+
+def test_a_file_becomes_a_report_beside_it(written):
+    names = {path.name for path in written.iterdir()}
+    assert names == {"report.html", "report.md", "report.json", "figures", "manifest.json", "runs.jsonl", "curves.npz"}
+    assert len(Store.read(written).runs) == RUNS
+    assert "<html" in (written / "report.html").read_text()
+    assert json.loads((written / "report.json").read_text())["missing"] == 0
+
+
+def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
+    before = (written / "runs.jsonl").read_bytes()
+    code, out, err = run(capfd, "study", "run", f"{written}.toml")
+    assert code == 0, err
+    assert (written / "runs.jsonl").read_bytes() == before
+    assert "gradient_descent, tuned: gradient_descent(0." in out
+    assert "The ladder by test accuracy" in out
+    assert "report.html" in out
+
+
+def test_the_report_is_written_anew(written, capfd):
+    (written / "report.html").unlink()
+    code, out, err = run(capfd, "study", "report", str(written))
+    assert code == 0, err
+    assert (written / "report.html").exists()
+    assert "What it held" not in err
+
+
+def test_studies_are_listed(written, capfd):
+    (written.parent / "web").mkdir(exist_ok=True)
+    (written.parent / "web" / "manifest.json").write_text("{}")
+    code, out, err = run(capfd, "study", "list", str(written.parent))
+    assert code == 0, err
+    assert re.search(rf"mine .* {RUNS} of {RUNS} .*complete", out)
+    assert "web" not in out
+
+
+def test_where_there_are_no_studies_that_is_said(tmp_path, capfd):
+    assert run(capfd, "study", "list", str(tmp_path))[:2] == (0, f"no studies in {tmp_path}\n")
+
+
+def test_another_study_in_its_place_is_refused(written, capfd):
+    code, out, err = run(capfd, "study", "run", f"{written}.toml", "--steps", "30")
+    assert (code, out) == (2, "")
+    assert "study.steps is 20 there and 30 now" in err
+
+
+@pytest.mark.slow
+def test_seeds_are_added_and_the_report_says_so(tmp_path, capfd):
+    (tmp_path / "mine.toml").write_text(TOML)
+    assert run(capfd, "study", "run", str(tmp_path / "mine.toml"))[0] == 0
+    code, out, err = run(capfd, "study", "add-seeds", str(tmp_path / "mine"), "1")
+    assert code == 0, err
+    assert "1 of 3 seeds were added" in out
+    assert Store.read(tmp_path / "mine").study.seeds == (0, 1, 2)
+    # The file still says two seeds: what is there is more.
+    code, _, err = run(capfd, "study", "run", str(tmp_path / "mine.toml"))
+    assert code == 2
+    assert "study.seeds is [0, 1, 2] there and [0, 1] now" in err
+
+
+@pytest.mark.slow
+def test_damage_is_said_in_one_line_and_mended(tmp_path, capfd):
+    (tmp_path / "mine.toml").write_text(TOML)
+    assert run(capfd, "study", "run", str(tmp_path / "mine.toml"))[0] == 0
+    path = tmp_path / "mine" / "runs.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"seed": 1,', b'"seed": 7,', 1))
+    code, _, err = run(capfd, "study", "run", str(tmp_path / "mine.toml"))
+    assert code == 0
+    assert "runs.jsonl is damaged: line" in err
+    assert "What it held is run again." in err
+    assert "Traceback" not in err
+    assert Store.read(tmp_path / "mine").damage == []
+
+
+def test_a_file_options_and_python_say_the_same(tmp_path):
+    (tmp_path / "mine.toml").write_text(TOML)
+    options = StudyRun(
+        steps=20,
+        batch=32,
+        evaluate_every=10,
+        seeds=2,
+        target=2.0,
+        trials=2,
+        tuning_seeds=1,
+        hidden=(8,),
+        arm=("gradient_descent(log_uniform(0.01, 1))", "heavy_ball(0.05, 0.9)"),
+    )
+    in_python = Study(
+        steps=20,
+        batch=32,
+        evaluate_every=10,
+        seeds=(0, 1),
+        target=2.0,
+        arms=(Arm("gradient_descent(log_uniform(0.01, 1))"), Arm("heavy_ball(0.05, 0.9)")),
+        search=Search(trials=2, seeds=(1000,)),
+        network=Network(hidden=(8,)),
+    )
+    assert specification(options) == specification(StudyRun(file=tmp_path / "mine.toml")) == in_python
+
+
+def test_options_stand_in_the_place_of_the_files(tmp_path):
+    (tmp_path / "mine.toml").write_text(TOML)
+    study = specification(StudyRun(file=tmp_path / "mine.toml", trials=5, activation="tanh", arm=("best=adam(0.001)",)))
+    assert study.search == Search(trials=5, seeds=(1000,))
+    assert (study.network.hidden, study.network.activation) == ((8,), "tanh")
+    assert study.arms == (Arm("adam(0.001)", "best"),)
+
+
+def test_a_data_set_of_ones_own_is_looked_for_beside_the_file(tmp_path):
+    (tmp_path / "mine.toml").write_text('dataset = "own.npz"\narms = ["sgd(0.1)"]\n')
+    assert Path(specification(StudyRun(file=tmp_path / "mine.toml")).dataset) == tmp_path / "own.npz"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("arms = []", "Study: arms must hold at least one arm"),
+        ('arms = ["sgd(0.1)"]\nsteqs = 3', "Study: unknown key 'steqs'; did you mean 'steps'?"),
+        ('arms = ["sgd(log_uniform(1, 0.1))"]', "log_uniform: low and high must be positive numbers, low < high"),
+        ('arms = ["sgd(log_uniform(0.1, 1))"]\nseeds = [1000]', "search.seeds must be others than seeds, got 1000 in both"),
+        ("arms = [", "is not TOML"),
+    ],
+)
+def test_a_wrong_file_is_one_line_with_its_name(tmp_path, capfd, text, message):
+    (tmp_path / "wrong.toml").write_text(text)
+    code, out, err = run(capfd, "study", "run", str(tmp_path / "wrong.toml"))
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "wrong.toml" in err
+    assert message in err
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "give a TOML file, or arms by --arm"),
+        (["run", "none.toml"], "none.toml: cannot be read"),
+        (["report", "nowhere"], "nowhere holds no results of a study"),
+        (["list", "nowhere"], "nowhere is no directory"),
+        (["add-seeds", "nowhere", "3"], "nowhere holds no results of a study"),
+        (["add-seeds", "nowhere", "0"], "count must be a whole number >= 1, got 0"),
+    ],
+)
+def test_a_wrong_command_is_one_line(capfd, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capfd, "study", *arguments)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
