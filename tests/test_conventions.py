@@ -502,9 +502,7 @@ def test_what_a_translation_leaves_as_it_is_stays_the_same_object() -> None:
     assert convert(translated, to=HeavyBall) is translated
 
 
-@pytest.mark.parametrize(
-    "h", [PyTorch(0.3, 0.9, dampening=0.5), PyTorch(0.5, 0.9, dampening=0.9), PyTorch(0.3, 0.9, dampening=-1)]
-)
+@pytest.mark.parametrize("h", [PyTorch(0.3, 0.9, dampening=0.5), PyTorch(0.5, 0.9, dampening=0.9)])
 @pytest.mark.parametrize("target", ["ema", "keras", "qhm", "triple_momentum", "optax"])
 def test_dampening_is_translated_and_the_undamped_first_gradient_is_noted(h: PyTorch, target: str, problem: Problems) -> None:
     translated = convert(h, to=target)
@@ -516,14 +514,17 @@ def test_dampening_is_translated_and_the_undamped_first_gradient_is_noted(h: PyT
     assert convert(PyTorch(0.3, 0.9), to=target).note == ""
 
 
+def path_on_seq(h: Convention, problem: Problems) -> np.ndarray:
+    method = METHODS[type(h)](h, problem.theta0)
+    return np.array([next(method)] + [method.send(problem.seq(k, None)) for k in range(STEPS)])
+
+
 def test_the_notes_say_how_much_the_first_steps_differ(problem: Problems) -> None:
     g = problem.seq(0, problem.theta0)
     t = np.arange(STEPS)[:, None]
 
     def steps_of(h: Convention) -> np.ndarray:
-        method = METHODS[type(h)](h, problem.theta0)
-        points = [next(method)] + [method.send(problem.seq(k, None)) for k in range(STEPS)]
-        return np.diff(np.array(points), axis=0)
+        return np.diff(path_on_seq(h, problem), axis=0)
 
     dampened = PyTorch(0.3, 0.9, dampening=0.5)
     np.testing.assert_allclose(
@@ -563,7 +564,8 @@ def test_a_learning_rate_of_zero_keeps_what_it_can(schedule: Any, problem: Probl
 
 def test_a_learning_rate_of_zero_is_refused_where_the_other_form_forgets_a_gradient() -> None:
     with pytest.raises(
-        ValueError, match=r"momentum would be inf at step 1\. Where a learning rate is 0, the form with it inside"
+        ValueError,
+        match=r"momentum would be inf at step 1: .* has weight 0 in the memory of the other, as .* learning_rate is 0\.",
     ):
         convert(PyTorch(warm_up, 0.9), to=Keras)
     late = lambda t: jnp.where(t == 30, 0.0, 0.1)  # noqa: E731
@@ -656,12 +658,143 @@ def test_bad_arguments_of_convert_are_refused() -> None:
         (lambda: QHM(0.1, 0.9, float("nan")), "QHM: nu must be finite, got nan."),
         (lambda: AcceleratedSGD(0.1, 0.5), "AcceleratedSGD: kappa must be finite and at least 1, got 0.5."),
         (lambda: PyTorch(0.1, 0.0, nesterov=True), "PyTorch: nesterov=True needs momentum above 0 and dampening 0."),
-        (lambda: PyTorch(0.1, 0.9, 1.0), "PyTorch: dampening must be finite and below 1, got 1.0."),
+        (lambda: PyTorch(0.1, 0.9, 1.0), r"PyTorch: dampening must be in \[0, 1\), got 1.0."),
+        (lambda: PyTorch(0.1, 0.9, -1.0), r"PyTorch: dampening must be in \[0, 1\), got -1.0."),
+        (lambda: AcceleratedSGD(0.1, small_const=0.0), r"AcceleratedSGD: small_const must be in \(0, 1\], got 0.0."),
     ],
 )
 def test_a_convention_is_checked_when_it_is_made(build: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def late_zero(t: Any) -> Any:
+    return jnp.where(t == 30, 0.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "ratios"),
+    [
+        (PyTorch(late_zero, 0.9), HeavyBall, "momentum"),
+        (Keras(late_zero, 0.9), PyTorch, "momentum"),
+        (PyTorch(late_zero, 0.9, nesterov=True), TripleMomentum, "alpha, beta, gamma"),
+        (QHM(rate, momentum, share), Grokfast, "learning_rate, lamb"),
+    ],
+    ids=show,
+)
+def test_without_steps_the_note_says_that_ratios_of_schedules_were_hardly_looked_at(
+    source: Convention, target: type[Convention], ratios: str
+) -> None:
+    assert f"Of {ratios} only steps 0 and 1 were looked at" in convert(source, to=target).note
+
+
+def test_a_schedule_that_is_copied_or_multiplied_was_not_divided_and_is_not_noted() -> None:
+    for source, target in (
+        (PyTorch(rate, 0.9), EMA),
+        (PyTorch(rate, momentum), Optax),
+        (PyTorch(rate, 0.8, nesterov=True), QHM),
+        (EMA(0.1, momentum), QHM),
+        (PyTorch(0.1, 0.9), HeavyBall),
+    ):
+        assert convert(source, to=target).note == ""
+
+
+def test_an_alpha_of_zero_is_named_where_it_makes_beta_infinite() -> None:
+    # Nesterov's alpha_t is r_t (1 + mu) - r_(t+1) mu: exactly 0 at step 29.
+    source = PyTorch(lambda t: jnp.where(t == 30, 0.375, 0.125), 0.5, nesterov=True)
+    assert at(convert(source, to=TripleMomentum).alpha, 29) == 0.0
+    with pytest.raises(ValueError, match=r"would be -?(inf|nan) at step 30: .*, as it does where alpha is 0") as caught:
+        convert(source, to=TripleMomentum, steps=STEPS)
+    assert "learning_rate is 0" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        (PyTorch(lambda t: jnp.where(t < 20, 0.01, 0.1), 0.9), HeavyBall, r"momentum is 9 at step 20, .* be in [0, 1)"),
+        (PyTorch(lambda t: jnp.where(t < 20, 0.01, 0.1), 0.9, nesterov=True), TripleMomentum,
+         "alpha is -0.071 at step 19, where a number would have to be finite and at least 0; the points are the same."),
+        (TripleMomentum(0.1, lambda t: jnp.where(t < 9, 0.5, -0.5), 0.0), PyTorch, "momentum is -0.5 at step 9"),
+    ],
+    ids=show,
+)  # fmt: skip
+def test_a_schedule_out_of_its_range_is_noted_and_keeps_the_points(
+    source: Convention, target: type[Convention], message: str, problem: Problems
+) -> None:
+    translated = convert(source, to=target, steps=STEPS)
+    start, _, rest = message.partition(" .* ")
+    assert start in translated.note
+    assert rest in translated.note
+    expected = path(source, problem, 30)
+    assert_same_path(path(translated, problem, 30), expected)
+    assert_same_path(descend(build(translated), problem.bent, problem.theta0, 30).held, expected)
+    assert convert(source, to=target).note.count("at step") == 0
+
+
+def test_a_schedule_of_traced_numbers_is_noted_as_not_looked_at() -> None:
+    notes = []
+
+    def read(eta: Any) -> Any:
+        translated = convert(PyTorch(lambda t: eta * rate(t), 0.9), to=HeavyBall, steps=STEPS)
+        notes.append(translated.note)
+        return translated.momentum(3)
+
+    jax.jit(read)(0.1)
+    assert "momentum holds traced numbers, and was not looked at." in notes[0]
+
+
+def branches(t: Any) -> Any:
+    return 0.1 if t < 10 else 0.01
+
+
+@pytest.mark.parametrize("schedule", [branches, lambda t: np.cos(t), lambda t: (0.1, 0.2)[t]])
+@pytest.mark.parametrize("target", ["heavy_ball", "ema"])
+def test_a_schedule_that_cannot_be_traced_is_refused_with_the_remedy(schedule: Any, target: str) -> None:
+    with pytest.raises(TypeError, match=r"^convert: a schedule must compute with jax.numpy.*jnp\.where\(step < 10") as caught:
+        convert(PyTorch(schedule, momentum), to=target, steps=STEPS)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_rounding_alone_keeps_from_a_round_number_is_that_number() -> None:
+    assert repr(convert(PyTorch(lr=0.1, momentum=0.9), to="ema")) == "EMA(learning_rate=1.0, momentum=0.9)"
+    assert convert(convert(PyTorch(3e-17, 0.9), to="ema"), to="pytorch").lr == pytest.approx(3e-17, rel=1e-15)
+
+
+def test_a_pid_from_a_pid_says_once_what_the_start_of_each_is(problem: Problems) -> None:
+    source = PID(0.1, 0.8, 2.0, 0.5)
+    assert convert(source, to="pid", derivative=0.5) is source
+    translated = convert(source, to="pid", derivative=0.25)
+    assert translated.note.count("PID's derivative is 0 at first") == 1
+    assert "a PID is smaller by its own learning_rate derivative (1 - momentum) momentum^t g_0" in translated.note
+    g, t = problem.seq(0, problem.theta0), np.arange(STEPS)[:, None]
+    first, second = (np.diff(path_on_seq(h, problem), axis=0) for h in (source, translated))
+    lost = [h.learning_rate * h.derivative * (1 - 0.8) * 0.8**t * g for h in (source, translated)]
+    np.testing.assert_allclose(first - lost[0], second - lost[1], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "error", "message"),
+    [
+        (None, TypeError, r"convert: derivative must be a number or a 0-d array, got None"),
+        ("a", TypeError, r"convert: derivative must be a number or a 0-d array, got 'a'"),
+        (-1.0, ValueError, r"convert: derivative must be finite and at least 0, got -1.0"),
+        (float("nan"), ValueError, r"convert: derivative must be finite and at least 0, got nan"),
+        (rate, TypeError, r"convert: derivative must be a number or a 0-d array, got <function"),
+    ],
+)
+def test_a_derivative_that_is_no_number_is_refused(chosen: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        convert(QHM(0.1, 0.9, 0.5), to="pid", derivative=chosen)
+
+
+def test_a_traced_derivative_is_refused() -> None:
+    with pytest.raises(TypeError, match="convert: derivative must be a number, got a traced array"):
+        jax.jit(lambda kd: convert(QHM(0.1, 0.9, 0.5), to="pid", derivative=kd).learning_rate)(0.5)
+
+
+def test_the_base_of_conventions_is_no_convention() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Convention()  # pyright: ignore[reportAbstractUsage]
 
 
 def test_every_convention_has_a_name_and_an_oracle() -> None:
