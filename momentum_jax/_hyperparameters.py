@@ -132,6 +132,18 @@ class NullOr(NamedTuple):
         return None if value is None else self.rule.check(who, name, value)
 
 
+class Pair(NamedTuple):
+    """A tuple or list of two numbers, each of which the rule of one allows."""
+
+    rule: Interval
+
+    def check(self, who: str, name: str, value: Any) -> tuple[Any, Any]:
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise TypeError(f"{who}: {name} must be a pair of numbers, got {_show(value)}.")
+        first, second = (self.rule.check(who, f"{name}[{i}]", v) for i, v in enumerate(value))
+        return first, second
+
+
 class Several(NamedTuple):
     """A tuple or list of numbers, or an array of one axis: each is what the rule of one allows, and there is at least one."""
 

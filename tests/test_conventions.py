@@ -905,24 +905,112 @@ def test_the_class_of_a_whole_param_group_is_found_from_its_settings(name: str, 
         (
             {"lr": 0.1, "betas": (0.9, 0.99)},
             {},
-            "Adam, AdamW, NAdam, RAdam and Adamax have the settings betas, lr; give the name",
+            "Adam, AdamW and NAdam have the settings betas, lr (RAdam and Adamax, too, but cannot be translated); give",
         ),
         ({"lr": 0.1, "beta": 1}, {}, "no optimizer has the settings beta, lr"),
+        ({"lr": 0.1, "lambd": 1e-4}, {}, "ASGD is not translated."),
+        ({"lr": 0.1, "alpha": 0.9, "weight_decay": 0}, {}, "RMSprop has the settings alpha, lr, weight_decay (ASGD, too, but"),
+        ({}, {}, "as none is given: optimizer= one of SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, NAdam."),
+        ({"maximize": False}, {}, "the settings must name their class, as none is given: optimizer= one of SGD"),
         (
-            {**GROUPS["SGD"], "maximize": True},
-            {},
-            "maximize=True of SGD is not translated; leave it out and negate",
+            {"lr": 0.1},
+            {"optimizer": ["SGD"]},
+            "optimizer must be one of SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, NAdam, got ['",
         ),
+        ({"lr": 0.1}, {"optimizer": "RAdam"}, "RAdam is not translated; Optax has optax.radam."),
         ({"lr": 0.1, "rho": 1}, {"optimizer": "SGD"}, "SGD has no setting 'rho'; its settings are lr, momentum, dampening"),
         ({"lr": 0.1}, {"optimizer": "sgd"}, "optimizer must be one of SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta"),
-        ({"lr": 0.1, "etas": (0.5, 1.2)}, {}, "Rprop has no equivalent in this library."),
-        ({"lr": -0.1, "nesterov": False}, {}, "sgd: learning_rate must be finite and at least 0, got -0.1."),
+        ({"lr": 0.1, "etas": (0.5, 1.2)}, {}, "Rprop is not translated; Optax has optax.rprop."),
+        ({"lr": -0.1, "nesterov": False}, {}, "from_torch: lr must be finite and at least 0, got -0.1."),
+        ({"lr": 0.1, "nesterov": True}, {}, "from_torch: nesterov=True needs momentum above 0, got momentum=0.0."),
+        ({"lr": 0.1, "betas": (0.9, 1.0)}, {"optimizer": "Adam"}, "from_torch: betas[1] must be in [0, 1), got 1.0."),
+        ({"lr": 0.1, "lr_decay": -1}, {}, "from_torch: lr_decay must be finite and at least 0, got -1.0."),
+        ({"lr": 0.1, "lr_decay": float("nan")}, {}, "from_torch: lr_decay must be finite and at least 0, got nan."),
     ],
 )
 def test_a_param_group_that_cannot_be_built_says_why(group: Any, options: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=r"^(from_torch|sgd): ") as caught:
+    with pytest.raises(ValueError, match=r"^from_torch: ") as caught:
         from_torch(group, **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "wrong"),
+    [
+        ("SGD", "nesterov", "no"),
+        ("SGD", "maximize", "no"),
+        ("SGD", "lr", "0.1"),
+        ("Adagrad", "lr_decay", "a"),
+        ("Adagrad", "lr_decay", None),
+        ("Adam", "betas", 0.9),
+        ("Adam", "betas", (0.9,)),
+        ("Adam", "betas", ("a", 0.9)),
+        ("Adam", "decoupled_weight_decay", "no"),
+        ("NAdam", "decoupled_weight_decay", "no"),
+        ("AdamW", "eps", None),
+    ],
+)
+def test_a_setting_of_pytorch_of_the_wrong_type_is_named_as_pytorch_names_it(name: str, setting: str, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^from_torch: {setting}(\[0\])? must be "):
+        from_torch({**GROUPS[name], setting: wrong}, optimizer=name)
+
+
+def test_booleans_of_numpy_are_booleans(problem: Problems) -> None:
+    expected = descend(mj.sgd(0.1, 0.9, nesterov=True), problem.quad, problem.theta0, 5).held
+    group = {**GROUPS["SGD"], "nesterov": np.True_, "maximize": np.False_}
+    np.testing.assert_array_equal(descend(from_torch(group), problem.quad, problem.theta0, 5).held, expected)
+    config = keras_config(nesterov=np.False_, use_ema=np.False_, loss_scale_factor=np.float64(1.0))
+    expected = descend(mj.heavy_ball(0.01, 0.9), problem.quad, problem.theta0, 5).held
+    np.testing.assert_array_equal(descend(from_keras(config), problem.quad, problem.theta0, 5).held, expected)
+
+
+def ascends_by_sgd(x: np.ndarray, gradient: Any) -> np.ndarray:
+    """torch.optim.SGD(lr=0.02, momentum=0.9, weight_decay=0.1, nesterov=True, maximize=True)."""
+    b = np.zeros_like(x)
+    points = [x]
+    for t in range(20):
+        g = -gradient(t, x)
+        g = g + 0.1 * x
+        b = 0.9 * b + g
+        x = x - 0.02 * (g + 0.9 * b)
+        points.append(x)
+    return np.array(points)
+
+
+def ascends_by_adam(decoupled: bool) -> Callable[..., np.ndarray]:
+    def run(x: np.ndarray, gradient: Any) -> np.ndarray:
+        """torch.optim.Adam or AdamW(lr=0.02, weight_decay=0.1, maximize=True)."""
+        m = v = np.zeros_like(x)
+        points = [x]
+        for t in range(20):
+            g = -gradient(t, x)
+            if decoupled:
+                x = x * (1 - 0.02 * 0.1)
+            else:
+                g = g + 0.1 * x
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            x = x - 0.02 * (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(v / (1 - 0.999 ** (t + 1))) + 1e-8)
+            points.append(x)
+        return np.array(points)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "oracle"),
+    [
+        ({"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True}, "SGD", ascends_by_sgd),
+        ({"lr": 0.02, "weight_decay": 0.1}, "Adam", ascends_by_adam(decoupled=False)),
+        ({"lr": 0.02, "weight_decay": 0.1}, "AdamW", ascends_by_adam(decoupled=True)),
+    ],
+)
+@pytest.mark.parametrize("true", [True, np.True_])
+def test_maximize_climbs_and_weight_decay_still_pulls_to_zero(
+    group: Any, name: str, oracle: Any, true: Any, problem: Problems
+) -> None:
+    optimizer = from_torch({**group, "maximize": true}, optimizer=name)
+    held = descend(optimizer, problem.seq, problem.theta0, 20).held
+    assert_same_path(held, oracle(problem.theta0, problem.seq))
 
 
 def keras_config(**changed: Any) -> dict[str, Any]:
@@ -954,12 +1042,29 @@ def test_a_whole_keras_configuration_is_built(problem: Problems) -> None:
             "learning_rate is Keras's schedule CosineDecay; put a function",
         ),
         ({"name": "adam", "beta_2": momentum}, "beta_2 and epsilon must be numbers"),
+        ({"name": "lion"}, "from_keras: Lion is not translated; Optax has optax.lion."),
+        ({"name": "adamax_2"}, "from_keras: Adamax is not translated; Optax has optax.adamax."),
+        ({"name": "adam", "epsilon": -1}, "from_keras: epsilon must be finite and at least 0, got -1.0."),
+        ({"name": "adam", "beta_1": 1.0}, "from_keras: beta_1 must be in [0, 1), got 1.0."),
+        ({"name": "sgd", "learning_rate": -1}, "from_keras: learning_rate must be finite and at least 0, got -1.0."),
+        (keras_config(use_ema=0), "use_ema=0 of SGD is not translated"),
     ],
 )
 def test_a_keras_configuration_that_cannot_be_built_says_why(config: Any, message: str) -> None:
     with pytest.raises(ValueError, match=r"^from_keras: ") as caught:
         from_keras(config)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad", "adadelta"])
+@pytest.mark.parametrize(
+    ("setting", "wrong"), [("weight_decay", "a"), ("epsilon", None), ("epsilon", "a"), ("learning_rate", None)]
+)
+def test_a_setting_of_keras_of_the_wrong_type_is_named_as_keras_names_it(name: str, setting: str, wrong: Any) -> None:
+    if (name, setting) == ("sgd", "epsilon"):
+        setting, wrong = "nesterov", "no"
+    with pytest.raises(TypeError, match=f"^from_keras: {setting} must be "):
+        from_keras({"name": name, setting: wrong})
 
 
 def test_what_is_not_a_dict_is_refused() -> None:
