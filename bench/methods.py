@@ -130,8 +130,9 @@ RELATIVES = (
     Method("adan", lambda: mj.adan(RATE), lambda: optax.adan(RATE), equivalent=False),  # Optax's has 1 - b2 for b2.
     Method("ademamix", lambda: mj.ademamix(RATE), lambda: optax.contrib.ademamix(RATE)),
     Method("simplified_ademamix", lambda: mj.simplified_ademamix(RATE), lambda: optax.contrib.simplified_ademamix(RATE)),
-    Method("lars", lambda: mj.lars(RATE), lambda: optax.lars(RATE)),
-    Method("lars with decay", lambda: mj.lars(RATE, weight_decay=1e-2), lambda: optax.lars(RATE, 1e-2), equivalent=False),
+    # At a rate of 1: 1e-3 times LARS's trust coefficient would be lost in the rounding of the parameters.
+    Method("lars", lambda: mj.lars(1.0), lambda: optax.lars(1.0)),
+    Method("lars with decay", lambda: mj.lars(1.0, weight_decay=1e-2), lambda: optax.lars(1.0, 1e-2), equivalent=False),
     Method("optimistic", lambda: mj.optimistic(RATE), lambda: optax.optimistic_gradient_descent(RATE)),
     Method(
         "momo",
