@@ -1,6 +1,7 @@
 """Methods as three libraries spell them, with the options that make them the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import optax
@@ -15,23 +16,26 @@ class Method(NamedTuple):
     """A method as three libraries spell it.
 
     Attributes:
-      torch: PyTorch's optimizer of some parameters, with `foreach` or `fused`; `has_fused`: PyTorch has that one.
+      torch: PyTorch's optimizer of some parameters, with `foreach` or `fused`, None where it has none; `has_fused`: PyTorch has
+        that one.
       equivalent: Optax's does the same, and ours is not to be slower.
+      extra: extra arguments of `update`.
     """
 
     name: str
     ours: Callable[[], optax.GradientTransformation]
     optax: Callable[[], optax.GradientTransformation]
-    torch: Callable[..., Any]
-    has_fused: bool
+    torch: Callable[..., Any] | None = None
+    has_fused: bool = False
     equivalent: bool = True
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 def torch_sgd(**fixed: Any) -> Callable[..., Any]:
     return lambda params, **mode: torch.optim.SGD(params, RATE, **fixed, **mode)
 
 
-METHODS = (
+CORE = (
     Method("gradient_descent", lambda: mj.gradient_descent(RATE), lambda: optax.sgd(RATE), torch_sgd(), True),
     Method(
         "heavy_ball",
@@ -113,3 +117,34 @@ METHODS = (
         True,
     ),
 )
+# What Optax has of the other methods; they are timed by name.
+RELATIVES = (
+    Method("nadam", lambda: mj.nadam(RATE, variant="optax"), lambda: optax.nadam(RATE)),
+    Method(
+        "nadam of torch",
+        lambda: mj.nadam(RATE),
+        lambda: optax.nadam(RATE),
+        lambda params, **mode: torch.optim.NAdam(params, RATE, **mode),
+        equivalent=False,  # Optax's has no schedule of momentum.
+    ),
+    Method("adan", lambda: mj.adan(RATE), lambda: optax.adan(RATE), equivalent=False),  # Optax's has 1 - b2 for b2.
+    Method("ademamix", lambda: mj.ademamix(RATE), lambda: optax.contrib.ademamix(RATE)),
+    Method("simplified_ademamix", lambda: mj.simplified_ademamix(RATE), lambda: optax.contrib.simplified_ademamix(RATE)),
+    # At a rate of 1: 1e-3 times LARS's trust coefficient would be lost in the rounding of the parameters.
+    Method("lars", lambda: mj.lars(1.0), lambda: optax.lars(1.0)),
+    Method("lars with decay", lambda: mj.lars(1.0, weight_decay=1e-2), lambda: optax.lars(1.0, 1e-2), equivalent=False),
+    Method("optimistic", lambda: mj.optimistic(RATE), lambda: optax.optimistic_gradient_descent(RATE)),
+    Method(
+        "momo",
+        lambda: mj.momo(RATE),
+        lambda: optax.contrib.momo(RATE),
+        extra={"value": 1e6},  # Far above what Polyak's step needs to be 0 on random gradients.
+    ),
+    Method(
+        "muon",
+        lambda: mj.muon(RATE),
+        lambda: optax.contrib.muon(RATE),
+        equivalent=False,  # Optax corrects gradient and average apart and scales by the other axis.
+    ),
+)
+METHODS = CORE + RELATIVES

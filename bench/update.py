@@ -7,6 +7,7 @@ the cost of a leaf decides). For every method the contestants hold the same para
 to the same result after three steps, then take turns in one process. `optax again` is Optax's program on buffers of its own:
 its ratio to the first says how much of a ratio is noise, by the clock and in processor time. PyTorch runs its loop over
 tensors, `foreach=True` and, where the optimizer has it, `fused=True`. Compile time (trace and XLA) is apart, never in a step.
+By default the core methods are timed; what Optax has of the others is timed by name: `--methods ademamix muon`.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 import optax
 import torch  # pyright: ignore[reportMissingImports]
 from measure import Summary, interleaved, machine, ratio, versions, write_json
-from methods import METHODS, Method
+from methods import CORE, METHODS, Method
 from rich.console import Console
 from rich.table import Table
 
@@ -70,11 +71,13 @@ def random_tree(shapes: dict[str, tuple[int, ...]], seed: int, scale: float) -> 
 class JaxContestant:
     """One optimizer's update and `apply_updates`, compiled into one program that takes over parameters and state."""
 
-    def __init__(self, optimizer: optax.GradientTransformation, params: Any, gradients: Any):
+    def __init__(self, optimizer: optax.GradientTransformation, params: Any, gradients: Any, extra: Mapping[str, Any]):
+        update = optax.with_extra_args_support(optimizer).update
+
         # What is donated comes in the order of what is returned: JAX pairs them in order, by shape and dtype alone, and a
         # parameter paired with a moment costs a copy of both (heavy ball, 25 million parameters: 14 ms in order, 110 crossed).
         def step(params: Any, state: Any, gradients: Any) -> tuple[Any, Any]:
-            updates, state = optimizer.update(gradients, state, params)
+            updates, state = update(gradients, state, params, **extra)
             return optax.apply_updates(params, updates), state
 
         self.gradients = gradients
@@ -126,13 +129,14 @@ def contest(method: Method, tree: str, repeats: int, seconds: float) -> dict[str
     on_device = jax.tree.map(jnp.asarray, gradients)
     jax.clear_caches()
     contestants: dict[str, Any] = {
-        "ours": JaxContestant(method.ours(), params, on_device),
-        "optax": JaxContestant(method.optax(), params, on_device),
-        "torch loop": TorchContestant(method.torch, params, gradients, foreach=False),
-        "torch foreach": TorchContestant(method.torch, params, gradients, foreach=True),
+        "ours": JaxContestant(method.ours(), params, on_device, method.extra),
+        "optax": JaxContestant(method.optax(), params, on_device, method.extra),
     }
+    if method.torch:
+        contestants["torch loop"] = TorchContestant(method.torch, params, gradients, foreach=False)
+        contestants["torch foreach"] = TorchContestant(method.torch, params, gradients, foreach=True)
     contestants["optax again"] = contestants["optax"].again(params)
-    if method.has_fused:
+    if method.torch and method.has_fused:
         contestants["torch fused"] = TorchContestant(method.torch, params, gradients, fused=True)
     for contestant in contestants.values():
         contestant.run(STEPS_TO_AGREE)
@@ -220,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trees", nargs="+", choices=list(TREES), default=list(TREES))
     options = parser.parse_args(arguments)
     repeats, seconds = (5, 0.05) if options.quick else (15, 0.2)
-    chosen = options.methods or (QUICK if options.quick else [method.name for method in METHODS])
+    chosen = options.methods or (QUICK if options.quick else [method.name for method in CORE])
     console = Console(width=None if sys.stdout.isatty() else 190)
     report = {
         "machine": machine() | {"device": jax.devices()[0].device_kind, "torch_threads": torch.get_num_threads()},

@@ -132,6 +132,18 @@ class NullOr(NamedTuple):
         return None if value is None else self.rule.check(who, name, value)
 
 
+class Pair(NamedTuple):
+    """A tuple or list of two numbers, each of which the rule of one allows."""
+
+    rule: Interval
+
+    def check(self, who: str, name: str, value: Any) -> tuple[Any, Any]:
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise TypeError(f"{who}: {name} must be a pair of numbers, got {_show(value)}.")
+        first, second = (self.rule.check(who, f"{name}[{i}]", v) for i, v in enumerate(value))
+        return first, second
+
+
 class Several(NamedTuple):
     """A tuple or list of numbers, or an array of one axis: each is what the rule of one allows, and there is at least one."""
 
@@ -156,6 +168,7 @@ OneOrMore = Annotated[ScalarOrSchedule, Interval(1, math.inf)]
 Decay = Annotated[ScalarOrSchedule, Interval(0, 1)]
 Decays = Annotated[Sequence[ScalarOrSchedule] | np.ndarray | jax.Array, Several(Interval(0, 1))]
 Share = Annotated[ScalarOrSchedule, Interval(0, 1, closed=True)]
+PositiveShare = Annotated[ScalarOrSchedule, Interval(0, 1, closed=True, above=True)]
 Real = Annotated[ScalarOrSchedule, Interval(-math.inf, math.inf)]
 OptionalDecay = Annotated[ScalarOrSchedule | None, NullOr(Interval(0, 1))]
 NonNegativeNumber = Annotated[Scalar, Interval(0, math.inf, schedule=False)]

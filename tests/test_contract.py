@@ -4,6 +4,7 @@ What it keeps in the company of other libraries is in test_contract_company.py, 
 """
 
 import functools
+import importlib
 from typing import Any
 
 import chex
@@ -389,3 +390,26 @@ def test_a_decay_of_zero_is_corrected_by_one(zero: Any) -> None:
     optimizer = mj.ema_momentum(1.0, zero, debias=True)
     updates = run(optimizer, params)[2]
     chex.assert_trees_all_close(updates, jax.tree.map(jnp.negative, gradients(params, 2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("row", rows(lambda row: not row.wraps))
+def test_the_listing_says_that_the_iterate_is_to_be_read_where_the_parameters_are_another_point(row: Row) -> None:
+    optimizer, params = row.build(), some_params()
+    state = optimizer.init(params)
+    for t in range(3):
+        updates, state = optimizer.update(gradients(params, t), state, params)
+        params = optax.apply_updates(params, updates)
+    read = jax.tree.leaves(mj.evaluation_params(params, state))
+    shifted = any(not jnp.array_equal(a, b) for a, b in zip(read, jax.tree.leaves(params), strict=True))
+    about = importlib.import_module(f"momentum_jax.optimizers.{row.file}").__doc__
+    assert ("Needs: evaluation_params, to read the iterate." in about) == shifted
+
+
+@pytest.mark.parametrize("make", [mj.muon, mj.normuon])
+def test_without_weight_decay_the_matrix_methods_need_no_parameters(make: Any) -> None:
+    tree = {"w": jnp.eye(3, 4), "b": jnp.ones(3)}
+    optimizer = make(0.1)
+    updates, _ = optimizer.update(tree, optimizer.init(tree))
+    assert all(leaf.any() for leaf in jax.tree.leaves(updates))
+    with pytest.raises(ValueError, match="needs the parameters"):
+        make(0.1, weight_decay=0.1).update(tree, optimizer.init(tree))

@@ -11,8 +11,8 @@
 Two sets of hyperparameters are translations of each other when the methods take their gradients at the same points, whatever
 the gradients are. Hyperparameters are numbers, 0-d arrays (traced ones too) or schedules `step -> value`; a schedule is
 translated into the schedules that keep the points equal. Where there are none, or numbers not in the range of a method,
-ValueError says why (schedules are looked at as far as `steps` says); what differs at the start only is in
-the `note` of the result.
+ValueError says why. The `note` of the result says what differs at the start only, where a schedule leaves the range that
+numbers have, and which schedules were looked at no further than at steps 0 and 1 because `steps` was not given.
 
 The points are those that the user holds: of look-ahead methods the look-ahead points, which is what the reformulated
 Nesterov of PyTorch, Keras and Optax calls the parameters.

@@ -47,8 +47,8 @@ def constant_inside(rule: Rule, names: str) -> tuple[Callable[[Any], Any], Calla
     decay, factor = inside(rule, rule.direct), readout(rule)
     if not (rule.is_number(decay) and rule.is_number(factor)):
         raise ValueError(
-            f"under these schedules its {names} at a step would depend on all steps before, and need not exist; TripleMomentum "
-            f"and QHM follow every schedule."
+            f"under these schedules its {names} at a step would depend on all steps before, and need not exist; QHM and "
+            f"TripleMomentum follow every schedule that does not make their learning_rate or alpha 0."
         )
     return decay, factor
 

@@ -1,5 +1,7 @@
 """This library's optimizers from the plain dicts of hyperparameters that PyTorch and Keras keep. Neither is imported."""
 
+import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from momentum_jax._hyperparameters import ScalarOrSchedule, is_zero
+from momentum_jax._hyperparameters import Flag, Interval, NullOr, Pair, ScalarOrSchedule, is_zero
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.adadelta import adadelta
 from momentum_jax.optimizers.adagrad import adagrad
@@ -16,7 +18,7 @@ from momentum_jax.optimizers.heavy_ball import heavy_ball
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.nadam import nadam
 from momentum_jax.optimizers.rmsprop import rmsprop
-from momentum_jax.optimizers.sgd import scale_by_sgd, sgd
+from momentum_jax.optimizers.sgd import refuse_contradictions, scale_by_sgd, sgd
 from momentum_jax.optimizers.weight_decay import add_weight_decay
 
 Settings = Mapping[str, Any]
@@ -28,26 +30,29 @@ class Framework(NamedTuple):
     Attributes:
       who: the function that reads its dicts, for messages.
       classes: name -> (hyperparameters with their defaults, how to build it); None for a class that is not translated.
+      rules: hyperparameter -> what it may be.
       ignored: settings that change nothing in exact arithmetic, or that only a setting of `inactive` brings into play.
       inactive: setting -> the values at which it does nothing.
     """
 
     who: str
     classes: dict[str, tuple[Settings, Callable[[Any], Transformation] | None]]
+    rules: dict[str, Any]
     ignored: frozenset[str]
     inactive: dict[str, tuple[Any, ...]]
 
     def build(self, name: str, settings: Settings) -> Transformation:
         defaults, make = self.classes[name]
         if make is None:
-            raise ValueError(f"{self.who}: {name} has no equivalent in this library.")
+            elsewhere = f"; {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise ValueError(f"{self.who}: {name} is not translated{elsewhere}.")
         known = {**defaults}
         for key, value in settings.items():
             if key in self.inactive:
-                if not any(value is off or (type(value) in (int, float) and value == off) for off in self.inactive[key]):
+                if not any(_is_off(value, off) for off in self.inactive[key]):
                     raise ValueError(f"{self.who}: {key}={value!r} of {name} is not translated; {_REMEDIES[key]}.")
             elif key in defaults:
-                known[key] = _plain(value)
+                known[key] = self.rules[key].check(self.who, key, _plain(value))
             elif key not in self.ignored:
                 raise ValueError(f"{self.who}: {name} has no setting {key!r}; its settings are {', '.join(defaults)}.")
         return make(_Named(known))
@@ -55,7 +60,6 @@ class Framework(NamedTuple):
 
 # What stands for a setting that is not the optimizer's own: a link of a chain around what is built without it.
 _REMEDIES = {
-    "maximize": "leave it out and negate the gradients: optax.chain(optax.scale(-1.0), ...)",
     "clipnorm": "leave it out and clip each gradient by its norm before the optimizer",
     "clipvalue": "leave it out and put optax.clip(value) before the optimizer",
     "global_clipnorm": "leave it out and put optax.clip_by_global_norm(norm) before the optimizer",
@@ -63,6 +67,24 @@ _REMEDIES = {
     "loss_scale_factor": "leave it out and divide the gradients of a scaled loss by it",
     "gradient_accumulation_steps": "leave it out and put optax.MultiSteps around the optimizer",
 }
+
+
+# Where to look for a class that is not translated.
+_ELSEWHERE = {
+    **{name: f"Optax has optax.{name.lower()}" for name in ("Adafactor", "Adamax", "Lamb", "Lion", "RAdam", "Rprop")},
+    "ScheduleFreeAdamW": "Optax has optax.contrib.schedule_free_adamw",
+    "LossScaleOptimizer": "give the configuration of the optimizer in it",
+    "MultiOptimizer": "give the configurations of the optimizers in it, one by one",
+    "Muon": "momentum_jax.muon has settings of its own",
+}
+
+
+def _is_off(value: Any, off: Any) -> bool:
+    """Whether a setting has this value at which it does nothing; 0 is not False."""
+    if off is None or value is None:
+        return value is off
+    is_flag = isinstance(value, (bool, np.bool))
+    return (is_flag or isinstance(value, numbers.Real)) and is_flag == isinstance(off, bool) and bool(value == off)
 
 
 class _Named(dict[str, Any]):
@@ -85,9 +107,9 @@ def from_torch(
       optimizer: SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, NAdam; None: the class that has these settings.
 
     Raises:
-      ValueError: settings of several classes and no name; a setting that is unknown, or has no equivalent here and is active
-        (`maximize`); a value out of range.
-      TypeError: an argument of the wrong type.
+      ValueError: settings of several classes and no name; a class that has no equivalent here; a setting that is unknown; a
+        value out of range.
+      TypeError: an argument or a setting of the wrong type.
 
     Source: torch.optim of PyTorch 2.13.
     """
@@ -98,13 +120,16 @@ def from_torch(
     elif settings is not None:
         raise TypeError("from_torch: give the settings once, as from_torch({'lr': 0.1}, optimizer='SGD').")
     _needs_mapping(TORCH, param_group)
+    switches = {name: Flag().check("from_torch", name, param_group[name]) for name in _SWITCHES if name in param_group}
     if optimizer is None:
-        optimizer = _torch_class(param_group)
-    if optimizer not in TORCH.classes:
+        optimizer = _torch_class({**param_group, **switches})
+    if not isinstance(optimizer, str) or optimizer not in TORCH.classes:
         raise ValueError(f"from_torch: optimizer must be one of {_built(TORCH)}, got {optimizer!r}.")
-    if optimizer in ("Adam", "AdamW") and "decoupled_weight_decay" in param_group:
-        optimizer = "AdamW" if param_group["decoupled_weight_decay"] else "Adam"
-    return TORCH.build(optimizer, param_group)
+    if optimizer in ("Adam", "AdamW") and "decoupled_weight_decay" in switches:
+        optimizer = "AdamW" if switches["decoupled_weight_decay"] else "Adam"
+    built = TORCH.build(optimizer, param_group)
+    # PyTorch negates the gradient first: weight decay still pulls to 0.
+    return chain("from_torch", scale_by_learning_rate(1.0), built) if switches.get("maximize") else built
 
 
 def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformation:
@@ -118,9 +143,9 @@ def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformat
       optimizer: the class (SGD, RMSprop, Adam, AdamW, NAdam, Adagrad, Adadelta); None: as the configuration's "name" says.
 
     Raises:
-      ValueError: no name of a known class; a setting that is unknown, or has no equivalent here and is active (`clipnorm`,
-        `use_ema`); a value out of range.
-      TypeError: an argument of the wrong type.
+      ValueError: no name of a known class, or of one that has no equivalent here; a setting that is unknown, or has no
+        equivalent here and is active (`clipnorm`, `use_ema`); a value out of range.
+      TypeError: an argument or a setting of the wrong type.
 
     Source: keras.optimizers of Keras 3.15.
     """
@@ -144,20 +169,34 @@ def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformat
 
 def _torch_class(group: Settings) -> str:
     """The class of PyTorch that has these settings."""
-    given = set(group) - TORCH.ignored - TORCH.inactive.keys()
+    given = set(group) - TORCH.ignored
+    if not given:
+        raise ValueError(
+            f"from_torch: the settings must name their class, as none is given: optimizer= one of {_built(TORCH)}."
+        )
     fitting = [name for name, (defaults, _) in TORCH.classes.items() if given <= defaults.keys()]
     exact = [name for name in fitting if given == TORCH.classes[name][0].keys() - TORCH.ignored]
     found = fitting if len(fitting) == 1 else exact
     if set(found) == {"Adam", "AdamW"} and "decoupled_weight_decay" in group:
         found = ["AdamW" if group["decoupled_weight_decay"] else "Adam"]
     if len(found) != 1:
-        maybe = " and ".join(filter(None, [", ".join(fitting[:-1]), *fitting[-1:]])) if fitting else "no optimizer"
-        verb = "has" if len(fitting) < 2 else "have"
-        raise ValueError(f"from_torch: {maybe} {verb} the settings {', '.join(sorted(given))}; give the name as optimizer=.")
+        own = [name for name in fitting if TORCH.classes[name][1]]
+        others = [name for name in fitting if name not in own]
+        also = f" ({_listed(others)}, too, but cannot be translated)" if own and others else ""
+        verb = "has" if len(own or others) < 2 else "have"
+        raise ValueError(
+            f"from_torch: {_listed(own or others)} {verb} the settings {', '.join(sorted(map(str, given)))}{also}; "
+            f"give the name as optimizer=."
+        )
     return found[0]
 
 
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "no optimizer"
+
+
 def _torch_sgd(s: Any) -> Transformation:
+    refuse_contradictions("from_torch", s.momentum, s.dampening, s.nesterov)
     momentum = None if is_zero(s.momentum) else s.momentum
     return sgd(s.lr, momentum, dampening=s.dampening, nesterov=s.nesterov, weight_decay=s.weight_decay)
 
@@ -279,6 +318,9 @@ def _built(framework: Framework) -> str:
     return ", ".join(name for name, (_, make) in framework.classes.items() if make)
 
 
+_RATE, _DECAY, _NUMBER = Interval(0, math.inf), Interval(0, 1), Interval(0, math.inf, schedule=False)
+# What every class of PyTorch has, or what tells two classes apart.
+_SWITCHES = ("maximize", "decoupled_weight_decay")
 _TORCH_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
 _TORCH_ADAM_LIKE = {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
@@ -304,10 +346,13 @@ TORCH = Framework(
         "ASGD": ({"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0}, None),
         "Rprop": ({"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50)}, None),
     },
-    ignored=frozenset(
-        {"params", "param_names", "initial_lr", "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"}
-    ),
-    inactive={"maximize": (False,)},
+    rules=dict.fromkeys(("lr", "weight_decay", "eps", "momentum_decay"), _RATE)
+    | dict.fromkeys(("momentum", "dampening", "alpha", "rho"), _DECAY)
+    | dict.fromkeys(("lr_decay", "initial_accumulator_value"), _NUMBER)
+    | dict.fromkeys(("nesterov", "centered", "amsgrad", *_SWITCHES), Flag())
+    | {"betas": Pair(_DECAY)},
+    ignored=frozenset({"params", "param_names", "initial_lr", "foreach", "fused", "capturable", "differentiable", *_SWITCHES}),
+    inactive={},
 )
 _KERAS_COMMON = {"learning_rate": 1e-3, "weight_decay": None}
 _KERAS_ADAM = {**_KERAS_COMMON, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}
@@ -321,7 +366,13 @@ KERAS = Framework(
         "NAdam": ({**_KERAS_COMMON, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}, _keras_nadam),
         "Adagrad": ({**_KERAS_COMMON, "initial_accumulator_value": 0.1, "epsilon": 1e-7}, _keras_adagrad),
         "Adadelta": ({**_KERAS_COMMON, "rho": 0.95, "epsilon": 1e-7}, _keras_adadelta),
+        **{name: ({}, None) for name in ("Adafactor", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "ScheduleFreeAdamW")},
+        **{name: ({}, None) for name in ("LossScaleOptimizer", "MultiOptimizer")},
     },
+    rules=dict.fromkeys(("learning_rate", "epsilon"), _RATE)
+    | dict.fromkeys(("momentum", "rho", "beta_1", "beta_2"), _DECAY)
+    | dict.fromkeys(("nesterov", "centered", "amsgrad"), Flag())
+    | {"weight_decay": NullOr(_RATE), "initial_accumulator_value": _NUMBER},
     # Without use_ema its two settings do nothing.
     ignored=frozenset({"name", "ema_momentum", "ema_overwrite_frequency", "is_legacy_optimizer", "jit_compile"}),
     inactive={

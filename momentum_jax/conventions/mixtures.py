@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
-from momentum_jax._hyperparameters import Decay, LearningRate, NonNegative, is_zero
+from momentum_jax._hyperparameters import Decay, LearningRate, NonNegative, OneOrMore, PositiveShare, Real, is_zero
 from momentum_jax.conventions.conditions import constant_inside, gain, inside, needs_direct, needs_plain, readout, why
-from momentum_jax.conventions.convention import AtLeastOne, Convention, Fields, Real, Share
+from momentum_jax.conventions.convention import Convention, Fields
 from momentum_jax.conventions.one_pole import OnePole, Rule, after, before, ratio
 
 
@@ -52,9 +52,9 @@ class AcceleratedSGD(Convention):
     """AccSGD of Kidambi et al. (2018): a long step eta kappa / c beside a short step eta, mixed by xi."""
 
     learning_rate: LearningRate
-    kappa: AtLeastOne = 1000.0
+    kappa: OneOrMore = 1000.0
     xi: NonNegative = 10.0
-    small_const: Share = 0.7
+    small_const: PositiveShare = 0.7
     open: ClassVar[Mapping[str, float]] = MappingProxyType({"small_const": 0.7})
 
     def one_pole(self, h: Any, following: Any) -> OnePole:
@@ -64,7 +64,7 @@ class AcceleratedSGD(Convention):
 
     @classmethod
     def read(cls, rule: Rule, **chosen: Any) -> Fields:
-        c = get_args(Share)[1].check(cls.__name__, "small_const", chosen["small_const"])
+        c = chosen["small_const"]
         if rule.memoryless:
             return {"learning_rate": rule.rate, "kappa": 1.0, "xi": 1 / c, "small_const": c}
         q, y = constant_inside(rule, "kappa and xi")
@@ -146,7 +146,7 @@ class PID(Convention):
     def read(cls, rule: Rule, **chosen: Any) -> Fields:
         needs_direct(rule)
         kd = chosen["derivative"]
-        if is_zero(float(kd)):
+        if is_zero(kd):
             return {
                 "learning_rate": rule.direct,
                 "momentum": rule.decay,
@@ -173,7 +173,7 @@ class PID(Convention):
         if is_zero(self.derivative):
             return ""
         return (
-            "PID's derivative is 0 at first: step t of PID is smaller by "
+            "PID's derivative is 0 at first: step t of a PID is smaller by its own "
             "learning_rate derivative (1 - momentum) momentum^t g_0."
         )
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.errors import ConcretizationTypeError, TracerArrayConversionError, TracerIntegerConversionError
 
 TOLERANCE = 1e-11
 
@@ -69,6 +70,21 @@ def ratio(a: Any, b: Any) -> Any:
         return 1.0 if a == b else a / b if b else math.copysign(math.inf, a)
     same = jnp.equal(a, b)
     return jnp.where(same, 1.0, a / jnp.where(same, 1.0, b))
+
+
+def values_at(schedule: Callable[[Any], Any], steps: int) -> jax.Array:
+    """A schedule at the steps before `steps`, in one array.
+
+    Raises:
+      TypeError: the schedule cannot be traced.
+    """
+    try:
+        return jax.vmap(lambda t: jnp.broadcast_to(jnp.asarray(schedule(t), float), ()))(jnp.arange(steps))
+    except (ConcretizationTypeError, TracerArrayConversionError, TracerIntegerConversionError) as error:
+        raise TypeError(
+            "convert: a schedule must compute with jax.numpy, for its step is traced: jnp.where(step < 10, 0.1, 0.01) in the "
+            "place of a Python `if`, jnp.cos of np.cos or math.cos."
+        ) from error
 
 
 class Rule:
@@ -166,6 +182,10 @@ class Rule:
     def is_schedule(self, f: Callable[[Any], Any], schedule: Any) -> bool:
         return self.always(f, lambda t: self._value(schedule, t))
 
+    def is_multiple(self, f: Callable[[Any], Any], schedule: Any) -> bool:
+        """Whether f is a number times the schedule."""
+        return self.is_number(lambda t: f(t) / self._value(schedule, t))
+
     def _at(self, t: Any) -> SimpleNamespace:
         return SimpleNamespace(**{name: self._value(value, t) for name, value in self.hyperparameters.items()})
 
@@ -197,8 +217,8 @@ class Rule:
             raise ValueError(
                 "under these schedules the decay of its average depends on all steps before: give steps, the length of the run."
             )
-        poles = [jax.vmap(lambda t, i=i: jnp.asarray(self.pole(t)[i], float))(jnp.arange(self.steps)) for i in (2, 3)]
-        decays, weights = poles
+        decays = values_at(lambda t: self.pole(t).decay, self.steps)
+        weights = values_at(lambda t: self.pole(t).weight, self.steps)
         start = weights[0] / (1 - decays[0])
 
         def add(total: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -1,17 +1,18 @@
 """`convert`: hyperparameters of one convention in another."""
 
+import dataclasses
 import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from momentum_jax._hyperparameters import is_zero
 from momentum_jax.conventions import mixtures, velocities
-from momentum_jax.conventions.convention import Convention
-from momentum_jax.conventions.one_pole import PROBES, Rule
+from momentum_jax.conventions.convention import Convention, rules
+from momentum_jax.conventions.one_pole import PROBES, Rule, values_at
 
 NAMES: dict[str, type[Convention]] = {
     "pytorch": velocities.PyTorch,
@@ -40,18 +41,20 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
       to: the convention to translate into, a class of this module or its name in `NAMES`.
       steps: how many updates the run has. Needed where a hyperparameter of the result depends on all steps before, as the
         decay of an average does under a schedule of momentum: it is read from a table, NaN after its end. Where it is given,
-        the schedules of the result are checked to be finite at all steps, otherwise at the first two: give it where a schedule
-        may be 0, for a ratio of its values may be NaN later.
-      chosen: what the result leaves open: `small_const` (0.7) of AcceleratedSGD, `derivative` (0) of PID.
+        the schedules of the result are looked at at all these steps. Otherwise only steps 0 and 1 are, and where the result
+        has a schedule that is computed from the caller's, more than a multiple of one, its `note` says so: where a schedule
+        is 0 later, a ratio of its values may be infinite or NaN there.
+      chosen: what the result leaves open: `small_const` (0.7) of AcceleratedSGD, `derivative` (0) of PID; numbers.
 
     Returns:
       An instance of `to`. Numbers stay numbers, a schedule that the translation leaves as it is stays the same object. `note`
-      says what differs at the start.
+      says what differs at the start, and at which step a schedule leaves the range that its numbers have: a tenfold rate makes
+      a momentum of 9 for that step, and the points are the same.
 
     Raises:
-      ValueError: no hyperparameters of the target do that, or numbers out of its range, with the reason; an unknown name.
-        The values of schedules are not held to the range: a tenfold rate makes a momentum of 9 for that step.
-      TypeError: an argument of the wrong type.
+      ValueError: no hyperparameters of the target do that, or numbers out of its range, with the reason; a schedule that would
+        be infinite or NaN at a step that was looked at; an unknown name.
+      TypeError: an argument of the wrong type, a schedule that cannot be traced.
     """
     target = _target(to)
     if not isinstance(hyperparameters, Convention):
@@ -61,7 +64,8 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
     if unknown := chosen.keys() - target.open.keys():
         leaves = f"only {', '.join(target.open)}" if target.open else "nothing"
         raise ValueError(f"convert: {target.__name__} leaves {leaves} to choose, got {', '.join(sorted(unknown))}.")
-    if type(hyperparameters) is target and not chosen:
+    chosen = {name: _chosen(target, name, value) for name, value in chosen.items()}
+    if type(hyperparameters) is target and all(_same(getattr(hyperparameters, name), v) for name, v in chosen.items()):
         return hyperparameters
     try:
         return _translate(hyperparameters, target, steps, chosen)
@@ -69,16 +73,34 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
         raise ValueError(f"convert: no {target.__name__} equals {hyperparameters!r}: {error}") from None
 
 
+def _chosen(target: type[Convention], name: str, value: Any) -> float:
+    """What the caller chooses, held to its range: a number, for it decides which form the result has."""
+    rule = rules(target)[name]._replace(schedule=False)
+    if isinstance(value, Tracer):
+        raise TypeError(f"convert: {name} must be a number, got a traced array.")
+    return float(rule.check("convert", name, value))
+
+
+def _same(value: Any, number: float) -> bool:
+    return isinstance(value, float) and value == number
+
+
 def _translate(source: Convention, target: type[Convention], steps: int | None, chosen: dict[str, Any]) -> Convention:
     values = source.hyperparameters()
     rule = Rule(values, source.one_pole, source.rate, steps)
     fields = target.read(rule, **{**target.open, **chosen})
     built = {name: _simplify(rule, f, values) if callable(f) else f for name, f in fields.items()}
-    built[target.rate] = _scaled(built[target.rate], rule.scale)
-    for name, value in built.items():
-        if callable(value):
-            _look_at(name, value, steps)
-    return target(**built, note=" ".join(filter(None, (source.start(), target.start_of(built)))))
+    built[target.rate] = _scaled(built[target.rate], rule.scale, values)
+    result = target(**built)
+    own = [value for value in values.values() if callable(value)]
+    computed = [name for name, f in fields.items() if callable(built[name]) and not any(rule.is_multiple(f, v) for v in own)]
+    notes = [source.start(), result.start(), *_looked_at(result, steps)]
+    if computed and steps is None:
+        notes.append(
+            f"Of {', '.join(computed)} only steps 0 and 1 were looked at, and where a schedule is 0 later a ratio of its "
+            f"values may be infinite or NaN: give steps, the length of the run, to have all looked at."
+        )
+    return dataclasses.replace(result, note=" ".join(dict.fromkeys(filter(None, notes))))
 
 
 def _simplify(rule: Rule, f: Any, values: dict[str, Any]) -> Any:
@@ -88,31 +110,46 @@ def _simplify(rule: Rule, f: Any, values: dict[str, Any]) -> Any:
             return value
     if not rule.is_number(f):
         return lambda step: jnp.asarray(f(jnp.asarray(step)))
-    number = f(PROBES[0]._replace(keep_traced=True))
-    if isinstance(number, float):
-        known = [*(v for v in values.values() if isinstance(v, float)), 0.0, 1.0]
-        number = next((v for v in known if abs(number - v) <= 1e-15 * max(1, abs(v))), number)
-    return number
+    return _snapped(f(PROBES[0]._replace(keep_traced=True)), [*values.values(), 0.0, 1.0], lambda v: 1e-15 * max(1.0, abs(v)))
 
 
-def _scaled(value: Any, scale: Any) -> Any:
+def _scaled(value: Any, scale: Any, values: dict[str, Any]) -> Any:
     if is_zero(scale - 1.0):
         return value
-    return (lambda step: scale * value(step)) if callable(value) else scale * value
+    if callable(value):
+        return lambda step: scale * value(step)
+    return _snapped(scale * value, [*values.values(), 1.0], lambda v: 1e-15 * abs(v))
 
 
-def _look_at(name: str, schedule: Any, steps: int | None) -> None:
-    """Refuse a schedule that is infinite or NaN at the steps that can be looked at."""
-    at = jnp.arange(2 if steps is None else steps)
-    values = jax.vmap(lambda t: jnp.broadcast_to(schedule(t), ()))(at)
-    if isinstance(values, Tracer):
-        return
-    bad = np.flatnonzero(~np.isfinite(np.asarray(values)))
-    if len(bad):
-        raise ValueError(
-            f"{name} would be {values[bad[0]]} at step {bad[0]}. Where a learning rate is 0, the form with it inside the "
-            f"memory forgets a gradient that the form with it outside remembers."
-        )
+def _snapped(number: Any, known: list[Any], tolerance: Callable[[float], float]) -> Any:
+    """The known number that only rounding keeps this one from: 1 for 0.1 / (1 - 0.9)."""
+    if not isinstance(number, float):
+        return number
+    return next((v for v in known if isinstance(v, float) and abs(number - v) <= tolerance(v)), number)
+
+
+def _looked_at(result: Convention, steps: int | None) -> Iterator[str]:
+    """What is to be said of the result's schedules at the steps that can be looked at.
+
+    Raises:
+      ValueError: one is infinite or NaN there.
+    """
+    schedules = {name: value for name, value in result.hyperparameters().items() if callable(value)}
+    values = {name: values_at(schedule, 2 if steps is None else steps) for name, schedule in schedules.items()}
+    known = {name: np.asarray(row) for name, row in values.items() if not isinstance(row, Tracer)}
+    for name in [name for name in values if name not in known]:
+        yield f"{name} holds traced numbers, and was not looked at."
+    for name, row in known.items():
+        for step in np.flatnonzero(~np.isfinite(row))[:1]:
+            rates = known.get(result.rate, np.ones_like(row))[max(step - 1, 0) : step + 1]
+            raise ValueError(
+                f"{name} would be {row[step]} at step {step}: a gradient that one of the two remembers has weight 0 in the "
+                f"memory of the other{f', as it does where {result.rate} is 0' if 0 in rates else ''}."
+            )
+    for name, row in known.items():
+        rule = rules(type(result))[name]
+        for step in [i for i, value in enumerate(row.tolist()) if not rule.allows(value)][:1]:
+            yield f"{name} is {row[step]:g} at step {step}, where a number would have to be {rule}; the points are the same."
 
 
 def _target(to: Any) -> type[Convention]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from momentum_jax._hyperparameters import Bool, Decay, LearningRate, is_zero
 from momentum_jax.conventions.conditions import inside, needs_direct, needs_plain, readout, reformulated, why
-from momentum_jax.conventions.convention import Convention, Dampening, Fields
+from momentum_jax.conventions.convention import Convention, Fields
 from momentum_jax.conventions.one_pole import OnePole, Rule, before
 
 
@@ -15,7 +15,7 @@ class PyTorch(Convention):
 
     lr: LearningRate
     momentum: Decay = 0.0
-    dampening: Dampening = 0.0
+    dampening: Decay = 0.0
     nesterov: Bool = False
     rate: ClassVar[str] = "lr"
 

@@ -234,14 +234,8 @@ def total(sums: Any, like: jax.Array) -> jax.Array:
 def inner_product(a: Any, b: Any) -> jax.Array:
     """Re <a, b> over the inexact leaves of two trees of the same structure, in the widest working precision of theirs."""
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    pairs = [(x, y) for x, y in pairs if is_inexact(x) and is_inexact(y)]
-    dtype = scalar_dtype((a, b))
-    total = jnp.zeros((), dtype)
-    for x, y in pairs:
-        real = working_precision(x, y)
-        product = _widen(x, real) * jnp.conj(_widen(y, real))
-        total = total + jnp.sum(jnp.real(product)).astype(dtype)
-    return total
+    wide = [[_widen(z, working_precision(x, y)) for z in (x, y)] for x, y in pairs if is_inexact(x) and is_inexact(y)]
+    return total([dot(x, y) for x, y in wide], jnp.zeros((), scalar_dtype((a, b))))
 
 
 def global_norm(tree: Any) -> jax.Array:

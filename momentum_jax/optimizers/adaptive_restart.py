@@ -10,7 +10,8 @@ first step of its momentum's sequence, so that with `schedules.fista` this is O'
 rates and second moments go on.
 
 Convention: "gradient" and "speed" judge the step that was just made and keep it, landing on x'. "function" reads `value=`, the
-loss at the held point, before the step, which is then taken without momentum from the held point.
+loss at the held point, before the step, which is then taken without momentum from the held point. "speed" passes over updates
+that move nothing, such as those between the steps of `optax.MultiSteps`.
 State: `steps_since_restart`, int32 scalar; `last_value`, the last loss, for "function"; `last_length`, that of the last
 step, 0 after a restart, for "speed"; both float32 scalars (float64 when a leaf is 64 bits wide), None for the other criteria;
 `inner_state`.
@@ -107,8 +108,10 @@ def adaptive_restart(
             restart = (since >= min_steps) & (inner_product(updates, move) > 0)
         else:
             length = global_norm(move).astype(state.last_length.dtype)
-            restart = (since >= min_steps) & (length < state.last_length)
-            last_length = jnp.where(restart, 0, length)
+            moved = length != 0
+            since = jnp.where(moved, since, state.steps_since_restart)
+            restart = (since >= min_steps) & moved & (length < state.last_length)
+            last_length = jnp.where(restart, 0, jnp.where(moved, length, state.last_length))
         steps, after = _choose(restart, landing, steps), _choose(restart, reset_momentum(after), after)
         return steps, AdaptiveRestartState(jnp.where(restart, 0, since), None, last_length, after)
 

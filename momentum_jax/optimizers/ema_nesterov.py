@@ -15,7 +15,7 @@ beta_{t+1} m' is what `momentum_jax.evaluation_params` reads from the state; exa
 State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `next_beta`, beta of the next step, float32 scalar (float64 when a leaf is 64 bits
 wide).
-Memory: 1 buffer.
+Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
 Stable (with gradient descent as A) where its quasi-hyperbolic form is.
 Source: C.-Y. Yau, D. Li, A. Glentis, V. Boreiko, H.-T. Wai and M. Hong (2026), EMA-Nesterov: stabilizing Nesterov's
 lookahead for accelerated deep learning optimization, arXiv:2605.25395. There beta_t is 0 in a warm-up and at the end.

@@ -11,7 +11,7 @@ gradient is taken; x = y - mu v is what `momentum_jax.evaluation_params` reads f
 State: `velocity`, the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`; `t`, t_k, and
 `next_momentum`, mu between x and the held y, float32 scalars (float64 when a leaf is 64 bits wide).
 On convex functions with curvatures up to L and eta <= 1 / L, f(x_k) - f* <= 2 |x_0 - x*|^2 / (eta (k + 1)^2).
-Memory: 1 buffer.
+Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
 Source: A. Beck and M. Teboulle (2009), SIAM J. Imaging Sci. 2(1), 183-202; Yu. E. Nesterov (1983), Soviet Math. Dokl.
 27, 372-376.
 """

@@ -21,7 +21,7 @@ are matrices too; the source gives them to AdamW, and `per_layer` does that here
 State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eta and eps; `momentum_step`, int32
 scalar; `first_moment`, the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype`
 says otherwise.
-Memory: 1 buffer, and those of the fallback on the other leaves. Needs: params.
+Memory: 1 buffer, and those of the fallback on the other leaves. Needs: params for weight decay.
 Source: K. Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks, kellerjordan.github.io/posts/muon;
 J. Liu et al. (2025), Muon is Scalable for LLM Training (Moonlight), arXiv:2502.16982.
 """

@@ -14,7 +14,7 @@ Convention: eta is inside the velocity. x = y - mu_{t+1} v' is what `momentum_ja
 state; it is valid when nothing after the method rescales updates.
 State: `step`, int32 scalar; `velocity`, the tree and shapes of the parameters, in their dtypes or
 `accumulator_dtype`; `next_momentum`, mu of the next step, float32 scalar (float64 when a leaf is 64 bits wide).
-Memory: 1 buffer.
+Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
 Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta < 2 (1 + mu) / ((1 + 2 mu) L).
 Source: Yu. E. Nesterov (1983), Soviet Math. Dokl. 27, 372-376; in this form I. Sutskever, J. Martens, G. Dahl and G.
 Hinton (2013), On the importance of initialization and momentum in deep learning, ICML.

@@ -13,7 +13,7 @@ average from 0.
 State: `step`, int32 scalar; `momentum_step`, int32 scalar, position in the average; `first_moment`, the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `lead`, w = x + lead m', and `next_momentum`,
 beta of the next step, float32 scalars (float64 when a leaf is 64 bits wide).
-Memory: 1 buffer.
+Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
 Source: A. Cutkosky and H. Mehta (2020), Momentum Improves Normalized SGD, ICML, arXiv:2002.03305; transport S. M. R. Arnold
 et al. (2019), Reducing the variance in online optimization by transporting past gradients, NeurIPS, arXiv:1906.03532.
 """

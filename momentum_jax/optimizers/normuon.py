@@ -12,7 +12,7 @@ the renormalisation takes any common factor out.
 State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in b2 and eps; `momentum_step`, int32 scalar;
 `first_moment`, the tree and shapes of the parameters; `second_moment`, real, one number for every neuron of a matrix, as
 (rows, 1) or (1, columns), None for the other leaves; float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
-Memory: 1 buffer and a number for each row, and those of the fallback on the other leaves. Needs: params.
+Memory: 1 buffer and a number for each row, and those of the fallback on the other leaves. Needs: params for weight decay.
 Source: Z. Li et al. (2025), NorMuon: Making Muon more efficient and scalable, arXiv:2510.05491.
 """
 

@@ -14,7 +14,7 @@ schedules of all three.
 State: `step`, int32 scalar; `velocity`, x - x_prev, the tree and shapes of the parameters, in their dtypes or
 `accumulator_dtype`; `gamma` and `readout` (-gamma) of the next step, float32 scalars (float64 when a leaf is 64 bits
 wide).
-Memory: 1 buffer.
+Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
 Stable on every function whose curvature is in [m, L].
 Source: S. Cyrus, B. Hu, B. Van Scoy and L. Lessard (2018), A robust accelerated optimization algorithm for strongly
 convex functions, American Control Conference, arXiv:1710.04753.

@@ -13,7 +13,7 @@ rate is proved for. Exact under schedules of both.
 State: `step`, int32 scalar; `velocity`, xi - xi_prev, the tree and shapes of the parameters, in their dtypes or
 `accumulator_dtype`; `gamma` and `readout` (delta - gamma) of the next step, float32 scalars (float64 when a leaf is
 64 bits wide).
-Memory: 1 buffer.
+Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
 Stable on every function whose curvature is in [m, L].
 Source: B. Van Scoy, R. A. Freeman and K. M. Lynch (2018), The fastest known globally convergent first-order method
 for minimizing strongly convex functions, IEEE Control Systems Letters 2(1), 49-54.

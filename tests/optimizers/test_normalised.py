@@ -429,6 +429,23 @@ def test_restart_finds_its_way_into_any_chain_and_any_partition(problem: Problem
     assert_same_path(walk(within, problem.quad, problem.theta0, 100)[0], alone)
 
 
+@pytest.mark.parametrize("make", [mj.heavy_ball, mj.nesterov])
+@pytest.mark.parametrize("min_steps", [1, 7])
+def test_restart_by_speed_passes_over_the_updates_between_the_steps_of_multisteps(
+    make: Any, min_steps: int, problem: Problems
+) -> None:
+    def restarting(optimizer: Any) -> Any:
+        return mj.adaptive_restart(optimizer, criterion="speed", min_steps=min_steps)
+
+    alone, state = walk(restarting(make(0.02, 0.97)), problem.quad, problem.theta0, 60)
+    assert state.steps_since_restart < 60
+    thrice, _ = walk(
+        restarting(optax.MultiSteps(make(0.02, 0.97), 3).gradient_transformation()), problem.quad, problem.theta0, 180
+    )
+    # Optax takes the mean of three equal gradients in float32.
+    assert_same_path(thrice[::3], alone, 1e-7)
+
+
 def test_restart_needs_the_loss_a_known_criterion_and_a_momentum_that_can_be_reset(problem: Problems) -> None:
     params = tree(problem.theta0)
     optimizer = mj.adaptive_restart(mj.heavy_ball(0.1), criterion="function")

@@ -1,0 +1,234 @@
+"""What a translation notes of starts and schedules, and schedules that touch 0, are traced or cannot be."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from convention_methods import STEPS, at, momentum, path, path_on_seq, rate, share, show
+from oracles import Problems, assert_same_path, descend, largest_difference
+
+from momentum_jax.conventions import (
+    EMA,
+    PID,
+    QHM,
+    Convention,
+    Grokfast,
+    HeavyBall,
+    Keras,
+    Nesterov,
+    Optax,
+    PyTorch,
+    TripleMomentum,
+    build,
+    convert,
+)
+
+
+@pytest.mark.parametrize("h", [PyTorch(0.3, 0.9, dampening=0.5), PyTorch(0.5, 0.9, dampening=0.9)])
+@pytest.mark.parametrize("target", ["ema", "keras", "qhm", "triple_momentum", "optax"])
+def test_dampening_is_translated_and_the_undamped_first_gradient_is_noted(h: PyTorch, target: str, problem: Problems) -> None:
+    translated = convert(h, to=target)
+    assert "multiply it by 1 / (1 - dampening)" in translated.note
+    assert "note=" in repr(translated)
+    expected, tau = path(h, problem, 20), h.dampening
+    assert largest_difference(path(translated, problem, 20), expected) > 1e-2
+    assert_same_path(path(translated, problem, 20, first=1 / (1 - tau)), expected)
+    assert convert(PyTorch(0.3, 0.9), to=target).note == ""
+
+
+def test_the_notes_say_how_much_the_first_steps_differ(problem: Problems) -> None:
+    g = problem.seq(0, problem.theta0)
+    t = np.arange(STEPS)[:, None]
+
+    def steps_of(h: Convention) -> np.ndarray:
+        return np.diff(path_on_seq(h, problem), axis=0)
+
+    dampened = PyTorch(0.3, 0.9, dampening=0.5)
+    np.testing.assert_allclose(
+        steps_of(convert(dampened, to=HeavyBall)) - steps_of(dampened), 0.3 * 0.5 * 0.9**t * g, atol=1e-12
+    )
+    controller = PID(0.1, 0.8, 2.0, 0.5)
+    expected = 0.1 * 0.5 * (1 - 0.8) * 0.8**t * g
+    np.testing.assert_allclose(steps_of(controller) - steps_of(convert(controller, to=QHM)), expected, atol=1e-12)
+    assert "derivative (1 - momentum) momentum^t g_0" in convert(controller, to=QHM).note
+    slow = Grokfast(0.1, 0.9, 2.0)
+    np.testing.assert_allclose(steps_of(slow) - steps_of(convert(slow, to=QHM)), -0.1 * 2.0 * 0.9 ** (t + 1) * g, atol=1e-12)
+    assert "learning_rate lamb alpha^(t+1) g_0" in convert(QHM(0.1, 0.9, 0.5), to=Grokfast).note
+
+
+def warm_up(t: Any) -> Any:
+    return jnp.minimum(t / 5, 1.0) * 0.05
+
+
+def cosine_to_zero(t: Any) -> Any:
+    return 0.025 * (1 + jnp.cos(jnp.pi * jnp.minimum(t, 40) / 40))
+
+
+@pytest.mark.parametrize("schedule", [warm_up, cosine_to_zero])
+def test_a_learning_rate_of_zero_keeps_what_it_can(schedule: Any, problem: Problems) -> None:
+    for source, form in (
+        (Keras(schedule, momentum), HeavyBall),
+        (Keras(schedule, 0.9), TripleMomentum),
+        (Keras(schedule, 0.9, nesterov=True), Nesterov),
+        (PyTorch(schedule, momentum), EMA),
+        (PyTorch(schedule, momentum), QHM),
+    ):
+        translated = convert(source, to=form, steps=STEPS)
+        assert_same_path(path(translated, problem), path(source, problem))
+    translated = convert(Keras(warm_up, 0.9), to=EMA, steps=STEPS)
+    assert_same_path(path(translated, problem), path(Keras(warm_up, 0.9), problem))
+
+
+def test_a_learning_rate_of_zero_is_refused_where_the_other_form_forgets_a_gradient() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"momentum would be inf at step 1: .* has weight 0 in the memory of the other, as .* learning_rate is 0\.",
+    ):
+        convert(PyTorch(warm_up, 0.9), to=Keras)
+    late = lambda t: jnp.where(t == 30, 0.0, 0.1)  # noqa: E731
+    with pytest.raises(ValueError, match="momentum would be inf at step 31"):
+        convert(PyTorch(late, 0.9), to=Keras, steps=STEPS)
+    assert convert(PyTorch(0.0, 0.9), to=QHM) == QHM(0.0, 0.9, 1.0)
+
+
+def test_the_decay_of_an_average_needs_the_length_of_the_run_and_is_nan_after_it() -> None:
+    with pytest.raises(ValueError, match="depends on all steps before: give steps, the length of the run"):
+        convert(PyTorch(0.1, momentum), to="ema")
+    translated = convert(PyTorch(0.1, momentum), to="ema", steps=10)
+    assert at(translated.momentum, 9) == pytest.approx(0.9)
+    assert np.isnan(at(translated.momentum, 10))
+    assert convert(PyTorch(rate, 0.9), to="ema").momentum == 0.9
+
+
+@pytest.mark.parametrize("target", ["qhm", "triple_momentum", "keras", "ema"])
+def test_traced_numbers_are_translated_under_vmap_and_have_derivatives(target: str) -> None:
+    def read(eta: Any, mu: Any) -> list[Any]:
+        translated = convert(PyTorch(eta, mu), to=target)
+        return [v for v in translated.hyperparameters().values() if not isinstance(v, bool)]
+
+    etas, mus = jnp.array([0.1, 0.2, 0.0]), jnp.array([0.9, 0.5, 0.3])
+    swept = jax.vmap(lambda eta, mu: [jnp.asarray(v) for v in read(eta, mu)])(etas, mus)
+    for i in range(3):
+        np.testing.assert_allclose([v[i] for v in swept], read(float(etas[i]), float(mus[i])), rtol=1e-13)
+    slope = jax.grad(lambda mu: jnp.asarray(convert(PyTorch(0.1, mu), to="ema").learning_rate))(0.9)
+    assert slope == pytest.approx(0.1 / (1 - 0.9) ** 2)
+
+
+def test_the_schedules_of_a_translation_work_inside_jit() -> None:
+    translated = convert(Keras(rate, momentum), to="ema", steps=STEPS)
+    for schedule in (translated.learning_rate, translated.momentum):
+        assert jax.jit(schedule)(jnp.int32(25)) == pytest.approx(at(schedule, 25), rel=1e-15)
+
+
+def test_a_traced_number_that_would_have_to_be_known_is_refused() -> None:
+    def read(nu: Any) -> Any:
+        return convert(QHM(0.1, 0.9, nu), to="ema").learning_rate
+
+    with pytest.raises(ValueError, match="which these schedules or traced numbers do not keep"):
+        jax.vmap(read)(jnp.ones(2))
+
+
+def late_zero(t: Any) -> Any:
+    return jnp.where(t == 30, 0.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "ratios"),
+    [
+        (PyTorch(late_zero, 0.9), HeavyBall, "momentum"),
+        (Keras(late_zero, 0.9), PyTorch, "momentum"),
+        (PyTorch(late_zero, 0.9, nesterov=True), TripleMomentum, "alpha, beta, gamma"),
+        (QHM(rate, momentum, share), Grokfast, "learning_rate, lamb"),
+    ],
+    ids=show,
+)
+def test_without_steps_the_note_says_that_ratios_of_schedules_were_hardly_looked_at(
+    source: Convention, target: type[Convention], ratios: str
+) -> None:
+    assert f"Of {ratios} only steps 0 and 1 were looked at" in convert(source, to=target).note
+
+
+def test_a_schedule_that_is_copied_or_multiplied_was_not_divided_and_is_not_noted() -> None:
+    for source, target in (
+        (PyTorch(rate, 0.9), EMA),
+        (PyTorch(rate, momentum), Optax),
+        (PyTorch(rate, 0.8, nesterov=True), QHM),
+        (EMA(0.1, momentum), QHM),
+        (PyTorch(0.1, 0.9), HeavyBall),
+    ):
+        assert convert(source, to=target).note == ""
+
+
+def test_an_alpha_of_zero_is_named_where_it_makes_beta_infinite() -> None:
+    # Nesterov's alpha_t is r_t (1 + mu) - r_(t+1) mu: exactly 0 at step 29.
+    source = PyTorch(lambda t: jnp.where(t == 30, 0.375, 0.125), 0.5, nesterov=True)
+    assert at(convert(source, to=TripleMomentum).alpha, 29) == 0.0
+    with pytest.raises(ValueError, match=r"would be -?(inf|nan) at step 30: .*, as it does where alpha is 0") as caught:
+        convert(source, to=TripleMomentum, steps=STEPS)
+    assert "learning_rate is 0" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        (PyTorch(lambda t: jnp.where(t < 20, 0.01, 0.1), 0.9), HeavyBall, r"momentum is 9 at step 20, .* be in [0, 1)"),
+        (PyTorch(lambda t: jnp.where(t < 20, 0.01, 0.1), 0.9, nesterov=True), TripleMomentum,
+         "alpha is -0.071 at step 19, where a number would have to be finite and at least 0; the points are the same."),
+        (TripleMomentum(0.1, lambda t: jnp.where(t < 9, 0.5, -0.5), 0.0), PyTorch, "momentum is -0.5 at step 9"),
+    ],
+    ids=show,
+)  # fmt: skip
+def test_a_schedule_out_of_its_range_is_noted_and_keeps_the_points(
+    source: Convention, target: type[Convention], message: str, problem: Problems
+) -> None:
+    translated = convert(source, to=target, steps=STEPS)
+    start, _, rest = message.partition(" .* ")
+    assert start in translated.note
+    assert rest in translated.note
+    expected = path(source, problem, 30)
+    assert_same_path(path(translated, problem, 30), expected)
+    assert_same_path(descend(build(translated), problem.bent, problem.theta0, 30).held, expected)
+    assert convert(source, to=target).note.count("at step") == 0
+
+
+def test_a_schedule_of_traced_numbers_is_noted_as_not_looked_at() -> None:
+    notes = []
+
+    def read(eta: Any) -> Any:
+        translated = convert(PyTorch(lambda t: eta * rate(t), 0.9), to=HeavyBall, steps=STEPS)
+        notes.append(translated.note)
+        return translated.momentum(3)
+
+    jax.jit(read)(0.1)
+    assert "momentum holds traced numbers, and was not looked at." in notes[0]
+
+
+def branches(t: Any) -> Any:
+    return 0.1 if t < 10 else 0.01
+
+
+@pytest.mark.parametrize("schedule", [branches, lambda t: np.cos(t), lambda t: (0.1, 0.2)[t]])
+@pytest.mark.parametrize("target", ["heavy_ball", "ema"])
+def test_a_schedule_that_cannot_be_traced_is_refused_with_the_remedy(schedule: Any, target: str) -> None:
+    with pytest.raises(TypeError, match=r"^convert: a schedule must compute with jax.numpy.*jnp\.where\(step < 10") as caught:
+        convert(PyTorch(schedule, momentum), to=target, steps=STEPS)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_rounding_alone_keeps_from_a_round_number_is_that_number() -> None:
+    assert repr(convert(PyTorch(lr=0.1, momentum=0.9), to="ema")) == "EMA(learning_rate=1.0, momentum=0.9)"
+    assert convert(convert(PyTorch(3e-17, 0.9), to="ema"), to="pytorch").lr == pytest.approx(3e-17, rel=1e-15)
+
+
+def test_a_pid_from_a_pid_says_once_what_the_start_of_each_is(problem: Problems) -> None:
+    source = PID(0.1, 0.8, 2.0, 0.5)
+    assert convert(source, to="pid", derivative=0.5) is source
+    translated = convert(source, to="pid", derivative=0.25)
+    assert translated.note.count("PID's derivative is 0 at first") == 1
+    assert "a PID is smaller by its own learning_rate derivative (1 - momentum) momentum^t g_0" in translated.note
+    g, t = problem.seq(0, problem.theta0), np.arange(STEPS)[:, None]
+    first, second = (np.diff(path_on_seq(h, problem), axis=0) for h in (source, translated))
+    lost = [h.learning_rate * h.derivative * (1 - 0.8) * 0.8**t * g for h in (source, translated)]
+    np.testing.assert_allclose(first - lost[0], second - lost[1], atol=1e-12)
