@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -40,7 +44,68 @@ def line_style(index: int, *, of: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], "linewidth": width}
 
 
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of at most so many characters, broken at spaces where it has any."""
+    return "\n".join(textwrap.wrap(text, width)) or text
+
+
+def heading(figure: Figure, title: str, note: str = "") -> None:
+    """A title, and below it what the marks mean, over the whole width."""
+    text = "\n".join(wrapped(line, 86) for line in (title, note) if line)
+    figure.suptitle(text, x=0.012, ha="left", fontsize=9.5, parse_math=False)
+
+
+# Matplotlib leaves labels with a leading underscore out of legends; an arm may have one.
+_AS_WRITTEN = "\N{ZERO WIDTH SPACE}"
+
+
+def legend_label(text: str) -> str:
+    """A label that `legend` shows as it is written, whatever it begins with."""
+    return f"{_AS_WRITTEN}{text}"
+
+
+def legend(figure: Figure, axes: Any) -> None:
+    """The legend below the axes, in two columns where no label is too long for them."""
+    handles, labels = axes.get_legend_handles_labels()
+    short = all(len(label) <= 40 for label in labels)
+    made = figure.legend(handles, labels, loc="outside lower center", ncols=2 if short else 1, frameon=False, handlelength=3.2)
+    for text in made.get_texts():
+        text.set_parse_math(False)
+        text.set_text(wrapped(text.get_text().removeprefix(_AS_WRITTEN), 70))
+
+
+# Without Matplotlib's version and the date of writing: the same figure is the same file.
+_METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+
+
 def save(figure: Figure, path: str | Path) -> None:
-    """Writes the figure as PNG at 200 dots an inch."""
+    """Writes the figure as PNG at 200 dots an inch, or as PDF with fonts that stay text, by the name's ending."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=200)
+    with mpl.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(path, dpi=200, metadata=_METADATA.get(Path(path).suffix))
+
+
+def svg(figure: Figure, prefix: str) -> str:
+    """The figure as an SVG element to stand inside a page, its text as text.
+
+    Every id begins with `prefix`, so that figures with different ones share a page.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "momentum_jax"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    drawn = buffer.getvalue()
+    return _prefixed(drawn[drawn.index("<svg") :].strip(), prefix)
+
+
+def _prefixed(drawn: str, prefix: str) -> str:
+    """Only inside of tags: text shows what it showed."""
+
+    def inside(tag: re.Match[str]) -> str:
+        text = re.sub(r'(\sid=")', rf"\g<1>{prefix}-", tag[0])
+        text = re.sub(r'((?:xlink:)?href="#)', rf"\g<1>{prefix}-", text)
+        return re.sub(r"(url\(#)", rf"\g<1>{prefix}-", text)
+
+    return re.sub(r"<[^!?][^>]*>", inside, re.sub(r"<!--.*?-->\s*", "", drawn, flags=re.DOTALL))
