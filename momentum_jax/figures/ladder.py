@@ -63,7 +63,7 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
     axes.set_xlabel(
         "test accuracy gained (percentage points)"
         if rungs.measure == "accuracy"
-        else f"{'at least so many ' if rungs.lower_bound else ''}steps to the target saved (mini-batches)"
+        else f"mini-batches to the target saved{' (at least)' if rungs.lower_bound else ''}"
     )
 
 

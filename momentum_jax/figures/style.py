@@ -105,6 +105,8 @@ def _prefixed(drawn: str, prefix: str) -> str:
 
     def inside(tag: re.Match[str]) -> str:
         text = re.sub(r'(\sid=")', rf"\g<1>{prefix}-", tag[0])
+        # A hundredth of a point is finer than any screen, and half as long to write.
+        text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
         text = re.sub(r'((?:xlink:)?href="#)', rf"\g<1>{prefix}-", text)
         return re.sub(r"(url\(#)", rf"\g<1>{prefix}-", text)
 

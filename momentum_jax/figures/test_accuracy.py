@@ -18,15 +18,15 @@ _DIVERGED = "#B00020"
 def test_accuracy(arms: Sequence[ArmResult], *, title: str) -> Figure:
     """One row an arm, in their order.
 
-    The axis has room for the runs that did not diverge; the others are crosses at its lower end, and a mean that counts them
-    and lies beyond the axis is written there.
+    The axis has room for the study's own arms, and of their runs for those that did not diverge; what lies below it is counted
+    at its lower end, diverged runs as crosses, with the mean, which counts them.
     """
     with mpl.rc_context(style.SETTINGS):
         labels = [style.wrapped(arm.label, 32) for arm in arms]
         heights = [0.3 + 0.17 * max(2, label.count("\n") + 1) for label in labels]
         figure = Figure(figsize=(style.WIDTH, 1.3 + sum(heights)), layout="constrained")
         axes = figure.add_subplot()
-        limits = accuracy_axis.scale(axes, "x", [value for arm in arms for value in _inside(arm)], "test accuracy")
+        limits = accuracy_axis.scale(axes, "x", _inside(arms), "test accuracy")
         ends = np.cumsum(heights)
         for index, (arm, end, height) in enumerate(zip(arms, ends, heights, strict=True)):
             _row(axes, arm, end - height / 2, style.line_style(index, of=len(arms))["color"], limits)
@@ -48,16 +48,20 @@ def _whole(arm: ArmResult) -> list[float]:
     return sorted((100 * value for value in arm.accuracies), reverse=True)[: len(arm.accuracies) - arm.diverged]
 
 
-def _inside(arm: ArmResult) -> list[float]:
-    """What the axis has to have room for."""
-    interval = arm.accuracy.t_interval
-    if arm.diverged or interval is None:
-        return _whole(arm)
-    return [*_whole(arm), *(min(max(100 * end, 0.0), 100.0) for end in interval)]
+def _inside(arms: Sequence[ArmResult]) -> list[float]:
+    """What the axis has to have room for: a rung of the ladder may fail, and would leave the arms no room."""
+    own = [arm for arm in arms if not arm.rung]
+    values = [value for arm in own for value in _whole(arm)]
+    values += [max(_whole(arm)) for arm in arms if arm.rung and _whole(arm) and values and max(_whole(arm)) > min(values)]
+    for arm in own:
+        if arm.accuracy.t_interval is not None and not arm.diverged:
+            values += [min(max(100 * end, 0.0), 100.0) for end in arm.accuracy.t_interval]
+    return values
 
 
 def _row(axes: Any, arm: ArmResult, middle: float, colour: str, limits: tuple[float, float]) -> None:
-    whole = _whole(arm)
+    whole = [value for value in _whole(arm) if value >= limits[0]]
+    below_axis = len(arm.runs) - arm.diverged - len(whole)
     # Spread over the upper half of the row, so that equal values show.
     heights = middle - 0.06 - 0.03 * (np.arange(len(whole)) % 4)
     axes.plot(whole, heights, "o", color=colour, markersize=5, alpha=0.75, markeredgewidth=0, clip_on=False, zorder=3)
@@ -66,8 +70,11 @@ def _row(axes: Any, arm: ArmResult, middle: float, colour: str, limits: tuple[fl
     if arm.diverged:
         left = np.full(arm.diverged, limits[0])
         axes.plot(left, middle - 0.15 + 0.07 * np.arange(arm.diverged), "x", color=_DIVERGED, clip_on=False, zorder=4)
-        text = f"{arm.diverged} of {len(arm.runs)} diverged; mean {mean:.2f} %"
-        axes.annotate(text, (limits[0], middle), xytext=(10, -4), textcoords="offset points", fontsize=8.5, color=_DIVERGED)
+    counts = ((arm.diverged, "diverged"), (below_axis, "lower than this axis shows"))
+    if said := "; ".join(f"{count} of {len(arm.runs)} {what}" for count, what in counts if count):
+        colour_said = _DIVERGED if arm.diverged else "#333333"
+        text = f"{said}; mean {mean:.2f} %"
+        axes.annotate(text, (limits[0], middle), xytext=(10, -4), textcoords="offset points", fontsize=8.5, color=colour_said)
     if mean < limits[0]:
         return
     if interval is not None:
