@@ -33,7 +33,7 @@ def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], name: st
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
         axis.set_minor_locator(NullLocator())
-        label = f"{name} (%, log scale of the error)"
+        label = f"{name} (%)\nscale: logarithm of the error"
     else:
         room = 0.06 * (high - low) or 0.5
         limits = max(0.0, low - room), min(100.0, high + room)

@@ -37,7 +37,9 @@ def confusion(arm: ArmResult, classes: Sequence[str] | None = None) -> Figure:
                 half = f"±{halves[row, column]:.1f}"
                 axes.text(column, row + 0.24, half, ha="center", va="center", fontsize=6.2, color=colour)
         long = max(map(len, names)) > 3
-        axes.set_xticks(range(len(names)), labels=names, parse_math=False, rotation=40 if long else 0, ha="right" if long else "center")
+        axes.set_xticks(
+            range(len(names)), labels=names, parse_math=False, rotation=40 if long else 0, ha="right" if long else "center"
+        )
         axes.set_yticks(range(len(names)), labels=names, parse_math=False)
         axes.tick_params(length=0)
         axes.set_xlabel("predicted class")

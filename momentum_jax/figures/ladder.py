@@ -13,7 +13,7 @@ from momentum_jax.studies.statistics import PairedComparison
 
 
 def ladder(found: LadderResult, *, title: str) -> Figure:
-    """One panel a measure; in each a row for the whole gain, for its two parts and, where both were tuned, for the tuned pair."""
+    """One panel a measure, in it a row for the whole gain, its two parts and, where both were tuned, the tuned pair."""
     with mpl.rc_context(style.SETTINGS):
         shown = [rungs for rungs in found.rungs if rungs is found.rungs[0] or not _nothing(rungs)]
         rows = 4 if shown[0].tuned is not None else 3

@@ -82,7 +82,15 @@ def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss
             axes.plot([at], [value], "x", color=_DIVERGED, markersize=5, zorder=5)
         if trial is chosen:
             axes.plot(
-                [at], [value], "o", color="none", markeredgecolor=_CHOSEN, markeredgewidth=2, markersize=13, clip_on=False, zorder=6
+                [at],
+                [value],
+                "o",
+                color="none",
+                markeredgecolor=_CHOSEN,
+                markeredgewidth=2,
+                markersize=13,
+                clip_on=False,
+                zorder=6,
             )
     if _second(tuning) is None:
         points = sorted((float(t.values[rate]), value) for t in tuning.trials if (value := _score(t, score)) is not None)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from typing import ClassVar
 
 from momentum_jax.data import NAMES
 from momentum_jax.studies.analysis import Analysis, ArmResult, Comparison, Rungs, Trial, Tuning
@@ -28,14 +30,20 @@ class Code(str):
     __slots__ = ()
 
 
+class Words(str):
+    """Text that may take several lines of its cell."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under their headings. `wide`: its first column is text, which may be long."""
+    """Rows of cells under their headings; the first column names the row. Headings may all be empty."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
-    kind: str = "table"
+    kind: ClassVar[str] = "table"
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Picture:
 
     name: str
     alt: str
-    kind: str = "picture"
+    kind: ClassVar[str] = "picture"
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Text:
 
     text: str
     warning: bool = False
-    kind: str = "text"
+    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Points:
     """A list of sentences."""
 
     items: tuple[str, ...]
-    kind: str = "points"
+    kind: ClassVar[str] = "points"
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Folded:
 
     summary: str
     blocks: tuple[Block, ...]
-    kind: str = "folded"
+    kind: ClassVar[str] = "folded"
 
 
 Block = Table | Picture | Text | Points | Folded
@@ -116,14 +124,14 @@ def write_report(
 def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictures: Iterable[str]) -> Content:
     """What the report says; of `pictures` the names."""
     study, drawn = analysis.study, set(pictures)
-    network = "-".join(map(str, study.network.hidden)) or "no hidden layer"
+    hidden = "-".join(map(str, study.network.hidden)) or "none"
     sections = [
-        Section("What the evidence supports", (*_state(store, analysis), Points(tuple(conclusions)))),
-        Section("What was run", _what_was_run(store, analysis)),
+        Section("What the evidence supports", (Points(tuple(conclusions)),)),
+        Section("What was run", (*_state(analysis), *_what_was_run(store, analysis))),
         Section("Arms", _arms(analysis)),
         Section("Compared with the first arm", _comparisons(analysis)),
         Section("Learning curves", _learning(analysis, drawn)),
-        Section("Final test accuracy, run by run", _distribution(analysis, drawn)),
+        Section("Final test accuracy, run by run", _distribution(store, analysis, drawn)),
         Section("Steps to the target", _steps(analysis, drawn)),
         Section("Where momentum's gain comes from", _ladder(analysis, drawn)),
         Section("Tuning and sensitivity", _tunings(analysis, drawn)),
@@ -132,15 +140,15 @@ def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictur
         Section("Where the numbers come from", _sources(store, analysis)),
     ]
     return Content(
-        title=f"{study.dataset}: {_listed([arm.label for arm in study.arms], 4)}",
-        subtitle=f"{network}, {study.network.activation}; {study.steps:,} steps of {study.batch} examples; "
+        title=f"{study.dataset}: {_listed([arm.label for arm in study.arms], 4, ' · ')}",
+        subtitle=f"hidden layers {hidden}, {study.network.activation}; {study.steps:,} steps of {study.batch} examples; "
         f"{_counted(len(study.seeds), 'seed')}",
         sections=tuple(section for section in sections if section.blocks),
     )
 
 
-def _state(store: Store, analysis: Analysis) -> tuple[Block, ...]:
-    """What a reader has to know before the first number."""
+def _state(analysis: Analysis) -> tuple[Block, ...]:
+    """What is not as it was planned."""
     said = []
     if analysis.missing:
         planned = analysis.runs + analysis.missing
@@ -151,9 +159,8 @@ def _state(store: Store, analysis: Analysis) -> tuple[Block, ...]:
             f"Seeds {added} were added after the study had been run. If that was decided after a look at the results, "
             "p-values and intervals claim more than they should."
         )
-    damage = [*analysis.damage]
-    if damage:
-        said.append(f"Damaged files were found; what they held is not in this report: {' '.join(damage)}")
+    if analysis.damage:
+        said.append(f"Damaged files were found; what they held is not in this report: {' '.join(analysis.damage)}")
     return tuple(Text(text, warning=True) for text in said)
 
 
@@ -167,9 +174,15 @@ def _what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     sampling = "each epoch in a new order" if study.sampling == "shuffle" else "drawn with replacement"
     rows = [
         ("data set", f"{study.dataset}{size} ({NAMES[study.dataset]})"),
-        ("model", f"perceptron, hidden layers {hidden}, {network.activation}{output}{dropout}, weights {network.initialization}"),
+        (
+            "model",
+            f"perceptron, hidden layers {hidden}, {network.activation}{output}{dropout}, weights {network.initialization}",
+        ),
         ("loss", network.loss.replace("_", " ")),
-        ("steps", f"{study.steps:,} mini-batches of {study.batch} examples, {sampling}; evaluated every {study.evaluate_every}"),
+        (
+            "steps",
+            f"{study.steps:,} mini-batches of {study.batch} examples, {sampling}; evaluated every {study.evaluate_every}",
+        ),
         ("target", "none" if study.target is None else f"validation loss {study.target:g}"),
         ("seeds", _numbers(study.seeds)),
     ]
@@ -183,7 +196,9 @@ def _what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
             )
         )
     phases = {phase: [run for run in store.runs if run.phase == phase] for phase in PHASES}
-    counts = [f"{_PHASES[phase]} {len(runs)} ({_seconds(sum(r.seconds for r in runs))})" for phase, runs in phases.items() if runs]
+    counts = [
+        f"{_PHASES[phase]} {len(runs)} ({_seconds(sum(r.seconds for r in runs))})" for phase, runs in phases.items() if runs
+    ]
     rows.append(("runs (training time)", f"{analysis.runs}: {'; '.join(counts)}" if counts else "0"))
     if analysis.seconds:
         rows.append(("time spent", ", ".join(f"{name} {_seconds(spent)}" for name, spent in analysis.seconds.items())))
@@ -257,11 +272,13 @@ def _comparisons(analysis: Analysis) -> tuple[Block, ...]:
     if not analysis.comparisons:
         return ()
     reference = analysis.comparisons[0].reference
+    # From ten seeds on.
+    skewed = any(each.accuracy.bca_interval is not None for each in analysis.comparisons)
     headings = (
         "arm",
         "difference, points",
         "95% t interval",
-        "95% BCa",
+        *["95% BCa"] * skewed,
         "t test p",
         "Holm p",
         "Wilcoxon p",
@@ -271,26 +288,26 @@ def _comparisons(analysis: Analysis) -> tuple[Block, ...]:
         "seeds needed",
         "pairs",
     )
-    rows = tuple(_comparison(each) for each in analysis.comparisons)
+    rows = tuple(_comparison(each, skewed) for each in analysis.comparisons)
     caption = (
-        f"Test accuracy less that of {reference}, paired by seed. Holm: the t test's p corrected for all arms. dz: mean difference "
-        "in standard deviations of the differences. Detectable: found in 80% of studies with as many seeds. Seeds needed: to "
-        "find the observed difference in 80% of studies, were it the true one."
+        f"Test accuracy less that of {reference}, paired by seed. Holm: the t test's p corrected for all arms. "
+        "dz: mean difference in standard deviations of the differences. Detectable: found in 80% of studies with as many seeds. "
+        "Seeds needed: to find the observed difference in 80% of studies, were it the true one."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
-    words = [each.accuracy.sentence(each.arm, each.reference, "", ".4f") for each in analysis.comparisons]
+    words = [each.accuracy.sentence(each.arm, each.reference, form=".2%") for each in analysis.comparisons]
     caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.accuracy.caveats]
-    blocks.append(Folded("In words, with what limits these comparisons (accuracy as a share of 1)", (Points((*words, *caveats)),)))
+    blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))
     return tuple(blocks)
 
 
-def _comparison(each: Comparison) -> tuple[str, ...]:
+def _comparison(each: Comparison, skewed: bool) -> tuple[str, ...]:
     found = each.accuracy
     return (
         each.arm,
         f"{100 * found.mean_difference:+.2f}",
         _interval(found.t_interval, 100, "+.2f"),
-        _interval(found.bca_interval, 100, "+.2f"),
+        *[_interval(found.bca_interval, 100, "+.2f")] * skewed,
         _p(found.t_pvalue),
         _p(each.pvalue),
         _p(found.wilcoxon_pvalue),
@@ -311,21 +328,24 @@ def _learning(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     )
 
 
-def _distribution(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
+def _distribution(store: Store, analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     means = "; ".join(f"{arm.label} {_mean(arm.accuracy, 100, 2)} %" for arm in analysis.arms)
     picture = _pictures(drawn, test_accuracy=f"Final test accuracy of every run, a row an arm, with means: {means}.")
     if not analysis.arms:
         return ()
     seeds = list(dict.fromkeys(seed for arm in analysis.arms for seed in arm.seeds))
-    rows = tuple((arm.label, *(_run_score(arm, seed) for seed in seeds)) for arm in analysis.arms)
+    lost = {run.name: run.diverged for run in store.runs if run.diverged is not None}
+    rows = tuple((arm.label, *(_run_score(arm, seed, lost) for seed in seeds)) for arm in analysis.arms)
     table = Table(("arm", *(f"seed {seed}" for seed in seeds)), rows, "Test accuracy, %.")
     return (*picture, Folded("Every run", (table,)))
 
 
-def _run_score(arm: ArmResult, seed: int) -> str:
-    # The analysis has a diverged run's accuracy at its worst value, which no other run of ten classes or two comes to.
-    found = dict(zip(arm.seeds, arm.accuracies, strict=True))
-    return f"{100 * found[seed]:.2f}" if seed in found else NONE
+def _run_score(arm: ArmResult, seed: int, lost: Mapping[str, int]) -> str:
+    if seed not in arm.seeds:
+        return NONE
+    index = arm.seeds.index(seed)
+    name = arm.runs[index]
+    return f"diverged at {lost[name]:,}" if name in lost else f"{100 * arm.accuracies[index]:.2f}"
 
 
 def _steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
@@ -338,18 +358,18 @@ def _steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
             arm.label,
             f"{reached.n - reached.never} of {reached.n}",
             _number(reached.median, ",.0f", "not by half"),
-            _limits(reached.median_interval),
+            NONE if reached.never == reached.n else _limits(reached.median_interval),
             f"{'≥ ' if reached.never else ''}{reached.restricted_mean:,.0f}",
-            _interval(reached.restricted_mean_interval, 1, ",.0f"),
+            NONE if reached.never == reached.n else _interval(reached.restricted_mean_interval, 1, ",.0f"),
         )
         for arm, reached in arms
     )
     headings = ("arm", "reached", "median step", "95% limits", "mean step", "95% t interval")
     target = f"{analysis.study.target:g}"
     caption = (
-        f"First evaluation, every {analysis.study.evaluate_every} steps, with a validation loss of {target} or below. Runs that "
-        f"never got there, diverged ones too, are censored at {analysis.study.steps:,} steps. The limits of a median are exact and "
-        "need six runs or more."
+        f"First evaluation, every {analysis.study.evaluate_every} steps, with a validation loss of {target} or below. Runs "
+        f"that never got there, diverged ones too, are censored at {analysis.study.steps:,} steps. "
+        "The limits of a median are exact and need six runs or more."
     )
     alt = f"Kaplan-Meier curves: share of runs that have reached validation loss {target} by each step. Reached: {words}."
     blocks: list[Block] = [*_pictures(drawn, steps_to_target=alt), Table(headings, rows, caption)]
@@ -372,8 +392,8 @@ def _steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         reference = compared[0].reference
         headings = ("arm", "sooner", "later", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
         caption = (
-            f"Against {reference}, paired by seed; negative: sooner. The log-rank test (by permutation) treats the arms as if they "
-            "had seeds of their own."
+            f"Against {reference}, paired by seed; negative: sooner. The log-rank test (by permutation) treats the arms as "
+            "if they had seeds of their own."
         )
         blocks.append(Table(headings, rows, caption))
     return tuple(blocks)
@@ -385,8 +405,8 @@ def _ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         return ()
     eta, effective = f"{found.learning_rate:.4g}", f"{found.learning_rate / (1 - found.mu):.4g}"
     text = (
-        f"Along a steady gradient momentum {found.mu:g} moves 1/(1 - {found.mu:g}) times as far as gradient descent at the same "
-        f"learning rate. So {found.momentum} at {eta} is compared with gradient descent at {eta} and at {effective}, "
+        f"Along a steady gradient momentum {found.mu:g} moves 1/(1 - {found.mu:g}) times as far as gradient descent at the "
+        f"same learning rate. So {found.momentum} at {eta} is compared with gradient descent at {eta} and at {effective}, "
         "its effective learning rate: what the second gains over the first, a larger step alone would have brought."
     )
     accuracy = found.rungs[0]
@@ -397,16 +417,19 @@ def _ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     )
     blocks: list[Block] = [Text(text), *_pictures(drawn, ladder=alt)]
     names = {
-        "gain": f"the whole gain: {found.momentum} over {found.plain}",
-        "larger_step": f"the larger step: {found.control} over {found.plain}",
-        "momentum_itself": f"momentum itself: {found.momentum} over {found.control}",
-        "tuned": f"both tuned: {found.tuned_momentum} over {found.tuned_plain}",
+        "gain": ("the whole gain", f"{found.momentum} over {found.plain}"),
+        "larger_step": ("the larger step", f"{found.control} over {found.plain}"),
+        "momentum_itself": ("momentum itself", f"{found.momentum} over {found.control}"),
+        "tuned": ("both tuned", f"{found.tuned_momentum} over {found.tuned_plain}"),
     }
     rows = tuple(row for rungs in found.rungs for row in _rung_rows(rungs, names))
-    headings = ("difference", "measured in", "mean", "95% t interval", "t test p", "Wilcoxon p", "share of the gain", "95% of the share")
+    headings = (
+        *("what", "difference", "measured in", "mean", "95% t interval"),
+        *("t test p", "Wilcoxon p", "share of the gain", "95% of the share"),
+    )
     caption = (
         "Positive: better (for steps, fewer). The share is the larger step's difference in units of the whole gain, with "
-        "Fieller's interval; where none is given, these seeds leave any share possible."
+        "Fieller's interval; none is given where these seeds leave any share possible, or where the larger step does harm."
     )
     if any(rungs.lower_bound for rungs in found.rungs):
         caption += " Runs that never reached the target count with the whole budget."
@@ -414,20 +437,21 @@ def _ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _rung_rows(rungs: Rungs, names: Mapping[str, str]) -> list[tuple[str, ...]]:
+def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple[str, ...]]:
     factor, form, unit = (100, ".2f", "points of accuracy") if rungs.measure == "accuracy" else (1, ",.0f", "steps saved")
     rows = []
-    for name, label in names.items():
+    for name, (what, arms) in names.items():
         found: PairedComparison | None = getattr(rungs, name)
         if found is None:
             continue
         share, limits = NONE, NONE
-        if name == "larger_step":
+        if name == "larger_step" and found.mean_difference > 0 and rungs.share.interval is not None:
             share = _number(rungs.share.value, ".0%")
             limits = _interval(rungs.share.interval, 1, ".0%")
         rows.append(
             (
-                label,
+                what,
+                Words(arms),
                 unit,
                 f"{factor * found.mean_difference:+{form}}",
                 _interval(found.t_interval, factor, f"+{form}"),
@@ -444,12 +468,14 @@ def _tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     if not analysis.tunings:
         return ()
     labels = _listed([tuning.arm for tuning in analysis.tunings], 8)
-    blocks: list[Block] = [*_pictures(drawn, sensitivity=f"Validation score of every trial against learning rate, of {labels}.")]
+    blocks: list[Block] = [
+        *_pictures(drawn, sensitivity=f"Validation score of every trial against learning rate, of {labels}.")
+    ]
     rows = tuple(
         (
             tuning.arm,
             Code(tuning.written),
-            ", ".join(f"{name} {_value(value)}" for name, value in tuning.trials[tuning.chosen].values.items()),
+            Words(", ".join(f"{name} {_value(value)}" for name, value in tuning.trials[tuning.chosen].values.items())),
             _percent(tuning.tuned),
             _percent(tuning.fresh),
             _number(None if tuning.optimism is None else 100 * tuning.optimism, "+.2f"),
@@ -459,8 +485,8 @@ def _tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     )
     headings = ("arm", "searched", "chosen", "tuned score, %", "fresh score, %", "optimism, points", "trials")
     caption = (
-        "Validation accuracy of the chosen trial on the seeds of the search, and again on the study's own seeds. Optimism: the first "
-        "less the second, what selection flatters itself with."
+        "Validation accuracy of the chosen trial on the seeds of the search, and again on the study's own seeds. Optimism: the "
+        "first less the second, what selection flatters itself with."
     )
     blocks.append(Table(headings, rows, caption))
     blocks += [
@@ -496,8 +522,8 @@ def _trials(tuning: Tuning) -> Table:
 def _noise(analysis: Analysis) -> tuple[Block, ...]:
     if analysis.noise is None:
         return ()
-    sentence = analysis.noise.sentence(analysis.arms[0].label, "", ".4f")
-    return (Text(f"An A/A control: the first arm once more, on independent seeds (test accuracy as a share of 1). {sentence}"),)
+    sentence = analysis.noise.sentence(analysis.arms[0].label, form=".2%")
+    return (Text(f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"),)
 
 
 def _confusions(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
@@ -505,7 +531,7 @@ def _confusions(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     for index, arm in enumerate(analysis.arms):
         if arm.confusion:
             right = [f"{number}: {100 * row[number]:.1f}" for number, row in enumerate(arm.confusion)]
-            alt = f"Mean confusion matrix of {arm.label}; per cent of each class that were classified rightly: {', '.join(right)}."
+            alt = f"Mean confusion matrix of {arm.label}. Per cent of each class that were classified rightly, {'; '.join(right)}."
             if found := _pictures(drawn, **{f"confusion_{index}": alt}):
                 blocks.append(Folded(arm.label, found))
     return tuple(blocks)
@@ -513,16 +539,17 @@ def _confusions(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
 
 def _sources(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     text = (
-        f"Every number above is computed from the stored runs in this directory: {RUNS} has a line for each run with its scores "
-        f"and confusion matrix, {CURVES} the losses of every mini-batch and evaluation under the same names, {MANIFEST} the study, "
-        f"versions and checksums. {NUMBERS} holds all numbers of this report unrounded, each with the names of its runs."
+        f"Every number above is computed from the stored runs in this directory: {RUNS} has a line for each run with its "
+        f"scores and confusion matrix, {CURVES} the losses of every mini-batch and evaluation under the same names, "
+        f"{MANIFEST} the study and the versions. {NUMBERS} holds all numbers of this report unrounded, each with the names of its runs."
     )
     rows = [(arm.label, "ladder" if arm.rung else "report", _run_names(arm.runs)) for arm in analysis.arms]
     again = [run.name for run in store.runs if run.phase == CONTROL]
     if again:
         rows.append((analysis.study.arms[0].label, "A/A control", _run_names(again)))
     rows += [
-        (tuning.arm, "tuning", _run_names([name for trial in tuning.trials for name in trial.runs])) for tuning in analysis.tunings
+        (tuning.arm, "tuning", _run_names([name for trial in tuning.trials for name in trial.runs]))
+        for tuning in analysis.tunings
     ]
     return (Text(text), Folded("Runs behind each arm", (Table(("arm", "phase", "runs"), tuple(rows)),)))
 
@@ -542,10 +569,11 @@ def _numbers(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def _listed(labels: Sequence[str], most: int) -> str:
+def _listed(labels: Sequence[str], most: int, between: str = "; ") -> str:
+    """Labels may have commas of their own."""
     shown = list(labels[:most])
     rest = len(labels) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+    return between.join(shown) + (f" and {rest} more" if rest else "")
 
 
 def _counted(count: int, what: str) -> str:
@@ -599,6 +627,7 @@ def html(said: Content, pictures: Mapping[str, str]) -> str:
     loader = PackageLoader("momentum_jax.studies", package_path="")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.tests["code"] = lambda cell: isinstance(cell, Code)
+    environment.tests["words"] = lambda cell: isinstance(cell, Words)
     template = environment.get_template("report.html.jinja")
     return template.render(report=said, pictures={name: Markup(svg) for name, svg in pictures.items()}) + "\n"
 
@@ -623,7 +652,7 @@ def _block(block: Block) -> list[str]:
             return [f"![{_escaped(alt)}]({FIGURES}/{name}.png)", ""]
         case Folded(summary, blocks):
             inner = [line for each in blocks for line in _block(each)]
-            return ["<details>", f"<summary>{_escaped_html(summary)}</summary>", "", *inner, "</details>", ""]
+            return ["<details>", f"<summary>{escape(summary)}</summary>", "", *inner, "</details>", ""]
         case Table(headings, rows, caption):
             lines = [_row(headings), _row(["---"] * len(headings), raw=True), *map(_row, rows), ""]
             return [*lines, _escaped(caption), ""] if caption else lines
@@ -644,9 +673,3 @@ def _cell(cell: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", text)
-
-
-def _escaped_html(text: str) -> str:
-    from html import escape
-
-    return escape(text)
