@@ -305,9 +305,9 @@ def _comparison(each: Comparison, skewed: bool) -> tuple[str, ...]:
     found = each.accuracy
     return (
         each.arm,
-        f"{100 * found.mean_difference:+.2f}",
-        _interval(found.t_interval, 100, "+.2f"),
-        *[_interval(found.bca_interval, 100, "+.2f")] * skewed,
+        f"{100 * found.mean_difference:+z.2f}",
+        _interval(found.t_interval, 100, "+z.2f"),
+        *[_interval(found.bca_interval, 100, "+z.2f")] * skewed,
         _p(found.t_pvalue),
         _p(each.pvalue),
         _p(found.wilcoxon_pvalue),
@@ -381,7 +381,7 @@ def _steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
                 f"{each.steps.a_sooner}",
                 f"{each.steps.b_sooner}",
                 f"{each.steps.tied}",
-                f"{each.steps.mean_difference:+,.0f}",
+                f"{each.steps.mean_difference:+z,.0f}",
                 _p(each.steps.sign_pvalue),
                 _p(each.steps.wilcoxon_pvalue),
                 _p(each.log_rank.pvalue),
@@ -412,8 +412,8 @@ def _ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     accuracy = found.rungs[0]
     alt = (
         "Paired differences with 95% intervals. Points of test accuracy: the whole gain "
-        f"{100 * accuracy.gain.mean_difference:+.2f}, the larger step {100 * accuracy.larger_step.mean_difference:+.2f}, "
-        f"momentum itself {100 * accuracy.momentum_itself.mean_difference:+.2f}."
+        f"{100 * accuracy.gain.mean_difference:+z.2f}, the larger step {100 * accuracy.larger_step.mean_difference:+z.2f}, "
+        f"momentum itself {100 * accuracy.momentum_itself.mean_difference:+z.2f}."
     )
     blocks: list[Block] = [Text(text), *_pictures(drawn, ladder=alt)]
     names = {
@@ -453,8 +453,8 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
                 what,
                 Words(arms),
                 unit,
-                f"{factor * found.mean_difference:+{form}}",
-                _interval(found.t_interval, factor, f"+{form}"),
+                f"{factor * found.mean_difference:+z{form}}",
+                _interval(found.t_interval, factor, f"+z{form}"),
                 _p(found.t_pvalue),
                 _p(found.wilcoxon_pvalue),
                 share,
@@ -478,7 +478,7 @@ def _tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
             Words(", ".join(f"{name} {_value(value)}" for name, value in tuning.trials[tuning.chosen].values.items())),
             _percent(tuning.tuned),
             _percent(tuning.fresh),
-            _number(None if tuning.optimism is None else 100 * tuning.optimism, "+.2f"),
+            _number(None if tuning.optimism is None else 100 * tuning.optimism, "+z.2f"),
             str(len(tuning.trials)),
         )
         for tuning in analysis.tunings
@@ -531,7 +531,7 @@ def _confusions(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     for index, arm in enumerate(analysis.arms):
         if arm.confusion:
             right = [f"{number}: {100 * row[number]:.1f}" for number, row in enumerate(arm.confusion)]
-            alt = f"Mean confusion matrix of {arm.label}. Per cent of each class that were classified rightly, {'; '.join(right)}."
+            alt = f"Mean confusion matrix of {arm.label}. Per cent of each class recognised, {'; '.join(right)}."
             if found := _pictures(drawn, **{f"confusion_{index}": alt}):
                 blocks.append(Folded(arm.label, found))
     return tuple(blocks)
@@ -541,7 +541,8 @@ def _sources(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     text = (
         f"Every number above is computed from the stored runs in this directory: {RUNS} has a line for each run with its "
         f"scores and confusion matrix, {CURVES} the losses of every mini-batch and evaluation under the same names, "
-        f"{MANIFEST} the study and the versions. {NUMBERS} holds all numbers of this report unrounded, each with the names of its runs."
+        f"{MANIFEST} the study and the versions. {NUMBERS} holds all numbers of this report unrounded, each with the names "
+        "of its runs."
     )
     rows = [(arm.label, "ladder" if arm.rung else "report", _run_names(arm.runs)) for arm in analysis.arms]
     again = [run.name for run in store.runs if run.phase == CONTROL]
@@ -585,7 +586,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _mean(found: Description, factor: float, digits: int) -> str:
-    text = f"{factor * found.mean:.{digits}f}"
+    text = f"{factor * found.mean:z.{digits}f}"
     return text if found.standard_error is None else f"{text} ± {factor * found.standard_error:.{digits}f}"
 
 
