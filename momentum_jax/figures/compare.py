@@ -34,7 +34,7 @@ def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: f
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("mini-batches")
         axes.set_ylabel(loss)
-        key = style.wrapped(_key(curves), 84)
+        key = style.wrapped(_key(curves), 5.1, 8.5)
         axes.set_title(title + "\n" * (key.count("\n") + 1), loc="left", parse_math=False)
         axes.annotate(
             key, (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", **style.NOTE

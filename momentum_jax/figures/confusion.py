@@ -23,7 +23,7 @@ def confusion(arm: ArmResult, classes: Sequence[str] | None = None) -> Figure:
     halves = None if arm.confusion_half_width is None else 100 * np.array(arm.confusion_half_width)
     names = list(classes) if classes is not None else [str(index) for index in range(len(shares))]
     with mpl.rc_context({**style.SETTINGS, "axes.grid": False, "axes.spines.bottom": False, "axes.spines.left": False}):
-        title = style.wrapped(arm.label, 70)
+        title = style.wrapped(arm.label, 5.2, 10.5)
         figure = Figure(figsize=(style.WIDTH, 5.9 + 0.17 * title.count("\n")), layout="constrained")
         axes = figure.add_subplot()
         # By the square root, so that rare errors are not all white.

@@ -48,7 +48,12 @@ def report(
         score = "accuracy" if study.search.score == "accuracy" else "loss"
         figures["sensitivity"] = sensitivity(analysis.tunings, title=title, score=score, loss=unit)
     drawn = ((index, arm) for index, arm in enumerate(arms) if arm.confusion)
-    return figures | {f"confusion_{index}": confusion(arm, classes) for index, arm in drawn}
+    figures |= {f"confusion_{index}": confusion(arm, classes) for index, arm in drawn}
+    for figure in figures.values():
+        # Laid out once: every drawing would move things a little further.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figures
 
 
 def _title(study: Study) -> str:

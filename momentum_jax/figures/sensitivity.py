@@ -29,7 +29,7 @@ def sensitivity(tunings: Sequence[Tuning], *, title: str, score: Literal["accura
     columns = min(_COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
     with mpl.rc_context(style.SETTINGS):
-        notes = [f"{style.wrapped(tuning.arm, 44)}\n{_note(tuning)}" for tuning, _ in shown]
+        notes = [f"{style.wrapped(tuning.arm, 4.9 / columns, 8.5)}\n{_note(tuning)}" for tuning, _ in shown]
         figure = Figure(figsize=(style.WIDTH, 0.6 + rows * 2.9), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         values = [value for tuning, _ in shown for trial in tuning.trials if (value := _score(trial, score)) is not None]

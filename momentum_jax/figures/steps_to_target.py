@@ -18,7 +18,7 @@ def steps_to_target(arms: Sequence[ArmResult], *, title: str, target: float) -> 
     """One panel an arm, in their order, with the other arms' curves in grey; every arm must have `reached`."""
     curves = [(arm, arm.reached) for arm in arms if arm.reached is not None]
     with mpl.rc_context(style.SETTINGS):
-        notes = [style.wrapped(f"{arm.label}: {_said(reached)}", 80) for arm, reached in curves]
+        notes = [style.wrapped(f"{arm.label}: {_said(reached)}", 5.0, 9.0) for arm, reached in curves]
         heights = [0.85 + 0.16 * (note.count("\n") + 1) for note in notes]
         figure = Figure(figsize=(style.WIDTH, 1.2 + sum(heights)), layout="constrained")
         panels = figure.subplots(len(curves), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]

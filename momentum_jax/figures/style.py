@@ -11,6 +11,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
 
 WIDTH, HEIGHT = 6.0, 4.8
 
@@ -44,14 +46,21 @@ def line_style(index: int, *, of: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], "linewidth": width}
 
 
-def wrapped(text: str, width: int) -> str:
-    """The text in lines of at most so many characters, broken at spaces where it has any."""
-    return "\n".join(textwrap.wrap(text, width)) or text
+def _inches(text: str, size: float) -> float:
+    """The width of a text; letters on a grid of 100 pixels an inch are up to a fifth wider than they were designed."""
+    return 1.2 * TextToPath().get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0] / 72
+
+
+def wrapped(text: str, inches: float, size: float) -> str:
+    """The text in lines that are about so wide at a font size in points, broken at spaces where it has any."""
+    wide = _inches(text, size)
+    most = int(len(text) * inches / wide) if wide > inches else len(text)
+    return "\n".join(textwrap.wrap(text, max(1, most))) or text
 
 
 def heading(figure: Figure, title: str, note: str = "") -> None:
     """A title, and below it what the marks mean, over the whole width."""
-    text = "\n".join(wrapped(line, 86) for line in (title, note) if line)
+    text = "\n".join(wrapped(line, 5.7, 9.5) for line in (title, note) if line)
     figure.suptitle(text, x=0.012, ha="left", fontsize=9.5, parse_math=False)
 
 
@@ -67,11 +76,11 @@ def legend_label(text: str) -> str:
 def legend(figure: Figure, axes: Any) -> None:
     """The legend below the axes, in two columns where no label is too long for them."""
     handles, labels = axes.get_legend_handles_labels()
-    short = all(len(label) <= 40 for label in labels)
+    short = all(_inches(label, 9.0) <= 2.9 for label in labels)
     made = figure.legend(handles, labels, loc="outside lower center", ncols=2 if short else 1, frameon=False, handlelength=3.2)
     for text in made.get_texts():
         text.set_parse_math(False)
-        text.set_text(wrapped(text.get_text().removeprefix(_AS_WRITTEN), 70))
+        text.set_text(wrapped(text.get_text().removeprefix(_AS_WRITTEN), 5.0, 9.0))
 
 
 # Without Matplotlib's version and the date of writing: the same figure is the same file.

@@ -22,7 +22,7 @@ def test_accuracy(arms: Sequence[ArmResult], *, title: str) -> Figure:
     at its lower end, diverged runs as crosses, with the mean, which counts them.
     """
     with mpl.rc_context(style.SETTINGS):
-        labels = [style.wrapped(arm.label, 32) for arm in arms]
+        labels = [style.wrapped(arm.label, 2.2, 9.0) for arm in arms]
         heights = [0.3 + 0.17 * max(2, label.count("\n") + 1) for label in labels]
         figure = Figure(figsize=(style.WIDTH, 1.3 + sum(heights)), layout="constrained")
         axes = figure.add_subplot()

@@ -30,6 +30,6 @@ def validation_accuracy(curves: Sequence[AccuracyCurve], *, title: str) -> Figur
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("mini-batches")
-        axes.set_title(style.wrapped(title, 70), loc="left", parse_math=False)
+        axes.set_title(style.wrapped(title, 5.0, 10.5), loc="left", parse_math=False)
         style.legend(figure, axes)
     return figure

@@ -291,8 +291,8 @@ def _comparisons(analysis: Analysis) -> tuple[Block, ...]:
     rows = tuple(_comparison(each, skewed) for each in analysis.comparisons)
     caption = (
         f"Test accuracy less that of {reference}, paired by seed. Holm: the t test's p corrected for all arms. "
-        "dz: mean difference in standard deviations of the differences. Detectable: found in 80% of studies with as many seeds. "
-        "Seeds needed: to find the observed difference in 80% of studies, were it the true one."
+        "dz: mean difference in standard deviations of the differences. Detectable: found in 80% of studies with as many "
+        "seeds. Seeds needed: to find the observed difference in 80% of studies, were it the true one."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
     words = [each.accuracy.sentence(each.arm, each.reference, form=".2%") for each in analysis.comparisons]

@@ -104,7 +104,9 @@ def test_the_table_of_arms_is_of_the_stored_runs(whole, page):
         assert float(row["median"]) == pytest.approx(np.median(values), abs=0.00501)
         assert float(row["IQM"]) == pytest.approx(stats.trim_mean(values, 0.25), abs=0.00501)
         assert numbers(row["MCC"]) == pytest.approx([mcc.mean(), stats.sem(mcc)], abs=0.0000501)
-        assert row["runs"] == f"6, {'tuned' if label in ('plain', 'heavy') else 'fixed' if label == 'adam(0.001)' else 'ladder'}"
+        assert (
+            row["runs"] == f"6, {'tuned' if label in ('plain', 'heavy') else 'fixed' if label == 'adam(0.001)' else 'ladder'}"
+        )
 
 
 def test_the_comparisons_are_of_the_stored_runs(whole, page):
@@ -162,7 +164,9 @@ def test_the_tuning_shows_every_trial_and_what_selection_cost(whole, page):
 
 
 def test_every_stored_run_is_named_behind_an_arm(whole, page):
-    named = {name for row in next(t for t in page.tables if t[0] == ["arm", "phase", "runs"])[1:] for name in row[2].split(", ")}
+    named = {
+        name for row in next(t for t in page.tables if t[0] == ["arm", "phase", "runs"])[1:] for name in row[2].split(", ")
+    }
     assert named == {run.name for run in whole.runs}
 
 
@@ -248,7 +252,7 @@ DEGENERATE = {
     "one arm": (replaced(arms=TUNED[2:]), {}),
     "no target": (replaced(target=None), {}),
     "no momentum": (replaced(arms=(Arm("adam(0.001)"), Arm("rmsprop(0.001)"))), {}),
-    "no tuning": (replaced(arms=TUNED[2:] + (Arm("heavy_ball(0.01, 0.9)"),)), {}),
+    "no tuning": (replaced(arms=(*TUNED[2:], Arm("heavy_ball(0.01, 0.9)"))), {}),
     "no runs": (WHOLE, {"left_out": lambda job: True}),
     "an arm without runs": (WHOLE, {"left_out": lambda job: job.name.startswith(("arm-1", "control", "ladder"))}),
     "runs missing": (WHOLE, {"left_out": lambda job: job.seed in (3, 4)}),
@@ -256,7 +260,10 @@ DEGENERATE = {
     "an arm diverged": (WHOLE, {"diverged": lambda job: job.arm == "heavy"}),
     "some diverged": (WHOLE, {"diverged": lambda job: job.seed in (0, 1000)}),
     "loss decides": (replaced(search=Search(trials=2, score="loss")), {}),
-    "loss decides of nothing": (replaced(search=Search(trials=2, score="loss")), {"diverged": lambda job: job.phase == "tuning"}),
+    "loss decides of nothing": (
+        replaced(search=Search(trials=2, score="loss")),
+        {"diverged": lambda job: job.phase == "tuning"},
+    ),
 }
 
 
