@@ -34,14 +34,13 @@ def sensitivity(tunings: Sequence[Tuning], *, title: str, score: Literal["accura
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         values = [value for tuning, _ in shown for trial in tuning.trials if (value := _score(trial, score)) is not None]
         for axes, (tuning, rate), note in zip(panels, shown, notes, strict=False):
-            low, name = _vertical(axes, values, score, loss)
-            _draw(axes, tuning, rate, score, low)
+            _draw(axes, tuning, rate, score, _vertical(axes, values, score, loss))
             axes.set_title(note, loc="left", fontsize=8.5, parse_math=False)
             axes.set_xlabel("learning rate")
+            figure.supylabel(axes.get_ylabel(), fontsize=10.5)
             axes.set_ylabel("")
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
-        figure.supylabel(name, fontsize=10.5)
         style.heading(figure, title, f"validation {score} of each trial after the last step, mean over its seeds")
     return figure
 
@@ -52,14 +51,15 @@ def _score(trial: Trial, score: Literal["accuracy", "loss"]) -> float | None:
     return None if trial.accuracy is None else 100 * trial.accuracy
 
 
-def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> tuple[float, str]:
-    """Sets up the axis; returns where its worse end is, and its name."""
+def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> float:
+    """Sets up the axis; returns where its worse end is."""
     if score == "accuracy":
-        return accuracy_axis.scale(axes, "y", values, "validation accuracy")[0], axes.get_ylabel()
+        return accuracy_axis.scale(axes, "y", values, "validation accuracy")[0]
     axes.set_yscale("log")
     low, high = (min(values) / 1.2, max(values) * 1.2) if values else (0.1, 10.0)
     axes.set_ylim(high, low)
-    return high, f"validation loss ({loss}; better is up)"
+    axes.set_ylabel(f"validation loss ({loss}; better is up)")
+    return high
 
 
 def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss"], worst: float) -> None:

@@ -60,7 +60,7 @@ def wrapped(text: str, inches: float, size: float) -> str:
 
 def heading(figure: Figure, title: str, note: str = "") -> None:
     """A title, and below it what the marks mean, over the whole width."""
-    text = "\n".join(wrapped(line, 5.7, 9.5) for line in (title, note) if line)
+    text = "\n".join(wrapped(line, 6.6, 9.5) for line in (title, note) if line)
     figure.suptitle(text, x=0.012, ha="left", fontsize=9.5, parse_math=False)
 
 
