@@ -13,9 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from momentum_jax.figures import style
 from momentum_jax.studies.learning_curves import LearningCurve
 
-# Matplotlib leaves labels with a leading underscore out of legends; an arm may have one.
-_AS_WRITTEN = "\N{ZERO WIDTH SPACE}"
-
 
 def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: float | None = None) -> Figure:
     """Training loss against mini-batches.
@@ -37,11 +34,12 @@ def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: f
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("mini-batches")
         axes.set_ylabel(loss)
-        axes.set_title(f"{title}\n", loc="left", parse_math=False)
+        key = style.wrapped(_key(curves), 5.1, 8.5)
+        axes.set_title(title + "\n" * (key.count("\n") + 1), loc="left", parse_math=False)
         axes.annotate(
-            _key(curves), (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", **style.NOTE
+            key, (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", **style.NOTE
         ).set_in_layout(False)
-        _legend(figure, axes)
+        style.legend(figure, axes)
     return figure
 
 
@@ -50,19 +48,10 @@ def _draw(axes, curve: LearningCurve, look: dict[str, Any]) -> None:
     note = f" ({len(curve.diverged)} of {curve.runs} diverged)" if curve.diverged else ""
     axes.plot(curve.steps, curve.raw, color=colour, alpha=0.25, linewidth=0.5, zorder=2)
     axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=3)
-    axes.plot(curve.steps, curve.mean, label=f"{_AS_WRITTEN}{curve.label}{note}", zorder=4, **look)
+    axes.plot(curve.steps, curve.mean, label=style.legend_label(f"{curve.label}{note}"), zorder=4, **look)
     for steps, losses in curve.diverged:
         axes.plot(steps, losses, color=colour, linewidth=0.8, zorder=4)
         axes.plot(steps[-1:], losses[-1:], marker="x", markersize=7, markeredgewidth=1.8, color=colour, zorder=5, clip_on=False)
-
-
-def _legend(figure: Figure, axes) -> None:
-    legend = figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, handlelength=3.2
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-        text.set_text(text.get_text().removeprefix(_AS_WRITTEN))
 
 
 def _draw_target(axes, curves: Sequence[LearningCurve], target: float) -> None:

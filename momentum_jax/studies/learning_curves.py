@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from momentum_jax.studies.jobs import LADDER
 from momentum_jax.studies.smoothing import smooth, window_of
-from momentum_jax.studies.store import Store
+from momentum_jax.studies.store import Run, Store
 from momentum_jax.studies.summary import steps_to_target
 
 MOST_POINTS = 2000
@@ -36,15 +37,52 @@ class LearningCurve:
     reached: float | None
 
 
-def learning_curves(store: Store) -> list[LearningCurve]:
-    """The learning curve of each arm that has stored runs, in the order of the study."""
+@dataclass(frozen=True)
+class AccuracyCurve:
+    """The validation accuracy of one arm, in [0, 1], each array of the same length.
+
+    `steps` counts the updates before the evaluation; `mean`, `low` and `high` are mean, least and greatest over the runs
+    that did not diverge, and empty where all did. `diverged` counts the others.
+    """
+
+    label: str
+    runs: int
+    diverged: int
+    steps: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def accuracy_curves(store: Store, *, ladder: bool = False) -> list[AccuracyCurve]:
+    """The curve of validation accuracy of each arm that has stored runs, in the order of the study; see `learning_curves`."""
+    curves = []
+    for label, runs in _arms(store, ladder):
+        whole = [store.curves(run) for run in runs if run.diverged is None]
+        steps = whole[0].steps if whole else np.zeros(0)
+        values = np.stack([each.validation_accuracy for each in whole]).astype(np.float64) if whole else np.zeros((1, 0))
+        spread = (values.mean(axis=0), values.min(axis=0), values.max(axis=0))
+        curves.append(AccuracyCurve(label, len(runs), len(runs) - len(whole), steps, *spread))
+    return curves
+
+
+def _arms(store: Store, ladder: bool) -> list[tuple[str, list[Run]]]:
+    """Labels with their runs: the arms of the study, then the rungs that its ladder added."""
+    found = {arm.label: store.of(arm.label) for arm in store.study.arms}
+    if ladder:
+        found |= {run.arm: store.of(run.arm, LADDER) for run in store.runs if run.phase == LADDER}
+    return [(label, runs) for label, runs in found.items() if runs]
+
+
+def learning_curves(store: Store, *, ladder: bool = False, points: int = MOST_POINTS) -> list[LearningCurve]:
+    """The learning curve of each arm that has stored runs, in the order of the study, thinned to at most so many `points`.
+
+    `ladder`: then of each rung that the ladder added.
+    """
     study = store.study
     window = window_of(study)
     curves = []
-    for arm in study.arms:
-        runs = store.of(arm.label)
-        if not runs:
-            continue
+    for label, runs in _arms(store, ladder):
         stored = [store.curves(run) for run in runs]
         raw = np.stack([each.train_loss for each in stored]).astype(np.float64)
         for row, run in zip(raw, runs, strict=True):
@@ -53,7 +91,7 @@ def learning_curves(store: Store) -> list[LearningCurve]:
                 row[run.diverged :] = np.nan
         smoothed = smooth(raw, window)
         reached = [steps_to_target(run, each, study.target) for run, each in zip(runs, stored, strict=True)]
-        shown = np.unique(np.linspace(0, raw.shape[1] - 1, MOST_POINTS).astype(int))
+        shown = np.unique(np.linspace(0, raw.shape[1] - 1, points).astype(int))
         shown = shown[np.isfinite(smoothed[:, shown]).any(axis=0)]
         whole = [index for index, run in enumerate(runs) if run.diverged is None]
         sound, sound_raw = smoothed[whole][:, shown], raw[whole][:, shown]
@@ -61,7 +99,7 @@ def learning_curves(store: Store) -> list[LearningCurve]:
             sound = sound_raw = np.full((1, len(shown)), np.nan)
         curves.append(
             LearningCurve(
-                label=arm.label,
+                label=label,
                 runs=len(runs),
                 window=window,
                 steps=shown,
@@ -70,7 +108,7 @@ def learning_curves(store: Store) -> list[LearningCurve]:
                 low=sound.min(axis=0),
                 high=sound.max(axis=0),
                 diverged=tuple(
-                    _until_it_diverged(row) for row, run in zip(smoothed, runs, strict=True) if run.diverged is not None
+                    _until_it_diverged(row, points) for row, run in zip(smoothed, runs, strict=True) if run.diverged is not None
                 ),
                 reached=float(np.mean([r for r in reached if r is not None])) if None not in reached else None,
             )
@@ -78,8 +116,8 @@ def learning_curves(store: Store) -> list[LearningCurve]:
     return curves
 
 
-def _until_it_diverged(smoothed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _until_it_diverged(smoothed: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Steps and losses of a run's finite beginning, thinned."""
     length = int(np.isfinite(smoothed).sum())
-    steps = np.unique(np.linspace(0, max(length - 1, 0), MOST_POINTS).astype(int))
+    steps = np.unique(np.linspace(0, max(length - 1, 0), points).astype(int))
     return steps, smoothed[steps]

@@ -1,0 +1,51 @@
+"""An axis of accuracies in per cent, on which small differences near 100 show beside much worse arms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+# Ticks where the logarithm of the error is the scale.
+_TICKS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 100.0)
+# Where the worst error is more times the best one than this, a linear axis shows only that.
+_FAR = 6.0
+# In points: so that 100 per cent, no error at all, lies on the axis too.
+_LEAST_ERROR = 0.1
+
+
+def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], name: str) -> tuple[float, float]:
+    """Limits, ticks and label of the axis for these values in per cent; returns the limits.
+
+    Linear, or by the logarithm of the error where the values' errors are far apart, which the label then says.
+    """
+    known = [value for value in values if np.isfinite(value)] or [0.0, 100.0]
+    low, high = min(known), max(known)
+    errors = 100 - low + _LEAST_ERROR, 100 - high + _LEAST_ERROR
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if errors[0] > _FAR * errors[1]:
+        getattr(axes, f"set_{which}scale")("function", functions=(_forward, _backward))
+        span = (errors[0] / errors[1]) ** 0.05
+        limits = max(0.0, 100 + _LEAST_ERROR - errors[0] * span), min(100.0, 100 + _LEAST_ERROR - errors[1] / span)
+        ticks = [tick for tick in _TICKS if limits[0] <= tick <= limits[1]]
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
+        axis.set_minor_locator(NullLocator())
+        label = f"{name} (%)\nscale: logarithm of the error"
+    else:
+        room = 0.06 * (high - low) or 0.5
+        limits = max(0.0, low - room), min(100.0, high + room)
+        label = f"{name} (%)"
+    getattr(axes, f"set_{which}lim")(*limits)
+    getattr(axes, f"set_{which}label")(label)
+    return limits
+
+
+def _forward(accuracy: np.ndarray) -> np.ndarray:
+    return -np.log10(np.maximum(100 + _LEAST_ERROR - np.asarray(accuracy, float), 1e-3))
+
+
+def _backward(shown: np.ndarray) -> np.ndarray:
+    return 100 + _LEAST_ERROR - 10 ** -np.asarray(shown, float)

@@ -1,0 +1,72 @@
+"""The ladder: what each rung is worth, with its interval, so that the larger step and momentum itself stand side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from momentum_jax.figures import style
+from momentum_jax.studies.analysis import LadderResult, Rungs
+from momentum_jax.studies.statistics import PairedComparison
+
+
+def ladder(found: LadderResult, *, title: str) -> Figure:
+    """One panel a measure, in it a row for the whole gain, its two parts and, where both were tuned, the tuned pair."""
+    with mpl.rc_context(style.SETTINGS):
+        shown = [rungs for rungs in found.rungs if rungs is found.rungs[0] or not _nothing(rungs)]
+        rows = 4 if shown[0].tuned is not None else 3
+        figure = Figure(figsize=(style.WIDTH, 0.6 + len(shown) * (0.7 + 0.55 * rows)), layout="constrained")
+        panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+        for axes, rungs in zip(panels, shown, strict=True):
+            _draw(axes, found, rungs)
+        style.heading(figure, title, "diamonds and bars: mean paired difference with 95% t interval; right of 0: better")
+    return figure
+
+
+def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
+    eta, effective = f"{found.learning_rate:.4g}", f"{found.learning_rate / (1 - found.mu):.4g}"
+    rows: list[tuple[str, PairedComparison]] = [
+        (f"the whole gain: momentum at {eta}\nover gradient descent at {eta}", rungs.gain),
+        (f"the larger step: gradient descent\nat {effective} over that at {eta}", rungs.larger_step),
+        (f"momentum itself: at {eta} over\ngradient descent at {effective}", rungs.momentum_itself),
+    ]
+    if rungs.tuned is not None:
+        rows.append(("both tuned: momentum over\ngradient descent", rungs.tuned))
+    factor = 100.0 if rungs.measure == "accuracy" else 1.0
+    written: list[tuple[float, int, str]] = []
+    axes.axvline(0, color="#777777", linewidth=0.9, zorder=1)
+    for index, (_, difference) in enumerate(rows):
+        colour = style.COLOURS[0] if index in (0, 3) else style.COLOURS[index + 1]
+        if difference.t_interval is not None:
+            ends = [factor * end for end in difference.t_interval]
+            axes.plot(ends, [index, index], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=3)
+        else:
+            ends = []
+        mean = factor * difference.mean_difference
+        axes.plot([mean], [index], "D", color="white", markeredgecolor=colour, markeredgewidth=1.8, markersize=7, zorder=4)
+        form = "+.2f" if rungs.measure == "accuracy" else "+,.0f"
+        text = f"{mean:{form}}" + (f" [{ends[0]:{form}}, {ends[1]:{form}}]" if ends else "")
+        written.append((mean, index, text))
+    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.margins(x=0.12)
+    low, high = axes.get_xlim()
+    for mean, index, text in written:
+        # Away from the nearer edge.
+        place = (mean - low) / (high - low)
+        side = "left" if place < 0.3 else "right" if place > 0.7 else "center"
+        axes.annotate(text, (mean, index), xytext=(0, 8), textcoords="offset points", ha=side, fontsize=8.5)
+    axes.set_yticks(range(len(rows)), labels=[label for label, _ in rows], fontsize=8.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(
+        "test accuracy gained (percentage points)"
+        if rungs.measure == "accuracy"
+        else f"mini-batches to the target saved{' (at least)' if rungs.lower_bound else ''}"
+    )
+
+
+def _nothing(rungs: Rungs) -> bool:
+    """No difference at all, as where no run reached the target."""
+    return not any(each.mean_difference for each in (rungs.gain, rungs.larger_step, rungs.momentum_itself))

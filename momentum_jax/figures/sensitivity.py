@@ -1,0 +1,126 @@
+"""How much each tuned arm depends on its learning rate: the score of every trial, and which was chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from momentum_jax.figures import accuracy_axis, style
+from momentum_jax.studies.analysis import Trial, Tuning
+
+_COLUMNS = 2
+_CHOSEN, _DIVERGED = "#D55E00", "#B00020"
+
+
+def sensitivity(tunings: Sequence[Tuning], *, title: str, score: Literal["accuracy", "loss"], loss: str) -> Figure:
+    """One panel for each tuning that searched a learning rate, all on one vertical axis.
+
+    `score` is what the search chose by; `loss` names the loss with its unit. Where one more number was searched, a dot is
+    the darker the larger it is. Trials of which every run diverged are crosses at the lower edge; where some did, the score is
+    that of the others, and a small cross says so.
+    """
+    shown = [(tuning, tuning.learning_rate) for tuning in tunings if tuning.learning_rate is not None]
+    columns = min(_COLUMNS, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    with mpl.rc_context(style.SETTINGS):
+        notes = [f"{style.wrapped(tuning.arm, 4.9 / columns, 8.5)}\n{_note(tuning)}" for tuning, _ in shown]
+        figure = Figure(figsize=(style.WIDTH, 0.6 + rows * 2.9), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+        values = [value for tuning, _ in shown for trial in tuning.trials if (value := _score(trial, score)) is not None]
+        for axes, (tuning, rate), note in zip(panels, shown, notes, strict=False):
+            _draw(axes, tuning, rate, score, _vertical(axes, values, score, loss))
+            axes.set_title(note, loc="left", fontsize=8.5, parse_math=False)
+            axes.set_xlabel("learning rate")
+            figure.supylabel(axes.get_ylabel(), fontsize=10.5)
+            axes.set_ylabel("")
+        for axes in panels[len(shown) :]:
+            axes.set_visible(False)
+        style.heading(figure, title, f"validation {score} of each trial after the last step, mean over its seeds")
+    return figure
+
+
+def _score(trial: Trial, score: Literal["accuracy", "loss"]) -> float | None:
+    if score == "loss":
+        return trial.loss
+    return None if trial.accuracy is None else 100 * trial.accuracy
+
+
+def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> float:
+    """Sets up the axis; returns where its worse end is."""
+    if score == "accuracy":
+        return accuracy_axis.scale(axes, "y", values, "validation accuracy")[0]
+    axes.set_yscale("log")
+    low, high = (min(values) / 1.2, max(values) * 1.2) if values else (0.1, 10.0)
+    axes.set_ylim(high, low)
+    axes.set_ylabel(f"validation loss ({loss}; better is up)")
+    return high
+
+
+def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss"], worst: float) -> None:
+    axes.set_xscale("log")
+    rates = [float(trial.values[rate]) for trial in tuning.trials]
+    # A range of less than two decades would have one tick or none.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(rates) < 100 * min(rates) else (1.0,), numticks=6))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter("{x:g}")
+    shades = _shades(tuning)
+    chosen = tuning.trials[tuning.chosen]
+    for trial, shade in zip(tuning.trials, shades, strict=True):
+        value = _score(trial, score)
+        at = float(trial.values[rate])
+        if value is None:
+            axes.plot([at], [worst], "x", color=_DIVERGED, markersize=7, markeredgewidth=1.6, clip_on=False, zorder=4)
+            continue
+        axes.plot([at], [value], "o", color=shade, markeredgecolor="black", markeredgewidth=0.7, markersize=6.5, zorder=3)
+        if trial.diverged:
+            axes.plot([at], [value], "x", color=_DIVERGED, markersize=5, zorder=5)
+        if trial is chosen:
+            axes.plot(
+                [at],
+                [value],
+                "o",
+                color="none",
+                markeredgecolor=_CHOSEN,
+                markeredgewidth=2,
+                markersize=13,
+                clip_on=False,
+                zorder=6,
+            )
+    if _second(tuning) is None:
+        points = sorted((float(t.values[rate]), value) for t in tuning.trials if (value := _score(t, score)) is not None)
+        axes.plot(*np.array(points).reshape(-1, 2).T, color="#777777", linewidth=0.9, zorder=2)
+
+
+def _second(tuning: Tuning) -> str | None:
+    """The other range of the search, if it is one of numbers; of several the first."""
+    for name in tuning.trials[0].values:
+        values = [trial.values[name] for trial in tuning.trials]
+        if name != tuning.learning_rate and all(isinstance(value, int | float) and value < 1 for value in values):
+            return name
+    return None
+
+
+def _shades(tuning: Tuning) -> list[str]:
+    """Greys, by rank, the darker the larger."""
+    name = _second(tuning)
+    if name is None:
+        return ["#555555"] * len(tuning.trials)
+    values = [trial.values[name] for trial in tuning.trials]
+    ranks = np.searchsorted(np.unique(values), values) / max(1, len(np.unique(values)) - 1)
+    return [str(0.95 - 0.85 * rank) for rank in ranks]
+
+
+def _note(tuning: Tuning) -> str:
+    name = _second(tuning)
+    lost = sum(trial.accuracy is None for trial in tuning.trials)
+    text = "ring: chosen" + (f"; crosses: diverged ({lost})" if lost else "")
+    if name is None:
+        return text
+    values = [trial.values[name] for trial in tuning.trials]
+    return f"{text}\n{name}: {min(values):.3g} (light) to {max(values):.3g} (dark)"

@@ -1,0 +1,35 @@
+"""The validation accuracy of every arm while it learns, with its band over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from momentum_jax.figures import accuracy_axis, style
+from momentum_jax.studies.learning_curves import AccuracyCurve
+
+
+def validation_accuracy(curves: Sequence[AccuracyCurve], *, title: str) -> Figure:
+    """Validation accuracy against mini-batches, the curves in their order; runs that diverged are only counted."""
+    with mpl.rc_context(style.SETTINGS):
+        figure = Figure(figsize=(style.WIDTH, style.HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        for index, curve in enumerate(curves):
+            look = style.line_style(index, of=len(curves))
+            note = f" ({curve.diverged} of {curve.runs} diverged)" if curve.diverged else ""
+            axes.fill_between(curve.steps, 100 * curve.low, 100 * curve.high, color=look["color"], alpha=0.22, linewidth=0)
+            axes.plot(curve.steps, 100 * curve.mean, label=style.legend_label(f"{curve.label}{note}"), **look)
+        # The first evaluation is of the untrained net.
+        values = 100 * np.concatenate([values[1:] for curve in curves for values in (curve.low, curve.high)])
+        accuracy_axis.scale(axes, "y", values, "validation accuracy")
+        axes.set_xlim(0, max((int(curve.steps[-1]) for curve in curves if curve.steps.size), default=1))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_xlabel("mini-batches")
+        axes.set_title(style.wrapped(title, 5.0, 10.5), loc="left", parse_math=False)
+        style.legend(figure, axes)
+    return figure

@@ -1,0 +1,257 @@
+"""The figures of a study's report: they show the numbers that they were given, and can be read at 600 pixels."""
+
+import itertools
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from made_studies import made
+
+from momentum_jax import figures
+from momentum_jax.figures import accuracy_axis, style
+from momentum_jax.figures.test_accuracy import test_accuracy as draw_test_accuracy
+from momentum_jax.studies import Arm, Search, Study
+from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.learning_curves import accuracy_curves, learning_curves
+
+LONG = "a label of one hundred characters that has spaces, so that it can be broken where a reader would do so"
+STUDY = Study(
+    steps=200,
+    seeds=tuple(range(5)),
+    target=0.3,
+    evaluate_every=5,
+    arms=(
+        Arm("gradient_descent(log_uniform(0.001, 1))", "_plain"),
+        Arm("heavy_ball(log_uniform(0.001, 1), one_minus_log_uniform(0.5, 0.99))", "heavy $x_1$"),
+        Arm("adam(0.001)", LONG),
+        Arm("sgd(0.02)", "x" * 100),
+    ),
+    search=Search(trials=4),
+)
+LOST = "arm-2/seed-1"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    lost = (LOST, "tuning/arm-1/trial-2/seed-1000", "tuning/arm-1/trial-2/seed-1001", "tuning/arm-0/trial-1/seed-1000")
+    return made(tmp_path_factory.mktemp("figures") / "store", STUDY, diverged=lambda job: job.name in lost)
+
+
+@pytest.fixture(scope="module")
+def analysis(store):
+    return analyse(store)
+
+
+@pytest.fixture(scope="module")
+def drawn(store, analysis):
+    classes = ("cat", "dog $x$")
+    return figures.report(analysis, learning_curves(store, ladder=True), accuracy_curves(store, ladder=True), classes)
+
+
+NAMES = (
+    *("learning_curves", "validation_accuracy", "test_accuracy", "steps_to_target", "ladder", "sensitivity"),
+    *(f"confusion_{index}" for index in range(6)),
+)
+
+
+def marks(axes, marker):
+    lines = [line for line in axes.get_lines() if line.get_marker() == marker]
+    return [(float(x), float(y)) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def shown(figure):
+    texts = figure.findobj(lambda artist: hasattr(artist, "get_fontsize"))
+    return [text for text in texts if text.get_visible() and text.get_text().strip()]
+
+
+def test_a_whole_study_has_all_figures(drawn):
+    assert tuple(drawn) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_names_its_axes_and_keeps_legible_text_inside_of_600_pixels(drawn, name):
+    figure = drawn[name]
+    figure.set_dpi(100)
+    assert figure.get_size_inches()[0] == 6.0
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert panels[-1].get_xlabel()
+    # Where the vertical axis has no quantity, its rows have names.
+    rows = [] if panels[0].get_ylabel() or figure.get_supylabel() else panels[0].get_yticklabels()
+    assert rows != [] or panels[0].get_ylabel() or figure.get_supylabel()
+    assert all(row.get_text().strip(" 0123456789.%") for row in rows)
+    ticks = tick_labels(panels) - {row.get_text() for row in rows}
+    width, height = figure.get_size_inches() * 100
+    for text in shown(figure):
+        assert text.get_fontsize() * 100 / 72 >= 8, text.get_text()
+        # Ticks beyond the limits have labels that are not drawn.
+        box = text.get_window_extent()
+        if text.get_text() not in ticks:
+            assert box.x0 >= -1, text.get_text()
+            assert box.x1 <= width + 1, text.get_text()
+            assert box.y0 >= -1, text.get_text()
+            assert box.y1 <= height + 1, text.get_text()
+
+
+def tick_labels(panels):
+    found = (axis.get_ticklabels(which="both") for axes in panels for axis in (axes.xaxis, axes.yaxis))
+    return {label.get_text() for labels in found for label in labels}
+
+
+def test_labels_are_shown_as_they_are_written(drawn):
+    for name in ("learning_curves", "validation_accuracy", "test_accuracy", "steps_to_target", "sensitivity"):
+        said = " ".join(text.get_text().replace("\n", " ") for text in shown(drawn[name]))
+        assert "_plain" in said, name
+        assert "heavy $x_1$" in said, name
+    assert not any(text.get_parse_math() for text in shown(drawn["test_accuracy"]) if "$" in text.get_text())
+
+
+def test_every_run_is_a_dot_and_a_diverged_one_a_cross_and_the_mean_counts_it(drawn, analysis):
+    axes = drawn["test_accuracy"].axes[0]
+    dots, crosses, means = (marks(axes, marker) for marker in "oxD")
+    own = [arm for arm in analysis.arms if not arm.rung]
+    low = axes.get_xlim()[0]
+    expected = sorted(100 * value for arm in analysis.arms for value in arm.accuracies if 100 * value >= low)
+    assert sorted(x for x, _ in dots) == pytest.approx(expected)
+    assert len(dots) >= sum(len(arm.runs) for arm in own) - 1
+    assert [x for x, _ in crosses] == [low]
+    lost = next(arm for arm in own if arm.diverged)
+    assert lost.label == LONG
+    said = next(text.get_text() for text in shown(drawn["test_accuracy"]) if "diverged;" in text.get_text())
+    assert said == f"1 of 5 diverged; mean {100 * np.mean(lost.accuracies):.2f} %"
+    sound = [100 * arm.accuracy.mean for arm in analysis.arms if 100 * arm.accuracy.mean >= low]
+    assert sorted(x for x, _ in means) == pytest.approx(sorted(sound))
+
+
+def test_a_rung_that_fails_is_counted_at_the_edge_and_leaves_the_arms_their_room(analysis):
+    import dataclasses
+
+    first = analysis.arms[0]
+    low = dataclasses.replace(first, rung=True, accuracies=(0.1,) * 5, accuracy=dataclasses.replace(first.accuracy, mean=0.1))
+    figure = draw_test_accuracy([first, low], title="t")
+    assert figure.axes[0].get_xlim()[0] > 50
+    assert "5 of 5 lower than this axis shows; mean 10.00 %" in [text.get_text() for text in shown(figure)]
+
+
+def test_the_curves_of_steps_to_the_target_are_kaplan_and_meiers(drawn, analysis):
+    panels = drawn["steps_to_target"].axes
+    assert len(panels) == len(analysis.arms)
+    for axes, arm in zip(panels, analysis.arms, strict=True):
+        line = max(axes.get_lines(), key=lambda line: line.get_linewidth())
+        for step in range(0, 201, 5):
+            reached = np.mean([at is not None and at <= step for at in arm.steps_to_target])
+            index = np.searchsorted(line.get_xdata(), step, side="right") - 1
+            assert line.get_ydata()[index] == pytest.approx(100 * reached)
+    assert any(
+        "4 of 5 reached it" in text.get_text() and "never: 1" in text.get_text() for text in shown(drawn["steps_to_target"])
+    )
+
+
+def test_the_ladder_shows_each_mean_and_interval(drawn, analysis):
+    for axes, rungs, factor in zip(drawn["ladder"].axes, analysis.ladder.rungs, (100, 1), strict=True):
+        found = [rungs.gain, rungs.larger_step, rungs.momentum_itself, rungs.tuned]
+        assert [x for x, _ in marks(axes, "D")] == pytest.approx([factor * each.mean_difference for each in found])
+        bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
+        assert bars == [tuple(factor * end for end in each.t_interval) for each in found]
+
+
+def test_the_sensitivity_shows_every_trial_and_rings_the_chosen_one(drawn, analysis):
+    panels = [axes for axes in drawn["sensitivity"].axes if axes.get_visible()]
+    for axes, tuning in zip(panels, analysis.tunings, strict=True):
+        assert axes.get_xscale() == "log"
+        rate = [trial.values["learning_rate"] for trial in tuning.trials]
+        points = marks(axes, "o")
+        score = [None if trial.accuracy is None else 100 * trial.accuracy for trial in tuning.trials]
+        expected = [(x, y) for x, y in zip(rate, score, strict=True) if y is not None]
+        chosen = (rate[tuning.chosen], score[tuning.chosen])
+        np.testing.assert_allclose(sorted(points), sorted([*expected, chosen]))
+        ring = [line for line in axes.get_lines() if line.get_markersize() == 13]
+        assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in ring] == [pytest.approx(chosen)]
+        lost = [x for x, trial in zip(rate, tuning.trials, strict=True) if trial.diverged]
+        assert [x for x, _ in marks(axes, "x")] == lost
+    assert [len(marks(axes, "x")) for axes in panels] == [1, 1]
+    # All runs of the second panel's lost trial diverged: it lies at the worse end.
+    assert marks(panels[1], "x")[0][1] == panels[1].get_ylim()[0]
+
+
+def test_darker_dots_have_more_momentum(drawn, analysis):
+    axes = drawn["sensitivity"].axes[1]
+    tuning = analysis.tunings[1]
+    at = {trial.values["learning_rate"]: trial.values["momentum"] for trial in tuning.trials}
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o" and line.get_markersize() == 6.5]
+    shades = sorted((at[line.get_xdata()[0]], float(line.get_markerfacecolor())) for line in dots)
+    assert len(shades) == 3
+    assert all(lighter > darker for (_, lighter), (_, darker) in itertools.pairwise(shades))
+
+
+def test_the_cells_of_the_confusion_matrix_have_share_and_half_width(drawn, analysis):
+    axes = drawn["confusion_0"].axes[0]
+    arm = analysis.arms[0]
+    cells = [text.get_text() for text in axes.texts]
+    for row in range(2):
+        for column in range(2):
+            assert f"{100 * arm.confusion[row][column]:.1f}" in cells
+            assert f"±{100 * arm.confusion_half_width[row][column]:.1f}" in cells
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog $x$"]
+
+
+def test_the_curves_of_validation_accuracy_are_means_over_the_runs_that_did_not_diverge(store):
+    curves = {curve.label: curve for curve in accuracy_curves(store, ladder=True)}
+    assert len(curves) == 6
+    runs = [run for run in store.of(LONG) if run.name != LOST]
+    values = np.stack([store.curves(run).validation_accuracy for run in runs]).astype(float)
+    np.testing.assert_allclose(curves[LONG].mean, values.mean(axis=0))
+    np.testing.assert_array_equal(curves[LONG].low, values.min(axis=0))
+    np.testing.assert_array_equal(curves[LONG].high, values.max(axis=0))
+    assert curves[LONG].diverged == 1
+    assert [curve.label for curve in accuracy_curves(store)] == [arm.label for arm in STUDY.arms]
+
+
+def test_learning_curves_have_the_ladders_rungs_when_asked_and_no_more_points_than_asked(store):
+    assert [curve.label for curve in learning_curves(store)] == [arm.label for arm in STUDY.arms]
+    curves = learning_curves(store, ladder=True, points=50)
+    assert [curve.label for curve in curves][4:] == list(dict.fromkeys(run.arm for run in store.runs if run.phase == "ladder"))
+    assert max(curve.steps.size for curve in curves) == 50
+    assert curves[0].steps[-1] == 199
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [((97.0, 98.0), "linear"), ((10.0, 98.0), "function"), ((0.0, 100.0), "function")]
+)
+def test_accuracies_far_apart_are_shown_by_the_logarithm_of_their_error(values, scale):
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    low, high = accuracy_axis.scale(axes, "y", values, "accuracy")
+    assert axes.get_yscale() == scale
+    assert low <= values[0] < values[1] <= high <= 100.0
+    assert ("logarithm" in axes.get_ylabel()) == (scale == "function")
+    transform = axes.yaxis.get_transform()
+    inside = np.linspace(low, high, 7)
+    np.testing.assert_allclose(transform.inverted().transform(transform.transform(inside)), inside, atol=1e-9)
+    assert np.all(np.diff(transform.transform(inside)) > 0)
+
+
+def test_svgs_with_different_prefixes_share_no_id_and_keep_their_text_and_references(drawn):
+    figure = drawn["test_accuracy"]
+    one, other = (ElementTree.fromstring(style.svg(figure, prefix)) for prefix in ("one", "other"))
+    ids = [{element.get("id") for element in tree.iter() if element.get("id")} for tree in (one, other)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    text = style.svg(figure, "one")
+    assert text.startswith("<svg")
+    referred = {part.split(")")[0].split('"')[0] for mark in ("url(#", 'href="#') for part in text.split(mark)[1:]}
+    assert referred
+    assert referred <= ids[0]
+    words = " ".join("".join(element.itertext()) for element in one.iter("{http://www.w3.org/2000/svg}text"))
+    assert "heavy $x_1$" in words
+    assert style.svg(figure, "one") == text
+
+
+def test_a_label_that_looks_like_an_id_or_a_reference_is_left_alone(analysis):
+    import dataclasses
+
+    label = 'a id="b" url(#c) href="#d"'
+    figure = draw_test_accuracy([dataclasses.replace(analysis.arms[0], label=label)], title="t")
+    tree = ElementTree.fromstring(style.svg(figure, "p"))
+    assert label in ["".join(element.itertext()).strip() for element in tree.iter("{http://www.w3.org/2000/svg}text")]
