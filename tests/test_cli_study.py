@@ -69,7 +69,7 @@ def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
 
 def test_the_report_is_written_anew(written, capfd):
     (written / "report.html").unlink()
-    code, out, err = run(capfd, "study", "report", str(written))
+    code, _, err = run(capfd, "study", "report", str(written))
     assert code == 0, err
     assert (written / "report.html").exists()
     assert "What it held" not in err
