@@ -67,10 +67,12 @@ def _run(command: StudyRun) -> int:
 
 
 def _add_seeds(command: StudyAddSeeds) -> int:
-    from momentum_jax.studies.run import add_seeds
+    from momentum_jax.studies.run import run_study, with_more_seeds
+
+    study = with_more_seeds(command.directory, command.count)
 
     def work(**options: Any) -> Store:
-        return add_seeds(command.directory, command.count, **options)
+        return run_study(study, command.directory, resume=True, **options)
 
     return _work(work, command.directory, command.data, command.cores)
 

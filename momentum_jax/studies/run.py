@@ -92,13 +92,18 @@ def add_seeds(directory: str | Path, count: int, **options: Any) -> Store:
     Raises:
       StudyError: `count` is no whole number >= 1, there is no study, or one that these versions and data cannot go on with.
     """
+    return run_study(with_more_seeds(directory, count), directory, resume=True, **options)
+
+
+def with_more_seeds(directory: str | Path, count: int) -> Study:
+    """The study that a directory holds, with `count` seeds more; errors as those of `add_seeds`."""
     if not is_whole(count, 1):
         raise fail("add_seeds", "count", "a whole number >= 1", count)
     study = Store.read(directory).study
     first = max(study.seeds) + 1
     taken = {*study.search.seeds, *study.control_seeds}
     fresh = [seed for seed in range(first, first + count + len(taken)) if seed not in taken][:count]
-    return run_study(replace(study, seeds=(*study.seeds, *fresh)), directory, resume=True, **options)
+    return replace(study, seeds=(*study.seeds, *fresh))
 
 
 def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None] | None) -> None:
