@@ -7,14 +7,17 @@ from collections.abc import Mapping
 import matplotlib as mpl
 import numpy as np
 from matplotlib.animation import FuncAnimation
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
 from momentum_jax.figures.textbook._drawing import draw_contours, draw_path, drawn, legend_below
 from momentum_jax.textbook.rolling_ball import Data
+from momentum_jax.textbook.surfaces import Surface
 
 _SHOWN = {"classical": "classical momentum", "Nesterov": "Nesterov"}
 _LAST_FRAMES = 10
+_MARGIN = 0.15
 
 
 def draw(data: Data) -> Mapping[str, Figure | FuncAnimation]:
@@ -48,12 +51,31 @@ def _beside(data: Data) -> Figure:
                 draw_path(axes, traces[method].points, 2 + index, label)
             start = traces["classical"].descent.start
             axes.set_title(f"from ({start[0]:g}, {start[1]:g})", fontsize=9.5)
-            axes.set_aspect("equal")
+            _close_up(axes, traces)
 
     title = "Figure 11-10 (T4): Nesterov beside classical momentum"
-    figure = drawn(draw_paths, title, columns=len(data.by_start), height=3.9)
+    figure = drawn(draw_paths, title, rows=len(data.by_start), height=8.6)
     legend_below(figure, figure.axes[0])
     return figure
+
+
+def _close_up(axes, traces) -> None:
+    """Shows where the paths are, and a little around them."""
+    points = np.concatenate([trace.points for trace in traces.values()])
+    low, high = points.min(axis=0) - _MARGIN, points.max(axis=0) + _MARGIN
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+
+
+def _picture(surface: Surface) -> np.ndarray:
+    """The contours as an image (height, width, 4): to draw them anew in every frame would take most of the time."""
+    figure = Figure(figsize=(4.2, 4.2), dpi=150)
+    axes = figure.add_axes((0, 0, 1, 1))
+    draw_contours(axes, surface)
+    axes.set_axis_off()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
 
 
 def _animation(data: Data) -> FuncAnimation:
@@ -62,17 +84,24 @@ def _animation(data: Data) -> FuncAnimation:
     with mpl.rc_context(style.SETTINGS):
         figure = Figure(figsize=(5.0, 5.6))
         axes = figure.add_axes((0.13, 0.2, 0.84, 0.74))
-        draw_contours(axes, data.surface)
+        edges = (*data.surface.x[[0, -1]], *np.asarray(data.surface.y)[[0, -1]])
+        axes.imshow(_picture(data.surface), extent=edges, aspect="auto")
+        axes.set_xlabel("x")
+        axes.set_ylabel("y")
+        axes.grid(False)
         for traces in data.by_start:
             for index, (method, label) in enumerate(_SHOWN.items()):
                 colour = style.COLOURS[2 + index]
                 (trail,) = axes.plot([], [], color=colour, linewidth=1.2, zorder=4)
                 name = label if traces is data.by_start[0] else "_"
-                marker = "os"[index]
-                (ball,) = axes.plot([], [], marker, color=colour, markersize=11, markeredgecolor="black", label=name, zorder=7)
+                marker, size = (("o", 12), ("s", 7))[index]
+                (ball,) = axes.plot(
+                    [], [], marker, color=colour, markersize=size, markeredgecolor="black", label=name, zorder=7
+                )
                 balls.append((traces[method].points, trail, ball))
-        axes.set_xlim(data.surface.x[[0, -1]])
-        axes.set_ylim(np.asarray(data.surface.y)[[0, -1]])
+        axes.plot(*data.surface.minima.T, "k+", markersize=11, markeredgewidth=1.8, label="minimum", zorder=6)
+        axes.set_xlim(edges[:2])
+        axes.set_ylim(edges[2:])
         figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False)
     longest = max(len(points) for points, _, _ in balls)
 
@@ -81,7 +110,7 @@ def _animation(data: Data) -> FuncAnimation:
             last = min(frame, len(points) - 1)
             trail.set_data(*points[: last + 1].T)
             ball.set_data(*points[last : last + 1].T)
-        axes.set_title(f"update {min(frame, longest - 1)}")
+        axes.set_title(f"Figures 11-7 and 11-10 (T4): after {min(frame, longest - 1)} updates")
         return [artist for _, *artists in balls for artist in artists]
 
     return FuncAnimation(figure, update, frames=longest + _LAST_FRAMES, blit=False)
