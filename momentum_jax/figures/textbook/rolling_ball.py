@@ -6,21 +6,20 @@ from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.animation import FuncAnimation
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
+from momentum_jax.figures.textbook._animation import Animation
 from momentum_jax.figures.textbook._drawing import draw_contours, draw_path, drawn, legend_below
 from momentum_jax.textbook.rolling_ball import Data
-from momentum_jax.textbook.surfaces import Surface
 
 _SHOWN = {"classical": "classical momentum", "Nesterov": "Nesterov"}
 _LAST_FRAMES = 10
 _MARGIN = 0.15
 
 
-def draw(data: Data) -> Mapping[str, Figure | FuncAnimation]:
+def draw(data: Data) -> Mapping[str, Figure | Animation]:
     return {
         "figure_11-7": _classical(data),
         "figure_11-10": _beside(data),
@@ -67,50 +66,31 @@ def _close_up(axes, traces) -> None:
     axes.set_ylim(low[1], high[1])
 
 
-def _picture(surface: Surface) -> np.ndarray:
-    """The contours as an image (height, width, 4): to draw them anew in every frame would take most of the time."""
-    figure = Figure(figsize=(4.2, 4.2), dpi=150)
-    axes = figure.add_axes((0, 0, 1, 1))
-    draw_contours(axes, surface)
-    axes.set_axis_off()
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
-
-
-def _animation(data: Data) -> FuncAnimation:
+def _animation(data: Data) -> Animation:
     """A ball for each start and method, with its trail; those that have arrived lie where they are."""
     balls = []
     with mpl.rc_context(style.SETTINGS):
         figure = Figure(figsize=(5.0, 5.6))
         axes = figure.add_axes((0.13, 0.2, 0.84, 0.74))
-        edges = (*data.surface.x[[0, -1]], *np.asarray(data.surface.y)[[0, -1]])
-        axes.imshow(_picture(data.surface), extent=edges, aspect="auto")
-        axes.set_xlabel("x")
-        axes.set_ylabel("y")
-        axes.grid(False)
-        for traces in data.by_start:
+        draw_contours(axes, data.surface)
+        for number, traces in enumerate(data.by_start):
             for index, (method, label) in enumerate(_SHOWN.items()):
-                colour = style.COLOURS[2 + index]
-                (trail,) = axes.plot([], [], color=colour, linewidth=1.2, zorder=4)
-                name = label if traces is data.by_start[0] else "_"
+                look = {"color": style.COLOURS[2 + index], "animated": True}
+                (trail,) = axes.plot([], [], linewidth=1.2, **look)
                 marker, size = (("o", 12), ("s", 7))[index]
-                (ball,) = axes.plot(
-                    [], [], marker, color=colour, markersize=size, markeredgecolor="black", label=name, zorder=7
-                )
+                name = "_" if number else label
+                (ball,) = axes.plot([], [], marker, markersize=size, markeredgecolor="black", label=name, **look)
                 balls.append((traces[method].points, trail, ball))
-        axes.plot(*data.surface.minima.T, "k+", markersize=11, markeredgewidth=1.8, label="minimum", zorder=6)
-        axes.set_xlim(edges[:2])
-        axes.set_ylim(edges[2:])
         figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False)
+        heading = axes.set_title("", animated=True)
     longest = max(len(points) for points, _, _ in balls)
 
-    def update(frame: int):
+    def update(frame: int) -> list[Artist]:
         for points, trail, ball in balls:
             last = min(frame, len(points) - 1)
             trail.set_data(*points[: last + 1].T)
             ball.set_data(*points[last : last + 1].T)
-        axes.set_title(f"Figures 11-7 and 11-10 (T4): after {min(frame, longest - 1)} updates")
-        return [artist for _, *artists in balls for artist in artists]
+        heading.set_text(f"Figures 11-7 and 11-10 (T4): after {min(frame, longest - 1)} updates")
+        return [heading, *(trail for _, trail, _ in balls), *(ball for _, _, ball in balls)]
 
-    return FuncAnimation(figure, update, frames=longest + _LAST_FRAMES, blit=False)
+    return Animation(figure, update, range(longest + _LAST_FRAMES))
