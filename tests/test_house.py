@@ -32,8 +32,9 @@ ALLOWED = {
     "data": set(),
     "training": GROUND,
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "momentum_jax"},
-    "figures": {"studies"},
-    "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "figures", "momentum_jax"},
+    "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
+    "figures": {"studies", "textbook"},
+    "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "textbook", "figures", "momentum_jax"},
 }
 ONLY_IN = {"flax": {"training/model.py"}, "matplotlib": {"figures"}}
 

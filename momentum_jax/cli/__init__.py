@@ -1,4 +1,4 @@
-"""The command `momentum-jax`: a thin door to studies, data, optimizers and conventions.
+"""The command `momentum-jax`: a thin door to studies, the textbook, data, optimizers and conventions.
 
 What a command needs is imported when it runs, so that `--help` and mistakes are answered at once.
 """
@@ -97,6 +97,10 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import study
 
                 return study.run(action)
+            case arguments.Reproduce():
+                from momentum_jax.cli import reproduce
+
+                return reproduce.run(command)
             case arguments.Optimizers():
                 from momentum_jax.cli import optimizers
 

@@ -239,6 +239,28 @@ class Optimizers:
     """List the optimizers of this library, what each is and where it comes from."""
 
 
+@dataclass(frozen=True)
+class Reproduce:
+    """Reproduce the textbook's figures and tables, and check what it claims; without a name, list them.
+
+    Prints every claim beside what was measured; writes result.json and the figures to <out>/<name>. The exit code is 0 if
+    every claim that was checked holds or is a known fault of its source, else 1.
+    """
+
+    experiment: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="NAME"), _default("list them")]] = None
+    """Name of an experiment, or the number of a figure or table, such as 11-7."""
+    all: bool = False
+    """Run every experiment."""
+    quick: bool = False
+    """At reduced size."""
+    out: Path = Path("reproduced")
+    """Output directory."""
+    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    """Directory that holds the data sets."""
+    cores: Annotated[int | None, _default("all")] = None
+    """CPU cores to train on, one run on each."""
+
+
 Form = Literal[
     "pytorch",
     "keras",
@@ -276,6 +298,7 @@ Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[StudyCommand, tyro.conf.subcommand("study")]
+    | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]

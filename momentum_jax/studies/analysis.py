@@ -21,6 +21,7 @@ from momentum_jax.studies.search import Choice
 from momentum_jax.studies.spec import Arm, Study
 from momentum_jax.studies.statistics import (
     Description,
+    IndependentComparison,
     KaplanMeier,
     LogRank,
     NoiseFloor,
@@ -29,6 +30,7 @@ from momentum_jax.studies.statistics import (
     Ratio,
     describe,
     holm,
+    independent,
     kaplan_meier,
     log_rank,
     noise_floor,
@@ -77,14 +79,16 @@ class ArmResult:
 class Comparison:
     """An arm against the first arm, seed by seed: `accuracy` is theirs less the first's.
 
-    `pvalue` is that of the paired t test after Holm's correction over all arms; None where there is none. `steps` and
-    `log_rank` compare steps to the target, the second as if seeds were independent.
+    `pvalue` is that of the paired t test after Holm's correction over all arms; None where there is none. `independent` is the
+    same difference as if the arms had seeds of their own, as the textbook has it: it does not see what pairing takes out.
+    `steps` and `log_rank` compare steps to the target, the second as if seeds were independent.
     """
 
     arm: str
     reference: str
     accuracy: PairedComparison
     pvalue: float | None
+    independent: IndependentComparison
     steps: PairedSteps | None
     log_rank: LogRank | None
 
@@ -288,11 +292,13 @@ def _comparisons(study: Study, arms: Sequence[ArmResult]) -> tuple[Comparison, .
     for arm in others:
         if arm.label not in found:
             continue
+        apart = independent(*_pairs(arm, reference, "accuracies"))
         steps = ranks = None
         if study.target is not None:
             pair = _pairs(arm, reference, "steps_to_target")
             steps, ranks = paired_steps(*pair, study.steps), log_rank(*pair, study.steps)
-        comparisons.append(Comparison(arm.label, reference.label, found[arm.label], pvalues.get(arm.label), steps, ranks))
+        label = arm.label
+        comparisons.append(Comparison(label, reference.label, found[label], pvalues.get(label), apart, steps, ranks))
     return tuple(comparisons)
 
 

@@ -295,10 +295,38 @@ def _comparisons(analysis: Analysis) -> tuple[Block, ...]:
         "seeds. Seeds needed: to find the observed difference in 80% of studies, were it the true one."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
+    blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))
     words = [each.accuracy.sentence(each.arm, each.reference, form=".2%") for each in analysis.comparisons]
     caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.accuracy.caveats]
     blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))
     return tuple(blocks)
+
+
+def _apart(comparisons: Sequence[Comparison]) -> Table:
+    """The statistics of the textbook, which does not pair."""
+    headings = ("arm", "95% Welch interval", "Welch t", "p", "Student t", "p", "Mann-Whitney U", "p", "Cohen's d", "Hedges' g")
+    rows = []
+    for each in comparisons:
+        found = each.independent
+        rows.append(
+            (
+                each.arm,
+                _interval(found.t_interval, 100, "+z.2f"),
+                _number(found.welch_t, ".2f"),
+                _p(found.welch_pvalue),
+                _number(found.student_t, ".2f"),
+                _p(found.student_pvalue),
+                _number(found.mann_whitney_u, "g"),
+                _p(found.mann_whitney_pvalue),
+                _number(found.cohen_d, ".2f"),
+                _number(found.hedges_g, ".2f"),
+            )
+        )
+    caption = (
+        "Arms share their seeds, so the paired comparison above is the one to read; these are what the textbook prints, and do not "
+        "see what pairing takes out."
+    )
+    return Table(headings, tuple(rows), caption)
 
 
 def _comparison(each: Comparison, skewed: bool) -> tuple[str, ...]:

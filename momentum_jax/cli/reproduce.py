@@ -1,0 +1,138 @@
+"""`momentum-jax reproduce`: the textbook's experiments, their claims as a table, their figures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from momentum_jax import textbook
+from momentum_jax.cli.arguments import ArgumentError, Reproduce
+from momentum_jax.data import DataError
+from momentum_jax.textbook.experiment import Experiment, Value
+from momentum_jax.textbook.run import RESULT, Result, Verdict
+
+_BEFORE = {"equals": "", "at least": "≥ ", "at most": "≤ "}
+
+
+def run(command: Reproduce) -> int:
+    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    if command.all and command.experiment is not None:
+        raise ArgumentError(f"reproduce: give an experiment or --all, got both {command.experiment!r} and --all.")
+    if command.all:
+        return _all(command, console)
+    if command.experiment is None:
+        _list(console)
+        return 0
+    try:
+        experiment = textbook.find(command.experiment)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None
+    _prepare(command, [experiment])
+    return 0 if _one(experiment, command, console).ok else 1
+
+
+def _list(console: Console) -> None:
+    table = Table("experiment", "figures and tables", "what is to be seen", "time")
+    for experiment in textbook.EXPERIMENTS:
+        table.add_row(experiment.name, "\n".join(experiment.reproduces), experiment.title, experiment.duration)
+    console.print(table)
+    console.print(
+        "momentum-jax reproduce NAME [--quick] runs one, by its name or the number of a figure or table.", highlight=False
+    )
+    for label, document in textbook.DOCUMENTS.items():
+        console.print(f"{label}: {document}", highlight=False)
+
+
+def _all(command: Reproduce, console: Console) -> int:
+    """One after another. What lacks its data is said in a line, and the others run."""
+    _prepare(command, textbook.EXPERIMENTS)
+    results, missing = [], []
+    for experiment in textbook.EXPERIMENTS:
+        try:
+            results.append(_one(experiment, command, console))
+        except DataError as error:
+            missing.append(experiment.name)
+            Console(stderr=True, markup=False, emoji=False).print(
+                f"momentum-jax: {experiment.name} was not run: {' '.join(str(error).split())}", highlight=False, soft_wrap=True
+            )
+    verdicts = [verdict for result in results for verdict in result.verdicts]
+    counts = ", ".join(
+        f"{sum(verdict.status == status for verdict in verdicts)} {words}"
+        for status, words in (
+            ("holds", "claims hold"),
+            ("known fault", "are known faults of their sources"),
+            ("does not hold", "do not hold"),
+            ("not checked", "not checked at this size"),
+        )
+    )
+    unrun = f"; not run: {', '.join(missing)}" if missing else ""
+    console.print(f"{len(results)} experiments: {counts}{unrun}", highlight=False, soft_wrap=True)
+    return 0 if results and all(result.ok for result in results) else 1
+
+
+def _prepare(command: Reproduce, experiments: Sequence[Experiment]) -> None:
+    """All cores for those that train; the others are done before threads would pay."""
+    if any(experiment.datasets for experiment in experiments):
+        from momentum_jax.cli.compare import use_cores
+
+        use_cores(command.cores, Console(stderr=True, markup=False, emoji=False))
+
+
+def _one(experiment: Experiment, command: Reproduce, console: Console) -> Result:
+    from momentum_jax.figures import textbook as drawings
+
+    directory = command.out / experiment.name
+    result = textbook.run(experiment, directory, quick=command.quick, data_directory=command.data)
+    written = [directory / RESULT, *drawings.write(result, directory)]
+    console.print(table(result))
+    for each in result.outcome.tables:
+        console.print(_table_of_source(each))
+    console.print(f"{result.seconds:.1f} s; {', '.join(map(str, written))}\n", highlight=False, soft_wrap=True)
+    return result
+
+
+def table(result: Result) -> Table:
+    """One row a claim: what is published, ours, the tolerance, whether it holds and if not why."""
+    made = Table(
+        title=f"{result.experiment.name}, {result.size} size: {', '.join(result.experiment.reproduces)}",
+        title_justify="left",
+    )
+    for heading in ("claim", "source"):
+        made.add_column(heading, overflow="fold")
+    for heading in ("published", "ours", "tolerance"):
+        made.add_column(heading, justify="right", overflow="fold")
+    made.add_column("holds", overflow="fold")
+    for verdict in result.verdicts:
+        claim = verdict.claim
+        published = f"{_BEFORE[claim.relation]}{_text(claim.value)}"
+        made.add_row(claim.quantity, claim.source, published, _text(verdict.ours), f"{claim.tolerance:.2g}", _verdict(verdict))
+    return made
+
+
+def _table_of_source(source: textbook.Table) -> Table:
+    made = Table(title=source.title, title_justify="left")
+    for index, heading in enumerate(source.columns):
+        made.add_column(heading, justify="right" if index else "left", overflow="fold")
+    for row in source.rows:
+        made.add_row(*(cell if isinstance(cell, str) else _text(cell) for cell in row))
+    return made
+
+
+def _verdict(verdict: Verdict) -> str:
+    match verdict.status:
+        case "holds":
+            return "yes"
+        case "known fault":
+            return f"no, a known fault of the source: {verdict.reason}"
+        case "does not hold":
+            return f"NO: {verdict.reason}"
+    return f"not checked: {verdict.reason}"
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))})"
+    return f"{value:.7g}"

@@ -1,0 +1,173 @@
+"""Running an experiment: measure, hold every claim against what was measured, write `result.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Value
+
+RESULT = "result.json"
+
+Status = Literal["holds", "does not hold", "known fault", "not checked"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim beside what was measured.
+
+    Attributes:
+      claim: what the source says.
+      ours: what was measured.
+      status: "known fault" is a claim that does not hold and was declared so; "not checked" one of another size.
+      reason: why it does not hold, or was not checked; "" of one that holds.
+    """
+
+    claim: Claim
+    ours: Value
+    status: Status
+    reason: str
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether the run may count as a success: anything but a claim that does not hold and should."""
+        return self.status != "does not hold"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A run of an experiment: its verdicts in the order of the claims, what it measured, and the data of its figures."""
+
+    experiment: Experiment
+    size: Literal["full", "quick"]
+    verdicts: tuple[Verdict, ...]
+    outcome: Outcome
+    seconds: float
+
+    @property
+    def data(self) -> Any:
+        """What the figures draw."""
+        return self.outcome.data
+
+    @property
+    def settings(self) -> Any:
+        return getattr(self.experiment, self.size)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every claim that was checked holds or is a known fault of its source."""
+        return all(verdict.acceptable for verdict in self.verdicts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `result.json` holds: plain JSON, numbers that are not finite as "nan", "inf" or "-inf"."""
+        return {
+            "experiment": self.experiment.name,
+            "title": self.experiment.title,
+            "reproduces": list(self.experiment.reproduces),
+            "size": self.size,
+            "settings": _plain(dataclasses.asdict(self.settings)),
+            "seconds": self.seconds,
+            "ok": self.ok,
+            "claims": [
+                {
+                    "quantity": verdict.claim.quantity,
+                    "published": _plain(verdict.claim.value),
+                    "relation": verdict.claim.relation,
+                    "tolerance": verdict.claim.tolerance,
+                    "ours": _plain(verdict.ours),
+                    "holds": None if verdict.status == "not checked" else verdict.status == "holds",
+                    "status": verdict.status,
+                    "reason": verdict.reason,
+                    "source": verdict.claim.source,
+                }
+                for verdict in self.verdicts
+            ],
+            "quantities": {name: _plain(value) for name, value in self.outcome.quantities.items()},
+            "tables": [_plain(dataclasses.asdict(table)) for table in self.outcome.tables],
+            "versions": {name: version(name) for name in ("momentum_jax", "jax", "numpy")},
+        }
+
+
+def run(
+    experiment: Experiment,
+    directory: str | Path | None = None,
+    *,
+    quick: bool = False,
+    data_directory: str | Path | None = None,
+) -> Result:
+    """Run one experiment and check its claims. Its figures are drawn from the result by `momentum_jax.figures.textbook`.
+
+    Args:
+      experiment: one of `EXPERIMENTS`, or one's own.
+      directory: where `result.json` is written, and what files the experiment leaves beside it; None: nothing is written.
+      quick: at reduced size.
+      data_directory: as in `momentum_jax.data.load`.
+
+    Raises:
+      ValueError: the experiment did not measure what it has a claim about.
+      momentum_jax.data.DataError: a data set is missing.
+    """
+    directory = None if directory is None else Path(directory)
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+    surroundings = Surroundings(directory, None if data_directory is None else Path(data_directory))
+    began = time.perf_counter()
+    outcome = experiment.measure(experiment.quick if quick else experiment.full, surroundings)
+    seconds = time.perf_counter() - began
+    for claim in experiment.claims:
+        if claim.quantity not in outcome.quantities:
+            raise ValueError(f"run: {experiment.name} must measure {claim.quantity!r}, of which it has a claim.")
+    verdicts = tuple(check(claim, outcome.quantities[claim.quantity], quick=quick) for claim in experiment.claims)
+    result = Result(experiment, "quick" if quick else "full", verdicts, outcome, seconds)
+    if directory is not None:
+        text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        (directory / RESULT).write_text(text + "\n", encoding="utf-8")
+    return result
+
+
+def check(claim: Claim, measured: Any, *, quick: bool = False) -> Verdict:
+    """Hold a claim against the measured number or point. What is not a number holds nowhere.
+
+    Raises:
+      ValueError: a number where a point is claimed, or the other way round.
+    """
+    ours = np.asarray(measured, np.float64)
+    published = np.asarray(claim.value, np.float64)
+    if ours.shape != published.shape:
+        raise ValueError(f"check: {claim.quantity!r} must be of shape {published.shape}, as is claimed, got {ours.shape}.")
+    value: Value = tuple(map(float, ours)) if ours.ndim else float(ours)
+    if quick and claim.full_only:
+        return Verdict(claim, value, "not checked", "a claim about the full size")
+    excess = {
+        "equals": np.abs(ours - published),
+        "at least": published - ours,
+        "at most": ours - published,
+    }[claim.relation]
+    if np.all(excess <= claim.tolerance):
+        return Verdict(claim, value, "holds", "")
+    if claim.known_fault is not None:
+        return Verdict(claim, value, "known fault", claim.known_fault)
+    return Verdict(claim, value, "does not hold", f"off by {np.max(excess):.3g}, allowed are {claim.tolerance:.3g}")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool):
+        return value
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
