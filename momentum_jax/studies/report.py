@@ -323,8 +323,8 @@ def _apart(comparisons: Sequence[Comparison]) -> Table:
             )
         )
     caption = (
-        "Arms share their seeds, so the paired comparison above is the one to read; these are what the textbook prints, and do not "
-        "see what pairing takes out."
+        "Arms share their seeds, so the paired comparison above is the one to read; these are what the textbook prints, and "
+        "do not see what pairing takes out."
     )
     return Table(headings, tuple(rows), caption)
 
