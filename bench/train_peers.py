@@ -51,6 +51,7 @@ class Ours:
             batch_size=net.batch_size,
             sampling=net.sampling,
         )
+        self.placed = [wave.place() for wave in self.waves]
         before = self.waves[0].programs.compile_seconds
         self.states = [wave.programs.begin(wave.run, wave.programs.initialise(wave.run)) for wave in self.waves]
         self.step = 0
@@ -60,7 +61,7 @@ class Ours:
     def run(self, steps: int) -> None:
         for i, wave in enumerate(self.waves):
             begin, end = np.int32(self.step), np.int32(self.step + steps)
-            self.states[i] = wave.programs.advance(wave.run, self.states[i], wave.placed.tables, begin, end)
+            self.states[i] = wave.programs.advance(wave.run, self.states[i], self.placed[i].tables, begin, end)
             jax.block_until_ready(self.states[i])
         self.step += steps
         self.loss = float(self.states[0].losses[0, self.step - 1])
@@ -69,7 +70,7 @@ class Ours:
         """The whole test set, 10,000 examples, once for each run of one wave; the second time, so without compilation."""
         wave, state = self.waves[0], self.states[0]
         params = wave.programs.readout(wave.run, state)
-        arguments = (wave.run, params, state.model_state, wave.placed.tables, wave.placed.test)
+        arguments = (wave.run, params, state.model_state, self.placed[0].tables, self.placed[0].test)
         jax.block_until_ready(wave.programs.evaluate(*arguments))
         begun = time.perf_counter()
         jax.block_until_ready(wave.programs.evaluate(*arguments))

@@ -117,8 +117,8 @@ class StudyRun:
     """Output directory."""
     arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _OF_FILE] = ()
     """An arm such as "heavy_ball(log_uniform(0.001, 1), 0.9)" or "LABEL=OPTIMIZER"; give --arm once for each."""
-    dataset: Annotated[Dataset | None, _OF_FILE] = None
-    """Data set."""
+    dataset: Annotated[str | None, _OF_FILE] = None
+    """Data set: digits, mnist, fashion_mnist, or the path of a .npz file with images and labels."""
     size: Annotated[int | None, _OF_FILE] = None
     """Side of the images in pixels."""
     hidden: Annotated[tuple[int, ...] | None, _OF_FILE] = None

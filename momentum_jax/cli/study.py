@@ -57,7 +57,7 @@ def _run(command: StudyRun) -> int:
     from momentum_jax.studies.run import run_study
 
     study = specification(command)
-    out = command.out or (command.file.with_suffix("") if command.file else Path(f"study-{study.dataset}"))
+    out = command.out or (command.file.with_suffix("") if command.file else Path(f"study-{Path(study.dataset).stem}"))
 
     def work(**options: Any) -> Store:
         # Going on is the rule, so that the same command can be given until the study is complete.

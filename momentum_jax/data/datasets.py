@@ -4,11 +4,12 @@ import gzip
 import os
 from dataclasses import dataclass, field
 from numbers import Integral
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from momentum_jax.data import idx
+from momentum_jax.data import idx, own
 from momentum_jax.data.download import fetch
 from momentum_jax.data.errors import DataError, required_by
 from momentum_jax.data.sources import (
@@ -124,7 +125,7 @@ def load(name: str, *, directory: str | os.PathLike[str] | None = None, size: in
     published ones. Files of the cache always are.
 
     Args:
-        name: one of NAMES.
+        name: one of NAMES, or a path that ends in ".npz", with images of the user's own (`data.own.read` says how).
         directory: a directory that has a folder `name`.
         size: 14 sums the 2 x 2 blocks of images of 28 x 28 into uint16, of scale 4 * 255; None or the images' own size
             leaves them as they are.
@@ -137,6 +138,11 @@ def load(name: str, *, directory: str | os.PathLike[str] | None = None, size: in
             of the wrong kind, or not to be downloaded. One line, with the file and the remedy.
         TypeError: an argument of the wrong type.
     """
+    if isinstance(name, str) and name.endswith(own.SUFFIX):
+        dataset = own.read(Path(name))
+        if size not in (None, *dataset.images.shape[1:]):
+            raise DataError(f"load: size must be None for images of one's own, got {size}.")
+        return dataset
     check_name("load", name)
     if size is not None and (isinstance(size, bool) or not isinstance(size, Integral)):
         raise TypeError(f"load: size must be an integer or None, got {size!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -23,7 +24,7 @@ from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store import UNFINISHED, Curves, Run, Store, locked
 from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
-from momentum_jax.training.model import mlp
+from momentum_jax.training.model import cnn, mlp
 
 CHECKPOINTS = "checkpoints"
 
@@ -160,7 +161,6 @@ class _Bench:
     ):
         self.study, self.dataset = study, dataset
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
-        # Of all phases, so that their programs are for the same shapes and none compiles twice.
         self.seeds = (*study.seeds, *study.search.seeds * bool(study.tuned), *study.control_seeds * study.noise_floor)
         self.model = build_model(study, dataset)
         self._params, _ = jax.eval_shape(self.model.init, jax.random.key(0))
@@ -259,16 +259,20 @@ class _Recorder:
 def build_model(study: Study, dataset: data.Dataset) -> Model:
     """The network of the study for the images of the data set."""
     network = study.network
-    return mlp(
-        hidden=network.hidden,
-        activation=network.activation,
-        dropout=network.dropout,
-        init=network.initialization,
-        output_activation=network.output_activation,
-        loss=network.loss,
-        input_shape=dataset.images.shape[1:],
-        classes=len(dataset.classes),
-    )
+    build = functools.partial(cnn, network.channels) if network.channels else mlp
+    try:
+        return build(
+            hidden=network.hidden,
+            activation=network.activation,
+            dropout=network.dropout,
+            init=network.initialization,
+            output_activation=network.output_activation,
+            loss=network.loss,
+            input_shape=dataset.images.shape[1:],
+            classes=len(dataset.classes),
+        )
+    except ValueError as error:
+        raise StudyError(f"Study: network does not fit {study.dataset}: {error}") from None
 
 
 def _versions() -> dict[str, str]:

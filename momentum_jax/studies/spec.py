@@ -22,7 +22,7 @@ from momentum_jax.studies.search import Range, Search
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
-INITIALIZATIONS = ("he_normal", "uniform")
+INITIALIZATIONS = ("he_normal", "uniform", "glorot_uniform")
 LOSSES = ("cross_entropy", "half_squared_error")
 SAMPLINGS = ("shuffle", "replacement")
 
@@ -51,14 +51,16 @@ MOST_STEPS = 100_000_000
 
 @dataclass(frozen=True)
 class Network:
-    """A multilayer perceptron: layer widths, what stands between them, how weights begin and what is minimised.
+    """A net: widths of its layers, what stands between them, how weights begin and what is minimised.
 
-    `output_activation` is applied to the last layer ("" for none); `initialization` is `he_normal` (weights N(0, 2 /
-    fan_in), biases 0) or `uniform` (weights and biases in [-0.5, 0.5]); `loss` is softmax `cross_entropy` or half the
-    `squared_error` on one-hot targets.
+    `channels` makes it convolutional: for each entry a 3 x 3 convolution and 2 x 2 max pooling before the `hidden` layers.
+    `output_activation` is applied to the last layer (None: nothing is); `initialization` is `he_normal` (weights N(0, 2 /
+    fan_in), biases 0), `glorot_uniform` or `uniform` (weights and biases in [-0.5, 0.5]); `loss` is softmax `cross_entropy` or
+    `half_squared_error` on one-hot targets.
     """
 
     hidden: tuple[int, ...] = (256, 256)
+    channels: tuple[int, ...] = ()
     activation: str = "relu"
     output_activation: str | None = None
     initialization: str = "he_normal"
@@ -66,10 +68,11 @@ class Network:
     dropout: float = 0.0
 
     def __post_init__(self):
-        if not isinstance(self.hidden, tuple):
-            raise fail("Network", "hidden", "a tuple of layer widths", self.hidden)
-        for width in self.hidden:
-            _whole("Network", "every width in hidden", width, 1)
+        for name, what, each in (("hidden", "layer widths", "width"), ("channels", "numbers of channels", "number")):
+            if not isinstance(getattr(self, name), tuple):
+                raise fail("Network", name, f"a tuple of {what}", getattr(self, name))
+            for value in getattr(self, name):
+                _whole("Network", f"every {each} in {name}", value, 1)
         _choice("Network", "activation", self.activation, ACTIVATIONS)
         if self.output_activation is not None:
             _choice("Network", "output_activation", self.output_activation, ACTIVATIONS)
@@ -119,7 +122,8 @@ class Study:
 
     A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
     mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
-    reported (None: not reported). `size` is the side of reduced images in pixels (None: as published).
+    reported (None: not reported). `dataset` may also be the path of a .npz file of one's own (`data.load`); `size` is the side
+    of reduced images in pixels (None: as published).
 
     Arms with ranges are tuned first, by `search`, on seeds of its own. `ladder` adds what explains the first arm with
     momentum: gradient descent at its learning rate eta and at its effective one, eta/(1 - mu). `noise_floor` adds an A/A
@@ -142,7 +146,8 @@ class Study:
     noise_floor: bool = True
 
     def __post_init__(self):
-        _choice("Study", "dataset", self.dataset, DATASETS)
+        if not (isinstance(self.dataset, str) and self.dataset.endswith(".npz")):
+            _choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
         if self.size is not None:
             _whole("Study", "size", self.size, 1)
         if not isinstance(self.network, Network):
@@ -201,7 +206,7 @@ class Study:
         fields = _known(cls, "Study", data)
         if "network" in fields:
             network = _known(Network, "Study.network", fields["network"])
-            fields["network"] = Network(**_tuples(network, "hidden"))
+            fields["network"] = Network(**_tuples(network, "hidden", "channels"))
         arms = fields.get("arms", ())
         if not isinstance(arms, Sequence) or isinstance(arms, str):
             raise fail("Study", "arms", "a list of arms", arms)
@@ -215,14 +220,20 @@ class Study:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Study:
-        """The study that a TOML file describes, under the names of the fields; `seeds = 10` is short for 0 to 9."""
+        """The study that a TOML file describes, under the names of the fields; `seeds = 10` is short for 0 to 9.
+
+        A data set of one's own is looked for from the file's directory.
+        """
         return cls.from_dict(read_toml(path))
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """What a TOML file says. Raises `StudyError` where it cannot be read."""
+    """What a TOML file says, a path in it seen from its directory. Raises `StudyError` where it cannot be read."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        if str(content.get("dataset", "")).endswith(".npz"):
+            content["dataset"] = str(Path(path).parent / content["dataset"])
+        return content
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror}).") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

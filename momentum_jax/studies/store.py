@@ -248,7 +248,8 @@ class Store:
         found = ""
         for path in self._archives():
             try:
-                with np.load(path, allow_pickle=False) as arrays:
+                # Opened here: what np.load cannot read it leaves open.
+                with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                     if f"{run.name}/steps" not in arrays:
                         continue
                     curves = Curves(**{name: arrays[f"{run.name}/{name}"] for name in _ARRAYS})

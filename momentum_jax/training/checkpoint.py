@@ -142,9 +142,10 @@ class WaveCheckpoints:
     def _path(self, wave: Wave, state: RunState) -> Path:
         if id(wave) not in self._paths:
             digest = self._data_digest.copy()
-            digest.update(wave.programs.advance.identity(wave.run, state, wave.placed.tables, np.int32(0), np.int32(0)))
+            tables = wave.place().tables
+            digest.update(wave.programs.advance.identity(wave.run, state, tables, np.int32(0), np.int32(0)))
             # Not `wave.runs`: a call for what is left over numbers the same runs anew.
-            for leaf in [*_host(wave.run), np.array(wave.evaluations), np.array(len(wave.runs))]:
+            for leaf in [*_host(wave.run), wave.rows, np.array(wave.evaluations), np.array(len(wave.runs))]:
                 _add(digest, leaf)
             self._paths[id(wave)] = self._directory / digest.hexdigest()[:32]
         return self._paths[id(wave)]

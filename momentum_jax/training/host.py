@@ -18,35 +18,52 @@ from momentum_jax.training.results import Progress, RunResult, WaveResult
 
 
 class Placed(NamedTuple):
-    """The examples on the devices of one mesh; the index arrays are None where there are no examples."""
+    """What one wave reads, on the devices of its mesh; the index arrays are None where there are no examples."""
 
     tables: Tables
     validation: jax.Array | None
     test: jax.Array | None
 
 
-def place(data: Examples, mesh: Mesh) -> Placed:
-    """Copies the examples to every device of the mesh."""
+class Shared(NamedTuple):
+    """What all waves of one mesh read: images and labels on its devices, the splits on the host."""
 
-    def put(array: Any, dtype: Any = None) -> jax.Array:
-        return jax.device_put(np.asarray(array, dtype), on_all(mesh))
+    mesh: Mesh
+    images: jax.Array
+    labels: jax.Array
+    splits: Examples
 
-    def indices(array: Any) -> jax.Array | None:
-        return put(array, np.int32) if np.shape(array)[1] else None
-
-    tables = Tables(put(data.images), put(data.labels), put(data.train, np.int32))
-    return Placed(tables, indices(data.validation), indices(data.test))
+    @classmethod
+    def of(cls, data: Examples, mesh: Mesh) -> "Shared":
+        """Copies images and labels to every device of the mesh."""
+        images, labels = (jax.device_put(np.asarray(array), on_all(mesh)) for array in (data.images, data.labels))
+        return cls(mesh, images, labels, data)
 
 
 class Wave(NamedTuple):
-    """Runs side by side. `runs` are their positions; `run` has a leading axis, filled up with copies of the last."""
+    """Runs side by side. `runs` are their positions; `run` has a leading axis, filled up with copies of the last.
+
+    rows: the row of the splits that each of `run` uses. On the devices are these alone, so that memory and programs do not
+      depend on how many splits there are; `run.split` counts among them.
+    """
 
     programs: Programs
-    placed: Placed
+    shared: Shared
+    rows: np.ndarray
     runs: tuple[int, ...]
     run: Run
     steps: int
     evaluations: tuple[int, ...]
+
+    def place(self) -> Placed:
+        """What the wave reads, with its own splits copied to the devices."""
+
+        def indices(array: Any) -> jax.Array:
+            return jax.device_put(np.asarray(array)[self.rows].astype(np.int32), on_all(self.shared.mesh))
+
+        data = self.shared.splits
+        validation, test = (indices(each) if np.shape(each)[1] else None for each in (data.validation, data.test))
+        return Placed(Tables(self.shared.images, self.shared.labels, indices(data.train)), validation, test)
 
 
 class Curves(NamedTuple):
@@ -162,7 +179,7 @@ def train_wave(
     saver: Saver | None,
 ) -> WaveResult:
     """Trains one wave from its beginning, or from its checkpoint, to its results."""
-    programs, run, placed = wave.programs, wave.run, wave.placed
+    programs, run, placed = wave.programs, wave.run, wave.place()
     compiled_before = programs.compile_seconds
     reporter.report("compile", 0, None, always=True)
     state: RunState = programs.begin(run, programs.initialise(run))
@@ -174,7 +191,7 @@ def train_wave(
     while True:
         if placed.validation is not None and step in wave.evaluations and step not in curves.steps:
             reporter.report("evaluate", step, state)
-            evaluation, seconds = _evaluate(wave, state, placed.validation)
+            evaluation, seconds = _evaluate(wave, state, placed.tables, placed.validation)
             _note(curves, step, evaluation)
             evaluating += seconds
         reporter.report("train", step, state)
@@ -198,12 +215,12 @@ def train_wave(
         # Grown slowly: the first steps are not the fastest, and a chunk that is too long cannot be interrupted.
         chunk = max(1, min(4 * chunk, int((last - step) / seconds * chunk_seconds)))
         step = last
-    return _results(wave, number, waves, state, curves, keep_params, training, evaluating, compiled_before)
+    return _results(wave, placed, number, waves, state, curves, keep_params, training, evaluating, compiled_before)
 
 
-def _evaluate(wave: Wave, state: RunState, indices: jax.Array) -> tuple[Evaluation, float]:
+def _evaluate(wave: Wave, state: RunState, tables: Tables, indices: jax.Array) -> tuple[Evaluation, float]:
     """The evaluation on the host, and the seconds that it took without compilation."""
-    programs, tables = wave.programs, wave.placed.tables
+    programs = wave.programs
     params = programs.readout(wave.run, state)
     programs.evaluate.prepare(wave.run, params, state.model_state, tables, indices)
     begun = time.perf_counter()
@@ -219,6 +236,7 @@ def _note(curves: Curves, step: int, evaluation: Evaluation) -> None:
 
 def _results(
     wave: Wave,
+    placed: Placed,
     number: int,
     waves: int,
     state: RunState,
@@ -229,9 +247,9 @@ def _results(
     compiled_before: float,
 ) -> WaveResult:
     test = None
-    programs, run, placed = wave.programs, wave.run, wave.placed
+    programs, run = wave.programs, wave.run
     if placed.test is not None:
-        test, seconds = _evaluate(wave, state, placed.test)
+        test, seconds = _evaluate(wave, state, placed.tables, placed.test)
         evaluating += seconds
     kept = jax.device_get((programs.readout(run, state), state.model_state)) if keep_params else None
     state = state._replace(params=None, model_state=None, arrays=None, plan=None)
@@ -241,7 +259,7 @@ def _results(
 
 
 def _result(wave: Wave, lane: int, state: Any, curves: Curves, test: Evaluation | None, kept: Any, seconds: float) -> RunResult:
-    evaluated = bool(wave.placed.validation is not None)
+    evaluated = np.shape(wave.shared.splits.validation)[1] > 0
     steps = np.array(wave.evaluations if evaluated else (), np.int32)
     losses, accuracies = (np.full(len(steps), np.nan, np.float32) for _ in range(2))
     for i in range(len(curves.steps)):

@@ -37,7 +37,8 @@ def mlp(
       hidden: widths of the hidden layers; () for a linear model.
       activation: "relu", "tanh", "sigmoid" or a function, after every hidden layer.
       dropout: share of hidden units dropped while training, in [0, 1).
-      init: "he_normal" (weights N(0, 2 / fan_in), biases 0) or "uniform" (weights and biases uniform in [-0.5, 0.5]).
+      init: "he_normal" (weights N(0, 2 / fan_in), biases 0), "glorot_uniform" (weights uniform within the root of
+        6 / (fan_in + fan_out), biases 0; the default of Keras) or "uniform" (weights and biases uniform in [-0.5, 0.5]).
       output_activation: the same choice after the last layer; None for none.
       loss: "cross_entropy" (softmax, of logits) or "half_squared_error" (half the sum of squares against one-hot targets).
       input_shape: shape of one image.
@@ -123,8 +124,8 @@ class Mlp(nnx.Module):
     ):
         self.activation, self.output_activation, self.depth = activation, output_activation, len(hidden)
         for i, (fan_in, fan_out) in enumerate(zip((inputs, *hidden), hidden, strict=False)):
-            setattr(self, f"hidden_{i}", nnx.Linear(fan_in, fan_out, rngs=rngs, **_initializers(init)))
-        self.output = nnx.Linear((inputs, *hidden)[-1], classes, rngs=rngs, **_initializers(init))
+            setattr(self, f"hidden_{i}", nnx.Linear(fan_in, fan_out, rngs=rngs, **_INITS[init]))
+        self.output = nnx.Linear((inputs, *hidden)[-1], classes, rngs=rngs, **_INITS[init])
         self.dropout = nnx.Dropout(dropout)
 
     def __call__(self, x: jax.Array, *, train: bool, rngs: nnx.Rngs) -> jax.Array:
@@ -149,7 +150,7 @@ class Cnn(nnx.Module):
     ):
         self.activation, self.depth = dense["activation"], len(channels)
         for i, (fan_in, fan_out) in enumerate(zip((1, *channels), channels, strict=False)):
-            setattr(self, f"convolution_{i}", nnx.Conv(fan_in, fan_out, (3, 3), rngs=rngs, **_initializers(init)))
+            setattr(self, f"convolution_{i}", nnx.Conv(fan_in, fan_out, (3, 3), rngs=rngs, **_INITS[init]))
         pixels = (shape[0] >> self.depth) * (shape[1] >> self.depth)
         self.dense = Mlp(pixels * (1, *channels)[-1], hidden, init=init, rngs=rngs, **dense)
 
@@ -208,16 +209,22 @@ def _cnn(channels, hidden, activation, dropout, init, output_activation, loss, s
     return from_nnx(build, LOSSES[loss])
 
 
-def _initializers(init: str) -> dict[str, Any]:
-    if init == "uniform":
-        both = _uniform_half
-        return {"kernel_init": both, "bias_init": both}
-    # Flax's own he_normal cuts the normal distribution off at two standard deviations; the textbook's does not.
-    return {"kernel_init": nnx.initializers.variance_scaling(2.0, "fan_in", "normal"), "bias_init": nnx.initializers.zeros}
-
-
 def _uniform_half(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **_: Any) -> jax.Array:
     return jax.random.uniform(key, shape, dtype, -0.5, 0.5)
+
+
+_INITS: dict[str, dict[str, Any]] = {
+    # Flax's own he_normal cuts the normal distribution off at two standard deviations; the textbook's does not.
+    "he_normal": {
+        "kernel_init": nnx.initializers.variance_scaling(2.0, "fan_in", "normal"),
+        "bias_init": nnx.initializers.zeros,
+    },
+    "glorot_uniform": {
+        "kernel_init": nnx.initializers.variance_scaling(1.0, "fan_avg", "uniform"),
+        "bias_init": nnx.initializers.zeros,
+    },
+    "uniform": {"kernel_init": _uniform_half, "bias_init": _uniform_half},
+}
 
 
 def _common(
@@ -236,8 +243,8 @@ def _common(
             raise ValueError(f"{who}: {name} must be one of {', '.join(_ACTIVATIONS)} or a function, got {value!r}.")
     if isinstance(dropout, bool) or not 0 <= dropout < 1:
         raise ValueError(f"{who}: dropout must be in [0, 1), got {dropout!r}.")
-    if init not in ("he_normal", "uniform"):
-        raise ValueError(f"{who}: init must be 'he_normal' or 'uniform', got {init!r}.")
+    if init not in _INITS:
+        raise ValueError(f"{who}: init must be one of {', '.join(_INITS)}, got {init!r}.")
     if loss not in LOSSES:
         raise ValueError(f"{who}: loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
     shape = tuple(_at_least_one(who, "every side of input_shape", side) for side in input_shape)

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from momentum_jax.training.devices import choose_lanes, mesh_for, on_each
 from momentum_jax.training.grouping import Group, group_runs
-from momentum_jax.training.host import Placed, Wave, place
+from momentum_jax.training.host import Shared, Wave
 from momentum_jax.training.loop import Recipe, Run, Task, begin, initialise
 from momentum_jax.training.problem import Examples, Model, check_examples
 from momentum_jax.training.program import programs_for
@@ -51,24 +51,26 @@ def plan_waves(
     task = Task(model, sampler, float(data.scale))
     evaluations = _evaluation_steps(evaluate_at, steps)
     _check_model(model, data, batch_size)
-    placed: dict[Mesh, Placed] = {}
+    shared: dict[Mesh, Shared] = {}
     waves: list[Wave] = []
     for group in groups:
         mesh = mesh_for(devices, len(group.runs))
-        if mesh not in placed:
-            placed[mesh] = place(data, mesh)
+        if mesh not in shared:
+            shared[mesh] = Shared.of(data, mesh)
         recipe = Recipe(task, group.make_optimizer, steps, norms)
         count = lanes or choose_lanes(mesh, len(group.runs), functools.partial(_bytes_per_run, recipe, keys, rows, group))
         width = mesh.size * count
         for start in range(0, len(group.runs), width):
             members = slice(start, start + width)
             real = group.runs[members]
+            filled = real + [real[-1]] * (width - len(real))
             waves.append(
                 Wave(
                     programs=programs_for(recipe, mesh, count),
-                    placed=placed[mesh],
+                    shared=shared[mesh],
+                    rows=rows[filled],
                     runs=tuple(real),
-                    run=_stack(keys, rows, real, group.numbers[members], width, mesh),
+                    run=_stack(keys, filled, group.numbers[members], mesh),
                     steps=steps,
                     evaluations=evaluations,
                 )
@@ -111,13 +113,13 @@ def _found(value: Any) -> str:
     return f"{value.dtype} of shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
 
 
-def _stack(keys: jax.Array, rows: np.ndarray, real: list[int], numbers: list[dict[str, Any]], width: int, mesh: Mesh) -> Run:
+def _stack(keys: jax.Array, filled: list[int], numbers: list[dict[str, Any]], mesh: Mesh) -> Run:
     """The runs of a wave with a leading axis; copies of the last one fill it up."""
-    filled = real + [real[-1]] * (width - len(real))
-    numbers = numbers + [numbers[-1]] * (width - len(real))
+    width = len(filled)
+    numbers = numbers + [numbers[-1]] * (width - len(numbers))
     dtype = jnp.result_type(float)
     columns = {name: jnp.asarray([float(each[name]) for each in numbers], dtype) for name in numbers[0]}
-    return jax.device_put(Run(keys[np.array(filled)], jnp.asarray(rows[filled]), columns), on_each(mesh))
+    return jax.device_put(Run(keys[np.array(filled)], jnp.arange(width, dtype=jnp.int32), columns), on_each(mesh))
 
 
 def _bytes_per_run(recipe: Recipe, keys: jax.Array, rows: np.ndarray, group: Group) -> int:

@@ -40,6 +40,17 @@ def test_he_normal_weights_have_variance_two_over_fan_in_with_tails_and_no_bias(
     assert not np.any(params["hidden_0"]["bias"])
 
 
+def test_glorot_uniform_weights_fill_the_interval_that_both_fans_give_and_biases_are_zero():
+    # Off centre: 300 in and 100 out, so that neither fan alone gives the same bound.
+    params, _ = mlp((100,), init="glorot_uniform", input_shape=(15, 20), classes=4).init(jax.random.key(0))
+    for layer, fan_in, fan_out in (("hidden_0", 300, 100), ("output", 100, 4)):
+        kernel = np.asarray(params[layer]["kernel"]) / np.sqrt(6 / (fan_in + fan_out))
+        assert -1 <= kernel.min() < -0.98
+        assert 0.98 < kernel.max() <= 1
+        assert abs(kernel.std() - 3**-0.5) < 0.02
+        assert not np.any(params[layer]["bias"])
+
+
 def test_uniform_weights_and_biases_fill_the_interval_from_minus_to_plus_one_half():
     params, _ = mlp((1000,), init="uniform", input_shape=(10, 10)).init(jax.random.key(0))
     for leaf in params["hidden_0"].values():
@@ -113,7 +124,7 @@ def test_batch_statistics_are_model_state_that_training_updates_and_evaluation_r
         (lambda: mlp(activation=None), "mlp: activation must be one of"),
         (lambda: mlp(output_activation="softmax"), "mlp: output_activation must be one of"),
         (lambda: mlp(dropout=1.0), r"mlp: dropout must be in \[0, 1\), got 1\.0"),
-        (lambda: mlp(init="zeros"), "mlp: init must be 'he_normal' or 'uniform', got 'zeros'"),
+        (lambda: mlp(init="zeros"), "mlp: init must be one of he_normal, glorot_uniform, uniform, got 'zeros'"),
         (lambda: mlp(loss="hinge"), "mlp: loss must be one of cross_entropy, half_squared_error, got 'hinge'"),
         (lambda: mlp(classes=True), "mlp: classes must be a whole number of at least 1, got True"),
         (lambda: cnn((4, 0)), "cnn: every number in channels must be"),

@@ -1,0 +1,117 @@
+"""A whole study by the clock: the textbook's 44 runs, where the time goes, and how much memory more runs take.
+
+    python bench/study.py [--quick] [--seeds 22]
+
+The study is the textbook's (Fashion-MNIST at 14 x 14, 196-100-50-10 sigmoid, half squared error, 40,000 mini-batches of 64,
+with and without momentum), run by `run_study` into a store, with all loss curves. Each measurement is a process of its own, so
+that start-up and the peak of memory are its own. `--quick` takes 4,000 mini-batches.
+
+Outside training is what is left of the process's time less training, start-up (imports and data) and compilation:
+evaluation, storing, the report's numbers. Memory is the peak of the resident set; what a run needs by itself, its curves,
+is printed beside the growth that more runs bring.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+STEPS, BATCH, SEEDS = 40_000, 64, 22
+EVERY = 1_000
+
+
+def work(seeds: int, steps: int, directory: str) -> dict[str, Any]:
+    """One study in this process: seconds by the part, and the peak of memory in MB."""
+    begun = time.perf_counter()
+    from momentum_jax.studies import Arm, Network, Study
+    from momentum_jax.studies.analysis import analyse
+    from momentum_jax.studies.run import run_study
+    from momentum_jax.training import Progress, use_all_cpu_cores
+
+    use_all_cpu_cores()
+    sigmoid = Network((100, 50), "sigmoid", output_activation="sigmoid", initialization="uniform", loss="half_squared_error")
+    study = Study(
+        dataset="fashion_mnist",
+        size=14,
+        network=sigmoid,
+        steps=steps,
+        batch=BATCH,
+        sampling="replacement",
+        seeds=tuple(range(seeds)),
+        arms=(Arm("gradient_descent(1.0)"), Arm("heavy_ball(0.2, 0.9)")),
+        evaluate_every=EVERY,
+        ladder=False,
+        noise_floor=False,
+    )
+    first: list[float] = []
+
+    def note(progress: Progress) -> None:
+        if not first:
+            first.append(time.perf_counter() - begun)
+
+    store = run_study(study, directory, on_progress=note)
+    analyse(store)
+    wall = time.perf_counter() - begun
+    spent = store.manifest["seconds"]
+    outside = wall - first[0] - spent["training"] - spent["compile"]
+    return {
+        "runs": len(store.runs),
+        "wall": wall,
+        "start": first[0],
+        **spent,
+        "outside": outside,
+        "outside_share": outside / wall,
+        "model_steps_per_second": len(store.runs) * steps / spent["training"],
+        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "curves_megabytes_per_run": steps * 4 / 2**20,
+    }
+
+
+def in_a_process(seeds: int, steps: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, __file__, "--work", str(seeds), str(steps), f"{directory}/study"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="4,000 mini-batches instead of 40,000")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds of each of the two arms (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "study.json")
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.work:
+        seeds, steps, directory = options.work
+        print(json.dumps(work(int(seeds), int(steps), directory)))
+        return
+    from measure import machine, versions, write_json
+
+    steps = STEPS // 10 if options.quick else STEPS
+    rows = []
+    for seeds in (2, options.seeds):
+        row = in_a_process(seeds, steps)
+        rows.append(row)
+        print(
+            f"{row['runs']} runs of {steps:,}: "
+            f"training {row['training']:.1f} s ({row['model_steps_per_second']:,.0f} steps/s), "
+            f"start {row['start']:.1f} s, compilation {row['compile']:.1f} s, evaluation {row['evaluation']:.1f} s, "
+            f"all outside training {row['outside']:.1f} s ({row['outside_share']:.1%} of {row['wall']:.1f} s), "
+            f"peak {row['peak_megabytes']:,.0f} MB"
+        )
+    few, many = rows
+    growth = (many["peak_megabytes"] - few["peak_megabytes"]) / (many["runs"] - few["runs"])
+    print(f"memory grows by {growth:.2f} MB a run; its loss curve is {many['curves_megabytes_per_run']:.2f} MB")
+    report = {"machine": machine(), "versions": versions("momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy")}
+    write_json(options.output, report | {"steps": steps, "rows": rows, "megabytes_per_run": growth})
+    print(f"Written to {options.output}.")
+
+
+if __name__ == "__main__":
+    main()
