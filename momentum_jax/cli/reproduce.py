@@ -88,6 +88,8 @@ def _one(experiment: Experiment, command: Reproduce, console: Console) -> Result
     result = textbook.run(experiment, directory, quick=command.quick, data_directory=command.data)
     written = [directory / RESULT, *drawings.write(result, directory)]
     console.print(table(result))
+    for each in result.outcome.tables:
+        console.print(_table_of_source(each))
     console.print(f"{result.seconds:.1f} s; {', '.join(map(str, written))}\n", highlight=False, soft_wrap=True)
     return result
 
@@ -107,6 +109,15 @@ def table(result: Result) -> Table:
         claim = verdict.claim
         published = f"{_BEFORE[claim.relation]}{_text(claim.value)}"
         made.add_row(claim.quantity, claim.source, published, _text(verdict.ours), f"{claim.tolerance:.2g}", _verdict(verdict))
+    return made
+
+
+def _table_of_source(source: textbook.Table) -> Table:
+    made = Table(title=source.title, title_justify="left")
+    for index, heading in enumerate(source.columns):
+        made.add_column(heading, justify="right" if index else "left", overflow="fold")
+    for row in source.rows:
+        made.add_row(*(cell if isinstance(cell, str) else _text(cell) for cell in row))
     return made
 
 

@@ -13,16 +13,17 @@ The documents, by the labels that stand in every declaration and in `result.json
         Nesterov, adaptive
     T5  an article on Momentum, RMSProp and Adam                     without numbers
 
-An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full and at quick size, and the function that measures.
+An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full and at quick size, and what measures it.
 `run` checks every claim; `momentum_jax.figures.textbook` draws; `momentum-jax reproduce` does both.
 """
 
-from momentum_jax.textbook import one_dimension
+from momentum_jax.textbook import moving_averages, one_dimension, random_walk, rolling_ball, two_dimensions
 from momentum_jax.textbook.experiment import (
     Claim as Claim,
     Experiment as Experiment,
     Outcome as Outcome,
     Surroundings as Surroundings,
+    Table as Table,
 )
 from momentum_jax.textbook.run import Result as Result, Verdict as Verdict, check as check, run as run
 
@@ -34,18 +35,30 @@ DOCUMENTS = {
     "T5": "an article on Momentum, RMSProp and Adam",
 }
 
-EXPERIMENTS: tuple[Experiment, ...] = (one_dimension.EXPERIMENT,)
+EXPERIMENTS: tuple[Experiment, ...] = (
+    random_walk.EXPERIMENT,
+    moving_averages.EXPERIMENT,
+    one_dimension.EXPERIMENT,
+    two_dimensions.EXPERIMENT,
+    rolling_ball.EXPERIMENT,
+)
 
 
 def find(wanted: str) -> Experiment:
     """The experiment of that name, or the one that reproduces that figure or table: "rolling-ball", "11-7", "table 11-2".
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none, or a bare number is that of a figure and of a table.
     """
-    for experiment in EXPERIMENTS:
-        numbers = [text.split()[-1] for text in experiment.reproduces]
-        if wanted == experiment.name or wanted.split()[-1:] and wanted.split()[-1] in numbers:
-            return experiment
+    found = {
+        f"{number} of {experiment.name}": experiment
+        for experiment in EXPERIMENTS
+        for number in (experiment.name, *experiment.reproduces)
+        if wanted == number or number.endswith(f" {wanted}")
+    }
+    if len({experiment.name for experiment in found.values()}) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise ValueError(f"find: {wanted!r} is {' and '.join(found)}; say which, as in 'table 11-2'.")
     names = ", ".join(experiment.name for experiment in EXPERIMENTS)
     raise ValueError(f"find: there is no experiment, figure or table {wanted!r}; the experiments are {names}.")

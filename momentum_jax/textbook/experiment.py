@@ -54,6 +54,15 @@ class Surroundings:
     data_directory: Path | None = None
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table of a source, measured anew: printed after the claims, and kept in `result.json`."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | tuple[float, ...], ...], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What an experiment measured.
@@ -61,10 +70,12 @@ class Outcome:
     Attributes:
       quantities: by name, all that is claimed of and whatever else is worth the keeping: numbers or points.
       data: what its figures draw, a frozen dataclass of arrays; no Matplotlib.
+      tables: the tables that the source prints.
     """
 
     quantities: Mapping[str, Any]
     data: Any
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

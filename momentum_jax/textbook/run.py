@@ -91,6 +91,7 @@ class Result:
                 for verdict in self.verdicts
             ],
             "quantities": {name: _plain(value) for name, value in self.outcome.quantities.items()},
+            "tables": [_plain(dataclasses.asdict(table)) for table in self.outcome.tables],
             "versions": {name: version(name) for name in ("momentum_jax", "jax", "numpy")},
         }
 

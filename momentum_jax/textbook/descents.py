@@ -1,0 +1,83 @@
+"""The descents that a source draws, as data, and the Nesterov of T4's listing, which is none."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from momentum_jax import gradient_descent, heavy_ball, nesterov
+from momentum_jax.descent import descend
+from momentum_jax.landscapes import Landscape
+
+Method = Literal["gradient descent", "classical", "Nesterov", "listing"]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A start, a method with its learning rate and momentum, and how many updates it makes. `classical` is heavy ball."""
+
+    start: tuple[float, ...]
+    learning_rate: float
+    steps: int
+    method: Method = "gradient descent"
+    momentum: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Where a descent went, in float64: `points` (steps + 1, d), the start first, and the `values` (steps + 1,) there."""
+
+    descent: Descent
+    points: np.ndarray
+    values: np.ndarray
+
+    @property
+    def end(self) -> np.ndarray:
+        return self.points[-1]
+
+
+def trace(landscape: Landscape, descent: Descent) -> Trace:
+    """Makes the descent, in float64."""
+    with jax.enable_x64(True):
+        start = np.array(descent.start, np.float64)
+        if descent.method == "listing":
+            points, values = nesterov_of_the_listing(landscape, start, descent.learning_rate, descent.momentum, descent.steps)
+        else:
+            optimizers = {
+                "gradient descent": lambda: gradient_descent(descent.learning_rate),
+                "classical": lambda: heavy_ball(descent.learning_rate, descent.momentum),
+                "Nesterov": lambda: nesterov(descent.learning_rate, descent.momentum),
+            }
+            path = descend(landscape, optimizers[descent.method](), start, descent.steps)
+            points, values = path.points, path.values
+        return Trace(descent, np.asarray(points), np.asarray(values))
+
+
+@functools.partial(jax.jit, static_argnames=("landscape", "steps"))
+def nesterov_of_the_listing(
+    landscape: Landscape, start: jax.Array, learning_rate: float, momentum: float, steps: int
+) -> tuple[jax.Array, jax.Array]:
+    """Nesterov's method as the listing to T4's table 11-2 computes it, which is not Nesterov's method.
+
+        v_i' = μ v_i - η ∂_i f(x + μ v_i e_i)        x' = x + v'
+
+    Each partial derivative is taken where the point is shifted along its own axis alone, and not at the look-ahead point
+    x + μ v. On a function that is a sum of functions of one coordinate the two are the same.
+
+    Returns:
+      The points (steps + 1, d) and their values (steps + 1,).
+    """
+
+    def step(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        x, v = carry
+        shifted = x + jnp.diag(momentum * v)
+        v = momentum * v - learning_rate * jnp.diag(jax.vmap(jax.grad(landscape))(shifted))
+        return (x + v, v), x + v
+
+    points = jnp.concatenate([start[None], jax.lax.scan(step, (start, jnp.zeros_like(start)), length=steps)[1]])
+    return points, jax.vmap(landscape)(points)
