@@ -17,7 +17,15 @@ An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full 
 `run` checks every claim; `momentum_jax.figures.textbook` draws; `momentum-jax reproduce` does both.
 """
 
-from momentum_jax.textbook import moving_averages, one_dimension, random_walk, rolling_ball, two_dimensions
+from momentum_jax.textbook import (
+    moving_averages,
+    one_dimension,
+    random_walk,
+    ravine,
+    rolling_ball,
+    toy_regressions,
+    two_dimensions,
+)
 from momentum_jax.textbook.experiment import (
     Claim as Claim,
     Experiment as Experiment,
@@ -41,6 +49,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     one_dimension.EXPERIMENT,
     two_dimensions.EXPERIMENT,
     rolling_ball.EXPERIMENT,
+    ravine.EXPERIMENT,
+    toy_regressions.EXPERIMENT,
 )
 
 

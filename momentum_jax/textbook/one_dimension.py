@@ -15,6 +15,7 @@ from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroun
 from momentum_jax.textbook.surfaces import Surface, surface
 
 MINIMUM = 1.0
+NEAR_THE_MINIMUM = ((0.65, 1.35),)
 END_OF_11_1 = 0.997648
 
 
@@ -45,14 +46,21 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
-    """The parabola and the paths of the three figures."""
+class Drawn:
+    """The parabola, the path, and how many of its updates are drawn on it."""
 
-    parabola: Surface
-    figure_11_1: Path
-    figure_11_2: Path
-    figure_11_6: Path
+    surface: Surface
+    path: Path
     drawn: int
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What each figure shows."""
+
+    figure_11_1: Drawn
+    figure_11_2: Drawn
+    figure_11_6: Drawn
 
 
 def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
@@ -70,7 +78,14 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         "figure 11-6: times it changed sides": _changes_of_side(ringing),
         "figure 11-6: x after 50 updates": ringing[-1],
     }
-    return Outcome(quantities, Data(surface(landscapes.parabola), *paths, drawn=settings.drawn))
+    wide, near = surface(landscapes.parabola), surface(landscapes.parabola, NEAR_THE_MINIMUM)
+    first, second, third = paths
+    data = Data(
+        Drawn(wide, first, settings.figure_11_1.steps),
+        Drawn(near, second, settings.figure_11_2.steps),
+        Drawn(near, third, settings.drawn),
+    )
+    return Outcome(quantities, data)
 
 
 def _changes_of_side(x: np.ndarray) -> int:

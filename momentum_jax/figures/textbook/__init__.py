@@ -10,14 +10,28 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
-from momentum_jax.figures.textbook import one_dimension
+from momentum_jax.figures.textbook import (
+    moving_averages,
+    one_dimension,
+    random_walk,
+    ravine,
+    rolling_ball,
+    toy_regressions,
+    two_dimensions,
+)
 from momentum_jax.textbook import Result
 
 FRAMES_PER_SECOND = 12
 
 # By the name of the experiment: a function of its data that returns figures and animations by their file names without ending.
 DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | FuncAnimation]]] = {
+    "random-walk": random_walk.draw,
+    "moving-averages": moving_averages.draw,
     "one-dimension": one_dimension.draw,
+    "two-dimensions": two_dimensions.draw,
+    "rolling-ball": rolling_ball.draw,
+    "ravine": ravine.draw,
+    "toy-regressions": toy_regressions.draw,
 }
 
 
