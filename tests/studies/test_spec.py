@@ -13,6 +13,7 @@ def test_a_study_goes_to_json_and_back():
     study = Study(
         dataset="mnist",
         size=14,
+        examples=16_384,
         network=Network(hidden=(100, 50), activation="sigmoid", output_activation="sigmoid", loss="half_squared_error"),
         steps=40_000,
         batch=64,
@@ -41,6 +42,7 @@ def test_an_arm_is_kept_in_canonical_spelling_and_is_its_own_label():
     [
         ({"dataset": "mnits"}, "Study: dataset must be one of digits, mnist, fashion_mnist, a path to a .npz file, got 'mnits' (perhaps mnist?)."),
         ({"size": 0}, "Study: size must be a whole number >= 1, got 0."),
+        ({"examples": 0}, "Study: examples must be a whole number >= 1, got 0."),
         ({"steps": 0}, "Study: steps must be a whole number >= 1, got 0."),
         ({"steps": True}, "Study: steps must be a whole number >= 1, got True."),
         ({"batch": 2.0}, "Study: batch must be a whole number >= 1, got 2.0."),
