@@ -123,8 +123,8 @@ class Study:
     A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
     mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
     reported (None: not reported). `dataset` may also be the path of a .npz file of one's own (`data.load`); `size` is the side
-    of reduced images in pixels (None: as published), `examples` how many of a seed's training examples are used, a random sample
-    of its own (None: all).
+    of reduced images in pixels (None: as published), `examples` how many of its training examples a seed uses, a random sample
+    (None: all).
 
     Arms with ranges are tuned first, by `search`, on seeds of its own. `ladder` adds what explains the first arm with
     momentum: gradient descent at its learning rate eta and at its effective one, eta/(1 - mu). `noise_floor` adds an A/A

@@ -40,7 +40,10 @@ def test_an_arm_is_kept_in_canonical_spelling_and_is_its_own_label():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dataset": "mnits"}, "Study: dataset must be one of digits, mnist, fashion_mnist, a path to a .npz file, got 'mnits' (perhaps mnist?)."),
+        (
+            {"dataset": "mnits"},
+            "Study: dataset must be one of digits, mnist, fashion_mnist, a path to a .npz file, got 'mnits' (perhaps mnist?).",
+        ),
         ({"size": 0}, "Study: size must be a whole number >= 1, got 0."),
         ({"examples": 0}, "Study: examples must be a whole number >= 1, got 0."),
         ({"steps": 0}, "Study: steps must be a whole number >= 1, got 0."),
