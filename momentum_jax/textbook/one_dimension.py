@@ -32,7 +32,8 @@ class Descent:
         optimizer = gradient_descent(self.learning_rate)
         if self.momentum is not None:
             optimizer = heavy_ball(self.learning_rate, self.momentum)
-        return descend(landscapes.parabola, optimizer, np.array([self.start]), self.steps)
+        path = descend(landscapes.parabola, optimizer, np.array([self.start]), self.steps)
+        return Path(*map(np.asarray, path))
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     del surroundings
     with jax.enable_x64(True):
         paths = [each.path() for each in (settings.figure_11_1, settings.figure_11_2, settings.figure_11_6)]
-    creeping, swinging, ringing = (np.asarray(path.points[:, 0]) for path in paths)
+    creeping, swinging, ringing = (path.points[:, 0] for path in paths)
     quantities = {
         "figure 11-1: x at the end": creeping[-1],
         "figure 11-1: updates until x = 0.997648": int(np.argmax(np.abs(creeping - END_OF_11_1) < 5e-7)),

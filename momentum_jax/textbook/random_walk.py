@@ -33,7 +33,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """The walk that is drawn: `steps` (n,), `smoothed` (n,) by m; the long walk's `variances` by m < 1, beside `theory`."""
+    """The walk that is drawn: `steps` (n,), `smoothed` (n,) by m; the long walk's `variances` by m < 1, `theory` by m."""
 
     steps: np.ndarray
     smoothed: dict[float, np.ndarray]
@@ -52,7 +52,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         **{f"m = {m:g}: updates until half of a sudden change is followed": _half_response(m) for m in moving},
         "m = 1: spread of the smoothed steps": np.ptp(smoothed[1.0]) if 1.0 in smoothed else math.nan,
     }
-    theory = {m: VARIANCE * (1 - m) / (1 + m) for m in moving}
+    theory = {m: VARIANCE * (1 - m) / (1 + m) for m in np.linspace(0, max(moving), 200).tolist()}
     return Outcome(quantities, Data(draws[1 : settings.steps + 1], smoothed, variances, theory))
 
 

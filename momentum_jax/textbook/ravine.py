@@ -46,11 +46,15 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class AlongAxes:
-    """A descent in the ravine's axes, (along, across): `points` (n + 1, 2), `values` (n + 1,), the others (n, 2)."""
+    """A descent in the ravine's axes, (along, across): `points` (n + 1, 2), `values` (n + 1,), the others (n, 2).
+
+    `pushes` are -η g: what each gradient by itself would add.
+    """
 
     points: np.ndarray
     values: np.ndarray
     gradients: np.ndarray
+    pushes: np.ndarray
     velocities: np.ndarray
 
 
@@ -78,13 +82,16 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
             "annealed momentum": heavy_ball(settings.learning_rate, annealing),
         }
         descents = {
-            name: _along_axes(descend(valley, optimizer, start, settings.steps), axes) for name, optimizer in optimizers.items()
+            name: _along_axes(descend(valley, optimizer, start, settings.steps), axes, settings.learning_rate)
+            for name, optimizer in optimizers.items()
         }
         descents["Newton"] = _newton(valley, start, axes)
         momenta = np.asarray(annealing(jnp.arange(settings.steps)))
         weights = _weights(settings.momentum)
         saddle, escaped = _from_where_it_bends_down()
     bouncing = descents["gradient descent"].gradients[: settings.compared]
+    strides = {name: np.abs(each.velocities[: settings.compared]).sum(axis=0) for name, each in descents.items()}
+    lengthened = strides["momentum"] / strides["gradient descent"]
     kept = np.abs(bouncing.sum(axis=0)) / np.abs(bouncing).sum(axis=0)
     reached = {name: _updates_to(each.values, settings.goal) for name, each in descents.items()}
     quantities = {
@@ -93,6 +100,8 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         ),
         "gradient descent: share of its gradients along that adds up": kept[0],
         "gradient descent: share of its gradients across that adds up": kept[1],
+        "momentum over gradient descent: way made across in the first 40 updates": lengthened[1],
+        "momentum over gradient descent: way made along in the first 40 updates": lengthened[0],
         "momentum: weight of a gradient that stays": weights[0],
         "momentum: weight of a gradient that changes its sign": weights[1],
         **{f"{name}: updates to 1e-4 of the first value": updates for name, updates in reached.items()},
@@ -117,16 +126,17 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     return Outcome(quantities, Data(drawn, descents, momenta, settings.goal))
 
 
-def _along_axes(path: Path, axes: np.ndarray) -> AlongAxes:
+def _along_axes(path: Path, axes: np.ndarray, learning_rate: float) -> AlongAxes:
     points, gradients, velocities = (np.asarray(each) @ axes.T for each in (path.points, path.gradients, path.velocities))
-    return AlongAxes(points, np.asarray(path.values), gradients, velocities)
+    return AlongAxes(points, np.asarray(path.values), gradients, -learning_rate * gradients, velocities)
 
 
 def _newton(valley: landscapes.Landscape, start: np.ndarray, axes: np.ndarray) -> AlongAxes:
     step = np.asarray(newton_step(valley, jnp.asarray(start), damping=0.0))
     points = np.stack([start, start + step])
     values = np.array([valley(point) for point in points])
-    return AlongAxes(points @ axes.T, values, np.asarray(valley.gradient(start))[None] @ axes.T, step[None] @ axes.T)
+    gradients = np.asarray(valley.gradient(start))[None] @ axes.T
+    return AlongAxes(points @ axes.T, values, gradients, step[None] @ axes.T, step[None] @ axes.T)
 
 
 def _weights(momentum: float) -> tuple[float, float]:
@@ -144,12 +154,16 @@ def _weights(momentum: float) -> tuple[float, float]:
 
 def _from_where_it_bends_down() -> tuple[np.ndarray, np.ndarray]:
     """Where Newton's method as it stands, and with the signs of the curvatures dropped, end from between two minima."""
-    landscape = landscapes.two_gaussians
-    plain = damped = jnp.asarray(BENT_DOWN)
-    for _ in range(30):
-        plain = plain - jnp.linalg.solve(landscape.hessian(plain), landscape.gradient(plain))
-        damped = damped + newton_step(landscape, damped, damping=LEAST_CURVATURE)
-    return np.asarray(plain), np.asarray(damped)
+    landscape, start = landscapes.two_gaussians, jnp.asarray(BENT_DOWN)
+
+    def plain(_: int, x: jax.Array) -> jax.Array:
+        return x - jnp.linalg.solve(landscape.hessian(x), landscape.gradient(x))
+
+    def damped(_: int, x: jax.Array) -> jax.Array:
+        return x + newton_step(landscape, x, damping=LEAST_CURVATURE)
+
+    first, second = (jax.jit(lambda x, step=step: jax.lax.fori_loop(0, 30, step, x))(start) for step in (plain, damped))
+    return np.asarray(first), np.asarray(second)
 
 
 def _updates_to(values: np.ndarray, share: float) -> float:
@@ -173,6 +187,20 @@ EXPERIMENT = Experiment(
             0,
             "T3 and T5: across they cancel",
             relation="at most",
+        ),
+        Claim(
+            "momentum over gradient descent: way made across in the first 40 updates",
+            1.0,
+            0,
+            "T3 and T5: across they cancel",
+            relation="at most",
+        ),
+        Claim(
+            "momentum over gradient descent: way made along in the first 40 updates",
+            1.0,
+            0,
+            "T3 and T5: along they add up",
+            relation="at least",
         ),
         Claim("momentum: weight of a gradient that stays", 10.0, 1e-9, "closed form, 1 / (1 - μ)"),
         Claim("momentum: weight of a gradient that changes its sign", 1 / 1.9, 1e-9, "closed form, 1 / (1 + μ)"),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
@@ -25,12 +24,11 @@ from momentum_jax.figures.textbook import (
     toy_regressions,
     two_dimensions,
 )
+from momentum_jax.figures.textbook._animation import Animation
 from momentum_jax.textbook import Result
 
-FRAMES_PER_SECOND = 12
-
 # By the name of the experiment: a function of its data that returns figures and animations by their file names without ending.
-DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | FuncAnimation]]] = {
+DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | Animation]]] = {
     "random-walk": random_walk.draw,
     "moving-averages": moving_averages.draw,
     "one-dimension": one_dimension.draw,
@@ -47,7 +45,7 @@ DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | FuncAnimation]]] = 
 }
 
 
-def draw(result: Result) -> Mapping[str, Figure | FuncAnimation]:
+def draw(result: Result) -> Mapping[str, Figure | Animation]:
     """The figures of a result, by file name without its ending.
 
     Raises:
@@ -67,6 +65,6 @@ def write(result: Result, directory: str | Path) -> list[Path]:
             style.save(drawing, path)
         else:
             path = Path(directory) / f"{name}.gif"
-            drawing.save(path, writer=PillowWriter(fps=FRAMES_PER_SECOND), dpi=100)
+            drawing.save(path)
         written.append(path)
     return written

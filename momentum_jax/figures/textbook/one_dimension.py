@@ -33,7 +33,7 @@ def _figure(shown: Drawn, title: str) -> Figure:
         above.scatter(x, values, c=np.arange(len(x)), cmap="viridis_r", s=42, edgecolors="black", linewidths=0.7, zorder=4)
         for step in range(_NUMBERED):
             right = x[step] >= minimum
-            offset = {"xytext": (9 if right else -9, 4), "textcoords": "offset points", "ha": "left" if right else "right"}
+            offset = {"xytext": (8 if right else -8, -9), "textcoords": "offset points", "ha": "left" if right else "right"}
             above.annotate(f"{step}", (x[step], values[step]), **offset, **style.NOTE)
         above.plot(minimum, shown.surface.values.min(), "k+", markersize=10, linestyle="none", label="minimum", zorder=5)
         above.set_xlabel("x")

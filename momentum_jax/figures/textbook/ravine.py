@@ -26,7 +26,7 @@ def _paths(data: Data) -> Figure:
         for index, (axes, method) in enumerate(zip(panels, METHODS, strict=True)):
             draw_contours(axes, data.surface)
             draw_path(axes, data.descents[method].points[: _FIRST + 1], 2 + index, method)
-            axes.set_title(f"{method}, {min(_FIRST, len(data.descents[method].points) - 1)} updates", fontsize=9.5)
+            axes.set_title(f"{method}, after 1 update" if method == "Newton" else f"{method}, {_FIRST} updates", fontsize=9.5)
             axes.set_xlabel("along the floor")
             axes.set_ylabel("across")
             axes.label_outer()
@@ -35,20 +35,24 @@ def _paths(data: Data) -> Figure:
 
 
 def _gradients(data: Data) -> Figure:
-    """The steps of each method, taken apart: those across change their sign, those along do not."""
+    """What each gradient would add, and the step that momentum makes of them, taken apart along the axes of the ravine."""
 
     def draw_components(*panels) -> None:
-        for axes, (name, axis) in zip(panels, (("across", 1), ("along the floor", 0)), strict=True):
-            axes.axhline(0, color="#777777", linewidth=0.8)
-            for index, method in enumerate(METHODS[:3]):
-                velocities = data.descents[method].velocities[:_FIRST, axis]
-                look = style.line_style(2 + index, of=5)
-                axes.plot(np.arange(1, _FIRST + 1), velocities, **look, marker="os^"[index], markersize=3, label=method)
-            axes.set_ylabel(f"step {name}")
-            axes.set_xlabel("update")
-            axes.label_outer()
+        rows = (("across", 1), ("along the floor", 0))
+        for (name, axis), (left, right) in zip(rows, (panels[:2], panels[2:]), strict=True):
+            right.sharey(left)
+            for axes, heading, attribute in ((left, "-η × gradient", "pushes"), (right, "step", "velocities")):
+                axes.axhline(0, color="#777777", linewidth=0.8)
+                for index, method in enumerate(METHODS[:3]):
+                    component = getattr(data.descents[method], attribute)[:_FIRST, axis]
+                    look = style.line_style(2 + index, of=5)
+                    axes.plot(np.arange(1, _FIRST + 1), component, **look, marker="os^"[index], markersize=2.5, label=method)
+                axes.set_title(f"{heading}, {name}", fontsize=9.5)
+                axes.set_xlabel("update")
+            left.set_ylabel(name)
 
-    figure = drawn(draw_components, "T3 and T5: momentum cancels steps across and adds up steps along", rows=2, height=6.4)
+    title = "T3 and T5: gradients and steps along the axes of the ravine"
+    figure = drawn(draw_components, title, rows=2, columns=2, height=6.4)
     legend_below(figure, figure.axes[0], columns=3)
     return figure
 
@@ -71,5 +75,5 @@ def _values(data: Data) -> Figure:
         above.label_outer()
 
     figure = drawn(draw_values, "T3 and T5: constant and annealed momentum, and Newton's method", rows=2, height=6.4)
-    legend_below(figure, figure.axes[0], columns=3)
+    legend_below(figure, figure.axes[0])
     return figure

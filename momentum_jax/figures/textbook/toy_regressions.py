@@ -32,8 +32,8 @@ def _regression(fit: Fit, title: str) -> Figure:
         below.plot(fit.x, fit.y, ".", color="#555555", markersize=4, label="y = x²", zorder=1)
         below.set_xlabel("x")
         below.set_ylabel("y")
-        below.legend(frameon=False)
+        below.legend(frameon=False, loc="upper center")
 
     figure = drawn(draw_both, title, rows=2, height=6.4)
-    legend_below(figure, figure.axes[0], columns=4)
+    legend_below(figure, figure.axes[0], columns=2)
     return figure

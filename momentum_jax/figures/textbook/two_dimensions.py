@@ -27,6 +27,6 @@ def _paths(shown: Drawn, title: str) -> Figure:
             draw_path(axes, trace.points, index, f"from ({start}), η = {descent.learning_rate:g}, {descent.steps} updates")
         axes.set_aspect("equal")
 
-    figure = drawn(draw_paths, title, height=6.4)
-    legend_below(figure, figure.axes[0], columns=1 if len(shown.traces) < 4 else 2)
+    figure = drawn(draw_paths, title, height=6.2 + 0.2 * len(shown.traces))
+    legend_below(figure, figure.axes[0], columns=1)
     return figure
