@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from momentum_jax.figures import style
 from momentum_jax.figures.textbook._drawing import drawn, legend_below
@@ -34,6 +35,7 @@ def _histograms(data: Data) -> Figure:
             axes.set_ylim(0, 1.5 * top)
             axes.set_title(label, fontsize=9.5, loc="left")
             axes.set_ylabel("runs")
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
             axes.set_xlabel("Matthews correlation coefficient on the test set")
             axes.label_outer()
 
@@ -55,7 +57,7 @@ def _mark(axes, mean: float, error: float, height: float, label: str, marker: st
 def _confusions(data: Data) -> Figure:
     """Of each class (row) what it was taken for, in one run of the first two arms."""
     with mpl.rc_context(style.SETTINGS | {"axes.grid": False}):
-        figure = Figure(figsize=(style.WIDTH, 11.2), layout="constrained")
+        figure = Figure(figsize=(style.WIDTH, 10.4), layout="constrained")
         arms = list(data.confusions.items())[:2]
         for axes, (label, counts) in zip(np.ravel(figure.subplots(2, 1)), arms, strict=True):
             shares = counts / counts.sum(axis=1, keepdims=True)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from momentum_jax.figures import style
-from momentum_jax.figures.textbook._drawing import drawn
+from momentum_jax.figures.textbook._drawing import drawn, legend_below
 from momentum_jax.textbook.hundred_runs import Data
 
 _BINS = 40
@@ -39,9 +39,10 @@ def _histogram(data: Data) -> Figure:
         axes.set_xlabel("Matthews correlation coefficient on the test set")
         axes.set_ylabel("runs")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, loc="upper left")
 
-    return drawn(draw_runs, f"Figure 11-9 (T4): {len(data.mccs)} runs of the momentum model of figure 11-8")
+    figure = drawn(draw_runs, f"Figure 11-9 (T4): {len(data.mccs)} runs of the momentum model of figure 11-8")
+    legend_below(figure, figure.axes[0])
+    return figure
 
 
 def _named(kind: int) -> str:

@@ -31,11 +31,10 @@ def _costs(data: Data) -> Figure:
         axes.axhline(data.cost, color="#777777", linewidth=0.9, zorder=1, label=f"cost {data.cost:g}")
         _label(axes, data)
 
-    title = "Figure 4-9 (T1): MNIST with and without momentum, and at ten times the learning rate\n"
-    runs = (
-        f"mean of {data.seeds} seeds over 100 mini-batches; faint: one seed, raw. {data.cost:g} reached: full; held out: open"
-    )
-    figure = drawn(draw_costs, title + runs)
+    title = "Figure 4-9 (T1): MNIST with momentum, without, and without at ten times the rate"
+    what = f"mean of the last 100 mini-batches over {data.seeds} seeds; faint: one seed, raw"
+    marks = f"triangles: {data.cost:g} reached by that mean (full) and on held-out examples (open)"
+    figure = drawn(draw_costs, f"{title}\n{what}\n{marks}", height=5.2)
     legend_below(figure, figure.axes[0])
     return figure
 
