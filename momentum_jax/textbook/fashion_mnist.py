@@ -20,7 +20,7 @@ from momentum_jax.studies.statistics import independent, mann_whitney_pvalue, pa
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 from momentum_jax.textbook.trained import accuracies, correlations, mean_and_error, trained
 
-WITHOUT, WITH, CONTROL = "without momentum", "with momentum", "without, matched rate"
+WITHOUT, WITH, CONTROL = "without momentum", "with momentum", "matched control"
 NETWORK = Network(
     hidden=(100, 50),
     activation="sigmoid",
@@ -163,7 +163,7 @@ _ERROR_OF_U = 22
 
 _SAME_RATE = (
     "η 0.2 with momentum 0.9 steps as far along a steady gradient as η 2 without; the source compares it with η 1, and the "
-    "larger step brings most of the gain"
+    "larger step alone brings the gain"
 )
 
 EXPERIMENT = Experiment(
