@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -44,23 +44,31 @@ class Trace:
 def trace(landscape: Landscape, descent: Descent) -> Trace:
     """Makes the descent, in float64."""
     with jax.enable_x64(True):
-        start = np.array(descent.start, np.float64)
-        if descent.method == "listing":
-            points, values = nesterov_of_the_listing(landscape, start, descent.learning_rate, descent.momentum, descent.steps)
-        else:
-            optimizers = {
-                "gradient descent": lambda: gradient_descent(descent.learning_rate),
-                "classical": lambda: heavy_ball(descent.learning_rate, descent.momentum),
-                "Nesterov": lambda: nesterov(descent.learning_rate, descent.momentum),
-            }
-            path = descend(landscape, optimizers[descent.method](), start, descent.steps)
-            points, values = path.points, path.values
+        start, learning_rate, momentum = map(jnp.asarray, (descent.start, descent.learning_rate, descent.momentum))
+        points, values = _points_and_values(landscape, start, learning_rate, momentum, descent.method, descent.steps)
         return Trace(descent, np.asarray(points), np.asarray(values))
+
+
+@functools.partial(jax.jit, static_argnames=("landscape", "method", "steps"))
+def _points_and_values(
+    landscape: Landscape, start: jax.Array, learning_rate: jax.Array, momentum: jax.Array, method: Method, steps: int
+) -> tuple[jax.Array, jax.Array]:
+    match method:
+        case "listing":
+            return nesterov_of_the_listing(landscape, start, learning_rate, momentum, steps)
+        case "gradient descent":
+            optimizer = gradient_descent(learning_rate)
+        case "classical":
+            optimizer = heavy_ball(learning_rate, momentum)
+        case "Nesterov":
+            optimizer = nesterov(learning_rate, momentum)
+    path = descend(landscape, optimizer, start, steps)
+    return path.points, path.values
 
 
 @functools.partial(jax.jit, static_argnames=("landscape", "steps"))
 def nesterov_of_the_listing(
-    landscape: Landscape, start: jax.Array, learning_rate: float, momentum: float, steps: int
+    landscape: Landscape, start: jax.Array, learning_rate: Any, momentum: Any, steps: int
 ) -> tuple[jax.Array, jax.Array]:
     """Nesterov's method as the listing to T4's table 11-2 computes it, which is not Nesterov's method.
 

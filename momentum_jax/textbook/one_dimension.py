@@ -6,52 +6,37 @@ have closed forms; classical momentum overshoots, rings and settles.
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
-from momentum_jax import gradient_descent, heavy_ball, landscapes
-from momentum_jax.descent import Path, descend
+from momentum_jax import landscapes
+from momentum_jax.textbook.descents import Descent, Trace, trace
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings
 from momentum_jax.textbook.surfaces import Surface, surface
 
 MINIMUM = 1.0
+CREEPING = Descent((-0.9,), 0.03, 15)
+SWINGING = Descent((0.75,), 0.15, 15)
+RINGING = Descent((0.75,), 0.09, 50, "classical", 0.8)
 NEAR_THE_MINIMUM = ((0.65, 1.35),)
 END_OF_11_1 = 0.997648
-
-
-@dataclass(frozen=True)
-class Descent:
-    """A start, its learning rate, its momentum (None: gradient descent) and how many updates."""
-
-    start: float
-    learning_rate: float
-    steps: int
-    momentum: float | None = None
-
-    def path(self) -> Path:
-        optimizer = gradient_descent(self.learning_rate)
-        if self.momentum is not None:
-            optimizer = heavy_ball(self.learning_rate, self.momentum)
-        path = descend(landscapes.parabola, optimizer, np.array([self.start]), self.steps)
-        return Path(*map(np.asarray, path))
 
 
 @dataclass(frozen=True)
 class Settings:
     """The descent of each figure; of the last, `drawn` updates are drawn and the others only made."""
 
-    figure_11_1: Descent = Descent(start=-0.9, learning_rate=0.03, steps=15)
-    figure_11_2: Descent = Descent(start=0.75, learning_rate=0.15, steps=15)
-    figure_11_6: Descent = Descent(start=0.75, learning_rate=0.09, momentum=0.8, steps=50)
+    figure_11_1: Descent = CREEPING
+    figure_11_2: Descent = SWINGING
+    figure_11_6: Descent = RINGING
     drawn: int = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """The parabola, the path, and how many of its updates are drawn on it."""
+    """The parabola, the descent, and how many of its updates are drawn on it."""
 
     surface: Surface
-    path: Path
+    trace: Trace
     drawn: int
 
 
@@ -66,9 +51,9 @@ class Data:
 
 def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     del surroundings
-    with jax.enable_x64(True):
-        paths = [each.path() for each in (settings.figure_11_1, settings.figure_11_2, settings.figure_11_6)]
-    creeping, swinging, ringing = (path.points[:, 0] for path in paths)
+    descents = (settings.figure_11_1, settings.figure_11_2, settings.figure_11_6)
+    traces = [trace(landscapes.parabola, descent) for descent in descents]
+    creeping, swinging, ringing = (each.points[:, 0] for each in traces)
     quantities = {
         "figure 11-1: x at the end": creeping[-1],
         "figure 11-1: updates until x = 0.997648": int(np.argmax(np.abs(creeping - END_OF_11_1) < 5e-7)),
@@ -80,7 +65,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         "figure 11-6: x after 50 updates": ringing[-1],
     }
     wide, near = surface(landscapes.parabola), surface(landscapes.parabola, NEAR_THE_MINIMUM)
-    first, second, third = paths
+    first, second, third = traces
     data = Data(
         Drawn(wide, first, settings.figure_11_1.steps),
         Drawn(near, second, settings.figure_11_2.steps),

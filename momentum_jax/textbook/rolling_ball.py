@@ -23,7 +23,7 @@ METHODS = {
     "listing": "Nesterov as the source's listing computes it",
     "Nesterov": "Nesterov",
 }
-PUBLISHED = {
+PUBLISHED: dict[tuple[tuple[float, ...], str], tuple[float, float]] = {
     ((1.5, 1.5), "classical"): (-0.9496, 0.9809),
     ((1.5, 1.5), "listing"): (-0.9718, 0.9813),
     ((0.7, -0.2), "classical"): (0.8807, -0.9063),

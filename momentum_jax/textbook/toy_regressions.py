@@ -8,14 +8,16 @@ Both costs are means of squared errors, and have least values that need no desce
 network, which is a constant up to a hinge and a line after it (or before), by least squares for every place of the hinge.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from momentum_jax import gradient_descent, heavy_ball, nesterov
+from momentum_jax import heavy_ball, nesterov
 from momentum_jax.descent import descend
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 
@@ -63,17 +65,16 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     x = np.sort(np.random.default_rng(settings.seed).uniform(-1, 1, settings.examples))
     first = np.array([FIRST_WEIGHT, 0.0, FIRST_WEIGHT, 0.0])
     network = _fit(settings, _network, x, first, _least_of_network(x))
-    with jax.enable_x64(True):
-        swapped = _costs(_line, np.arange(-10.0, 10.0), np.zeros(2), heavy_ball(settings.momentum, settings.learning_rate), 50)[
-            0
-        ]
+    # As the text names them: 0.9 multiplies the gradient.
+    rate, momentum = settings.momentum, settings.learning_rate
+    swapped, _ = _run(heavy_ball, _line, line.x, np.zeros(2), rate, momentum, settings.steps)
     quantities = {
         "line: cost at step 0": line.costs["momentum"][0],
         **{
             f"line, {method}: cost at step {settings.steps} above the least": line.costs[method][-1] - line.least
             for method in METHODS
         },
-        "line, rate and momentum as named in the text: cost at step 50": swapped[-1],
+        "line, rate and momentum as named in the text: cost at step 50": swapped[50],
         "network: cost at step 0": network.costs["momentum"][0],
         BOUND: _largest_first_cost(),
         **{f"network, {method}: cost at step {settings.steps}": network.costs[method][-1] for method in METHODS},
@@ -84,24 +85,47 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
 
 
 def _fit(settings: Settings, model: Callable[..., jax.Array], x: np.ndarray, first: np.ndarray, least: float) -> Fit:
-    optimizers = {
-        "gradient descent": gradient_descent(settings.learning_rate),
-        "momentum": heavy_ball(settings.learning_rate, settings.momentum),
-        "Nesterov": nesterov(settings.learning_rate, settings.momentum),
+    rate, momentum = settings.learning_rate, settings.momentum
+    runs = {
+        "gradient descent": _run(heavy_ball, model, x, first, rate, 0.0, settings.steps),
+        "momentum": _run(heavy_ball, model, x, first, rate, momentum, settings.steps),
+        "Nesterov": _run(nesterov, model, x, first, rate, momentum, settings.steps),
     }
-    with jax.enable_x64(True):
-        runs = {name: _costs(model, x, first, optimizer, settings.steps) for name, optimizer in optimizers.items()}
     costs = {name: costs for name, (costs, _) in runs.items()}
     return Fit(x, x**2, costs, {name: fitted for name, (_, fitted) in runs.items()}, least)
 
 
-def _costs(
-    model: Callable[..., jax.Array], x: np.ndarray, first: np.ndarray, optimizer, steps: int
+def _run(
+    method: Callable[..., optax.GradientTransformation],
+    model: Callable[[jax.Array, jax.Array], jax.Array],
+    x: np.ndarray,
+    first: np.ndarray,
+    learning_rate: float,
+    momentum: float,
+    steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The costs along the descent, and what its last parameters predict."""
-    inputs, targets = jnp.asarray(x), jnp.asarray(x**2)
-    path = descend(lambda params: jnp.mean((model(params, inputs) - targets) ** 2), optimizer, first, steps)
-    return np.asarray(path.values), np.asarray(model(path.points[-1], inputs))
+    """The costs along a descent (steps + 1,), and what its last parameters predict (n,). Momentum 0: gradient descent."""
+    with jax.enable_x64(True):
+        arrays = map(jnp.asarray, (x, first, learning_rate, momentum))
+        costs, fitted = _costs_and_fit(method, model, steps, *arrays)
+        return np.asarray(costs), np.asarray(fitted)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _costs_and_fit(
+    method: Callable[..., optax.GradientTransformation],
+    model: Callable[[jax.Array, jax.Array], jax.Array],
+    steps: int,
+    x: jax.Array,
+    first: jax.Array,
+    learning_rate: jax.Array,
+    momentum: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    def cost(params: jax.Array) -> jax.Array:
+        return jnp.mean((model(params, x) - x**2) ** 2)
+
+    path = descend(cost, method(learning_rate, momentum), first, steps)
+    return path.values, model(path.points[-1], x)
 
 
 def _line(params: jax.Array, x: jax.Array) -> jax.Array:
@@ -113,14 +137,20 @@ def _network(params: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _least_of_line(x: np.ndarray) -> float:
-    return _least_squares(np.stack([x, np.ones_like(x)], axis=1), x**2)
+    return float(_residual(x, x**2))
 
 
 def _least_of_network(x: np.ndarray) -> float:
-    """The least cost over hinges, their places on a grid, and both directions."""
-    hinges = np.linspace(-1, 1, 401)
-    shapes = [np.maximum(sign * (x - hinge), 0) for hinge in hinges for sign in (-1, 1)]
-    return min(_least_squares(np.stack([shape, np.ones_like(x)], axis=1), x**2) for shape in shapes)
+    """The least cost over hinges, in both directions, their places on a grid over the ascending x."""
+    hinges = np.linspace(x[1], x[-2], 401)[:, None]
+    shapes = np.concatenate([np.maximum(x - hinges, 0), np.maximum(hinges - x, 0)])
+    return float(np.min(_residual(shapes, x**2)))
+
+
+def _residual(feature: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The mean of squared errors that least squares leave of y (n,) by each feature (..., n) and a constant."""
+    feature, y = feature - feature.mean(axis=-1, keepdims=True), y - y.mean()
+    return np.mean(y**2) - np.mean(feature * y, axis=-1) ** 2 / np.mean(feature**2, axis=-1)
 
 
 def _largest_first_cost() -> float:
@@ -128,11 +158,6 @@ def _largest_first_cost() -> float:
     x = np.linspace(-1, 1, 2001)
     products = np.linspace(0, 2, 401)[:, None]
     return float(np.max((products * np.maximum(x, 0) - x**2) ** 2))
-
-
-def _least_squares(features: np.ndarray, y: np.ndarray) -> float:
-    best = np.linalg.lstsq(features, y, rcond=None)[0]
-    return float(np.mean((features @ best - y) ** 2))
 
 
 def _printed(name: str, fit: Fit, settings: Settings) -> Table:

@@ -65,7 +65,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         floor = landscapes.trough.minima[0, 1]
         changes = np.sum(np.diff(np.sign(each.points[:, 1] - floor)) != 0)
         quantities[f"figure 11-4: times it crossed the floor, learning rate {each.descent.learning_rate:g}"] = int(changes)
-    nearest = [np.argmin(np.linalg.norm(each.end - landscapes.two_gaussians.minima, axis=1)) for each in gaussians]
+    nearest = [int(np.argmin(np.linalg.norm(each.end - landscapes.two_gaussians.minima, axis=1))) for each in gaussians]
     quantities["figure 11-5: paths that reach the deeper minimum"] = nearest.count(0)
     quantities["figure 11-5: paths that reach the shallower minimum"] = nearest.count(1)
     data = Data(

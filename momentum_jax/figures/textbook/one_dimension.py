@@ -26,7 +26,7 @@ def _figure(shown: Drawn, title: str) -> Figure:
     """The first updates on the parabola, and all of them over time: the last ones are too near to tell apart."""
 
     def draw_both(above, below) -> None:
-        x, values = shown.path.points[: shown.drawn + 1, 0], shown.path.values[: shown.drawn + 1]
+        x, values = shown.trace.points[: shown.drawn + 1, 0], shown.trace.values[: shown.drawn + 1]
         minimum = shown.surface.minima[0, 0]
         above.plot(shown.surface.x, shown.surface.values, color="#777777", linewidth=1.2, label="f(x) = 6x² - 12x + 3")
         above.plot(x, values, color=style.COLOURS[2], linewidth=0.8, linestyle=style.DASHES[1], zorder=3)
@@ -40,7 +40,7 @@ def _figure(shown: Drawn, title: str) -> Figure:
         above.set_ylabel("f(x)")
         above.legend(frameon=False, loc="upper center")
         below.axhline(minimum, color="#777777", linewidth=0.9, label="minimum")
-        points = shown.path.points[:, 0]
+        points = shown.trace.points[:, 0]
         below.plot(np.arange(len(points)), points, color=style.COLOURS[2], marker="o", markersize=3.5, linewidth=1.0)
         below.set_xlabel("updates")
         below.set_ylabel("x")

@@ -1,0 +1,103 @@
+"""The experiments: their claims hold at quick size, their known faults stay, every figure is found by its number."""
+
+import numpy as np
+import pytest
+
+from momentum_jax import textbook
+
+NEEDS_NO_DATA = [experiment for experiment in textbook.EXPERIMENTS if not experiment.datasets]
+each_experiment = pytest.mark.parametrize("experiment", NEEDS_NO_DATA, ids=lambda experiment: experiment.name)
+
+
+@each_experiment
+def test_every_claim_holds_or_is_a_known_fault_that_is_still_one(experiment, quick_run) -> None:
+    result = quick_run(experiment.name)
+    assert len(result.verdicts) == len(experiment.claims) > 0
+    for verdict in result.verdicts:
+        expected = "holds" if verdict.claim.known_fault is None else "known fault"
+        assert verdict.status == ("not checked" if verdict.claim.full_only else expected), verdict
+
+
+def test_the_known_faults_of_the_sources_are_these() -> None:
+    faults = {
+        (experiment.name, claim.quantity)
+        for experiment in NEEDS_NO_DATA
+        for claim in experiment.claims
+        if claim.known_fault is not None
+    }
+    assert faults == {
+        ("one-dimension", "figure 11-1: updates until x = 0.997648"),
+        ("rolling-ball", "from (1.5, 1.5), Nesterov: end"),
+        ("rolling-ball", "from (0.7, -0.2), Nesterov: end"),
+        ("rolling-ball", "deeper minimum"),
+        ("rolling-ball", "shallower minimum"),
+        ("toy-regressions", "network: cost at step 0"),
+    }
+
+
+FOUND_BY = {
+    "random-walk": ["4-8", "figure 4-8", "T1 figure 4-8", "random-walk"],
+    "one-dimension": ["11-1", "figure 11-2", "T4 figure 11-2", "11-6"],
+    "two-dimensions": ["11-3", "11-4", "11-5"],
+    "rolling-ball": ["11-7", "11-10", "table 11-2"],
+}
+
+
+@pytest.mark.parametrize(("name", "wanted"), [(name, wanted) for name, texts in FOUND_BY.items() for wanted in texts])
+def test_an_experiment_is_found_by_its_name_and_by_the_numbers_of_its_figures_and_tables(name, wanted) -> None:
+    assert textbook.find(wanted).name == name
+
+
+def test_a_number_of_a_figure_and_of_a_table_is_asked_back() -> None:
+    with pytest.raises(ValueError, match=r"'11-2' is T4 figure 11-2 of one-dimension and T4 table 11-2 of rolling-ball; say"):
+        textbook.find("11-2")
+
+
+@pytest.mark.parametrize("wanted", ["nothing", "", "1-2", "figure"])
+def test_what_there_is_not_is_answered_by_the_names_that_there_are(wanted) -> None:
+    with pytest.raises(ValueError, match=r"^find: there is no experiment, figure or table .* random-walk, "):
+        textbook.find(wanted)
+
+
+def test_names_and_numbers_are_given_once() -> None:
+    names = [experiment.name for experiment in textbook.EXPERIMENTS]
+    numbers = [number for experiment in textbook.EXPERIMENTS for number in experiment.reproduces]
+    assert len(set(names)) == len(names)
+    assert len(set(numbers)) == len(numbers)
+    assert {number.split()[0] for number in numbers} <= set(textbook.DOCUMENTS)
+
+
+def _gradient(p: np.ndarray) -> np.ndarray:
+    x, y = p
+    deep, shallow = 2 * np.exp(-((x + 1) ** 2 + (y - 1) ** 2) / 2), np.exp(-((x - 1) ** 2 + (y + 1) ** 2) / 2)
+    return np.array([(x + 1) * deep + (x - 1) * shallow, (y - 1) * deep + (y + 1) * shallow])
+
+
+def test_the_listings_nesterov_is_that_of_a_loop_that_shifts_one_axis_at_a_time(quick_run) -> None:
+    trace = quick_run("rolling-ball").data.by_start[0]["listing"]
+    p, v, points = np.array([0.7, -0.2]), np.zeros(2), [np.array([0.7, -0.2])]
+    for _ in range(25):
+        shifts = np.diag(0.9 * v)
+        v = 0.9 * v - 0.1 * np.array([_gradient(p + shifts[0])[0], _gradient(p + shifts[1])[1]])
+        p = p + v
+        points.append(p)
+    np.testing.assert_allclose(trace.points, points, atol=1e-13)
+
+
+def test_the_line_fits_as_least_squares_do_and_the_network_is_never_below_its_least_cost(quick_run) -> None:
+    data = quick_run("toy-regressions").data
+    slope, offset = np.polyfit(data.line.x, data.line.y, 1)
+    for fitted in data.line.fitted.values():
+        np.testing.assert_allclose(fitted, slope * data.line.x + offset, rtol=1e-6)
+    for costs in data.network.costs.values():
+        assert costs.min() >= data.network.least
+    assert data.network.costs["momentum"][-1] < 1.01 * data.network.least
+
+
+def test_the_tables_of_the_sources_have_their_rows(quick_run) -> None:
+    (ends,) = quick_run("rolling-ball").outcome.tables
+    assert len(ends.rows) == 6
+    assert ends.rows[0][2:4] == ((0.8807, -0.9063), pytest.approx((0.880716, -0.906319), abs=1e-6))
+    for table in quick_run("toy-regressions").outcome.tables:
+        assert [row[0] for row in table.rows] == [str(step) for step in range(0, 1001, 100)]
+        assert table.rows[0][1] == table.rows[0][2]

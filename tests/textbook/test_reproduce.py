@@ -1,0 +1,100 @@
+"""`momentum-jax reproduce`: the list, the tables, the exit codes, and what lacks its data."""
+
+import json
+from dataclasses import replace
+
+import jax
+import pytest
+
+from momentum_jax import cli, data, textbook
+from momentum_jax.textbook import Claim
+
+# The backend starts as it does in the rest of the suite: `main` finds it running and leaves the number of devices alone.
+jax.devices()
+
+ONE = textbook.find("one-dimension")
+WRONG = Claim("figure 11-2: times it changed sides", 14, 0.5, "T4, figure 11-2")
+
+
+@pytest.fixture
+def reproduce(capfd, tmp_path):
+    """Exit code, standard output and standard error of `momentum-jax reproduce` with these arguments, into `tmp_path`."""
+
+    def run(*arguments):
+        code = cli.main(["reproduce", *arguments, "--out", str(tmp_path)])
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def test_without_a_name_every_experiment_is_listed_with_its_figures_and_the_documents(reproduce) -> None:
+    code, out, err = reproduce()
+    assert (code, err) == (0, "")
+    for experiment in textbook.EXPERIMENTS:
+        assert experiment.name in out
+        for number in experiment.reproduces:
+            assert number in out
+    for document in textbook.DOCUMENTS.values():
+        assert document in out
+
+
+def test_one_is_run_by_the_number_of_its_figure_and_prints_its_claims(reproduce, tmp_path) -> None:
+    code, out, err = reproduce("11-6", "--quick")
+    assert (code, err) == (0, "")
+    for words in ("one-dimension, quick size", "published", "ours", "tolerance", "holds", "yes", "a known fault of the source"):
+        assert words in out
+    files = {path.name for path in (tmp_path / "one-dimension").iterdir()}
+    assert files == {"result.json", "figure_11-1.png", "figure_11-2.png", "figure_11-6.png"}
+    assert all(str(tmp_path / "one-dimension" / name) in out for name in files)
+
+
+def test_a_claim_that_does_not_hold_is_shown_and_makes_the_exit_code_1(reproduce, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (replace(ONE, claims=(*ONE.claims, WRONG)),))
+    code, out, _ = reproduce("one-dimension", "--quick")
+    assert code == 1
+    assert "NO: off by 1, allowed" in out
+    assert json.loads((tmp_path / "one-dimension" / "result.json").read_text())["ok"] is False
+    code, out, _ = reproduce("--all", "--quick")
+    assert code == 1
+    assert "1 do not hold" in out
+
+
+def test_what_lacks_its_data_says_so_in_one_line_and_the_others_run(reproduce, monkeypatch, tmp_path) -> None:
+    def measure(settings, surroundings):
+        return data.load("mnist", directory=surroundings.data_directory)
+
+    lacking = replace(ONE, name="lacking", reproduces=("T1 figure 0-0",), measure=measure, datasets=("mnist",))
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (lacking, ONE))
+    nowhere = tmp_path / "nowhere"
+    code, out, err = reproduce("--all", "--quick", "--data", str(nowhere))
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "lacking" in line]
+    assert line.startswith("momentum-jax: lacking was not run: load: ")
+    assert f"momentum-jax data fetch mnist --directory {nowhere}" in line
+    assert "1 experiments: 8 claims hold, 1 are known faults of their sources, 0 do not hold" in out
+    assert out.rstrip().endswith("not run: lacking")
+    code, _, err = reproduce("lacking", "--data", str(nowhere))
+    assert code == 2
+    assert "momentum-jax data fetch mnist" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "there is no experiment, figure or table 'nothing'; the experiments are random-walk"),
+        (["11-2"], "'11-2' is T4 figure 11-2 of one-dimension and T4 table 11-2 of rolling-ball; say which"),
+        (["11-1", "--all"], "give an experiment or --all, got both '11-1' and --all."),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_answered_in_one_line_and_exit_code_2(reproduce, arguments, message) -> None:
+    code, out, err = reproduce(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_the_tables_of_the_source_are_printed(reproduce) -> None:
+    code, out, _ = reproduce("table 11-2", "--quick")
+    assert code == 0
+    assert "T4, table 11-2: where the ball ends" in out
+    assert "(0.8990015, -0.8982918)" in out
