@@ -56,7 +56,7 @@ def _mark(axes, mean: float, error: float, height: float, label: str, marker: st
 
 def _confusions(data: Data) -> Figure:
     """Of each class (row) what it was taken for, in one run of the first two arms."""
-    with mpl.rc_context(style.SETTINGS | {"axes.grid": False}):
+    with mpl.rc_context({**style.SETTINGS, "axes.grid": False}):
         figure = Figure(figsize=(style.WIDTH, 10.4), layout="constrained")
         arms = list(data.confusions.items())[:2]
         for axes, (label, counts) in zip(np.ravel(figure.subplots(2, 1)), arms, strict=True):
