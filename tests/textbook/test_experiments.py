@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from textbook_runs import quick_run
 
 from momentum_jax import textbook
 
@@ -10,7 +11,7 @@ each_experiment = pytest.mark.parametrize("experiment", NEEDS_NO_DATA, ids=lambd
 
 
 @each_experiment
-def test_every_claim_holds_or_is_a_known_fault_that_is_still_one(experiment, quick_run) -> None:
+def test_every_claim_holds_or_is_a_known_fault_that_is_still_one(experiment) -> None:
     result = quick_run(experiment.name)
     assert len(result.verdicts) == len(experiment.claims) > 0
     for verdict in result.verdicts:
@@ -73,7 +74,7 @@ def _gradient(p: np.ndarray) -> np.ndarray:
     return np.array([(x + 1) * deep + (x - 1) * shallow, (y - 1) * deep + (y + 1) * shallow])
 
 
-def test_the_listings_nesterov_is_that_of_a_loop_that_shifts_one_axis_at_a_time(quick_run) -> None:
+def test_the_listings_nesterov_is_that_of_a_loop_that_shifts_one_axis_at_a_time() -> None:
     trace = quick_run("rolling-ball").data.by_start[0]["listing"]
     p, v, points = np.array([0.7, -0.2]), np.zeros(2), [np.array([0.7, -0.2])]
     for _ in range(25):
@@ -84,7 +85,7 @@ def test_the_listings_nesterov_is_that_of_a_loop_that_shifts_one_axis_at_a_time(
     np.testing.assert_allclose(trace.points, points, atol=1e-13)
 
 
-def test_the_line_fits_as_least_squares_do_and_the_network_is_never_below_its_least_cost(quick_run) -> None:
+def test_the_line_fits_as_least_squares_do_and_the_network_is_never_below_its_least_cost() -> None:
     data = quick_run("toy-regressions").data
     slope, offset = np.polyfit(data.line.x, data.line.y, 1)
     for fitted in data.line.fitted.values():
@@ -94,7 +95,7 @@ def test_the_line_fits_as_least_squares_do_and_the_network_is_never_below_its_le
     assert data.network.costs["momentum"][-1] < 1.01 * data.network.least
 
 
-def test_the_tables_of_the_sources_have_their_rows(quick_run) -> None:
+def test_the_tables_of_the_sources_have_their_rows() -> None:
     (ends,) = quick_run("rolling-ball").outcome.tables
     assert len(ends.rows) == 6
     assert ends.rows[0][2:4] == ((0.8807, -0.9063), pytest.approx((0.880716, -0.906319), abs=1e-6))

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from momentum_jax import cli, data, textbook
-from momentum_jax.textbook import Claim
+from momentum_jax.textbook import Claim, Table
 
 # The backend starts as it does in the rest of the suite: `main` finds it running and leaves the number of devices alone.
 jax.devices()
@@ -93,8 +93,11 @@ def test_what_is_asked_for_wrongly_is_answered_in_one_line_and_exit_code_2(repro
     assert err.count("\n") == 1
 
 
-def test_the_tables_of_the_source_are_printed(reproduce) -> None:
-    code, out, _ = reproduce("table 11-2", "--quick")
+def test_the_tables_of_the_source_are_printed(reproduce, monkeypatch) -> None:
+    made = Table("T2, costs", ("step", "cost"), (("0", 0.1234567891), ("100", (1.0, 2.5))))
+    experiment = replace(ONE, measure=lambda settings, where: replace(ONE.measure(settings, where), tables=(made,)))
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (experiment,))
+    code, out, _ = reproduce("one-dimension")
     assert code == 0
-    assert "T4, table 11-2: where the ball ends" in out
-    assert "(0.8990015, -0.8982918)" in out
+    for text in ("T2, costs", "step", "0.1234568", "100", "(1, 2.5)"):
+        assert text in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,13 @@ class Animation:
             images.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB").quantize(COLOURS))
         return images
 
-    def save(self, path: str | Path) -> None:
-        """Writes a GIF that begins anew when it ends."""
+    def gif(self) -> bytes:
+        """A GIF that begins anew when it ends."""
         first, *others = self.images()
-        first.save(path, save_all=True, append_images=others, duration=MILLISECONDS_A_FRAME, loop=0)
+        written = io.BytesIO()
+        first.save(written, "GIF", save_all=True, append_images=others, duration=MILLISECONDS_A_FRAME, loop=0)
+        return written.getvalue()
+
+    def save(self, path: str | Path) -> None:
+        """Writes the GIF."""
+        Path(path).write_bytes(self.gif())
