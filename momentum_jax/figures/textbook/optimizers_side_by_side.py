@@ -26,7 +26,7 @@ def _ends(data: Data) -> Figure:
                 axes.plot(np.full(len(runs), place - 0.15), runs, "o", color="#999999", markersize=4)
                 error = runs.std(ddof=1) / np.sqrt(len(runs))
                 axes.errorbar(place + 0.1, runs.mean(), yerr=error, color="black", marker="s", capsize=4)
-            axes.set_xticks(range(len(values)), values, fontsize=9)
+            axes.set_xticks(range(len(values)), values, fontsize=8)
             axes.set_xlim(-0.6, len(values) - 0.4)
             axes.set_ylabel(what)
 
