@@ -61,7 +61,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         _SKEWNESS: float(stats.skew(mccs)) if len(mccs) > 2 else np.nan,
         _MODE: _mode(mccs[~low]) if (~low).any() else np.nan,
         _LOW: int(low.sum()),
-        _LOW_MODE: _mode(mccs[low]) if low.any() else np.nan,
+        _LOW_MODE: float(np.median(mccs[low])) if low.any() else np.nan,
         "runs with a class not learned": int((unlearned > 0).sum()),
         "runs with a class not learned, of those in the tail": int((unlearned[low] > 0).sum()),
         "mean MCC": found.mean,
@@ -106,7 +106,7 @@ _P = "p of normality, D'Agostino and Pearson"
 _SKEWNESS = "skewness"
 _MODE = "upper mode of MCC"
 _LOW = "runs in the tail, nearer to 0.75 than to 0.83"
-_LOW_MODE = "lower mode of MCC, of the tail"
+_LOW_MODE = "median MCC of the tail"
 _SOURCE = "T4, figure 11-9"
 
 EXPERIMENT = Experiment(
@@ -116,7 +116,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(_P, 0.0, 0.01, f"{_SOURCE}: p near 0", relation="at most", full_only=True),
         Claim(_SKEWNESS, 0.0, 0.0, f"{_SOURCE}: a long left tail", relation="at most", full_only=True),
-        Claim(_MODE, MODES[0], 2 * READ, f"{_SOURCE}, read off the histogram", full_only=True),
+        Claim(_MODE, MODES[0], READ, f"{_SOURCE}, read off the histogram", full_only=True),
         Claim(_LOW, 1, 0, f"{_SOURCE}: perhaps a second mode", relation="at least", full_only=True),
         Claim(_LOW_MODE, MODES[1], 2 * READ, f"{_SOURCE}: perhaps a second mode, read off the histogram", full_only=True),
     ),
