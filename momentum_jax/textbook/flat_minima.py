@@ -148,6 +148,10 @@ def _over(name: str) -> str:
 
 
 _RESIDUAL = "largest residual of an eigenvalue, over the eigenvalue"
+_NO_MEASURE = (
+    "the source names no measure of flatness: at the same training loss momentum has the smaller largest eigenvalue, and by "
+    "the trace the two are not told apart"
+)
 _SOURCE = "T5: SGD with momentum ends in flatter minima than Adam"
 
 EXPERIMENT = Experiment(
@@ -156,7 +160,7 @@ EXPERIMENT = Experiment(
     reproduces=("T5 flat and sharp minima",),
     claims=(
         Claim(_over("largest eigenvalue"), 1, 0, _SOURCE, relation="at most", full_only=True),
-        Claim(_over("trace"), 1, 0, _SOURCE, relation="at most", full_only=True),
+        Claim(_over("trace"), 1, 0, _SOURCE, relation="at most", known_fault=_NO_MEASURE, full_only=True),
         Claim(_RESIDUAL, 0, 0.01, "|H y - λ y| / λ of the measurement itself", relation="at most"),
     ),
     full=Settings(),
