@@ -36,8 +36,6 @@ def _by_loss(data: Data) -> Figure:
                     markersize=9,
                     capsize=3,
                 )
-            axes.set_yscale("log")
-            axes.set_xscale("log")
             axes.set_ylabel(f"{measure} of the Hessian")
             axes.set_xlabel("loss on the same training examples (nats)")
             axes.label_outer()
