@@ -7,7 +7,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from momentum_jax import data
+
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+# The data sets that a notebook cannot do without.
+DATA = {
+    "04_does_it_help": ("mnist", "fashion_mnist"),
+    "05_optimizers_side_by_side": ("mnist",),
+    "06_curvature": ("mnist",),
+}
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -42,6 +50,11 @@ def test_a_notebook_calls_the_library_and_defines_nothing(path: Path) -> None:
 @pytest.mark.slow
 @each_notebook
 def test_a_notebook_runs_from_top_to_bottom_and_draws(path: Path, tmp_path: Path) -> None:
+    for name in DATA.get(path.stem, ()):
+        try:
+            data.load(name)
+        except data.DataError as missing:
+            pytest.skip(str(missing))
     with warnings.catch_warnings():
         # The Jupyter stack warns of its own affairs; a warning of the notebook's code would be among its outputs.
         warnings.simplefilter("ignore")

@@ -252,7 +252,9 @@ class Reproduce:
     all: bool = False
     """Run every experiment."""
     quick: bool = False
-    """At reduced size."""
+    """At the size for a first look."""
+    full: bool = False
+    """At full size what is reduced unless asked for (optimizers-side-by-side: over an hour)."""
     out: Path = Path("reproduced")
     """Output directory."""
     data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None

@@ -21,6 +21,8 @@ def run(command: Reproduce) -> int:
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     if command.all and command.experiment is not None:
         raise ArgumentError(f"reproduce: give an experiment or --all, got both {command.experiment!r} and --all.")
+    if command.quick and command.full:
+        raise ArgumentError("reproduce: give --quick or --full, got both.")
     if command.all:
         return _all(command, console)
     if command.experiment is None:
@@ -85,7 +87,7 @@ def _one(experiment: Experiment, command: Reproduce, console: Console) -> Result
     from momentum_jax.figures import textbook as drawings
 
     directory = command.out / experiment.name
-    result = textbook.run(experiment, directory, quick=command.quick, data_directory=command.data)
+    result = textbook.run(experiment, directory, quick=command.quick, full=command.full, data_directory=command.data)
     written = [directory / RESULT, *drawings.write(result, directory)]
     console.print(table(result))
     for each in result.outcome.tables:

@@ -189,6 +189,10 @@ class _Bench:
         """The data with a split for each of `seeds`; without `test` nothing can be evaluated on the test set."""
         splits = [self.dataset.split(seed) for seed in self.seeds]
         train, validation, held_out = (np.stack([split[part] for split in splits]) for part in range(3))
+        if (self.study.examples or 0) > train.shape[1]:
+            most = f"at most {train.shape[1]}, the training examples of {self.study.dataset}"
+            raise fail("Study", "examples", most, self.study.examples)
+        train = train[:, : self.study.examples]
         if self.study.batch > train.shape[1]:
             most = f"at most {train.shape[1]}, the training examples of {self.study.dataset}"
             raise fail("Study", "batch", most, self.study.batch)

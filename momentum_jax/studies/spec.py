@@ -123,7 +123,8 @@ class Study:
     A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
     mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
     reported (None: not reported). `dataset` may also be the path of a .npz file of one's own (`data.load`); `size` is the side
-    of reduced images in pixels (None: as published).
+    of reduced images in pixels (None: as published), `examples` how many of its training examples a seed uses, a random sample
+    (None: all).
 
     Arms with ranges are tuned first, by `search`, on seeds of its own. `ladder` adds what explains the first arm with
     momentum: gradient descent at its learning rate eta and at its effective one, eta/(1 - mu). `noise_floor` adds an A/A
@@ -133,6 +134,7 @@ class Study:
 
     dataset: str = "digits"
     size: int | None = None
+    examples: int | None = None
     network: Network = field(default_factory=Network)
     steps: int = 2000
     batch: int = 100
@@ -148,8 +150,9 @@ class Study:
     def __post_init__(self):
         if not (isinstance(self.dataset, str) and self.dataset.endswith(".npz")):
             _choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
-        if self.size is not None:
-            _whole("Study", "size", self.size, 1)
+        for name in ("size", "examples"):
+            if getattr(self, name) is not None:
+                _whole("Study", name, getattr(self, name), 1)
         if not isinstance(self.network, Network):
             raise fail("Study", "network", "a Network", self.network)
         _whole("Study", "steps", self.steps, 1)

@@ -23,6 +23,11 @@ def require() -> None:
         )
 
 
+def shown(count: int) -> np.ndarray:
+    """The steps, of so many, whose training loss is written."""
+    return np.unique(np.linspace(0, count - 1, MOST_POINTS).astype(int))
+
+
 def write_events(store: Store) -> Path:
     """Writes `train/loss` (thinned to 1,000 points), `validation/loss` and `validation/accuracy` of every run of the report.
 
@@ -41,7 +46,7 @@ def write_events(store: Store) -> Path:
         curves = store.curves(run)
         losses = curves.train_loss
         with SummaryWriter(str(folder)) as writer:
-            for step in np.unique(np.linspace(0, len(losses) - 1, MOST_POINTS).astype(int)):
+            for step in shown(len(losses)):
                 if np.isfinite(losses[step]):
                     writer.add_scalar("train/loss", float(losses[step]), int(step))
             for step, loss, accuracy in zip(curves.steps, curves.validation_loss, curves.validation_accuracy, strict=True):

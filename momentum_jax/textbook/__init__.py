@@ -18,8 +18,14 @@ An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full 
 """
 
 from momentum_jax.textbook import (
+    fair_comparison,
+    fashion_mnist,
+    flat_minima,
+    hundred_runs,
+    mnist,
     moving_averages,
     one_dimension,
+    optimizers_side_by_side,
     random_walk,
     ravine,
     rolling_ball,
@@ -49,7 +55,13 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     one_dimension.EXPERIMENT,
     two_dimensions.EXPERIMENT,
     rolling_ball.EXPERIMENT,
+    mnist.EXPERIMENT,
+    fashion_mnist.EXPERIMENT,
+    fair_comparison.EXPERIMENT,
+    hundred_runs.EXPERIMENT,
+    optimizers_side_by_side.EXPERIMENT,
     ravine.EXPERIMENT,
+    flat_minima.EXPERIMENT,
     toy_regressions.EXPERIMENT,
 )
 

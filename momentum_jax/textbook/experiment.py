@@ -89,6 +89,7 @@ class Experiment:
       claims: what the sources say, in the order of the printed table.
       full, quick: settings, frozen dataclasses of one type, at the size of the source and at one for a first look.
       measure: `measure(settings, surroundings)`; draws nothing and prints nothing.
+      reduced: settings that are run unless the full size is asked for, where that takes hours; None: the full size is.
       duration: about how long the full size takes, and the quick one, on two cores: "20 s, quick 2 s".
       datasets: those of `momentum_jax.data` that it needs.
     """
@@ -102,3 +103,4 @@ class Experiment:
     measure: Callable[[Any, Surroundings], Outcome]
     duration: str
     datasets: tuple[str, ...] = ()
+    reduced: Any = None

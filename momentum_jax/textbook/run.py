@@ -17,6 +17,7 @@ from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroun
 
 RESULT = "result.json"
 
+Size = Literal["full", "reduced", "quick"]
 Status = Literal["holds", "does not hold", "known fault", "not checked"]
 
 
@@ -47,7 +48,7 @@ class Result:
     """A run of an experiment: its verdicts in the order of the claims, what it measured, and the data of its figures."""
 
     experiment: Experiment
-    size: Literal["full", "quick"]
+    size: Size
     verdicts: tuple[Verdict, ...]
     outcome: Outcome
     seconds: float
@@ -101,6 +102,7 @@ def run(
     directory: str | Path | None = None,
     *,
     quick: bool = False,
+    full: bool = False,
     data_directory: str | Path | None = None,
 ) -> Result:
     """Run one experiment and check its claims. Its figures are drawn from the result by `momentum_jax.figures.textbook`.
@@ -108,25 +110,29 @@ def run(
     Args:
       experiment: one of `EXPERIMENTS`, or one's own.
       directory: where `result.json` is written, and what files the experiment leaves beside it; None: nothing is written.
-      quick: at reduced size.
+      quick: at the size for a first look.
+      full: at full size where an experiment has a reduced one, which is run else.
       data_directory: as in `momentum_jax.data.load`.
 
     Raises:
-      ValueError: the experiment did not measure what it has a claim about.
+      ValueError: both quick and full; or the experiment did not measure what it has a claim about.
       momentum_jax.data.DataError: a data set is missing.
     """
+    if quick and full:
+        raise ValueError("run: quick and full exclude each other, got both.")
+    size: Size = "quick" if quick else "full" if full or experiment.reduced is None else "reduced"
     directory = None if directory is None else Path(directory)
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
     surroundings = Surroundings(directory, None if data_directory is None else Path(data_directory))
     began = time.perf_counter()
-    outcome = experiment.measure(experiment.quick if quick else experiment.full, surroundings)
+    outcome = experiment.measure(getattr(experiment, size), surroundings)
     seconds = time.perf_counter() - began
     for claim in experiment.claims:
         if claim.quantity not in outcome.quantities:
             raise ValueError(f"run: {experiment.name} must measure {claim.quantity!r}, of which it has a claim.")
-    verdicts = tuple(check(claim, outcome.quantities[claim.quantity], quick=quick) for claim in experiment.claims)
-    result = Result(experiment, "quick" if quick else "full", verdicts, outcome, seconds)
+    verdicts = tuple(check(claim, outcome.quantities[claim.quantity], quick=size != "full") for claim in experiment.claims)
+    result = Result(experiment, size, verdicts, outcome, seconds)
     if directory is not None:
         text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         (directory / RESULT).write_text(text + "\n", encoding="utf-8")

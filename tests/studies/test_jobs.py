@@ -128,7 +128,8 @@ def test_a_point_that_comes_twice_is_tried_once():
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 5}, {"batch": 5}, {"dataset": "mnist"}, {"evaluate_every": 7}, {"sampling": "replacement"}]
+    "change",
+    [{"steps": 5}, {"batch": 5}, {"dataset": "mnist"}, {"evaluate_every": 7}, {"sampling": "replacement"}, {"examples": 9}],
 )
 def test_a_runs_key_changes_with_all_that_its_numbers_depend_on(change):
     job = jobs.reporting(TUNED, CHOSEN)[0]

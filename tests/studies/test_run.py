@@ -95,6 +95,23 @@ def test_each_run_has_the_split_of_its_seed_and_the_program_of_its_group(tmp_pat
     assert [numbers["learning_rate"] for numbers in seen["numbers"]] == [0.1, 0.1, 0.5, 0.5, 1e30, 1e30]
 
 
+def test_of_fewer_examples_each_seed_uses_the_first_of_its_own_and_is_evaluated_on_as_many_as_ever(tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(*arguments, splits, **options):
+        seen.update(examples=arguments[4], splits=splits)
+        raise Killed
+
+    monkeypatch.setattr(run, "train_many", stop)
+    with pytest.raises(Killed):
+        run_once(dataclasses.replace(TINY, examples=40), tmp_path)
+    for index, seed in enumerate(TINY.seeds):
+        split = load("digits").split(seed)
+        np.testing.assert_array_equal(seen["examples"].train[seen["splits"][index]], split.train[:40])
+        np.testing.assert_array_equal(seen["examples"].validation[seen["splits"][index]], split.validation)
+        np.testing.assert_array_equal(seen["examples"].test[seen["splits"][index]], split.test)
+
+
 def test_a_larger_learning_rate_has_learned_more_after_a_few_steps(finished):
     store = Store.read(finished)
     last = {(each.arm, each.seed): store.curves(each).validation_loss[-1] for each in store.runs}
@@ -175,6 +192,7 @@ def test_another_study_in_the_same_directory_is_refused(finished):
         ({"arms": (Arm("heavy_ball(0.1, 2)"),)}, StudyError, r"momentum must be in \[0, 1\), got 2"),
         ({"arms": (Arm("optax.lbfgs(0.1)"),)}, StudyError, "cannot train this network"),
         ({"batch": 2000}, StudyError, "batch must be at most 1079, the training examples of digits, got 2000"),
+        ({"examples": 2000}, StudyError, "examples must be at most 1079, the training examples of digits, got 2000"),
         ({"size": 14}, DataError, "size must be 8 or None for 'digits', got 14"),
     ],
 )

@@ -10,8 +10,14 @@ from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
 from momentum_jax.figures.textbook import (
+    fair_comparison,
+    fashion_mnist,
+    flat_minima,
+    hundred_runs,
+    mnist,
     moving_averages,
     one_dimension,
+    optimizers_side_by_side,
     random_walk,
     ravine,
     rolling_ball,
@@ -28,7 +34,13 @@ DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | Animation]]] = {
     "one-dimension": one_dimension.draw,
     "two-dimensions": two_dimensions.draw,
     "rolling-ball": rolling_ball.draw,
+    "mnist-momentum": mnist.draw,
+    "fashion-mnist": fashion_mnist.draw,
+    "fair-comparison": fair_comparison.draw,
+    "hundred-runs": hundred_runs.draw,
+    "optimizers-side-by-side": optimizers_side_by_side.draw,
     "ravine": ravine.draw,
+    "flat-minima": flat_minima.draw,
     "toy-regressions": toy_regressions.draw,
 }
 

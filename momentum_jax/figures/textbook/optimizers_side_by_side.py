@@ -1,0 +1,48 @@
+"""T4, figure 11-11: accuracy by epoch, accuracy at the end and time of four optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from momentum_jax.figures import style
+from momentum_jax.figures.textbook._drawing import MARKERS, drawn, legend_below
+from momentum_jax.textbook.optimizers_side_by_side import Data
+
+
+def draw(data: Data) -> Mapping[str, Figure]:
+    return {"figure_11-11": _ends(data), "figure_11-11_by_epoch": _by_epoch(data)}
+
+
+def _ends(data: Data) -> Figure:
+    def draw_ends(left, right) -> None:
+        for axes, values, what in (
+            (left, data.accuracies, "accuracy on the test set"),
+            (right, data.seconds, "training time of a run (s)"),
+        ):
+            for place, runs in enumerate(values.values()):
+                axes.plot(np.full(len(runs), place - 0.15), runs, "o", color="#999999", markersize=4)
+                error = runs.std(ddof=1) / np.sqrt(len(runs))
+                axes.errorbar(place + 0.1, runs.mean(), yerr=error, color="black", marker="s", capsize=4)
+            axes.set_xticks(range(len(values)), values, fontsize=8)
+            axes.set_xlim(-0.6, len(values) - 0.4)
+            axes.set_ylabel(what)
+
+    runs = len(next(iter(data.accuracies.values())))
+    title = f"Figure 11-11 (T4): {runs} runs of each optimizer (grey), mean ± standard error (black)"
+    return drawn(draw_ends, title, columns=2, height=3.8)
+
+
+def _by_epoch(data: Data) -> Figure:
+    def draw_epochs(axes) -> None:
+        for index, (label, accuracies) in enumerate(data.by_epoch.items()):
+            look = style.line_style(index, of=len(data.by_epoch))
+            axes.plot(np.arange(len(accuracies)), accuracies, marker=MARKERS[index], markersize=4, label=label, **look)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("accuracy on held-out images, mean over runs")
+
+    figure = drawn(draw_epochs, "T4, to figure 11-11: accuracy by epoch")
+    legend_below(figure, figure.axes[0], columns=4)
+    return figure

@@ -1,0 +1,208 @@
+"""Fashion-MNIST at 14 x 14, 22 runs with and 22 without momentum, and at the matched learning rate (T4, figure 11-8).
+
+The net of the source: 196-100-50-10, a sigmoid after every layer, weights and biases uniform in [-0.5, 0.5], half the sum of
+squares against one-hot targets; 40,000 mini-batches of 64 drawn with replacement. Without momentum η = 1, with momentum 0.9
+η = 0.2, whose effective learning rate is 2: gradient descent at 2 is the control. Here 10,000 of the 60,000 training images
+are held out, and a seed gives all arms the same images, beginning and batches; the source's tests are for arms of their own
+seeds, and are computed as it does beside those for pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from momentum_jax.studies import Arm, Network, Study
+from momentum_jax.studies.statistics import independent, mann_whitney_pvalue, paired
+from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
+from momentum_jax.textbook.trained import accuracies, correlations, mean_and_error, trained
+
+WITHOUT, WITH, CONTROL = "without momentum", "with momentum", "matched control"
+NETWORK = Network(
+    hidden=(100, 50),
+    activation="sigmoid",
+    output_activation="sigmoid",
+    initialization="uniform",
+    loss="half_squared_error",
+)
+CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+RUNS = 22
+
+
+@dataclass(frozen=True)
+class Published:
+    """An arm in the source: a single run, and the mean over 22 with its standard error."""
+
+    accuracy: float
+    mcc: float
+    mean: float
+    error: float
+
+
+PUBLISHED = {WITHOUT: Published(0.8721, 0.8584, 0.85778, 0.00056), WITH: Published(0.8773, 0.8639, 0.86413, 0.00075)}
+PUBLISHED_T, PUBLISHED_P, PUBLISHED_U, PUBLISHED_U_P, PUBLISHED_D = 6.774, 3e-8, 41, 1.26e-6, 2.042
+
+STUDY = Study(
+    dataset="fashion_mnist",
+    size=14,
+    network=NETWORK,
+    steps=40_000,
+    batch=64,
+    sampling="replacement",
+    seeds=tuple(range(RUNS)),
+    arms=(Arm("gradient_descent(1.0)", WITHOUT), Arm("heavy_ball(0.2, 0.9)", WITH), Arm("gradient_descent(2.0)", CONTROL)),
+    evaluate_every=10_000,
+    ladder=False,
+    noise_floor=False,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The study of the three arms."""
+
+    study: Study = STUDY
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """By arm: Matthews correlation coefficients (runs,), what is published, and the first run's confusion matrix (10, 10)."""
+
+    mccs: Mapping[str, np.ndarray]
+    published: Mapping[str, Published]
+    confusions: Mapping[str, np.ndarray]
+    classes: tuple[str, ...]
+
+
+def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
+    with trained(settings.study, surroundings) as store:
+        runs = {arm.label: store.of(arm.label) for arm in store.study.arms}
+    mccs = {label: correlations(each) for label, each in runs.items()}
+    scores = {label: accuracies(each) for label, each in runs.items()}
+    gain, own = independent(mccs[WITH], mccs[WITHOUT]), paired(mccs[WITH], mccs[CONTROL])
+    below = independent(mccs[WITHOUT], mccs[WITH])
+    quantities = {
+        **{_accuracy(label): values.mean() for label, values in scores.items()},
+        **{_mcc(label): values.mean() for label, values in mccs.items()},
+        _T: _number(gain.student_t),
+        _P: _number(gain.student_pvalue),
+        _U: below.mann_whitney_u,
+        _D: _number(gain.cohen_d),
+        _GAIN: gain.mean_difference,
+        _OWN: own.mean_difference,
+        "p of U, exact": below.mann_whitney_pvalue,
+        "t of the pairs": _number(paired(mccs[WITH], mccs[WITHOUT]).t_statistic),
+        _PUBLISHED_T: _t_of_means(PUBLISHED[WITH], PUBLISHED[WITHOUT]),
+        _PUBLISHED_U_P: mann_whitney_pvalue(PUBLISHED_U, RUNS, RUNS, two_sided=False),
+        _PUBLISHED_U_P2: mann_whitney_pvalue(PUBLISHED_U, RUNS, RUNS),
+        _SENTENCE: own.sentence(WITH, CONTROL),
+    }
+    data = Data(
+        mccs,
+        PUBLISHED,
+        {label: np.array(each[0].confusion) for label, each in runs.items()},
+        CLASSES if settings.study.dataset == "fashion_mnist" else tuple(map(str, range(10))),
+    )
+    return Outcome(quantities, data, (_table(settings.study, scores, mccs), _sentences(quantities)))
+
+
+def _table(study: Study, scores: Mapping[str, np.ndarray], mccs: Mapping[str, np.ndarray]) -> Table:
+    columns = ("", "optimizer", "accuracy", "published, one run", "MCC", "published, 22 runs")
+    rows = tuple(
+        (
+            arm.label,
+            arm.optimizer,
+            mean_and_error(scores[arm.label]),
+            f"{PUBLISHED[arm.label].accuracy}" if arm.label in PUBLISHED else "-",
+            mean_and_error(mccs[arm.label]),
+            f"{PUBLISHED[arm.label].mean} ± {PUBLISHED[arm.label].error}" if arm.label in PUBLISHED else "-",
+        )
+        for arm in study.arms
+    )
+    return Table(f"T4, figure 11-8: {len(study.seeds)} runs of each arm, mean ± standard error", columns, rows)
+
+
+def _sentences(quantities: Mapping[str, object]) -> Table:
+    return Table("What is momentum's own, seed by seed", ("conclusion",), ((str(quantities[_SENTENCE]),),))
+
+
+def _t_of_means(a: Published, b: Published) -> float:
+    return (a.mean - b.mean) / math.hypot(a.error, b.error)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _accuracy(label: str) -> str:
+    return f"{label}: accuracy"
+
+
+def _mcc(label: str) -> str:
+    return f"{label}: MCC"
+
+
+_T, _P, _U = "t of 22 against 22", "p of t", "Mann-Whitney U"
+_D = "Cohen's d"
+_GAIN = "MCC: with momentum less without"
+_OWN = "MCC: with momentum less without at the matched rate"
+_SENTENCE = "momentum against the matched rate"
+_PUBLISHED_T = "t of the published means and errors"
+_PUBLISHED_U_P = "p of the published U, one-sided"
+_PUBLISHED_U_P2 = "p of the published U, two-sided"
+_SOURCE = "T4, figure 11-8"
+# Two experiments of 22 runs, the source's and ours, differ by chance: three standard errors of their difference.
+_TWICE = 3 * math.sqrt(2)
+_DEVIATION = 0.00056 * math.sqrt(RUNS)
+# The standard error of Cohen's d of 22 against 22 (Hedges and Olkin 1985), and of U (Hanley and McNeil 1982).
+_ERROR_OF_D = math.sqrt(2 / RUNS + PUBLISHED_D**2 / (4 * RUNS))
+_ERROR_OF_U = 22
+
+_SAME_RATE = (
+    "η 0.2 with momentum 0.9 steps as far along a steady gradient as η 2 without; the source compares it with η 1, and the "
+    "larger step alone brings the gain"
+)
+
+EXPERIMENT = Experiment(
+    name="fashion-mnist",
+    title="Fashion-MNIST, 22 runs with and 22 without momentum, and 22 at the matched learning rate",
+    reproduces=("T4 figure 11-8",),
+    claims=(
+        Claim(_accuracy(WITHOUT), 0.8721, 3 * _DEVIATION, f"{_SOURCE}: one run", full_only=True),
+        Claim(_accuracy(WITH), 0.8773, 3 * _DEVIATION, f"{_SOURCE}: one run", full_only=True),
+        Claim(_mcc(WITHOUT), 0.8584, 3 * _DEVIATION, f"{_SOURCE}: one run", full_only=True),
+        Claim(_mcc(WITH), 0.8639, 3 * _DEVIATION, f"{_SOURCE}: one run", full_only=True),
+        Claim(_mcc(WITHOUT), 0.85778, _TWICE * 0.00056, f"{_SOURCE}: 22 runs, ± 0.00056", full_only=True),
+        Claim(_mcc(WITH), 0.86413, _TWICE * 0.00075, f"{_SOURCE}: 22 runs, ± 0.00075", full_only=True),
+        Claim(_T, PUBLISHED_T, _TWICE * _ERROR_OF_D * math.sqrt(RUNS / 2), _SOURCE, full_only=True),
+        Claim(_P, PUBLISHED_P, 1e-3, f"{_SOURCE}: significant, here at 0.001", relation="at most", full_only=True),
+        Claim(_U, PUBLISHED_U, _TWICE * _ERROR_OF_U, _SOURCE, full_only=True),
+        Claim(_D, PUBLISHED_D, _TWICE * _ERROR_OF_D, _SOURCE, full_only=True),
+        Claim(_GAIN, 0.00635, _TWICE * 0.00094, f"{_SOURCE}: difference of the means", full_only=True),
+        Claim(
+            _OWN,
+            0.00635,
+            _TWICE * 0.00094,
+            f"{_SOURCE}, which gives momentum the credit",
+            known_fault=_SAME_RATE,
+            full_only=True,
+        ),
+        Claim(_PUBLISHED_T, PUBLISHED_T, 0.05, f"{_SOURCE}: agrees with the printed means and errors"),
+        Claim(_PUBLISHED_U_P, PUBLISHED_U_P, 0.01e-6, f"{_SOURCE}, continuity-corrected"),
+        Claim(
+            _PUBLISHED_U_P2,
+            PUBLISHED_U_P,
+            0.01e-6,
+            f"{_SOURCE}, beside a two-sided p of t",
+            known_fault="the printed p of U is one-sided, that of t two-sided",
+        ),
+    ),
+    full=Settings(),
+    quick=Settings(replace(STUDY, steps=300, seeds=(0, 1, 2), evaluate_every=300)),
+    measure=measure,
+    duration="4 min, quick 10 s",
+    datasets=("fashion_mnist",),
+)

@@ -1,0 +1,182 @@
+"""Flat against sharp minima: the curvature of the loss where momentum ends and where Adam does (T5).
+
+T5 says that stochastic gradient descent with momentum ends in flatter minima than Adam. Measured: the largest eigenvalue of the
+Hessian and its trace, on training examples, after both have been tuned at equal budget on held-out accuracy and trained for the
+same number of mini-batches from the same beginnings. The curvature of the cross-entropy falls with the loss itself, so the
+loss on the same examples stands beside it. Curvature is that of the parameters as they are: rescaling layers changes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from momentum_jax import data
+from momentum_jax.curvature import extreme_eigenvalues, trace
+from momentum_jax.studies import Arm, Network, Search, Study
+from momentum_jax.studies.statistics import PairedComparison, paired
+from momentum_jax.studies.store import Store
+from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
+from momentum_jax.textbook.trained import accuracies, mean_and_error, trained
+
+MOMENTUM, ADAM = "SGD with momentum 0.9", "Adam"
+MEASURES = ("largest eigenvalue", "trace", "training loss")
+
+STUDY = Study(
+    dataset="mnist",
+    network=Network(hidden=(32,)),
+    steps=6000,
+    batch=100,
+    seeds=tuple(range(10)),
+    arms=(Arm("heavy_ball(log_uniform(0.001, 0.3), 0.9)", MOMENTUM), Arm("adam(log_uniform(0.0001, 0.03))", ADAM)),
+    evaluate_every=1000,
+    search=Search(trials=8, seeds=(1000,)),
+    ladder=False,
+    noise_floor=False,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The study, and how the curvature is measured: on how many training examples, with how many products.
+
+    `residual` is the largest share of the eigenvalue that may be left of |H y - λ y|.
+    """
+
+    study: Study = STUDY
+    examples: int = 5000
+    iterations: int = 40
+    probes: int = 60
+    key: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """By arm and measure (`MEASURES`) the values over seeds (runs,); what each arm chose; accuracies (runs,) by arm."""
+
+    values: Mapping[str, Mapping[str, np.ndarray]]
+    chosen: Mapping[str, str]
+    accuracies: Mapping[str, np.ndarray]
+
+
+def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
+    study = settings.study
+    with trained(study, surroundings, checkpoints=True) as store:
+        values, residual, error = _curvatures(settings, store, surroundings)
+        runs = {arm.label: store.of(arm.label) for arm in study.arms}
+    scores = {label: accuracies(each) for label, each in runs.items()}
+    chosen = {label: each[0].optimizer for label, each in runs.items()}
+    ratios = {measure: _ratio(values[MOMENTUM][measure], values[ADAM][measure]) for measure in MEASURES}
+    quantities: dict[str, object] = {}
+    for name, ratio in ratios.items():
+        quantities[_over(name)] = math.exp(ratio.mean_difference)
+        low, high = ratio.t_interval or (math.nan, math.nan)
+        quantities[f"{_over(name)}, 95% interval"] = (math.exp(low), math.exp(high))
+    quantities |= {
+        **{f"{label}: {name}": each[name].mean() for label, each in values.items() for name in MEASURES},
+        **{f"{label}: chosen": optimizer for label, optimizer in chosen.items()},
+        _RESIDUAL: residual,
+        "largest standard error of a trace, over the trace": error,
+    }
+    return Outcome(quantities, Data(values, chosen, scores), (_table(values, chosen, scores), _ratios(quantities)))
+
+
+def _curvatures(
+    settings: Settings, store: Store, surroundings: Surroundings
+) -> tuple[dict[str, dict[str, np.ndarray]], float, float]:
+    """By arm and measure the values over seeds; the worst relative residual of an eigenvalue and error of a trace."""
+    from momentum_jax.studies.run import CHECKPOINTS, build_model
+    from momentum_jax.training.checkpoint import restore_params
+
+    study = settings.study
+    dataset = data.load(study.dataset, directory=surroundings.data_directory, size=study.size)
+    model = build_model(study, dataset)
+    key = jax.random.key(settings.key)
+    _, model_state = model.init(key)
+
+    def loss(params, batch):
+        images, labels = batch
+        outputs, _ = model.apply(params, model_state, images, key=key, train=False)
+        return jnp.mean(model.loss(outputs, labels))
+
+    value = jax.jit(loss)
+    values: dict[str, dict[str, np.ndarray]] = {}
+    residuals, errors = [], []
+    for arm in study.arms:
+        rows: list[Sequence[float]] = []
+        for run in store.of(arm.label):
+            params = restore_params(store.directory / CHECKPOINTS / run.name)
+            chosen = dataset.split(run.seed).train[: settings.examples]
+            batch = (jnp.asarray(dataset.images[chosen] / dataset.scale, jnp.float32), jnp.asarray(dataset.labels[chosen], int))
+            ends = extreme_eigenvalues(loss, params, batch, iterations=settings.iterations, key=key)
+            total = trace(loss, params, batch, probes=settings.probes, key=key)
+            rows.append((float(ends.largest[0]), float(total.trace), float(value(params, batch))))
+            residuals.append(float(ends.largest_residuals[0] / ends.largest[0]))
+            errors.append(float(total.standard_error / total.trace))
+        values[arm.label] = dict(zip(MEASURES, np.array(rows).T, strict=True))
+    return values, max(residuals), max(errors)
+
+
+def _ratio(ours: np.ndarray, theirs: np.ndarray) -> PairedComparison:
+    """Momentum over Adam, seed by seed, in logarithms."""
+    return paired(np.log(ours), np.log(theirs))
+
+
+def _table(values: Mapping, chosen: Mapping[str, str], scores: Mapping[str, np.ndarray]) -> Table:
+    rows = tuple(
+        (label, chosen[label], *(mean_and_error(each[name], ".4g") for name in MEASURES), mean_and_error(scores[label], ".4f"))
+        for label, each in values.items()
+    )
+    return Table("Curvature of the training loss after training, mean ± standard error over seeds", _COLUMNS, rows)
+
+
+def _ratios(quantities: Mapping) -> Table:
+    rows = tuple((name, quantities[_over(name)], quantities[f"{_over(name)}, 95% interval"]) for name in MEASURES)
+    return Table("Momentum over Adam, geometric mean over seeds", ("", "ratio", "95% interval"), rows)
+
+
+_COLUMNS = ("", "chosen", *MEASURES, "test accuracy")
+
+
+def _over(name: str) -> str:
+    return f"{name}: momentum over Adam"
+
+
+_RESIDUAL = "largest residual of an eigenvalue, over the eigenvalue"
+_NO_MEASURE = (
+    "the source names no measure of flatness: at the same training loss momentum has the smaller largest eigenvalue, and by "
+    "the trace the two are not told apart"
+)
+_SOURCE = "T5: SGD with momentum ends in flatter minima than Adam"
+
+EXPERIMENT = Experiment(
+    name="flat-minima",
+    title="Largest Hessian eigenvalue and trace after SGD with momentum and after Adam",
+    reproduces=("T5 flat and sharp minima",),
+    claims=(
+        Claim(_over("largest eigenvalue"), 1, 0, _SOURCE, relation="at most", full_only=True),
+        Claim(_over("trace"), 1, 0, _SOURCE, relation="at most", known_fault=_NO_MEASURE, full_only=True),
+        Claim(_RESIDUAL, 0, 0.01, "|H y - λ y| / λ of the measurement itself", relation="at most"),
+    ),
+    full=Settings(),
+    quick=Settings(
+        replace(
+            STUDY,
+            network=Network(hidden=(8,)),
+            steps=200,
+            seeds=(0, 1, 2),
+            evaluate_every=200,
+            search=Search(trials=2, seeds=(1000,)),
+        ),
+        examples=500,
+        probes=20,
+    ),
+    measure=measure,
+    duration="4 min, quick 20 s",
+    datasets=("mnist",),
+)

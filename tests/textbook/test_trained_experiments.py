@@ -1,0 +1,256 @@
+"""The experiments that train: their declared sizes, what they read from runs, and each from end to end on the digits."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from momentum_jax import data, textbook
+from momentum_jax.cli import main
+from momentum_jax.figures import textbook as figures
+from momentum_jax.studies import Network, Search, Study, StudyError
+from momentum_jax.studies.run import build_model
+from momentum_jax.studies.store import Curves, Run, Store
+from momentum_jax.textbook import fashion_mnist, flat_minima, hundred_runs, mnist
+from momentum_jax.textbook.experiment import Surroundings
+from momentum_jax.training.checkpoint import restore_params
+
+TRAINED = [experiment for experiment in textbook.EXPERIMENTS if experiment.datasets]
+each_experiment = pytest.mark.parametrize("experiment", TRAINED, ids=lambda experiment: experiment.name)
+
+
+def small(experiment: textbook.Experiment, **changes) -> textbook.Experiment:
+    """The experiment on the digits, with a small net and few steps."""
+    study = experiment.quick.study
+    channels = study.network.channels[:1]
+    network = replace(study.network, hidden=(6,), channels=channels)
+    search = Search(trials=2, seeds=(1000,)) if study.tuned else study.search
+    study = replace(
+        study,
+        dataset="digits",
+        size=None,
+        examples=None,
+        network=network,
+        steps=30,
+        batch=20,
+        seeds=study.seeds[:2],
+        search=search,
+    )
+    return replace(experiment, quick=replace(experiment.quick, study=replace(study, evaluate_every=10), **changes))
+
+
+def test_the_experiments_that_train_are_all_here() -> None:
+    assert {experiment.name for experiment in TRAINED} == {
+        "mnist-momentum",
+        "fashion-mnist",
+        "fair-comparison",
+        "hundred-runs",
+        "optimizers-side-by-side",
+        "flat-minima",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "steps", "batch", "dataset"),
+    [
+        ("4-9", 3 * 5, 20_000, 100, "mnist"),
+        ("11-8", 3 * 22, 40_000, 64, "fashion_mnist"),
+        ("fair-comparison", 2 * 22, 40_000, 64, "fashion_mnist"),
+        ("11-9", 100, 10_000, 64, "fashion_mnist"),
+        ("11-11", 4 * 5, 12 * 16_384 // 128, 128, "mnist"),
+    ],
+)
+def test_the_full_size_is_that_of_the_source(name, runs, steps, batch, dataset) -> None:
+    study = textbook.find(name).full.study
+    assert (len(study.arms) * len(study.seeds), study.steps, study.batch, study.dataset) == (runs, steps, batch, dataset)
+
+
+def test_the_nets_are_those_of_the_sources() -> None:
+    book = Network((100, 50), (), "sigmoid", "sigmoid", "uniform", "half_squared_error")
+    for name in ("11-8", "11-9", "fair-comparison"):
+        study = textbook.find(name).full.study
+        assert (study.network, study.size, study.sampling) == (book, 14, "replacement")
+    assert textbook.find("4-9").full.study.network == Network((256, 256))
+    assert textbook.find("11-11").full.study.examples == 16_384
+
+
+def test_the_tuned_arms_have_the_same_budget_and_are_reported_on_seeds_that_the_search_did_not_see() -> None:
+    for name in ("fair-comparison", "flat-minima"):
+        study = textbook.find(name).full.study
+        assert study.tuned == study.arms
+        assert not {*study.seeds} & {*study.search.seeds}
+    assert not {*textbook.find("fair-comparison").full.study.seeds} & {*textbook.find("11-8").full.study.seeds}
+
+
+@each_experiment
+def test_numbers_of_the_full_size_are_not_checked_at_another(experiment) -> None:
+    for claim in experiment.claims:
+        measured = np.full(np.shape(claim.value), np.nan)
+        status = textbook.check(claim, measured, quick=True).status
+        assert (status == "not checked") == claim.full_only
+
+
+@each_experiment
+def test_without_its_data_an_experiment_says_so_in_a_line_with_the_remedy(experiment, tmp_path, capsys) -> None:
+    assert main(["reproduce", experiment.name, "--quick", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) != 0
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert f"momentum-jax data fetch {experiment.datasets[0]}" in said[0]
+
+
+def test_what_is_reduced_is_run_unless_the_full_size_is_asked_for() -> None:
+    sizes = []
+    experiment = textbook.Experiment(
+        name="sizes",
+        title="",
+        reproduces=(),
+        claims=(),
+        full="full",
+        reduced="reduced",
+        quick="quick",
+        measure=lambda settings, surroundings: (sizes.append(settings), textbook.Outcome({}, None))[1],
+        duration="",
+    )
+    for options in ({}, {"full": True}, {"quick": True}):
+        textbook.run(experiment, **options)
+    textbook.run(replace(experiment, reduced=None))
+    assert sizes == ["reduced", "full", "quick", "full"]
+    with pytest.raises(ValueError, match="quick and full exclude each other"):
+        textbook.run(experiment, quick=True, full=True)
+
+
+def test_steps_to_the_cost_are_read_from_each_curve_as_it_is_shown() -> None:
+    random = np.random.default_rng(3)
+    losses = (0.3 * 0.999 ** np.arange(3000) * random.uniform(0.5, 1.5, 3000)).astype(np.float32)
+    curves = Curves(losses, np.array([0, 1000, 2000, 3000]), np.array([2.0, 0.2, 0.09, 0.05]), np.zeros(4))
+    run = Run("r", "report", "a", "a", 0, 0.9, 0.9, 0.1, (), 0.9, 0.05, None, 1.0)
+    assert mnist._reached(run, curves, mnist.HELD_OUT, 0.1) == 2000
+    means = np.convolve(losses, np.ones(100) / 100, "valid")
+    assert mnist._reached(run, curves, mnist.MEAN, 0.1) == np.flatnonzero(means <= 0.1)[0] + 100
+    points = np.unique(np.linspace(0, 2999, 1000).astype(int))
+    last, weight, smoothed = 0.0, 0.0, []
+    for point in points:
+        # TensorBoard's own recursion.
+        last, weight = 0.6 * last + 0.4 * losses[point], 0.6 * weight + 0.4
+        smoothed.append(last / weight)
+    first = int(points[np.array(smoothed) <= 0.1][0]) + 1
+    assert mnist._reached(run, curves, mnist.TENSORBOARD, 0.1) == first
+    assert (mnist._reached(run, curves, mnist.SMOOTHER, 0.1) or 0) > first
+    assert mnist._reached(replace(run, diverged=2999), curves, mnist.TENSORBOARD, 0.1) is None
+    assert mnist._reached(run, curves, mnist.SMOOTHER, 1e-6) is None
+
+
+def test_the_published_p_of_u_is_scipys_one_sided_one() -> None:
+    # Two samples of 22 without ties, 41 of whose 484 pairs have the larger value in the first.
+    second = 1000.0 * np.arange(22)
+    first = np.concatenate([[18_500.0, 21_500.0], -1.0 - np.arange(20)])
+    found = stats.mannwhitneyu(first, second, alternative="less", method="asymptotic")
+    assert found.statistic == fashion_mnist.PUBLISHED_U
+    assert found.pvalue == pytest.approx(fashion_mnist.PUBLISHED_U_P, rel=1e-2)
+
+
+def test_a_class_that_is_hardly_ever_recognised_is_not_learned() -> None:
+    learned = np.diag([90, 80, 70]) + 10
+    lost = np.array([[90, 10, 10], [80, 5, 25], [30, 0, 80]])
+    runs = [
+        Run("r", "report", "a", "a", 0, 0.9, 0.9, 0.1, tuple(map(tuple, counts.tolist())), 0.9, 0.1, None, 1.0)
+        for counts in (learned, lost)
+    ]
+    assert hundred_runs._unlearned(runs).tolist() == [0, 1]
+
+
+def test_the_mode_is_where_most_runs_are() -> None:
+    values = np.concatenate([np.full(5, 0.801), np.linspace(0.825, 0.835, 60), [0.85]])
+    assert hundred_runs._mode(values) == pytest.approx(0.83, abs=hundred_runs.READ)
+
+
+def end_to_end(experiment: textbook.Experiment, directory: Path) -> textbook.Result:
+    result = textbook.run(small(experiment), directory, quick=True)
+    written = figures.write(result, directory)
+    assert written
+    assert all(path.stat().st_size > 10_000 for path in written)
+    content = json.loads((directory / "result.json").read_text())
+    assert [claim["published"] is not None for claim in content["claims"]] == [True] * len(experiment.claims)
+    assert Study.from_dict(content["settings"]["study"]) == result.settings.study
+    return result
+
+
+def test_an_experiment_trains_draws_and_goes_on_from_its_store(tmp_path, monkeypatch) -> None:
+    first = end_to_end(textbook.find("11-9"), tmp_path)
+    monkeypatch.setattr(Store, "add", lambda self, wave: pytest.fail("a run was repeated"))
+    again = textbook.run(small(textbook.find("11-9")), tmp_path, quick=True)
+    np.testing.assert_array_equal(again.data.mccs, first.data.mccs)
+    store = Store.read(tmp_path / "study-30-steps")
+    assert first.data.mccs.tolist() == pytest.approx([run.mcc for run in store.runs])
+
+
+@pytest.mark.slow
+@each_experiment
+def test_every_experiment_trains_and_draws(experiment, tmp_path) -> None:
+    result = end_to_end(experiment, tmp_path)
+    assert {claim.quantity for claim in experiment.claims} <= result.outcome.quantities.keys()
+
+
+@pytest.mark.slow
+def test_the_statistics_of_the_runs_are_those_of_scipy(tmp_path) -> None:
+    result = end_to_end(textbook.find("11-8"), tmp_path)
+    store = Store.read(tmp_path / "study-30-steps")
+    without, with_momentum = (
+        np.array([run.mcc for run in store.of(label)]) for label in (fashion_mnist.WITHOUT, fashion_mnist.WITH)
+    )
+    quantities = result.outcome.quantities
+    t = stats.ttest_ind(with_momentum, without)
+    assert quantities["t of 22 against 22"] == pytest.approx(t.statistic)
+    assert quantities["p of t"] == pytest.approx(t.pvalue)
+    assert quantities["Mann-Whitney U"] == stats.mannwhitneyu(without, with_momentum).statistic
+
+
+@pytest.mark.slow
+def test_the_curvatures_are_those_of_the_dense_hessian(tmp_path) -> None:
+    experiment = small(textbook.find("flat-minima"), examples=100, probes=400)
+    experiment = replace(
+        experiment, quick=replace(experiment.quick, study=replace(experiment.quick.study, network=Network(hidden=(2,))))
+    )
+    result = textbook.run(experiment, tmp_path, quick=True)
+    store = Store.read(tmp_path / "study-30-steps")
+    dataset = data.load("digits")
+    model = build_model(store.study, dataset)
+    for index, run in enumerate(store.of(flat_minima.ADAM)):
+        flat, tree = jax.flatten_util.ravel_pytree(restore_params(store.directory / "checkpoints" / run.name))
+        chosen = dataset.split(run.seed).train[:100]
+
+        def loss(flat, chosen=chosen, tree=tree):
+            images = jnp.asarray(dataset.images[chosen] / dataset.scale, jnp.float32)
+            outputs, _ = model.apply(tree(flat), {}, images, key=jax.random.key(0), train=False)
+            return jnp.mean(model.loss(outputs, jnp.asarray(dataset.labels[chosen], int)))
+
+        eigenvalues = np.linalg.eigvalsh(jax.hessian(loss)(flat))
+        found = {name: values[index] for name, values in result.data.values[flat_minima.ADAM].items()}
+        assert found["largest eigenvalue"] == pytest.approx(eigenvalues[-1], rel=1e-3)
+        assert found["trace"] == pytest.approx(eigenvalues.sum(), rel=0.2)
+        assert found["training loss"] == pytest.approx(float(loss(flat)), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_without_a_directory_nothing_is_left_behind(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    experiment = small(textbook.find("11-9"))
+    outcome = experiment.measure(experiment.quick, Surroundings())
+    assert len(outcome.data.mccs) == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_another_study_in_the_place_of_a_store_is_refused(tmp_path) -> None:
+    experiment = small(textbook.find("11-9"))
+    textbook.run(experiment, tmp_path, quick=True)
+    other = replace(experiment, quick=replace(experiment.quick, study=replace(experiment.quick.study, batch=10)))
+    with pytest.raises(StudyError, match=r"study\.batch is 20 there and 10 now"):
+        textbook.run(other, tmp_path, quick=True)
