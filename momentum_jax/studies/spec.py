@@ -60,12 +60,12 @@ class Network:
     """
 
     hidden: tuple[int, ...] = (256, 256)
-    channels: tuple[int, ...] = ()
     activation: str = "relu"
     output_activation: str | None = None
     initialization: str = "he_normal"
     loss: str = "cross_entropy"
     dropout: float = 0.0
+    channels: tuple[int, ...] = ()
 
     def __post_init__(self):
         for name, what, each in (("hidden", "layer widths", "width"), ("channels", "numbers of channels", "number")):
