@@ -72,7 +72,7 @@ def test_the_full_size_is_that_of_the_source(name, runs, steps, batch, dataset) 
 
 
 def test_the_nets_are_those_of_the_sources() -> None:
-    book = Network((100, 50), (), "sigmoid", "sigmoid", "uniform", "half_squared_error")
+    book = Network((100, 50), "sigmoid", "sigmoid", "uniform", "half_squared_error")
     for name in ("11-8", "11-9", "fair-comparison"):
         study = textbook.find(name).full.study
         assert (study.network, study.size, study.sampling) == (book, 14, "replacement")
