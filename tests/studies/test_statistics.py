@@ -446,9 +446,9 @@ def test_the_detectable_difference_is_detected_in_four_of_five_studies(n):
 def test_bca_covers_as_the_docstring_says(n, normal, exponential):
     rng = np.random.default_rng(n)
     for draw, truth, said in [(rng.normal, 0.0, normal), (rng.exponential, 1.0, exponential)]:
-        intervals = np.array([statistics.describe(draw(size=n)).bca_interval for _ in range(800)])
+        intervals = np.array([statistics.describe(draw(size=n)).bca_interval for _ in range(400)])
         covered = ((intervals[:, 0] <= truth) & (intervals[:, 1] >= truth)).mean()
-        assert covered == pytest.approx(said, abs=0.035)
+        assert covered == pytest.approx(said, abs=0.045)
 
 
 @pytest.mark.slow
