@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from momentum_jax._hyperparameters import Flag, Interval, NullOr, Pair, ScalarOrSchedule, is_zero, value_at
 from momentum_jax.optimizers._transformation import Transformation, chain
@@ -56,6 +57,8 @@ class Framework(NamedTuple):
             elif key in defaults:
                 known[key] = self.rules[key].check(self.who, key, _plain(value))
                 self._refuse_schedules_of_powers(name, key, known[key])
+                if key == "momentum":
+                    self._refuse_a_start_at_zero(name, known[key])
             elif key not in self.ignored:
                 raise ValueError(f"{self.who}: {name} has no setting {key!r}; its settings are {', '.join(defaults)}.")
         return make(_Named(known))
@@ -65,6 +68,13 @@ class Framework(NamedTuple):
             raise ValueError(
                 f"{self.who}: {key} of {name} must be constant, for there its averages are corrected by powers of the current "
                 f"{key}, which is exact for constants only; momentum_jax.{name.lower()} corrects schedules exactly."
+            )
+
+    def _refuse_a_start_at_zero(self, name: str, momentum: Any) -> None:
+        if callable(momentum) and _known(momentum, 0) == 0 and _known(momentum, 1) != 0:
+            raise ValueError(
+                f"{self.who}: momentum of {name} must not be 0 at step 0 and above it at step 1, for there it remembers "
+                f"nothing of a step without momentum; momentum_jax.{name.lower()} does."
             )
 
 
@@ -97,6 +107,13 @@ def _is_off(value: Any, off: Any) -> bool:
     return (is_flag or isinstance(value, numbers.Real)) and is_flag == isinstance(off, bool) and bool(value == off)
 
 
+def _known(schedule: Callable[[Any], Any], step: int) -> float | None:
+    """The value at a step; None where it holds traced numbers."""
+    with jax.ensure_compile_time_eval():
+        value = schedule(jnp.asarray(step))
+    return None if isinstance(value, Tracer) else float(value)
+
+
 class _Named(dict[str, Any]):
     __getattr__ = dict.__getitem__
 
@@ -114,13 +131,14 @@ def from_torch(
       param_group: an element of `param_groups`, or any dict of the arguments; what is not in it has PyTorch's default. A
         schedule `step -> value` may stand in the place of a number, but for `betas`, `momentum_decay`, `lr_decay` and
         `initial_accumulator_value`. A schedule of momentum is followed while it is above 0: where it is 0, PyTorch leaves
-        its buffer as it is, the optimizer here replaces it by the gradient, and steps differ once momentum is above 0 again.
+        its buffer as it is, the optimizer here replaces it by the gradient, and steps differ once it is above 0 again.
+        Only a rise from 0 at step 0 is refused.
       settings: the dict, when the name of the class comes first.
       optimizer: SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, NAdam; None: the class that has these settings.
 
     Raises:
       ValueError: settings of several classes and no name; a class that has no equivalent here; a setting that is unknown; a
-        value out of range; a schedule of `betas` or `momentum_decay`.
+        value out of range; a schedule of `betas` or `momentum_decay`, or of `momentum` from 0 up.
       TypeError: an argument or a setting of the wrong type.
 
     Source: torch.optim of PyTorch 2.13.
@@ -154,8 +172,9 @@ def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformat
     Args:
       config: what `get_config()` returns, or `keras.optimizers.serialize`; what is not in it has Keras's default. A schedule
         `step -> value` may stand in the place of a number, but for `beta_1`, `beta_2` and `initial_accumulator_value`, and
-        a schedule of momentum is followed while it is above 0: at 0 Keras leaves its velocity as it is. Keras's own
-        schedules are objects of Keras and have to be replaced.
+        a schedule of momentum is followed while it is above 0: at 0 Keras leaves its velocity as it is, the optimizer
+        here replaces it by the gradient's. Only a rise from 0 at step 0 is refused. Keras's own schedules are objects of Keras and
+        have to be replaced.
       optimizer: the class (SGD, RMSprop, Adam, AdamW, NAdam, Adagrad, Adadelta); None: as the configuration's "name" says.
 
     Raises:

@@ -16,6 +16,7 @@ by a sequence of random numbers. A rational identity that holds of those holds o
 
 import functools
 import math
+import numbers
 import random
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.errors import ConcretizationTypeError, TracerArrayConversionError, TracerIntegerConversionError
 
@@ -82,10 +84,9 @@ def value_of(schedule: Callable[[Any], Any], t: Any) -> jax.Array:
     """
     value = schedule(t)
     must = "convert: a schedule must return a real number or a 0-d array"
-    try:
-        array = jnp.asarray(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{must}, got {value!r}.") from None
+    if not isinstance(value, (numbers.Number, np.generic, np.ndarray, jax.Array)):
+        raise TypeError(f"{must}, got {value!r}.")
+    array = jnp.asarray(value)
     if array.shape or jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(f"{must}, got an array of {array.dtype}{list(array.shape)}.")
     return array.astype(float)

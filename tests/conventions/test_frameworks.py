@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from convention_methods import BOTH, assert_goes_along, momentum, rate
@@ -69,6 +70,10 @@ def test_a_schedule_may_stand_in_the_dict(problem: Problems) -> None:
         assert_goes_along(from_keras(config), peer_file("conventions/keras")[1], name, problem)
     group = {"lr": rate, "momentum": momentum, "dampening": 0.5}
     assert_goes_along(from_torch(group), peer_file("conventions/torch")[1], "dampening_both", problem)
+
+
+def from_zero(t: Any) -> Any:
+    return jnp.minimum(t / 10, 0.9)
 
 
 SWITCHES = {"maximize": False, "foreach": None, "differentiable": False}
@@ -169,6 +174,8 @@ def test_a_schedule_of_kerass_epsilon_is_corrected_at_its_step(problem: Problems
         ),
         ({"betas": (0.9, momentum)}, {"optimizer": "AdamW"}, "momentum_jax.adamw corrects schedules exactly."),
         ({"momentum_decay": momentum}, {"optimizer": "NAdam"}, "from_torch: momentum_decay of NAdam must be constant"),
+        ({"momentum": from_zero}, {"optimizer": "SGD"}, "momentum of SGD must not be 0 at step 0 and above it at step 1"),
+        ({"momentum": from_zero}, {"optimizer": "RMSprop"}, "momentum of RMSprop must not be 0 at step 0 and above it at"),
         ({"lr": 0.1, "lr_decay": float("nan")}, {}, "from_torch: lr_decay must be finite and at least 0, got nan."),
     ],
 )
@@ -289,6 +296,7 @@ def test_a_whole_keras_configuration_is_built(problem: Problems) -> None:
             {"name": "adam", "beta_2": momentum},
             "beta_2 of Adam must be constant, for there its averages are corrected by powers",
         ),
+        ({"name": "sgd", "momentum": from_zero}, "momentum of SGD must not be 0 at step 0 and above it at step 1"),
         ({"name": "adamw", "beta_1": momentum}, "beta_1 of AdamW must be constant"),
         ({"name": "nadam", "beta_1": momentum}, "beta_1 of NAdam must be constant"),
         ({"name": "lion"}, "from_keras: Lion is not translated; Optax has optax.lion."),

@@ -178,25 +178,23 @@ def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.grad])
 def test_inside_a_transformation_known_schedules_are_tabulated_and_looked_at(transform: Any) -> None:
-    eager = convert(Nesterov(0.1, momentum), to=QHM, steps=20)
+    eager = convert(Nesterov(1.0, momentum), to=QHM, steps=20)
 
     def read(eta: Any) -> Any:
-        translated = convert(Nesterov(eta, momentum), to=QHM, steps=20)
-        assert translated.note == eager.note == ""
+        assert convert(Nesterov(0.1, momentum), to=QHM, steps=20).note == ""
         with pytest.raises(ValueError, match="momentum would be inf at step 1"):
             convert(PyTorch(warm_up, 0.9), to=Keras)
-        return translated.learning_rate(16)
+        return convert(Nesterov(eta, momentum), to=QHM, steps=20).learning_rate(16)
 
-    slope = 1.0 if transform is jax.jit else 0.1
-    assert transform(read)(0.1) == pytest.approx(at(eager.learning_rate, 16) / 0.1 * (0.1 / slope), rel=1e-14)
+    assert transform(read)(1.0) == pytest.approx(at(eager.learning_rate, 16), rel=1e-14)
 
 
 def test_float32_schedules_are_translated_in_float64() -> None:
     single = optax.linear_schedule(0.1, 0.01, 30)
-    assert jnp.asarray(single(3)).dtype == jnp.float32
+    assert jnp.asarray(single(jnp.int32(3))).dtype == jnp.float32
     translated = convert(PyTorch(single, 0.9), to=HeavyBall, steps=STEPS)
-    expected = 0.9 * np.float64(single(8)) / np.float64(single(7))
-    assert at(translated.momentum, 8) == pytest.approx(expected, rel=1e-15)
+    expected = 0.9 * np.float64(single(jnp.int32(8))) / np.float64(single(jnp.int32(7)))
+    assert float(translated.momentum(jnp.int32(8))) == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +202,7 @@ def test_float32_schedules_are_translated_in_float64() -> None:
     [(None, "None"), ("a", "'a'"), (np.ones(1), r"an array of float64\[1\]"), (1j, r"an array of complex128\[\]")],
 )
 def test_a_schedule_that_gives_no_number_is_refused(value: Any, got: str) -> None:
-    with pytest.raises(TypeError, match=rf"^convert: a schedule must return a real number or a 0-d array, got {got}\.$"):
+    with pytest.raises(TypeError, match=rf"^convert: a schedule must return a real number or a 0-d array, got {got}\."):
         convert(PyTorch(lambda t: value, 0.9), to=Keras)
 
 
