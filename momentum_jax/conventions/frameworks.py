@@ -173,8 +173,8 @@ def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformat
       config: what `get_config()` returns, or `keras.optimizers.serialize`; what is not in it has Keras's default. A schedule
         `step -> value` may stand in the place of a number, but for `beta_1`, `beta_2` and `initial_accumulator_value`, and
         a schedule of momentum is followed while it is above 0: at 0 Keras leaves its velocity as it is, the optimizer
-        here replaces it by the gradient's. Only a rise from 0 at step 0 is refused. Keras's own schedules are objects of Keras and
-        have to be replaced.
+        here replaces it by the gradient's. Only a rise from 0 at step 0 is refused. Keras's own schedules are objects of
+        Keras and have to be replaced.
       optimizer: the class (SGD, RMSprop, Adam, AdamW, NAdam, Adagrad, Adadelta); None: as the configuration's "name" says.
 
     Raises:
