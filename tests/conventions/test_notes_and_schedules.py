@@ -161,9 +161,8 @@ def test_what_only_the_last_update_reads_is_looked_at() -> None:
 
 def test_a_translation_can_be_translated_again_for_the_same_steps(problem: Problems) -> None:
     source = Nesterov(0.05, momentum)
-    expected = descend(build(source), problem.bent, problem.theta0, 30).held
     there = convert(convert(source, to=QHM, steps=30), to=TripleMomentum, steps=30)
-    assert_same_path(descend(build(there), problem.bent, problem.theta0, 30).held, expected)
+    assert_same_path(path(there, problem, 30), path(source, problem, 30))
 
 
 def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
