@@ -146,7 +146,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
             ["convert", "--from", "pytorch", "--to", "ema", "learning_rate=1"],
             "pytorch has no hyperparameter 'learning_rate'; it has lr",
         ),
-        (["convert", "--from", "pytorch", "--to", "ema", "momentum=0.9"], "pytorch needs lr=...."),
+        (["convert", "--from", "pytorch", "--to", "ema", "momentum=0.9"], "pytorch needs lr, as lr=0.1."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr"], "written name=value, as lr=0.1; got 'lr'."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "lr=2"], "lr is given twice."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr=fast"], "lr must be a number, true or false, got 'fast'."),
@@ -158,6 +158,10 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (
             ["convert", "--from", "qhm", "--to", "ema", "learning_rate=1"],
             "no EMA equals QHM(learning_rate=1.0, momentum=0.999, nu=0.7)",
+        ),
+        (
+            ["convert", "--from", "triple_momentum", "--to", "qhm", "alpha=0.1", "beta=1", "gamma=0.5"],
+            "no QHM equals TripleMomentum(alpha=0.1, beta=1.0, gamma=0.5): one of its hyperparameters would be infinite.",
         ),
         (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "--choose", "nu=1"], "EMA leaves nothing to choose, got nu."),
     ],

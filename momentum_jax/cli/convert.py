@@ -19,7 +19,7 @@ def run(command: Convert) -> int:
     if unknown := [name for name in values if name not in names]:
         raise ArgumentError(f"{command.source} has no hyperparameter {unknown[0]!r}; it has {', '.join(names)}.")
     if missing := [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in values]:
-        raise ArgumentError(f"{command.source} needs {' and '.join(f'{name}=...' for name in missing)}.")
+        raise ArgumentError(f"{command.source} needs {' and '.join(missing)}, as {missing[0]}=0.1.")
     try:
         result = convert(form(**values), to=command.to, steps=None, **chosen)
     except (ValueError, TypeError) as error:

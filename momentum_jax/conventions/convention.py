@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
+import jax
+from jax.core import Tracer
+
 from momentum_jax.conventions.one_pole import OnePole, Rule
 
 Fields = dict[str, Any]
@@ -20,15 +23,23 @@ class Convention(abc.ABC):
       note: of the result of a translation: what it does not reproduce at the start, where a schedule leaves the range that its
         numbers have, and what was not looked at. Empty where there is nothing of that. Of a start under schedules, rates and
         gains are those of step t, the power is the product of the decays, and the rest is of step 0.
+      rate: the hyperparameter that scales every step.
+      open: hyperparameter that a translation leaves to the caller -> what it is by default.
+      ahead: hyperparameters that an update reads at the step after its own.
     """
 
     note: str = dataclasses.field(default="", kw_only=True, compare=False)
     rate: ClassVar[str] = "learning_rate"
     open: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    ahead: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, rule in rules(type(self)).items():
-            object.__setattr__(self, name, rule.check(type(self).__name__, name, getattr(self, name)))
+            value = rule.check(type(self).__name__, name, getattr(self, name))
+            object.__setattr__(self, name, value)
+            # Elsewhere the values of arrays are trusted; a translation computes with them, and says where they are wrong.
+            if isinstance(value, jax.Array) and not isinstance(value, Tracer):
+                rule.check(type(self).__name__, name, float(value))
 
     def __repr__(self) -> str:
         shown = {**self.hyperparameters(), **({"note": self.note} if self.note else {})}

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from momentum_jax._hyperparameters import Flag, Interval, NullOr, Pair, ScalarOrSchedule, is_zero
+from momentum_jax._hyperparameters import Flag, Interval, NullOr, Pair, ScalarOrSchedule, is_zero, value_at
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.adadelta import adadelta
 from momentum_jax.optimizers.adagrad import adagrad
@@ -33,6 +34,7 @@ class Framework(NamedTuple):
       rules: hyperparameter -> what it may be.
       ignored: settings that change nothing in exact arithmetic, or that only a setting of `inactive` brings into play.
       inactive: setting -> the values at which it does nothing.
+      powers: settings whose powers enter a correction, so that they cannot be schedules.
     """
 
     who: str
@@ -40,6 +42,7 @@ class Framework(NamedTuple):
     rules: dict[str, Any]
     ignored: frozenset[str]
     inactive: dict[str, tuple[Any, ...]]
+    powers: frozenset[str]
 
     def build(self, name: str, settings: Settings) -> Transformation:
         defaults, make = self.classes[name]
@@ -53,9 +56,26 @@ class Framework(NamedTuple):
                     raise ValueError(f"{self.who}: {key}={value!r} of {name} is not translated; {_REMEDIES[key]}.")
             elif key in defaults:
                 known[key] = self.rules[key].check(self.who, key, _plain(value))
+                self._refuse_schedules_of_powers(name, key, known[key])
+                if key == "momentum":
+                    self._refuse_a_start_at_zero(name, known[key])
             elif key not in self.ignored:
                 raise ValueError(f"{self.who}: {name} has no setting {key!r}; its settings are {', '.join(defaults)}.")
         return make(_Named(known))
+
+    def _refuse_schedules_of_powers(self, name: str, key: str, value: Any) -> None:
+        if key in self.powers and any(map(callable, value if isinstance(value, tuple) else (value,))):
+            raise ValueError(
+                f"{self.who}: {key} of {name} must be constant, for there its averages are corrected by powers of the current "
+                f"{key}, which is exact for constants only; momentum_jax.{name.lower()} corrects schedules exactly."
+            )
+
+    def _refuse_a_start_at_zero(self, name: str, momentum: Any) -> None:
+        if callable(momentum) and _known(momentum, 0) == 0 and _known(momentum, 1) != 0:
+            raise ValueError(
+                f"{self.who}: momentum of {name} must not be 0 at step 0 and above it at step 1, for there it remembers "
+                f"nothing of a step without momentum; momentum_jax.{name.lower()} does."
+            )
 
 
 # What stands for a setting that is not the optimizer's own: a link of a chain around what is built without it.
@@ -87,6 +107,13 @@ def _is_off(value: Any, off: Any) -> bool:
     return (is_flag or isinstance(value, numbers.Real)) and is_flag == isinstance(off, bool) and bool(value == off)
 
 
+def _known(schedule: Callable[[Any], Any], step: int) -> float | None:
+    """The value at a step; None where it holds traced numbers."""
+    with jax.ensure_compile_time_eval():
+        value = schedule(jnp.asarray(step))
+    return None if isinstance(value, Tracer) else float(value)
+
+
 class _Named(dict[str, Any]):
     __getattr__ = dict.__getitem__
 
@@ -102,13 +129,16 @@ def from_torch(
 
     Args:
       param_group: an element of `param_groups`, or any dict of the arguments; what is not in it has PyTorch's default. A
-        schedule `step -> value` may stand in the place of a number.
+        schedule `step -> value` may stand in the place of a number, but for `betas`, `momentum_decay`, `lr_decay` and
+        `initial_accumulator_value`. A schedule of momentum is followed while it is above 0: where it is 0, PyTorch leaves
+        its buffer as it is, the optimizer here replaces it by the gradient, and steps differ once it is above 0 again.
+        Only a rise from 0 at step 0 is refused.
       settings: the dict, when the name of the class comes first.
       optimizer: SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, NAdam; None: the class that has these settings.
 
     Raises:
       ValueError: settings of several classes and no name; a class that has no equivalent here; a setting that is unknown; a
-        value out of range.
+        value out of range; a schedule of `betas` or `momentum_decay`, or of `momentum` from 0 up.
       TypeError: an argument or a setting of the wrong type.
 
     Source: torch.optim of PyTorch 2.13.
@@ -126,6 +156,8 @@ def from_torch(
     if not isinstance(optimizer, str) or optimizer not in TORCH.classes:
         raise ValueError(f"from_torch: optimizer must be one of {_built(TORCH)}, got {optimizer!r}.")
     if optimizer in ("Adam", "AdamW") and "decoupled_weight_decay" in switches:
+        # The default is that of the class that was named.
+        param_group = {"weight_decay": TORCH.classes[optimizer][0]["weight_decay"], **param_group}
         optimizer = "AdamW" if switches["decoupled_weight_decay"] else "Adam"
     built = TORCH.build(optimizer, param_group)
     # PyTorch negates the gradient first: weight decay still pulls to 0.
@@ -139,7 +171,10 @@ def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformat
 
     Args:
       config: what `get_config()` returns, or `keras.optimizers.serialize`; what is not in it has Keras's default. A schedule
-        `step -> value` may stand in the place of a number; Keras's own schedules are objects of Keras and have to be replaced.
+        `step -> value` may stand in the place of a number, but for `beta_1`, `beta_2` and `initial_accumulator_value`, and
+        a schedule of momentum is followed while it is above 0: at 0 Keras leaves its velocity as it is, the optimizer
+        here replaces it by the gradient's. Only a rise from 0 at step 0 is refused. Keras's own schedules are objects of
+        Keras and have to be replaced.
       optimizer: the class (SGD, RMSprop, Adam, AdamW, NAdam, Adagrad, Adadelta); None: as the configuration's "name" says.
 
     Raises:
@@ -258,10 +293,8 @@ def _keras_adam(s: Any) -> Transformation:
     def eps(t: Any) -> Any:
         """Keras adds eps before the correction: eps / sqrt(1 - b2^(t+1)) after it."""
         power = (jnp.asarray(t, float) + 1) * jnp.log1p(jnp.asarray(s.beta_2, float) - 1)
-        return s.epsilon / jnp.sqrt(-jnp.expm1(power))
+        return value_at(s.epsilon, t) / jnp.sqrt(-jnp.expm1(power))
 
-    if callable(s.beta_2) or callable(s.epsilon):
-        raise ValueError("from_keras: beta_2 and epsilon must be numbers, for Keras corrects no schedule of them.")
     return _decoupled(s, adam(s.learning_rate, s.beta_1, s.beta_2, eps=eps, amsgrad=s.amsgrad))
 
 
@@ -321,6 +354,8 @@ def _built(framework: Framework) -> str:
 _RATE, _DECAY, _NUMBER = Interval(0, math.inf), Interval(0, 1), Interval(0, math.inf, schedule=False)
 # What every class of PyTorch has, or what tells two classes apart.
 _SWITCHES = ("maximize", "decoupled_weight_decay")
+# What PyTorch's schedulers keep in the group for themselves.
+_SCHEDULERS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
 _TORCH_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
 _TORCH_ADAM_LIKE = {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
@@ -351,8 +386,9 @@ TORCH = Framework(
     | dict.fromkeys(("lr_decay", "initial_accumulator_value"), _NUMBER)
     | dict.fromkeys(("nesterov", "centered", "amsgrad", *_SWITCHES), Flag())
     | {"betas": Pair(_DECAY)},
-    ignored=frozenset({"params", "param_names", "initial_lr", "foreach", "fused", "capturable", "differentiable", *_SWITCHES}),
+    ignored=frozenset({"params", "param_names", "foreach", "fused", "capturable", "differentiable", *_SWITCHES, *_SCHEDULERS}),
     inactive={},
+    powers=frozenset({"betas", "momentum_decay"}),
 )
 _KERAS_COMMON = {"learning_rate": 1e-3, "weight_decay": None}
 _KERAS_ADAM = {**_KERAS_COMMON, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}
@@ -383,4 +419,5 @@ KERAS = Framework(
         "loss_scale_factor": (None, 1.0),
         "gradient_accumulation_steps": (None,),
     },
+    powers=frozenset({"beta_1", "beta_2"}),
 )

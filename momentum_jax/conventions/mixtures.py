@@ -95,6 +95,7 @@ class TripleMomentum(Convention):
     beta: Real
     gamma: Real
     rate: ClassVar[str] = "alpha"
+    ahead: ClassVar[tuple[str, ...]] = ("gamma",)
 
     def one_pole(self, h: Any, following: Any) -> OnePole:
         if is_zero(self.beta) and not is_zero(self.gamma):
@@ -112,7 +113,8 @@ class TripleMomentum(Convention):
         return {
             "alpha": alpha,
             "beta": inside(rule, alpha),
-            "gamma": lambda t: 0.0 if rule.plain else rule.direct(t) * rule.decay(t) / alpha(before(t)),
+            # Where alpha is 0 so is the velocity, and any gamma will do, if the gradient's own share of a step is 0 as well.
+            "gamma": lambda t: 0.0 if rule.plain else ratio(rule.direct(t) * rule.decay(t), alpha(before(t))),
         }
 
 
@@ -211,6 +213,7 @@ class EMANesterov(Convention):
     learning_rate: LearningRate
     beta: Decay
     gamma: Decay
+    ahead: ClassVar[tuple[str, ...]] = ("beta",)
 
     def one_pole(self, h: Any, following: Any) -> OnePole:
         decay = h.gamma + (1 - h.gamma) * h.beta

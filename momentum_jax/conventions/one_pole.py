@@ -16,6 +16,7 @@ by a sequence of random numbers. A rational identity that holds of those holds o
 
 import functools
 import math
+import numbers
 import random
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -23,10 +24,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.errors import ConcretizationTypeError, TracerArrayConversionError, TracerIntegerConversionError
 
 TOLERANCE = 1e-11
+# How many steps a table goes on after the run: each translation of a translation may read one step further than the last.
+MARGIN = 2
 
 
 class OnePole(NamedTuple):
@@ -72,14 +76,30 @@ def ratio(a: Any, b: Any) -> Any:
     return jnp.where(same, 1.0, a / jnp.where(same, 1.0, b))
 
 
+def value_of(schedule: Callable[[Any], Any], t: Any) -> jax.Array:
+    """A schedule at a step, in the widest float: Optax's give float32 also where the translation is of float64.
+
+    Raises:
+      TypeError: it is no real number.
+    """
+    value = schedule(t)
+    must = "convert: a schedule must return a real number or a 0-d array"
+    if not isinstance(value, (numbers.Number, np.generic, np.ndarray, jax.Array)):
+        raise TypeError(f"{must}, got {value!r}.")
+    array = jnp.asarray(value)
+    if array.shape or jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"{must}, got an array of {array.dtype}{list(array.shape)}.")
+    return array.astype(float)
+
+
 def values_at(schedule: Callable[[Any], Any], steps: int) -> jax.Array:
     """A schedule at the steps before `steps`, in one array.
 
     Raises:
-      TypeError: the schedule cannot be traced.
+      TypeError: the schedule cannot be traced, or gives no numbers.
     """
     try:
-        return jax.vmap(lambda t: jnp.broadcast_to(jnp.asarray(schedule(t), float), ()))(jnp.arange(steps))
+        return jax.vmap(lambda t: value_of(schedule, t))(jnp.arange(steps))
     except (ConcretizationTypeError, TracerArrayConversionError, TracerIntegerConversionError) as error:
         raise TypeError(
             "convert: a schedule must compute with jax.numpy, for its step is traced: jnp.where(step < 10, 0.1, 0.01) in the "
@@ -173,6 +193,8 @@ class Rule:
     def always(self, f: Callable[[Any], Any], g: Any) -> bool:
         """Whether f = g at every step, whatever the schedules; g is a number or a function of the step."""
         pairs: list[tuple[Any, Any]] = [(f(t), g(t) if callable(g) else g) for t in PROBES]
+        if not all(math.isfinite(a) and math.isfinite(b) for a, b in pairs):
+            raise OverflowError
         return all(abs(a - b) <= TOLERANCE * max(abs(a), abs(b)) for a, b in pairs)
 
     def vanishes(self, f: Callable[[Any], Any]) -> bool:
@@ -191,7 +213,7 @@ class Rule:
 
     def _value(self, value: Any, t: Any) -> Any:
         if not isinstance(t, Probe):
-            return value(t) if callable(value) else value
+            return value_of(value, t) if callable(value) else value
         traced = isinstance(value, Tracer)
         if callable(value) or (traced and not t.keep_traced):
             return random.Random(repr((self._place(value), *(t[:2] if callable(value) else ())))).uniform(0.2, 0.8)
@@ -217,8 +239,8 @@ class Rule:
             raise ValueError(
                 "under these schedules the decay of its average depends on all steps before: give steps, the length of the run."
             )
-        decays = values_at(lambda t: self.pole(t).decay, self.steps)
-        weights = values_at(lambda t: self.pole(t).weight, self.steps)
+        decays = values_at(lambda t: self.pole(t).decay, self.steps + MARGIN)
+        weights = values_at(lambda t: self.pole(t).weight, self.steps + MARGIN)
         start = weights[0] / (1 - decays[0])
 
         def add(total: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

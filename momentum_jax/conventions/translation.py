@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -40,10 +42,10 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
       hyperparameters: such as `PyTorch(lr=0.1, momentum=0.9)`; numbers, 0-d arrays or schedules `step -> value`.
       to: the convention to translate into, a class of this module or its name in `NAMES`.
       steps: how many updates the run has. Needed where a hyperparameter of the result depends on all steps before, as the
-        decay of an average does under a schedule of momentum: it is read from a table, NaN after its end. Where it is given,
-        the schedules of the result are looked at at all these steps. Otherwise only steps 0 and 1 are, and where the result
-        has a schedule that is computed from the caller's, more than a multiple of one, its `note` says so: where a schedule
-        is 0 later, a ratio of its values may be infinite or NaN there.
+        decay of an average does under a schedule of momentum: it is read from a table, NaN after its end, two steps later.
+        Where it is given, the schedules of the result are looked at wherever an update of the run reads them. Otherwise only
+        steps 0 and 1 are, and where the result has a schedule that is computed from the caller's, more than a multiple of
+        one, its `note` says so: where a schedule is 0 later, a ratio of its values may be infinite or NaN there.
       chosen: what the result leaves open: `small_const` (0.7) of AcceleratedSGD, `derivative` (0) of PID; numbers.
 
     Returns:
@@ -59,16 +61,27 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
     target = _target(to)
     if not isinstance(hyperparameters, Convention):
         raise TypeError(f"convert: hyperparameters must be one of {_classes()}, got {type(hyperparameters).__name__}.")
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, numbers.Integral)):
+        raise TypeError(f"convert: steps must be an int of at least 1 or None, got {steps!r}.")
+    if steps is not None and steps < 1:
         raise ValueError(f"convert: steps must be an int of at least 1 or None, got {steps!r}.")
     if unknown := chosen.keys() - target.open.keys():
         leaves = f"only {', '.join(target.open)}" if target.open else "nothing"
         raise ValueError(f"convert: {target.__name__} leaves {leaves} to choose, got {', '.join(sorted(unknown))}.")
     chosen = {name: _chosen(target, name, value) for name, value in chosen.items()}
-    if type(hyperparameters) is target and all(_same(getattr(hyperparameters, name), v) for name, v in chosen.items()):
-        return hyperparameters
+    is_there = type(hyperparameters) is target and all(_same(getattr(hyperparameters, name), v) for name, v in chosen.items())
     try:
-        return _translate(hyperparameters, target, steps, chosen)
+        # Inside `jit` too, what is known is computed at once: decisions cannot wait, and a table is no traced array.
+        with jax.ensure_compile_time_eval():
+            if not is_there:
+                return _translate(hyperparameters, target, steps and int(steps), chosen)
+            if steps is not None:
+                list(_looked_at(hyperparameters, hyperparameters, int(steps)))
+            return hyperparameters
+    except (ZeroDivisionError, OverflowError):
+        raise ValueError(
+            f"convert: no {target.__name__} equals {hyperparameters!r}: one of its hyperparameters would be infinite."
+        ) from None
     except ValueError as error:
         raise ValueError(f"convert: no {target.__name__} equals {hyperparameters!r}: {error}") from None
 
@@ -78,7 +91,7 @@ def _chosen(target: type[Convention], name: str, value: Any) -> float:
     rule = rules(target)[name]._replace(schedule=False)
     if isinstance(value, Tracer):
         raise TypeError(f"convert: {name} must be a number, got a traced array.")
-    return float(rule.check("convert", name, value))
+    return rule.check("convert", name, float(rule.check("convert", name, value)))
 
 
 def _same(value: Any, number: float) -> bool:
@@ -94,7 +107,13 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
     result = target(**built)
     own = [value for value in values.values() if callable(value)]
     computed = [name for name, f in fields.items() if callable(built[name]) and not any(rule.is_multiple(f, v) for v in own)]
-    notes = [source.start(), result.start(), *_looked_at(result, steps)]
+    notes = [
+        source.start(),
+        result.start(),
+        *_looked_at(source, result, steps),
+        *_pauses(source, steps),
+        *_pauses(result, steps),
+    ]
     if computed and steps is None:
         notes.append(
             f"Of {', '.join(computed)} only steps 0 and 1 were looked at, and where a schedule is 0 later a ratio of its "
@@ -128,19 +147,20 @@ def _snapped(number: Any, known: list[Any], tolerance: Callable[[float], float])
     return next((v for v in known if isinstance(v, float) and abs(number - v) <= tolerance(v)), number)
 
 
-def _looked_at(result: Convention, steps: int | None) -> Iterator[str]:
-    """What is to be said of the result's schedules at the steps that can be looked at.
+def _looked_at(source: Convention, result: Convention, steps: int | None) -> Iterator[str]:
+    """What is to be said of the result's schedules at the steps that can be looked at, and at all that their updates read.
 
     Raises:
       ValueError: one is infinite or NaN there.
     """
-    schedules = {name: value for name, value in result.hyperparameters().items() if callable(value)}
-    values = {name: values_at(schedule, 2 if steps is None else steps) for name, schedule in schedules.items()}
+    steps = 2 if steps is None else steps
+    values = {name: values_at(each, steps + (name in result.ahead)) for name, each in _schedules(result).items()}
     known = {name: np.asarray(row) for name, row in values.items() if not isinstance(row, Tracer)}
     for name in [name for name in values if name not in known]:
         yield f"{name} holds traced numbers, and was not looked at."
     for name, row in known.items():
         for step in np.flatnonzero(~np.isfinite(row))[:1]:
+            _blame_the_source(source, int(step))
             rates = known.get(result.rate, np.ones_like(row))[max(step - 1, 0) : step + 1]
             raise ValueError(
                 f"{name} would be {row[step]} at step {step}: a gradient that one of the two remembers has weight 0 in the "
@@ -150,6 +170,34 @@ def _looked_at(result: Convention, steps: int | None) -> Iterator[str]:
         rule = rules(type(result))[name]
         for step in [i for i, value in enumerate(row.tolist()) if not rule.allows(value)][:1]:
             yield f"{name} is {row[step]:g} at step {step}, where a number would have to be {rule}; the points are the same."
+
+
+def _blame_the_source(source: Convention, step: int) -> None:
+    """Where a schedule of the caller's is infinite or NaN no later than what a translation reads of it at this step, say so."""
+    for name, schedule in _schedules(source).items():
+        row = values_at(schedule, step + 2)
+        if isinstance(row, Tracer):
+            continue
+        for first in np.flatnonzero(~np.isfinite(row))[:1]:
+            ends = ", as the schedule of a translation is after its steps" if first and np.isnan(row[first:]).all() else ""
+            raise ValueError(f"its own {name} is {row[first]} at step {first}{ends}.")
+
+
+def _pauses(form: Convention, steps: int | None) -> Iterator[str]:
+    """Where the framework itself would not follow the equations of its convention, as its docstring says."""
+    if isinstance(form, (velocities.PyTorch, velocities.Keras)) and callable(form.momentum):
+        row = values_at(form.momentum, 2 if steps is None else steps)
+        if not isinstance(row, Tracer):
+            momentum = np.asarray(row)
+            for step in np.flatnonzero((momentum[:-1] == 0) & (momentum[1:] != 0))[:1]:
+                yield (
+                    f"{type(form).__name__}'s momentum is 0 at step {step} and not after it: the framework itself leaves its "
+                    f"velocity as it is while momentum is 0, and does not follow this schedule."
+                )
+
+
+def _schedules(hyperparameters: Convention) -> dict[str, Callable[[Any], Any]]:
+    return {name: value for name, value in hyperparameters.hyperparameters().items() if callable(value)}
 
 
 def _target(to: Any) -> type[Convention]:

@@ -11,7 +11,11 @@ from momentum_jax.conventions.one_pole import OnePole, Rule, before
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PyTorch(Convention):
-    """`torch.optim.SGD`: b' = mu b + (1 - tau) g, x' = x - eta b'; with Nesterov x' = x - eta (g + mu b')."""
+    """`torch.optim.SGD`: b' = mu b + (1 - tau) g, x' = x - eta b'; with Nesterov x' = x - eta (g + mu b').
+
+    Under a schedule of momentum PyTorch leaves b as it is at steps where mu is 0, and does not dampen the gradient that b
+    begins with at the first where it is not; these equations are its own where no mu above 0 follows a mu of 0.
+    """
 
     lr: LearningRate
     momentum: Decay = 0.0
@@ -96,7 +100,11 @@ class ReformulatedNesterov(Convention):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Keras(Convention):
-    """`keras.optimizers.SGD` and TensorFlow's: heavy ball, or with Nesterov the reformulated one, eta inside."""
+    """`keras.optimizers.SGD` and TensorFlow's: heavy ball, or with Nesterov the reformulated one, eta inside.
+
+    Under a schedule of momentum Keras leaves v as it is at steps where mu is 0; these equations are its own where no mu above 0
+    follows a mu of 0.
+    """
 
     learning_rate: LearningRate
     momentum: Decay = 0.0
@@ -117,6 +125,7 @@ class Nesterov(Convention):
 
     learning_rate: LearningRate
     momentum: Decay = 0.9
+    ahead: ClassVar[tuple[str, ...]] = ("momentum",)
 
     def one_pole(self, h: Any, following: Any) -> OnePole:
         return OnePole(h.learning_rate, following.momentum, h.momentum, h.learning_rate)

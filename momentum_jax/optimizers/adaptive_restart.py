@@ -67,6 +67,8 @@ def adaptive_restart(
         "function".
       TypeError: `optimizer` is no gradient transformation.
     """
+    if isinstance(optimizer, optax.MultiSteps):
+        raise TypeError("adaptive_restart: optimizer is an optax.MultiSteps; give its .gradient_transformation().")
     inner = as_link("adaptive_restart", "optimizer", optimizer)
 
     def init(params: optax.Params) -> AdaptiveRestartState:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from convention_methods import BOTH, assert_goes_along, momentum, rate
@@ -71,6 +72,10 @@ def test_a_schedule_may_stand_in_the_dict(problem: Problems) -> None:
     assert_goes_along(from_torch(group), peer_file("conventions/torch")[1], "dampening_both", problem)
 
 
+def from_zero(t: Any) -> Any:
+    return jnp.minimum(t / 10, 0.9)
+
+
 SWITCHES = {"maximize": False, "foreach": None, "differentiable": False}
 GROUPS = {
     "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": True, **SWITCHES, "fused": None},
@@ -105,6 +110,36 @@ def test_the_class_of_a_whole_param_group_is_found_from_its_settings(name: str, 
         np.testing.assert_array_equal(descend(optimizer, problem.quad, problem.theta0, 10).held, expected)
 
 
+def test_what_schedulers_add_to_a_group_is_passed_over(problem: Problems) -> None:
+    expected = descend(SAME["SGD"], problem.quad, problem.theta0, 5).held
+    one_cycle = {"initial_lr": 4e-3, "max_lr": 0.1, "min_lr": 4e-7, "base_momentum": 0.85, "max_momentum": 0.95}
+    for added in (one_cycle, {"swa_lr": 0.05}):
+        for optimizer in (from_torch(GROUPS["SGD"] | added), from_torch(GROUPS["SGD"] | added, optimizer="SGD")):
+            np.testing.assert_array_equal(descend(optimizer, problem.quad, problem.theta0, 5).held, expected)
+
+
+@pytest.mark.parametrize(("name", "decay"), [("Adam", 0.0), ("AdamW", 0.01)])
+def test_a_switch_of_adam_does_not_change_the_default_of_the_class_that_was_named(
+    name: str, decay: float, problem: Problems
+) -> None:
+    optimizer = from_torch({"lr": 0.05, "decoupled_weight_decay": True}, optimizer=name)
+    expected = descend(mj.adamw(0.05, weight_decay=decay), problem.quad, problem.theta0, 5).held
+    np.testing.assert_array_equal(descend(optimizer, problem.quad, problem.theta0, 5).held, expected)
+
+
+def test_a_schedule_of_kerass_epsilon_is_corrected_at_its_step(problem: Problems) -> None:
+    optimizer = from_keras({"name": "adam", "learning_rate": 0.05, "epsilon": lambda t: 0.1 / (1.0 + t)})
+    x, m, v = problem.theta0, 0.0, 0.0
+    points = [x]
+    for t in range(10):
+        g = problem.seq(t, x)
+        m, v = m + 0.1 * (g - m), v + 0.001 * (g * g - v)
+        alpha = 0.05 * np.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
+        x = x - alpha * m / (np.sqrt(v) + 0.1 / (1.0 + t))
+        points.append(x)
+    assert_same_path(descend(optimizer, problem.seq, problem.theta0, 10).held, np.array(points))
+
+
 @pytest.mark.parametrize(
     ("group", "options", "message"),
     [
@@ -132,6 +167,15 @@ def test_the_class_of_a_whole_param_group_is_found_from_its_settings(name: str, 
         ({"lr": 0.1, "nesterov": True}, {}, "from_torch: nesterov=True needs momentum above 0, got momentum=0.0."),
         ({"lr": 0.1, "betas": (0.9, 1.0)}, {"optimizer": "Adam"}, "from_torch: betas[1] must be in [0, 1), got 1.0."),
         ({"lr": 0.1, "lr_decay": -1}, {}, "from_torch: lr_decay must be finite and at least 0, got -1.0."),
+        (
+            {"betas": (momentum, 0.9)},
+            {"optimizer": "Adam"},
+            "from_torch: betas of Adam must be constant, for there its averages",
+        ),
+        ({"betas": (0.9, momentum)}, {"optimizer": "AdamW"}, "momentum_jax.adamw corrects schedules exactly."),
+        ({"momentum_decay": momentum}, {"optimizer": "NAdam"}, "from_torch: momentum_decay of NAdam must be constant"),
+        ({"momentum": from_zero}, {"optimizer": "SGD"}, "momentum of SGD must not be 0 at step 0 and above it at step 1"),
+        ({"momentum": from_zero}, {"optimizer": "RMSprop"}, "momentum of RMSprop must not be 0 at step 0 and above it at"),
         ({"lr": 0.1, "lr_decay": float("nan")}, {}, "from_torch: lr_decay must be finite and at least 0, got nan."),
     ],
 )
@@ -248,7 +292,13 @@ def test_a_whole_keras_configuration_is_built(problem: Problems) -> None:
             keras_config(learning_rate={"class_name": "CosineDecay"}),
             "learning_rate is Keras's schedule CosineDecay; put a function",
         ),
-        ({"name": "adam", "beta_2": momentum}, "beta_2 and epsilon must be numbers"),
+        (
+            {"name": "adam", "beta_2": momentum},
+            "beta_2 of Adam must be constant, for there its averages are corrected by powers",
+        ),
+        ({"name": "sgd", "momentum": from_zero}, "momentum of SGD must not be 0 at step 0 and above it at step 1"),
+        ({"name": "adamw", "beta_1": momentum}, "beta_1 of AdamW must be constant"),
+        ({"name": "nadam", "beta_1": momentum}, "beta_1 of NAdam must be constant"),
         ({"name": "lion"}, "from_keras: Lion is not translated; Optax has optax.lion."),
         ({"name": "adamax_2"}, "from_keras: Adamax is not translated; Optax has optax.adamax."),
         ({"name": "adam", "epsilon": -1}, "from_keras: epsilon must be finite and at least 0, got -1.0."),

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from convention_methods import STEPS, at, momentum, path, path_on_seq, rate, share, show
 from oracles import Problems, assert_same_path, descend, largest_difference
@@ -13,7 +14,9 @@ from momentum_jax.conventions import (
     EMA,
     PID,
     QHM,
+    AggMo,
     Convention,
+    EMANesterov,
     Grokfast,
     HeavyBall,
     Keras,
@@ -98,7 +101,8 @@ def test_the_decay_of_an_average_needs_the_length_of_the_run_and_is_nan_after_it
         convert(PyTorch(0.1, momentum), to="ema")
     translated = convert(PyTorch(0.1, momentum), to="ema", steps=10)
     assert at(translated.momentum, 9) == pytest.approx(0.9)
-    assert np.isnan(at(translated.momentum, 10))
+    assert np.isfinite([at(translated.momentum, t) for t in (10, 11)]).all()  # for the next translation to look ahead
+    assert np.isnan(at(translated.momentum, 12))
     assert convert(PyTorch(rate, 0.9), to="ema").momentum == 0.9
 
 
@@ -128,6 +132,96 @@ def test_a_traced_number_that_would_have_to_be_known_is_refused() -> None:
 
     with pytest.raises(ValueError, match="which these schedules or traced numbers do not keep"):
         jax.vmap(read)(jnp.ones(2))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        PyTorch(optax.linear_schedule(0.1, 0.0, 11), 0.9, nesterov=True),
+        AggMo(optax.linear_schedule(0.1, 0.0, 11), 0.9),
+        QHM(optax.linear_schedule(0.1, 0.0, 11), 0.9, 0.5),
+    ],
+    ids=show,
+)
+def test_the_last_update_reads_a_step_further_and_is_finite_after_a_decay_to_zero(
+    source: Convention, problem: Problems
+) -> None:
+    translated = convert(source, to=TripleMomentum, steps=12)
+    expected = descend(build(source), problem.bent, problem.theta0, 12).held
+    assert_same_path(descend(build(translated), problem.bent, problem.theta0, 12).held, expected)
+
+
+def test_what_only_the_last_update_reads_is_looked_at() -> None:
+    ends = lambda t: jnp.where(t < 12, 0.1, jnp.nan)  # noqa: E731
+    for target in (TripleMomentum, EMANesterov):
+        with pytest.raises(ValueError, match=r"its own momentum is nan at step 12"):
+            convert(Nesterov(0.1, ends), to=target, steps=12)
+        assert at(convert(Nesterov(0.1, ends), to=target, steps=11).hyperparameters()[target.ahead[0]], 11) > 0
+
+
+def test_a_translation_can_be_translated_again_for_the_same_steps(problem: Problems) -> None:
+    source = Nesterov(0.05, momentum)
+    there = convert(convert(source, to=QHM, steps=30), to=TripleMomentum, steps=30)
+    assert_same_path(path(there, problem, 30), path(source, problem, 30))
+
+
+def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
+    translated = convert(Nesterov(0.05, momentum), to=QHM, steps=10)
+    message = r"its own learning_rate is nan at step 12, as the schedule of a translation is after its steps\.$"
+    with pytest.raises(ValueError, match=message):
+        convert(translated, to=TripleMomentum, steps=30)
+    holed = lambda t: jnp.where(t == 7, jnp.inf, 0.1)  # noqa: E731
+    with pytest.raises(ValueError, match=r"its own lr is inf at step 7\.$"):
+        convert(PyTorch(holed, 0.9), to=HeavyBall, steps=30)
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.grad])
+def test_inside_a_transformation_known_schedules_are_tabulated_and_looked_at(transform: Any) -> None:
+    eager = convert(Nesterov(1.0, momentum), to=QHM, steps=20)
+
+    def read(eta: Any) -> Any:
+        assert convert(Nesterov(0.1, momentum), to=QHM, steps=20).note == ""
+        with pytest.raises(ValueError, match="momentum would be inf at step 1"):
+            convert(PyTorch(warm_up, 0.9), to=Keras)
+        return convert(Nesterov(eta, momentum), to=QHM, steps=20).learning_rate(16)
+
+    assert transform(read)(1.0) == pytest.approx(at(eager.learning_rate, 16), rel=1e-14)
+
+
+def test_float32_schedules_are_translated_in_float64() -> None:
+    single = optax.linear_schedule(0.1, 0.01, 30)
+    assert jnp.asarray(single(jnp.int32(3))).dtype == jnp.float32
+    translated = convert(PyTorch(single, 0.9), to=HeavyBall, steps=STEPS)
+    expected = 0.9 * np.float64(single(jnp.int32(8))) / np.float64(single(jnp.int32(7)))
+    assert float(translated.momentum(jnp.int32(8))) == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [(None, "None"), ("a", "'a'"), (np.ones(1), r"an array of float64\[1\]"), (1j, r"an array of complex128\[\]")],
+)
+def test_a_schedule_that_gives_no_number_is_refused(value: Any, got: str) -> None:
+    with pytest.raises(TypeError, match=rf"^convert: a schedule must return a real number or a 0-d array, got {got}\."):
+        convert(PyTorch(lambda t: value, 0.9), to=Keras)
+
+
+def test_a_translation_into_itself_looks_at_the_steps_too() -> None:
+    source = PyTorch(lambda t: jnp.where(t == 3, jnp.nan, 0.1), 0.9)
+    assert convert(source, to=PyTorch, steps=3) is source
+    with pytest.raises(ValueError, match="its own lr is nan at step 3"):
+        convert(source, to=PyTorch, steps=4)
+    with pytest.raises(TypeError, match=r"must compute with jax\.numpy"):
+        convert(PyTorch(branches, 0.9), to=PyTorch, steps=4)
+
+
+@pytest.mark.parametrize("form", [PyTorch, Keras])
+def test_a_momentum_that_pauses_at_zero_is_noted_for_the_frameworks_do_not_follow_it(form: Any) -> None:
+    pauses = lambda t: jnp.where((t > 3) & (t < 6), 0.0, 0.9)  # noqa: E731
+    ends = lambda t: jnp.where(t > 3, 0.0, 0.9)  # noqa: E731
+    said = f"{form.__name__}'s momentum is 0 at step 5 and not after it: the framework itself leaves its velocity as it is"
+    assert said in convert(form(0.1, pauses), to=Optax if form is PyTorch else HeavyBall, steps=10).note
+    assert said in convert((Optax if form is PyTorch else HeavyBall)(0.1, pauses), to=form, steps=10).note
+    assert convert(form(0.1, ends), to=Optax if form is PyTorch else HeavyBall, steps=10).note == ""
 
 
 def late_zero(t: Any) -> Any:

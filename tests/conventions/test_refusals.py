@@ -3,6 +3,8 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from convention_methods import METHODS, momentum, rate, share, show
 
@@ -53,6 +55,9 @@ def test_bad_arguments_of_convert_are_refused() -> None:
         convert({"lr": 0.1}, to="ema")
     with pytest.raises(ValueError, match="convert: steps must be an int of at least 1 or None, got 0"):
         convert(h, to="ema", steps=0)
+    with pytest.raises(TypeError, match=r"convert: steps must be an int of at least 1 or None, got 5\.0"):
+        convert(h, to="ema", steps=5.0)  # pyright: ignore[reportArgumentType]
+    assert convert(h, to="ema", steps=np.int64(5)) == convert(h, to="ema")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="convert: PID leaves only derivative to choose, got small_const"):
         convert(h, to="pid", small_const=0.5)
     with pytest.raises(ValueError, match=r"small_const must be in \(0, 1\], got 2"):
@@ -70,6 +75,8 @@ def test_bad_arguments_of_convert_are_refused() -> None:
         (lambda: PyTorch(0.1, 0.9, 1.0), r"PyTorch: dampening must be in \[0, 1\), got 1.0."),
         (lambda: PyTorch(0.1, 0.9, -1.0), r"PyTorch: dampening must be in \[0, 1\), got -1.0."),
         (lambda: AcceleratedSGD(0.1, small_const=0.0), r"AcceleratedSGD: small_const must be in \(0, 1\], got 0.0."),
+        (lambda: AcceleratedSGD(0.1, small_const=jnp.array(0.0)), r"small_const must be in \(0, 1\], got 0.0."),
+        (lambda: PyTorch(0.1, jnp.array(1.0)), r"PyTorch: momentum must be in \[0, 1\), got 1.0."),
     ],
 )
 def test_a_convention_is_checked_when_it_is_made(build: Any, message: str) -> None:
@@ -78,8 +85,30 @@ def test_a_convention_is_checked_when_it_is_made(build: Any, message: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("h", "target", "chosen"),
+    [
+        (TripleMomentum(0.1, 1.0, 0.5), "qhm", {}),
+        (TripleMomentum(0.1, -0.7, 0.5), "accelerated_sgd", {}),
+        (TripleMomentum(0.1, -1.0, 0.3), "pid", {"derivative": 0.5}),
+        (QHM(1.0, 0.9, 1e308), "triple_momentum", {}),
+    ],
+    ids=show,
+)
+def test_numbers_whose_translation_divides_by_zero_are_refused(h: Convention, target: str, chosen: Any) -> None:
+    with pytest.raises(ValueError, match=r"^convert: no .*: one of its hyperparameters would be infinite\.$") as caught:
+        convert(h, to=target, **chosen)
+    assert repr(h) in str(caught.value)
+
+
+def test_a_schedule_of_zeros_is_refused_where_it_divides() -> None:
+    with pytest.raises(ValueError, match="learning_rate would be nan at step 0"):
+        convert(TripleMomentum(0.1, lambda t: 0.0, 0.4), to="qhm", steps=10)
+
+
+@pytest.mark.parametrize(
     ("chosen", "error", "message"),
     [
+        (jnp.array(-1.0), ValueError, r"convert: derivative must be finite and at least 0, got -1.0"),
         (None, TypeError, r"convert: derivative must be a number or a 0-d array, got None"),
         ("a", TypeError, r"convert: derivative must be a number or a 0-d array, got 'a'"),
         (-1.0, ValueError, r"convert: derivative must be finite and at least 0, got -1.0"),

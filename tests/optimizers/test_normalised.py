@@ -455,6 +455,8 @@ def test_restart_needs_the_loss_a_known_criterion_and_a_momentum_that_can_be_res
         mj.adaptive_restart(mj.heavy_ball(0.1), criterion="loss")
     with pytest.raises(ValueError, match=r"reset_momentum"):
         mj.adaptive_restart(optax.lbfgs()).init(params)
+    with pytest.raises(TypeError, match=r"^adaptive_restart: optimizer is an optax\.MultiSteps; give its \.gradient_transf"):
+        mj.adaptive_restart(optax.MultiSteps(mj.heavy_ball(0.1), 4))  # pyright: ignore[reportArgumentType]
     for wrapper in (mj.adaptive_restart, mj.cautious):
         with pytest.raises(TypeError, match=r"^\w+: optimizer must be a gradient transformation, got function\.$"):
             wrapper(mj.heavy_ball)
