@@ -79,6 +79,7 @@ def test_the_dense_hessian_is_that_of_finite_differences(chunk_size) -> None:
     np.testing.assert_allclose(dense_hessian(net_loss, params, data, chunk_size=chunk_size), dense_by_differences(), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_examples() -> None:
     params, _ = net(np.float32)
 
@@ -135,6 +136,7 @@ def test_with_as_many_iterations_as_parameters_lanczos_finds_the_whole_spectrum(
     np.testing.assert_allclose(found.largest_residuals, 0, atol=1e-12 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["one outlier", "repeated", "of low rank"])
 def test_in_float32_too(name) -> None:
     loss, _ = quadratic(SPECTRA[name])
@@ -143,6 +145,7 @@ def test_in_float32_too(name) -> None:
     np.testing.assert_allclose(found.smallest, expected, atol=3e-6 * max(np.abs(expected)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("iterations", [2, 20])
 def test_within_a_residual_of_every_value_found_there_is_an_eigenvalue(iterations) -> None:
@@ -158,6 +161,7 @@ def test_within_a_residual_of_every_value_found_there_is_an_eigenvalue(iteration
     assert found.smallest[0] > curvatures[0] - 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_a_residual_is_the_norm_that_it_says() -> None:
     """In a Krylov space of one vector q the value is q · A q and the residual |A q - (q · A q) q|."""
@@ -224,6 +228,7 @@ def test_damping_bounds_the_step_where_curvature_is_small_and_leaves_the_rest_al
     np.testing.assert_allclose(step, [-0.1, 4.0, -6.0, -8.0], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_newtons_step_of_a_net_is_that_of_numpys_eigendecomposition() -> None:
     params, data = net()
@@ -244,6 +249,7 @@ def test_newtons_steps_come_to_a_minimum_of_the_two_gaussians_and_not_to_their_s
     assert np.min(np.max(np.abs(landscapes.two_gaussians.minima - x), axis=1)) < 1e-14
 
 
+@pytest.mark.slow
 def test_a_model_of_the_trainer_and_its_nnx_module_have_the_same_curvature() -> None:
     rng = np.random.default_rng(1)
     data = rng.uniform(size=(50, 3, 3)).astype(np.float32), rng.integers(4, size=50).astype(np.int32)

@@ -18,7 +18,9 @@ def test_every_experiment_is_drawn() -> None:
     assert set(drawings.DRAWINGS) == {experiment.name for experiment in textbook.EXPERIMENTS}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "one-dimension" else pytest.mark.slow) for name in NAMES]
+)
 def test_every_figure_of_an_experiment_names_its_axes_and_stays_within_the_picture(name) -> None:
     drawn = drawings.draw(quick_run(name))
     numbers = {text.split()[-1] for text in textbook.find(name).reproduces if " figure " in text}

@@ -203,6 +203,7 @@ def test_figures_lie_beside_the_report_as_png_and_pdf_and_belong_to_the_store(wh
         assert {name, name.replace(".png", ".pdf")} <= known
 
 
+@pytest.mark.slow
 def test_the_same_store_gives_the_same_bytes_and_a_figure_that_is_no_more_goes(tmp_path):
     study = Study(steps=100, seeds=(0, 1), arms=(Arm("adam(0.001)"),), noise_floor=False)
     store = made(tmp_path / "store", study)
@@ -267,7 +268,9 @@ DEGENERATE = {
 }
 
 
-@pytest.mark.parametrize("case", DEGENERATE)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in ("one seed", "some diverged") else pytest.mark.slow) for case in DEGENERATE]
+)
 def test_a_study_that_lacks_something_has_a_report_without_it(tmp_path, case):
     from momentum_jax import figures
     from momentum_jax.studies.conclusions import conclusions

@@ -126,7 +126,7 @@ def test_a_diverged_run_is_stored_as_diverged(finished):
         assert diverged["gradient_descent(0.1)", seed] is None
 
 
-@pytest.mark.parametrize("waves", [0, 1, 3])
+@pytest.mark.parametrize("waves", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_study_that_was_killed_and_resumed_equals_one_that_ran_through(finished, tmp_path, monkeypatch, waves):
     add, before = Store.add, []
 

@@ -61,7 +61,7 @@ def test_an_arm_is_kept_in_canonical_spelling_and_is_its_own_label():
         ({"network": {"hidden": [100, 0]}}, "Network: every width in hidden must be a whole number >= 1, got 0."),
         ({"network": {"dropout": 1.0}}, "Network: dropout must be in [0, 1), got 1.0."),
         ({"network": {"activation": "swish"}}, "Network: activation must be one of relu, tanh, sigmoid, got 'swish'."),
-        ({"network": {"width": 3}}, "Study.network: unknown key 'width'; known keys: hidden, channels, activation"),
+        ({"network": {"width": 3}}, "Study.network: unknown key 'width'; known keys: hidden, activation"),
         ({"stesp": 3}, "Study: unknown key 'stesp'; did you mean 'steps'?"),
         ({"arms": []}, "Study: arms must hold at least one arm"),
         ({"arms": "sgd(0.1)"}, "Study: arms must be a list of arms, got 'sgd(0.1)'."),
