@@ -11,6 +11,7 @@ from rich.table import Table
 from momentum_jax import textbook
 from momentum_jax.cli.arguments import ArgumentError, Reproduce
 from momentum_jax.data import DataError
+from momentum_jax.studies import StudyError
 from momentum_jax.textbook.experiment import Experiment, Value
 from momentum_jax.textbook.run import RESULT, Result, Verdict
 
@@ -49,14 +50,15 @@ def _list(console: Console) -> None:
 
 
 def _all(command: Reproduce, console: Console) -> int:
-    """One after another. What lacks its data is said in a line, and the others run."""
+    """One after another. What lacks its data, or finds another study in its place, is said in a line, and the others run."""
     _prepare(command, textbook.EXPERIMENTS)
-    results, missing = [], []
+    results, missing, refused = [], [], False
     for experiment in textbook.EXPERIMENTS:
         try:
             results.append(_one(experiment, command, console))
-        except DataError as error:
+        except (DataError, StudyError) as error:
             missing.append(experiment.name)
+            refused = refused or isinstance(error, StudyError)
             Console(stderr=True, markup=False, emoji=False).print(
                 f"momentum-jax: {experiment.name} was not run: {' '.join(str(error).split())}", highlight=False, soft_wrap=True
             )
@@ -72,7 +74,7 @@ def _all(command: Reproduce, console: Console) -> int:
     )
     unrun = f"; not run: {', '.join(missing)}" if missing else ""
     console.print(f"{len(results)} experiments: {counts}{unrun}", highlight=False, soft_wrap=True)
-    return 0 if results and all(result.ok for result in results) else 1
+    return 0 if results and all(result.ok for result in results) and not refused else 1
 
 
 def _prepare(command: Reproduce, experiments: Sequence[Experiment]) -> None:
