@@ -123,10 +123,22 @@ class StudyRun:
     """Side of the images in pixels."""
     hidden: Annotated[tuple[int, ...] | None, _OF_FILE] = None
     """Widths of the hidden layers."""
+    channels: Annotated[tuple[int, ...] | None, _OF_FILE] = None
+    """Channels of convolutions before the hidden layers."""
     activation: Annotated[Literal["relu", "tanh", "sigmoid"] | None, _OF_FILE] = None
     """Activation of the hidden layers."""
+    output_activation: Annotated[Literal["relu", "tanh", "sigmoid"] | None, _OF_FILE] = None
+    """Activation of the last layer."""
+    initialization: Annotated[Literal["he_normal", "uniform", "glorot_uniform"] | None, _OF_FILE] = None
+    """How weights begin."""
     loss: Annotated[Literal["cross_entropy", "half_squared_error"] | None, _OF_FILE] = None
     """Loss."""
+    dropout: Annotated[float | None, _OF_FILE] = None
+    """Share of hidden units dropped in training."""
+    examples: Annotated[int | None, _OF_FILE] = None
+    """How many training examples are used, a random sample by seed."""
+    sampling: Annotated[Literal["shuffle", "replacement"] | None, _OF_FILE] = None
+    """Mini-batches: each epoch in a new order, or every batch drawn anew."""
     steps: Annotated[int | None, _OF_FILE] = None
     """Mini-batches of each run."""
     batch: Annotated[int | None, _OF_FILE] = None
@@ -141,6 +153,14 @@ class StudyRun:
     """Trials of every arm that has ranges."""
     tuning_seeds: Annotated[int | None, _OF_FILE] = None
     """How many seeds each trial has, numbered from 1000."""
+    score: Annotated[Literal["accuracy", "loss"] | None, _OF_FILE] = None
+    """What the best trial is chosen by, on the validation split."""
+    sampler: Annotated[Literal["sobol", "halton"] | None, _OF_FILE] = None
+    """Sequence that the trials are points of."""
+    no_ladder: bool = False
+    """Leave out the gradient descents that explain momentum's gain."""
+    no_noise_floor: bool = False
+    """Leave out the A/A control."""
     data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
     """Directory that holds the data sets."""
     cores: Annotated[int | None, _default("all")] = None

@@ -16,8 +16,8 @@ from momentum_jax.studies.arms import split_label
 from momentum_jax.studies.spec import read_toml
 from momentum_jax.studies.store import MANIFEST, RUNS, Store
 
-_NETWORK = ("hidden", "activation", "loss")
-_FIELDS = ("dataset", "size", "steps", "batch", "target", "evaluate_every", "seeds")
+_NETWORK = ("hidden", "channels", "activation", "output_activation", "initialization", "loss", "dropout")
+_FIELDS = ("dataset", "size", "examples", "steps", "batch", "sampling", "target", "evaluate_every", "seeds")
 
 
 def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
@@ -25,7 +25,7 @@ def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
         case StudyRun():
             return _run(command)
         case StudyReport(directory=directory):
-            return _report(Store.read(directory))
+            return _report(directory)
         case StudyList(directory=directory):
             return _list(directory)
         case StudyAddSeeds():
@@ -37,12 +37,14 @@ def specification(command: StudyRun) -> Study:
     content: dict[str, Any] = {} if command.file is None else read_toml(command.file)
     given = {name: getattr(command, name) for name in _FIELDS if getattr(command, name) is not None}
     network = {name: getattr(command, name) for name in _NETWORK if getattr(command, name) is not None}
-    search = {"trials": command.trials, "seeds": command.tuning_seeds}
+    search = {"trials": command.trials, "seeds": command.tuning_seeds, "score": command.score, "sampler": command.sampler}
     search = {name: value for name, value in search.items() if value is not None}
     content |= given
     for name, options in (("network", network), ("search", search)):
-        if options:
+        if options and isinstance(content.get(name, {}), dict):
             content[name] = {**content.get(name, {}), **options}
+    content |= {"ladder": False} if command.no_ladder else {}
+    content |= {"noise_floor": False} if command.no_noise_floor else {}
     if command.arm:
         content["arms"] = [{"optimizer": text, "label": label} for text, label in map(split_label, command.arm)]
     if command.file is None and not command.arm:
@@ -96,11 +98,13 @@ def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int |
     return 0
 
 
-def _report(store: Store) -> int:
+def _report(directory: Path) -> int:
     from momentum_jax.cli.report import write
     from momentum_jax.studies.store import locked
 
-    with locked(store.directory):
+    Store.read(directory)  # Before anything is locked, and so made, where there is no study.
+    with locked(directory):
+        store = Store.read(directory)
         written = write(store)
     _say(store, written)
     return 0

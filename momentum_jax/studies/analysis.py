@@ -114,8 +114,10 @@ class Trial:
 class Tuning:
     """The search of one arm. `chosen` is the index of the trial that was reported.
 
-    tuned: its validation accuracy on the seeds of the search. fresh: that of the same optimizer on the study's own seeds.
-    optimism: the first less the second; what was selected for its score scores lower when it is measured again.
+    tuned: its validation accuracy on the seeds of the search. fresh: that of the same optimizer on the study's own seeds, a
+      diverged run counting as 0.
+    optimism: the first less the second, with the noise of both sets of seeds: what was selected for its accuracy has less of
+      it when it is measured again.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
     edges: the ranges in whose outer tenth the chosen value lies.
     """
@@ -137,7 +139,8 @@ class Rungs:
     positive is a gain; a run that never got there counts with the whole budget, and `lower_bound` says that one did).
 
     gain: momentum over gradient descent at its learning rate. larger_step: gradient descent at eta/(1 - mu) over that at eta.
-    momentum_itself: momentum over gradient descent at eta/(1 - mu). share: larger_step in units of gain.
+    momentum_itself: momentum over gradient descent at eta/(1 - mu). share: larger_step in units of gain; without a value where
+      a run never got to the target.
     tuned: the tuned momentum arm over the tuned gradient descent; None where the study has not tuned both.
     """
 
@@ -255,7 +258,8 @@ def _arm(store: Store, label: str, written: str, *, rung: bool = False) -> ArmRe
 
 def _shares(run: Run) -> np.ndarray:
     counts = np.array(run.confusion, np.float64)
-    return counts / counts.sum(axis=1, keepdims=True)
+    # A class that the test set lacks has no shares: zeros.
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def _mean_matrix(shares: Sequence[np.ndarray]) -> tuple[Any, Any]:
@@ -307,7 +311,7 @@ def _tuning(store: Store, arm: Arm) -> Tuning:
     tried = jobs.tried_for(arm.label, store.runs)
     trials = tuple(_trial(arm, optimizer, runs) for optimizer, runs in tried.items())
     chosen = list(tried).index(jobs.choose(study, store.runs)[arm.label])
-    fresh_runs = [run.validation_accuracy for run in store.of(arm.label) if run.diverged is None]
+    fresh_runs = [run.validation_accuracy if run.diverged is None else WORST_ACCURACY for run in store.of(arm.label)]
     tuned, fresh = trials[chosen].accuracy, float(np.mean(fresh_runs)) if fresh_runs else None
     ranges = arm.ranges
     edges = (
@@ -366,7 +370,7 @@ def _ladder(study: Study, arms: Mapping[str, ArmResult]) -> LadderResult | None:
         mu=found.mu,
         tuned_plain=tuned_plain,
         tuned_momentum=tuned_momentum,
-        rungs=tuple(_rungs(study, measure, rungs, tuned) for measure in measures),
+        rungs=tuple(found for measure in measures if (found := _rungs(study, measure, rungs, tuned)) is not None),
     )
 
 
@@ -386,24 +390,26 @@ def _rungs(
     measure: str,
     rungs: tuple[ArmResult, ArmResult, ArmResult],
     tuned: tuple[ArmResult, ArmResult] | None,
-) -> Rungs:
+) -> Rungs | None:
     plain, control, momentum = rungs
     seeds = [seed for seed in momentum.seeds if seed in plain.seeds and seed in control.seeds]
+    if not seeds:
+        return None
     p, c, m = (_merits(study, measure, arm, seeds) for arm in (plain, control, momentum))
-    involved = [plain, control, momentum]
+    censored = measure == "steps" and any(None in arm.steps_to_target for arm in rungs)
     pair = None
     if tuned is not None:
         shared = [seed for seed in tuned[0].seeds if seed in tuned[1].seeds]
-        pair = paired(*(_merits(study, measure, arm, shared) for arm in tuned))
-        involved += tuned
+        pair = paired(*(_merits(study, measure, arm, shared) for arm in tuned)) if shared else None
     return Rungs(
         measure=measure,
         gain=paired(m, p),
         larger_step=paired(c, p),
         momentum_itself=paired(m, c),
-        share=ratio_of_means(c - p, m - p),
+        # Of differences that the budget cut off the ratio is the budget's.
+        share=Ratio(len(seeds), None, 0.95, None) if censored else ratio_of_means(c - p, m - p),
         tuned=pair,
-        lower_bound=measure == "steps" and any(None in arm.steps_to_target for arm in involved),
+        lower_bound=censored,
     )
 
 

@@ -1,8 +1,8 @@
 """What the evidence supports, in plain words: a handful of sentences, each about numbers of the analysis.
 
 A difference is claimed only where the 95% t interval of the paired differences leaves out zero, the exact signed-rank test
-agrees and, among several arms, Holm's correction leaves it standing. What is not claimed is not denied: the sentence says
-how large a difference could have stayed unseen.
+agrees and Holm's correction, over the arms or over the rungs of the ladder, leaves it standing. What is not claimed is not
+denied: the sentence says how large a difference could have stayed unseen.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from momentum_jax.studies.analysis import Analysis, ArmResult, Comparison, LadderResult, Rungs, Tuning
-from momentum_jax.studies.statistics import PairedComparison
+from momentum_jax.studies.statistics import PairedComparison, holm
 
 _LEVEL = 0.05
 # A share whose interval is wider is not known.
@@ -30,13 +30,9 @@ def conclusions(analysis: Analysis) -> list[str]:
     said += _compared(analysis, own)
     if analysis.ladder is not None:
         said += _ladder(analysis, analysis.ladder)
-    said += [_tuning(tuning) for tuning in analysis.tunings if tuning.optimism is not None]
+    said += [_tuning(tuning) for tuning in analysis.tunings]
     if analysis.noise is not None and analysis.noise.half_width is not None:
-        said.append(
-            f"The noise floor: {own[0].label} against itself on {analysis.noise.n_again} other seeds differs by "
-            f"{_points(analysis.noise.difference)} points; independent sets of runs closer than "
-            f"{100 * analysis.noise.half_width:.2f} points could be the same method."
-        )
+        said.append(f"The noise floor: {analysis.noise.sentence(own[0].label, form='.2%')}")
     said += [
         f"{arm.label} diverged in {arm.diverged} of {len(arm.seeds)} runs, which count with accuracy 0."
         for arm in own
@@ -68,7 +64,8 @@ def _compared(analysis: Analysis, own: Sequence[ArmResult]) -> list[str]:
             text += f", p = {_p(each.pvalue)}" + f" (Holm, {count} comparisons)" * (count > 1)
         said.append(f"{text}: {_verdict(difference, each.pvalue)}.")
         if each.steps is not None and each.steps.n:
-            said.append(_sooner(each))
+            never = all(steps is None for steps in (*arm.steps_to_target, *reference.steps_to_target))
+            said.append(f"Neither {arm.label} nor {reference.label} reached the target." if never else _sooner(each))
     return said
 
 
@@ -81,8 +78,10 @@ def _verdict(difference: PairedComparison, pvalue: float | None) -> str:
             f"more than the spread of these seeds, but with {difference.n_differing} pairs no test without the assumption of "
             f"normality can claim it (its p cannot fall below {difference.smallest_pvalue:.2g})"
         )
-    if _excludes_zero(difference) and max(pvalue, difference.wilcoxon_pvalue) <= _LEVEL:
+    if _claimed(difference, pvalue):
         return "a difference" + (", higher" if difference.mean_difference > 0 else ", lower")
+    if _excludes_zero(difference):
+        return "no difference is shown: of the t test, its correction for several arms and the rank test not all agree"
     unseen = difference.detectable_difference
     room = "" if unseen is None else f"; these seeds would find {100 * unseen:.2f} points in 80% of studies"
     return f"no difference is shown{room}"
@@ -99,14 +98,17 @@ def _sooner(each: Comparison) -> str:
 
 def _ladder(analysis: Analysis, ladder: LadderResult) -> list[str]:
     return [
-        sentence for rungs in ladder.rungs for sentence in (_rungs(analysis, ladder, rungs), _tuned(ladder, rungs)) if sentence
+        sentence
+        for rungs in ladder.rungs
+        for sentence in (_rungs(analysis, ladder, rungs), _tuned(analysis, ladder, rungs))
+        if sentence
     ]
 
 
 def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     steps = rungs.measure == "steps"
     what = f"steps to a validation loss of {analysis.study.target:g}" if steps else "test accuracy"
-    control = analysis.arm(ladder.control)
+    control, momentum = analysis.arm(ladder.control), analysis.arm(ladder.momentum)
     effective = ladder.learning_rate / (1 - ladder.mu)
     text = (
         f"The ladder by {what}: momentum {ladder.mu:g} at {ladder.learning_rate:g} against gradient descent at the same rate, "
@@ -117,16 +119,26 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         text += "Runs that never reached the target count with the whole budget. "
     if rungs.gain.t_interval is None:
         return f"{text}{_seeds(rungs.gain.n)} too few to say what explains it."
-    if control.diverged:
-        return (
-            f"{text}At momentum's effective rate gradient descent diverged in {control.diverged} of {len(control.seeds)} runs: "
-            "momentum bears a step that gradient descent does not."
-        )
-    if not _excludes_zero(rungs.gain):
+    if control.diverged or momentum.diverged:
+        counts = f"gradient descent diverged in {control.diverged} of {len(control.seeds)} runs"
+        if momentum.diverged:
+            return f"{text}There {counts}, momentum in {momentum.diverged}: scores of diverged runs explain nothing."
+        return f"{text}At momentum's effective rate {counts}: momentum bears a step that gradient descent does not."
+    pvalues = holm(
+        {
+            name: getattr(rungs, name).t_pvalue
+            for name in ("gain", "larger_step", "momentum_itself")
+            if getattr(rungs, name).t_pvalue is not None
+        }
+    )
+    claimed = {name: _claimed(getattr(rungs, name), pvalue) for name, pvalue in pvalues.items()}
+    if not claimed.get("gain"):
+        if _excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > _LEVEL:
+            return f"{text}{_seeds(rungs.gain.n)} too few to explain it without assuming normal differences."
         return f"{text}No gain of momentum at this learning rate is shown that could be explained."
     if rungs.gain.mean_difference < 0:
         return f"{text}At this learning rate momentum lost."
-    if _excludes_zero(rungs.larger_step) and rungs.larger_step.mean_difference < 0:
+    if claimed.get("larger_step") and rungs.larger_step.mean_difference < 0:
         return f"{text}The larger step alone does harm here: what momentum gains is its own."
     share = rungs.share
     low, high = share.interval or (-float("inf"), float("inf"))
@@ -134,12 +146,12 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         return f"{text}These seeds do not tell how much of the gain the larger step explains."
     explained = f"The larger effective step explains {share.value:.0%} of momentum's gain (95%: {low:.0%} to {high:.0%})"
     rest = "the rest is momentum's own" if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
-    if not _excludes_zero(rungs.momentum_itself):
+    if not claimed.get("momentum_itself"):
         rest = "nothing is shown to be left for momentum itself"
     return f"{text}{explained}; {rest}."
 
 
-def _tuned(ladder: LadderResult, rungs: Rungs) -> str:
+def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if rungs.tuned is None:
         return ""
     by = "steps to the target" if rungs.measure == "steps" else "test accuracy"
@@ -147,20 +159,21 @@ def _tuned(ladder: LadderResult, rungs: Rungs) -> str:
     text += _amount(rungs.tuned, rungs.measure == "steps")
     if rungs.tuned.t_interval is None:
         return f"{text}; {_seeds(rungs.tuned.n)} too few for a claim."
-    if not _excludes_zero(rungs.tuned):
+    # Where the pair is one of the comparisons, by accuracy, it is held to the same correction.
+    pair = (ladder.tuned_momentum, ladder.tuned_plain) if rungs.measure == "accuracy" else None
+    corrected = next((each.pvalue for each in analysis.comparisons if (each.arm, each.reference) == pair), None)
+    if not _claimed(rungs.tuned, corrected):
+        if _excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > _LEVEL:
+            return f"{text}; {_seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
         return f"{text}: momentum is not shown to help."
-    helped = rungs.tuned.mean_difference > 0
-    if rungs.tuned.smallest_pvalue > _LEVEL or rungs.tuned.wilcoxon_pvalue > _LEVEL:
-        did = "helped" if helped else "did harm"
-        return f"{text}: momentum {did}, if one assumes normal differences; ranks alone do not show it."
-    return f"{text}: momentum {'helps' if helped else 'does harm'} here."
+    return f"{text}: momentum {'helps' if rungs.tuned.mean_difference > 0 else 'does harm'} here."
 
 
 def _tuning(tuning: Tuning) -> str:
     trial = tuning.trials[tuning.chosen]
-    assert tuning.tuned is not None
-    assert tuning.fresh is not None
-    assert tuning.optimism is not None
+    if tuning.tuned is None or tuning.fresh is None or tuning.optimism is None:
+        why = "diverged on every seed of the search" if tuning.tuned is None else "has not been run on fresh seeds"
+        return f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, {why}."
     text = (
         f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had {tuning.tuned:.2%} validation accuracy "
         f"when it was chosen and {tuning.fresh:.2%} on fresh seeds (optimism {_points(tuning.optimism)} points)"
@@ -171,7 +184,15 @@ def _tuning(tuning: Tuning) -> str:
 
 
 def _excludes_zero(difference: PairedComparison) -> bool:
-    return difference.t_interval is not None and not difference.t_interval[0] <= 0 <= difference.t_interval[1]
+    """Not so where all differences are equal: then no test can tell them from chance."""
+    if difference.t_interval is None or difference.t_pvalue is None:
+        return False
+    return not difference.t_interval[0] <= 0 <= difference.t_interval[1]
+
+
+def _claimed(difference: PairedComparison, corrected: float | None) -> bool:
+    """By the t interval, the exact rank test and the t test's p-value after correction (None: it is one of one)."""
+    return _excludes_zero(difference) and max(difference.wilcoxon_pvalue, corrected or 0.0) <= _LEVEL
 
 
 def _amount(difference: PairedComparison, steps: bool) -> str:

@@ -171,13 +171,15 @@ def _what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     output = f", {network.output_activation} on the output" if network.output_activation else ""
     dropout = f", dropout {network.dropout:g}" if network.dropout else ""
     size = f", reduced to {study.size} x {study.size}" if study.size else ""
+    own = "images of one's own"
+    own = "images of one's own"
+    sample = f", {study.examples:,} examples to train on" if study.examples else ""
+    channels = ", ".join(map(str, network.channels))
+    kind = f"convolutional net of {channels} channels" if network.channels else "perceptron"
     sampling = "each epoch in a new order" if study.sampling == "shuffle" else "drawn with replacement"
     rows = [
-        ("data set", f"{study.dataset}{size} ({NAMES[study.dataset]})"),
-        (
-            "model",
-            f"perceptron, hidden layers {hidden}, {network.activation}{output}{dropout}, weights {network.initialization}",
-        ),
+        ("data set", f"{study.dataset}{size} ({NAMES.get(study.dataset, own)}){sample}"),
+        ("model", f"{kind}, hidden layers {hidden}, {network.activation}{output}{dropout}, weights {network.initialization}"),
         ("loss", network.loss.replace("_", " ")),
         (
             "steps",
@@ -292,7 +294,8 @@ def _comparisons(analysis: Analysis) -> tuple[Block, ...]:
     caption = (
         f"Test accuracy less that of {reference}, paired by seed. Holm: the t test's p corrected for all arms. "
         "dz: mean difference in standard deviations of the differences. Detectable: found in 80% of studies with as many "
-        "seeds. Seeds needed: to find the observed difference in 80% of studies, were it the true one."
+        "seeds. Seeds needed: to find the observed difference in 80% of studies, were it the true one. All intervals are over "
+        "seeds, at one and the same test set."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
     blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))

@@ -67,6 +67,8 @@ def run_study(
     """
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
+    if resume:
+        study = _with_added_seeds(study, directory)
     dataset = data.load(study.dataset, directory=data_directory, size=study.size)
     bench = _Bench(study, dataset, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
@@ -96,14 +98,33 @@ def add_seeds(directory: str | Path, count: int, **options: Any) -> Store:
 
 
 def with_more_seeds(directory: str | Path, count: int) -> Study:
-    """The study that a directory holds, with `count` seeds more; errors as those of `add_seeds`."""
+    """The study that a directory holds, with `count` seeds more; where adding seeds was interrupted, those that were meant.
+
+    Errors are those of `add_seeds`.
+    """
     if not is_whole(count, 1):
         raise fail("add_seeds", "count", "a whole number >= 1", count)
-    study = Store.read(directory).study
+    store = Store.read(directory)
+    study = store.study
+    if store.manifest["status"] != "complete":
+        if store.manifest.get("seeds_added"):
+            # Stopped on its way: the seeds are in the study already.
+            return study
+        raise StudyError(f"add_seeds: {directory} is not complete; run the study to its end first.")
     first = max(study.seeds) + 1
     taken = {*study.search.seeds, *study.control_seeds}
     fresh = [seed for seed in range(first, first + count + len(taken)) if seed not in taken][:count]
     return replace(study, seeds=(*study.seeds, *fresh))
+
+
+def _with_added_seeds(study: Study, directory: str | Path) -> Study:
+    """The study itself, or the same with the seeds that were added to it in its directory."""
+    try:
+        stored = Store.read(directory).study
+    except StudyError:
+        return study
+    longer = replace(study, seeds=stored.seeds) if stored.seeds[: len(study.seeds)] == study.seeds else study
+    return stored if longer == stored else study
 
 
 def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None] | None) -> None:
@@ -117,7 +138,9 @@ def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None]
     store.note(planned=len(tuning) + ahead)
     try:
         _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))
-        reporting = jobs.reporting(study, jobs.choose(study, store.runs))
+        # Not what a damaged manifest may have left of another study.
+        current = {job.name: job.key(study, store.manifest["environment"]) for job in tuning}
+        reporting = jobs.reporting(study, jobs.choose(study, [run for run in store.runs if current.get(run.name) == run.key]))
         store.note(planned=len(tuning) + len(reporting))
         store.keep({job.name: job.key(study, store.manifest["environment"]) for job in [*tuning, *reporting]})
         _work(store, bench, reporting, _Whole(on_progress, study.steps, behind=len(tuning), ahead=0))

@@ -162,7 +162,7 @@ class Store:
             if not overwrite:
                 raise StudyError(f"{directory} already holds results; choose another directory, or --resume, or --overwrite.")
             _clear(directory, _read_manifest(directory))
-        elif strangers := sorted(p.name for p in directory.iterdir() if not p.name.startswith(_TEMPORARY)):
+        elif strangers := sorted(p.name for p in directory.iterdir() if not _is_ours(p)):
             raise StudyError(
                 f"{directory} holds other files ({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}) "
                 "and no results of a study; choose an empty or a new directory."
@@ -232,7 +232,9 @@ class Store:
             return
         arrays = {f"{run.name}/{name}": array for run, curves in wave for name, array in vars(curves).items()}
         parts = self.directory / PARTS
-        parts.mkdir(exist_ok=True)
+        if not parts.exists():
+            parts.mkdir()
+            _sync(self.directory)
         with _atomic(parts / f"{_next_part(parts):06d}.npz") as file:
             np.savez(file, **arrays)
         lines = [_Line(run, _digest(curves)) for run, curves in wave]
@@ -305,6 +307,11 @@ class Store:
         """Where arrays lie, the newest first."""
         parts = sorted((self.directory / PARTS).glob("[0-9]*.npz"), reverse=True)
         return [*parts, *(path for path in [self.directory / CURVES] if path.exists())]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path in a directory without a manifest is what a beginning study may have left there."""
+    return path.name.startswith(_TEMPORARY) or (path.name == RUNS and path.stat().st_size == 0)
 
 
 class _Damaged(StudyError):
@@ -431,8 +438,13 @@ def _atomic(path: Path) -> Iterator[IO[bytes]]:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    """Makes the names in a directory durable."""
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:

@@ -197,3 +197,54 @@ def test_fiellers_interval_covers_the_true_ratio_as_often_as_it_says():
     intervals = [ratio_of_means(*pair).interval for pair in zip(a, b, strict=True)]
     covered = [interval is None or interval[0] <= 0.5 <= interval[1] for interval in intervals]
     assert stats.binomtest(sum(covered), 2000, 0.95).pvalue > 1e-3
+
+
+def test_no_share_is_given_of_steps_that_the_budget_cut_off(tmp_path, rows):
+    """Gradient descent at both rates never gets to the target: that both took the whole budget says nothing of either."""
+    late = [2.0, 1.0, 0.9]
+    analysis = analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, curves={PLAIN: late, CONTROL: late}))
+    by_steps = next(rungs for rungs in analysis.ladder.rungs if rungs.measure == "steps")
+    assert by_steps.lower_bound
+    assert (by_steps.share.value, by_steps.share.interval) == (None, None)
+    assert not any("explains" in sentence for sentence in conclusions(analysis) if "The ladder by steps" in sentence)
+
+
+def test_seeds_that_do_not_differ_are_no_evidence(tmp_path, rows):
+    assert ratio_of_means([1.0, 1.0, 1.0], [2.0, 2.0, 2.0]) == dataclasses.replace(
+        ratio_of_means([1.0, 2.0, 4.0], [2.0, 4.0, 9.0]), value=0.5, interval=None
+    )
+    study = Study(seeds=SEEDS, ladder=False, noise_floor=False, arms=(Arm("sgd(0.1)"), Arm("adam(0.1)")))
+    scores = {"sgd(0.1)": np.full(8, 0.5), "adam(0.1)": np.full(8, 0.75)}
+    assert "all differences are equal" in conclusions(analyse(filled(tmp_path, study, rows, scores)))[0]
+
+
+def test_a_momentum_that_diverges_too_is_not_praised(tmp_path, rows):
+    diverged = {(MOMENTUM, seed): 3 for seed in SEEDS[1:]} | {(CONTROL, 3): 17}
+    words = " ".join(conclusions(analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, diverged=diverged))))
+    assert "diverged in 1 of 8 runs, momentum in 7: scores of diverged runs explain nothing" in words
+    assert "bears a step" not in words
+
+
+def test_fresh_runs_that_diverge_count_in_the_optimism(tmp_path, rows):
+    study = Study(
+        seeds=SEEDS,
+        noise_floor=False,
+        ladder=False,
+        arms=(Arm("heavy_ball(log_uniform(0.001, 1), 0.9)", "moving"),),
+        search=Search(trials=3, seeds=(1000,)),
+    )
+    trials = tried(rows, {"heavy_ball(0.5, 0.9)": 0.9})
+    settled = {"moving": "heavy_ball(0.5, 0.9)"}
+    gone = {("moving", seed): 5 for seed in SEEDS[:4]}
+    store = filled(tmp_path, study, rows, {"moving": np.full(8, 0.9)}, tuning=trials, optimizers=settled, diverged=gone)
+    assert analyse(store).tunings[0].fresh == pytest.approx(0.45)
+
+
+def test_a_class_that_the_test_set_lacks_has_no_shares(tmp_path, rows):
+    study = Study(seeds=(0, 1), ladder=False, noise_floor=False, arms=(Arm("sgd(0.1)"),))
+    store = Store.create(tmp_path, study, {})
+    lacking = [dataclasses.replace(rows.run("sgd(0.1)", seed), confusion=((8, 2), (0, 0))) for seed in (0, 1)]
+    store.add([(run, rows.curves([1.0, 0.5])) for run in lacking])
+    arm = analyse(store).arms[0]
+    assert arm.confusion == ((0.8, 0.2), (0.0, 0.0))
+    assert json.loads(analyse(store).to_json(), parse_constant=pytest.fail)

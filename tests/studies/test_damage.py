@@ -12,7 +12,7 @@ import pytest
 
 from momentum_jax.studies import Arm, Network, Search, Study, StudyError
 from momentum_jax.studies.errors import DamageWarning
-from momentum_jax.studies.run import add_seeds, run_study
+from momentum_jax.studies.run import add_seeds, run_study, with_more_seeds
 from momentum_jax.studies.store import Store
 
 TUNED = Study(
@@ -203,3 +203,16 @@ def test_progress_counts_the_whole_study(tmp_path):
     done = [each.model_steps for each in seen]
     assert done == sorted(done)
     assert done[-1] == RUNS * TUNED.steps
+
+
+def test_adding_seeds_that_was_stopped_goes_on_with_those_that_were_meant(sound, copy):
+    store = Store.read(copy)
+    longer = dataclasses.replace(TUNED, seeds=(0, 1, 2))
+    assert with_more_seeds(copy, 1) == longer
+    # As `resume` writes it before the first of the new runs.
+    Store.resume(copy, longer, store.manifest["environment"])
+    assert with_more_seeds(copy, 1) == longer
+    # A study that was never finished has no results to add to.
+    Store.read(copy).note("running", seeds_added=[])
+    with pytest.raises(StudyError, match="is not complete; run the study to its end first"):
+        with_more_seeds(copy, 1)

@@ -264,3 +264,12 @@ def test_a_manifest_that_lacks_an_entry_is_named(study, tmp_path, missing):
     write_manifest(tmp_path, manifest)
     with pytest.raises(StudyError, match=r"manifest\.json is not the manifest of a study, or is damaged; "):
         Store.resume(tmp_path, study, {})
+
+
+def test_a_kill_between_the_first_two_files_leaves_a_directory_that_can_be_begun_in(study, tmp_path):
+    (tmp_path / "runs.jsonl").write_text("")
+    assert Store.create(tmp_path, study, ENVIRONMENT).runs == []
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "runs.jsonl").write_text("precious\n")
+    with pytest.raises(StudyError, match=r"holds other files \(runs.jsonl\)"):
+        Store.create(tmp_path, study, ENVIRONMENT)
