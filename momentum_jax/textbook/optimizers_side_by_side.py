@@ -82,9 +82,8 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         (arm.label, arm.optimizer, mean_and_error(scores[arm.label]), mean_and_error(seconds[arm.label], ".1f"))
         for arm in study.arms
     )
-    title = (
-        f"T4, figure 11-11: {len(study.seeds)} runs of each, {study.examples:,} images, {study.steps:,} mini-batches of {BATCH}"
-    )
+    images = "all images" if study.examples is None else f"{study.examples:,} images"
+    title = f"T4, figure 11-11: {len(study.seeds)} runs of each, {images}, {study.steps:,} mini-batches of {BATCH}"
     return Outcome(
         quantities,
         Data(scores, seconds, by_epoch),
