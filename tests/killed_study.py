@@ -6,13 +6,13 @@ from momentum_jax.studies import Arm, Network, Search, Study
 
 STUDY = Study(
     network=Network(hidden=(8,)),
-    steps=600,
+    steps=300,
     batch=16,
     seeds=(0, 1),
     arms=(Arm("gradient_descent(log_uniform(0.01, 1))"), Arm("heavy_ball(log_uniform(0.001, 0.1), 0.9)")),
     search=Search(trials=3, seeds=(1000,)),
     target=1.0,
-    evaluate_every=200,
+    evaluate_every=100,
 )
 
 
