@@ -38,7 +38,7 @@ def run(command: Reproduce) -> int:
 
 
 def _list(console: Console) -> None:
-    table = Table("experiment", "figures and tables", "what is to be seen", "time")
+    table = Table("experiment", "figures and tables", "what is to be seen", "time (estimated)")
     for experiment in textbook.EXPERIMENTS:
         table.add_row(experiment.name, "\n".join(experiment.reproduces), experiment.title, experiment.duration)
     console.print(table)

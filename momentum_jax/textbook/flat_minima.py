@@ -148,10 +148,8 @@ def _over(name: str) -> str:
 
 
 _RESIDUAL = "largest residual of an eigenvalue, over the eigenvalue"
-_NO_MEASURE = (
-    "the source names no measure of flatness: at the same training loss momentum has the smaller largest eigenvalue, and by "
-    "the trace the two are not told apart"
-)
+# T5 names no measure of flatness; by the trace, when it was run, the two were not told apart. No fault was declared for that
+# beforehand, so the claim stands and is shown as it comes out.
 _SOURCE = "T5: SGD with momentum ends in flatter minima than Adam"
 
 EXPERIMENT = Experiment(
@@ -160,7 +158,7 @@ EXPERIMENT = Experiment(
     reproduces=("T5 flat and sharp minima",),
     claims=(
         Claim(_over("largest eigenvalue"), 1, 0, _SOURCE, relation="at most", full_only=True),
-        Claim(_over("trace"), 1, 0, _SOURCE, relation="at most", known_fault=_NO_MEASURE, full_only=True),
+        Claim(_over("trace"), 1, 0, _SOURCE, relation="at most", full_only=True),
         Claim(_RESIDUAL, 0, 0.01, "|H y - λ y| / λ of the measurement itself", relation="at most"),
     ),
     full=Settings(),
