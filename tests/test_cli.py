@@ -121,7 +121,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["compare", "--steps", "many"], "Error parsing --steps: invalid literal for int() with base 10: 'many'. --steps INT"),
         (["compare", "--dataset", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
         (["compare", "--steps"], "Missing value for argument '--steps'"),
-        (["compar"], "Available subcommands: compare, train, study, data, optimizers, convert"),
+        (["compar"], "Available subcommands: compare, train, study, reproduce, data, optimizers, convert"),
         (["data"], "Expected one of {fetch, verify, path}"),
         (["data", "fetch", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
         (["compare", "--steps", "0"], "Study: steps must be a whole number >= 1, got 0."),

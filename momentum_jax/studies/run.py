@@ -132,9 +132,11 @@ def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None]
     study = store.study
     store.note(machine=_machine())
     tuning = jobs.tuning(study)
-    # How many runs follow depends on which trials win only where a rung of the ladder happens to be an arm of the study.
-    first = {arm.label: jobs.trials(study, arm)[0] if arm.ranges else arm.optimizer for arm in study.arms}
-    ahead = len(jobs.reporting(study, first))
+    # How many runs follow depends on which trials win only where a rung of the ladder happens to be an arm of the study:
+    # a different trial for each arm, since at one point of the search they would share their learning rate.
+    tried = {arm.label: jobs.trials(study, arm) for arm in study.arms if arm.ranges}
+    supposed = {label: each[index % len(each)] for index, (label, each) in enumerate(tried.items())}
+    ahead = len(jobs.reporting(study, {arm.label: supposed.get(arm.label, arm.optimizer) for arm in study.arms}))
     store.note(planned=len(tuning) + ahead)
     try:
         _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))

@@ -109,8 +109,9 @@ def locked(directory: str | Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        # While it is held: filelock refuses a file that was unlinked under it, so nobody is let in by the old one.
         (directory / LOCK).unlink(missing_ok=True)
+        lock.release()
         if ours:
             # Nothing was stored: as if nobody had been here.
             _remove_empty(directory)
