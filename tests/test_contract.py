@@ -18,6 +18,7 @@ from contract_rows import ROWS, Row, marks, rows
 import momentum_jax as mj
 
 every_row = pytest.mark.parametrize("row", rows())
+every_build = pytest.mark.parametrize("row", rows(unlike=True))
 buffered_rows = pytest.mark.parametrize("row", rows(lambda row: row.buffered))
 every_number = pytest.mark.parametrize(
     ("row", "name"),
@@ -69,7 +70,7 @@ def test_a_hyperparameter_is_a_number_an_array_or_a_schedule(row: Row, name: str
     chex.assert_trees_all_close(run(row.build(**{name: given}), some_params()), usual(row), rtol=2e-4, atol=1e-7)
 
 
-@every_row
+@every_build
 def test_vmap_over_hyperparameters_equals_one_run_for_each_of_their_values(row: Row) -> None:
     names, usual = list(row.numbers), np.array(list(row.numbers.values()))
     # In every lane one of them differs from the usual.
@@ -142,7 +143,7 @@ def test_a_state_goes_through_scan_and_updates_keep_the_dtype_of_their_parameter
     assert types(after) == types(jax.eval_shape(lambda: state))
 
 
-@every_row
+@every_build
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_wide_leaves_make_wide_states(row: Row, dtype: str) -> None:
     with jax.enable_x64(True):
@@ -332,7 +333,7 @@ def test_an_eager_update_compiles_nothing_after_the_first_steps(row: Row) -> Non
     assert COMPILATIONS[0] > before, "the counter counts nothing"
 
 
-@every_row
+@every_build
 def test_donated_parameters_and_state_give_the_same_numbers(row: Row) -> None:
     optimizer = row.build()
 
@@ -359,7 +360,7 @@ def test_init_can_be_shaped_without_being_run(row: Row) -> None:
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
 
 
-@every_row
+@every_build
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
 def test_the_derivative_through_updates_is_finite_also_where_a_gradient_is_zero(row: Row, dtype: str) -> None:
     params = {"w": jnp.asarray([0.0, 1.0, -2.0], dtype)}

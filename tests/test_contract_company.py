@@ -22,7 +22,7 @@ from flax.training.train_state import TrainState
 import momentum_jax as mj
 
 every_row = pytest.mark.parametrize("row", rows())
-every_optimizer = pytest.mark.parametrize("row", rows(lambda row: row.descends))
+every_build = pytest.mark.parametrize("row", rows(unlike=True))
 optimizers_unlike = pytest.mark.parametrize("row", rows(lambda row: row.descends, unlike=True))
 
 
@@ -68,7 +68,7 @@ def test_chain_passes_what_each_link_makes(row: Row) -> None:
     chex.assert_trees_all_close(chained, alone, rtol=1e-6)
 
 
-@every_row
+@every_build
 def test_unexpected_extra_arguments_are_left_alone(row: Row) -> None:
     optimizer, params = row.build(), some_params()
     state = optimizer.init(params)
@@ -119,7 +119,7 @@ def test_apply_if_finite_skips_a_bad_gradient_and_keeps_the_state(row: Row) -> N
     chex.assert_trees_all_equal(after.inner_state, state.inner_state)
 
 
-@every_optimizer
+@optimizers_unlike
 def test_inject_hyperparams_gives_the_same_numbers_and_state(row: Row) -> None:
     injected = optax.inject_hyperparams(row.supplied(row.make), (*row.static, *row.structure))(**row.numbers, **row.structure)
     plain, plain_state = walked(row)
@@ -154,7 +154,7 @@ def _loss(model: Net) -> jax.Array:
     return jnp.mean((model(x) - x[:, :1]) ** 2)
 
 
-@every_optimizer
+@optimizers_unlike
 def test_an_nnx_optimizer_takes_the_same_steps_as_plain_arrays(row: Row) -> None:
     model = Net(nnx.Rngs(0))
     graph, start = nnx.split(model)

@@ -13,10 +13,11 @@ from contract_rows import Row, rows
 import momentum_jax as mj
 
 every_row = pytest.mark.parametrize("row", rows())
-every_optimizer = pytest.mark.parametrize("row", rows(lambda row: row.descends))
+every_build = pytest.mark.parametrize("row", rows(unlike=True))
+optimizers_unlike = pytest.mark.parametrize("row", rows(lambda row: row.descends, unlike=True))
 
 
-@every_row
+@every_build
 def test_donating_a_state_leaves_the_arrays_that_are_hyperparameters_alone(row: Row) -> None:
     numbers = {name: jnp.asarray(value) for name, value in row.numbers.items()}
     optimizer, params = row.build(**numbers), {"a": jnp.asarray(1.0), "b": jnp.asarray(2.0), "c": jnp.ones(3)}
@@ -29,7 +30,7 @@ def test_donating_a_state_leaves_the_arrays_that_are_hyperparameters_alone(row: 
     assert not any(array.is_deleted() for array in numbers.values())
 
 
-@every_optimizer
+@optimizers_unlike
 def test_a_state_of_inject_hyperparams_can_be_donated(row: Row) -> None:
     optimizer, params = (
         optax.inject_hyperparams(row.supplied(row.make), (*row.static, *row.structure))(**row.numbers, **row.structure),
@@ -38,7 +39,7 @@ def test_a_state_of_inject_hyperparams_can_be_donated(row: Row) -> None:
     jax.jit(optimizer.update, donate_argnums=1)(params, optimizer.init(params), params)
 
 
-@every_optimizer
+@optimizers_unlike
 def test_an_integer_gradient_of_a_floating_point_parameter_is_refused(row: Row) -> None:
     optimizer, params = row.build(), {"x": jnp.ones(2)}
     with pytest.raises(ValueError, match="must be floating point"):

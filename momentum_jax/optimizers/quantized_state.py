@@ -23,6 +23,7 @@ Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Opti
 arXiv:2110.02861.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -166,6 +167,8 @@ def dequantize(codes: jax.Array, largest: jax.Array) -> jax.Array:
     return jax.lax.complex(*(_dequantize_part(codes[..., i], largest[:, i]) for i in range(2)))
 
 
+# One program a shape: called eagerly, dozens of operations would each be compiled by themselves.
+@partial(jax.jit, static_argnames=("signed", "blocks"), inline=True)
 def _quantize_part(x: jax.Array, signed: bool, blocks: int) -> tuple[jax.Array, jax.Array]:
     shape = x.shape
     x, home = _gathered(x)
@@ -177,6 +180,7 @@ def _quantize_part(x: jax.Array, signed: bool, blocks: int) -> tuple[jax.Array, 
     return codes if home is None else jax.sharding.reshard(codes, home), largest
 
 
+@partial(jax.jit, inline=True)
 def _dequantize_part(codes: jax.Array, largest: jax.Array) -> jax.Array:
     shape = codes.shape
     codes, home = _gathered(codes)
