@@ -57,6 +57,7 @@ def test_a_file_becomes_a_report_beside_it(written):
     assert json.loads((written / "report.json").read_text())["missing"] == 0
 
 
+@pytest.mark.slow
 def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     before = (written / "runs.jsonl").read_bytes()
     code, out, err = run(capfd, "study", "run", f"{written}.toml")
@@ -67,6 +68,7 @@ def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     assert "report.html" in out
 
 
+@pytest.mark.slow
 def test_the_report_is_written_anew(written, capfd):
     (written / "report.html").unlink()
     code, _, err = run(capfd, "study", "report", str(written))

@@ -114,10 +114,11 @@ class Trial:
 class Tuning:
     """The search of one arm. `chosen` is the index of the trial that was reported.
 
-    tuned: its validation accuracy on the seeds of the search. fresh: that of the same optimizer on the study's own seeds, a
-      diverged run counting as 0.
-    optimism: the first less the second, with the noise of both sets of seeds: what was selected for its accuracy has less of
-      it when it is measured again.
+    score: what it was chosen by on the validation split, "accuracy" or "loss".
+    tuned: its mean score on the seeds of the search. fresh: that of the same optimizer on the study's own seeds; None where it
+      has none, or diverged (a fresh run that diverged counts as an accuracy of 0).
+    optimism: by how much the first is the better: what was selected for its score has less of it when it is measured again.
+    optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
     edges: the ranges in whose outer tenth the chosen value lies.
     """
@@ -126,9 +127,11 @@ class Tuning:
     written: str
     trials: tuple[Trial, ...]
     chosen: int
+    score: str
     tuned: float | None
     fresh: float | None
     optimism: float | None
+    optimism_interval: tuple[float, float] | None
     learning_rate: str | None
     edges: tuple[str, ...]
 
@@ -311,8 +314,15 @@ def _tuning(store: Store, arm: Arm) -> Tuning:
     tried = jobs.tried_for(arm.label, store.runs)
     trials = tuple(_trial(arm, optimizer, runs) for optimizer, runs in tried.items())
     chosen = list(tried).index(jobs.choose(study, store.runs)[arm.label])
-    fresh_runs = [run.validation_accuracy if run.diverged is None else WORST_ACCURACY for run in store.of(arm.label)]
-    tuned, fresh = trials[chosen].accuracy, float(np.mean(fresh_runs)) if fresh_runs else None
+    again = _trial(arm, trials[chosen].optimizer, store.of(arm.label))
+    if study.search.score == "accuracy":
+        tuned = [each for each in trials[chosen].accuracies if each is not None]
+        fresh = [WORST_ACCURACY if each is None else each for each in again.accuracies]
+    else:
+        tuned = [each for each in trials[chosen].losses if each is not None]
+        fresh = [] if again.diverged else [each for each in again.losses if each is not None]
+    better_first = (tuned, fresh) if study.search.score == "accuracy" else (fresh, tuned)
+    optimism = independent(*better_first) if tuned and fresh else None
     ranges = arm.ranges
     edges = (
         name
@@ -324,9 +334,11 @@ def _tuning(store: Store, arm: Arm) -> Tuning:
         written=arm.optimizer,
         trials=trials,
         chosen=chosen,
-        tuned=tuned,
-        fresh=fresh,
-        optimism=None if tuned is None or fresh is None else tuned - fresh,
+        score=study.search.score,
+        tuned=_mean(tuned),
+        fresh=_mean(fresh),
+        optimism=None if optimism is None else optimism.mean_difference,
+        optimism_interval=None if optimism is None else optimism.t_interval,
         learning_rate=next((name for name in ranges if name.split(".")[-1] == "learning_rate"), None),
         edges=tuple(edges),
     )

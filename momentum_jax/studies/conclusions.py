@@ -172,11 +172,17 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
 def _tuning(tuning: Tuning) -> str:
     trial = tuning.trials[tuning.chosen]
     if tuning.tuned is None or tuning.fresh is None or tuning.optimism is None:
-        why = "diverged on every seed of the search" if tuning.tuned is None else "has not been run on fresh seeds"
+        why = "diverged on every seed of the search" if tuning.tuned is None else "has no score on fresh seeds"
         return f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, {why}."
+    by_accuracy = tuning.score == "accuracy"
+    tuned, fresh = (f"{each:.2%}" if by_accuracy else f"{each:.4g}" for each in (tuning.tuned, tuning.fresh))
+    optimism = f"{_points(tuning.optimism)} points" if by_accuracy else f"{tuning.optimism:+.4g}"
+    if tuning.optimism_interval is not None:
+        low, high = (_points(each) if by_accuracy else f"{each:+.4g}" for each in tuning.optimism_interval)
+        optimism += f", 95% interval {low} to {high}"
     text = (
-        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had {tuning.tuned:.2%} validation accuracy "
-        f"when it was chosen and {tuning.fresh:.2%} on fresh seeds (optimism {_points(tuning.optimism)} points)"
+        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had a validation {tuning.score} of {tuned} "
+        f"when it was chosen and {fresh} on fresh seeds (optimism {optimism})"
     )
     if tuning.edges:
         text += f"; its {' and '.join(tuning.edges)} lies at the edge of the range, a better one may lie outside"

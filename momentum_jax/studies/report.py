@@ -502,22 +502,27 @@ def _tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     blocks: list[Block] = [
         *_pictures(drawn, sensitivity=f"Validation score of every trial against learning rate, of {labels}.")
     ]
+    by_accuracy = analysis.tunings[0].score == "accuracy"
+    factor, form = (100, ".2f") if by_accuracy else (1, ".4f")
     rows = tuple(
         (
             tuning.arm,
             Code(tuning.written),
             Words(", ".join(f"{name} {_value(value)}" for name, value in tuning.trials[tuning.chosen].values.items())),
-            _percent(tuning.tuned),
-            _percent(tuning.fresh),
-            _number(None if tuning.optimism is None else 100 * tuning.optimism, "+z.2f"),
+            *(_number(None if score is None else factor * score, form, "diverged") for score in (tuning.tuned, tuning.fresh)),
+            _number(None if tuning.optimism is None else factor * tuning.optimism, f"+z{form}"),
+            _interval(tuning.optimism_interval, factor, f"+z{form}"),
             str(len(tuning.trials)),
         )
         for tuning in analysis.tunings
     )
-    headings = ("arm", "searched", "chosen", "tuned score, %", "fresh score, %", "optimism, points", "trials")
+    units = (
+        ("tuned score, %", "fresh score, %", "optimism, points") if by_accuracy else ("tuned loss", "fresh loss", "optimism")
+    )
+    headings = ("arm", "searched", "chosen", *units, "95% interval", "trials")
     caption = (
-        "Validation accuracy of the chosen trial on the seeds of the search, and again on the study's own seeds. Optimism: the "
-        "first less the second, what selection flatters itself with."
+        f"Validation {analysis.tunings[0].score} of the chosen trial on the seeds of the search, and again on the study's own "
+        "seeds. Optimism: by how much the first is the better, what selection flatters itself with; Welch's interval."
     )
     blocks.append(Table(headings, rows, caption))
     blocks += [

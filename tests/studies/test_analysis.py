@@ -160,7 +160,9 @@ def test_optimism_is_what_the_winner_loses_on_fresh_seeds(tmp_path, rows):
     assert tuning.learning_rate == "learning_rate"
     assert tuning.edges == ("learning_rate",)
     words = " ".join(conclusions(analyse(store)))
-    assert "optimism +2.00 points" in words
+    # A single seed of the search has no spread.
+    assert tuning.optimism_interval is None
+    assert "optimism +2.00 points)" in words
     assert "its learning_rate lies at the edge of the range" in words
 
 
@@ -223,6 +225,33 @@ def test_a_momentum_that_diverges_too_is_not_praised(tmp_path, rows):
     words = " ".join(conclusions(analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, diverged=diverged))))
     assert "diverged in 1 of 8 runs, momentum in 7: scores of diverged runs explain nothing" in words
     assert "bears a step" not in words
+
+
+@pytest.mark.parametrize("score", ["accuracy", "loss"])
+def test_optimism_is_of_the_score_that_chose_with_welchs_interval(tmp_path, rows, score):
+    study = Study(
+        seeds=SEEDS,
+        noise_floor=False,
+        ladder=False,
+        arms=(Arm("heavy_ball(log_uniform(0.001, 1), 0.9)", "moving"),),
+        search=Search(trials=3, seeds=(1000, 1001), score=score),
+    )
+    tuned, fresh = np.array([0.5, 0.6]), 0.4 + 0.01 * np.arange(len(SEEDS))
+    scores = dict(zip((*study.search.seeds, *SEEDS), (*tuned, *fresh), strict=True))
+    winner = "heavy_ball(0.05, 0.9)"
+    runs = [
+        dataclasses.replace(rows.run("moving", seed, optimizer=winner), **{f"validation_{score}": value})
+        for seed, value in scores.items()
+    ]
+    first = [dataclasses.replace(run, phase="tuning", name=f"tuning/arm-0/trial-0/seed-{run.seed}") for run in runs[:2]]
+    store = Store.create(tmp_path, study, {})
+    store.add([(run, rows.curves([1.0, 0.5])) for run in (*first, *runs[2:])])
+    (tuning,) = analyse(store).tunings
+    sign = 1 if score == "accuracy" else -1
+    interval = stats.ttest_ind(tuned, fresh, equal_var=False).confidence_interval()
+    assert tuning.score == score
+    assert tuning.optimism == pytest.approx(sign * (0.55 - fresh.mean()))
+    assert tuning.optimism_interval == pytest.approx(sorted((sign * interval.low, sign * interval.high)))
 
 
 def test_fresh_runs_that_diverge_count_in_the_optimism(tmp_path, rows):

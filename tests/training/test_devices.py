@@ -11,13 +11,9 @@ from momentum_jax.training import use_all_cpu_cores
 from momentum_jax.training.devices import choose_lanes, mesh_for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "problem",
-    [
-        "a wide net with dropout",
-        pytest.param("a batch so large that XLA splits its sums if it may", marks=pytest.mark.slow),
-        pytest.param("convolutions", marks=pytest.mark.slow),
-    ],
+    "problem", ["a wide net with dropout", "a batch so large that XLA splits its sums if it may", "convolutions"]
 )
 def test_every_number_is_the_same_to_the_bit_on_one_two_and_eight_devices_and_in_another_order_of_waves(problem):
     script = Path(__file__).with_name("eight_devices.py")
