@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 STEPS, BATCH, SEEDS = 40_000, 64, 22
-EVERY = 1_000
+EVERY = 2_000
 
 
 def work(seeds: int, steps: int, directory: str) -> dict[str, Any]:

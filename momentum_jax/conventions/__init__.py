@@ -20,7 +20,7 @@ Nesterov of PyTorch, Keras and Optax calls the parameters.
 
 from momentum_jax.conventions.build import build as build
 from momentum_jax.conventions.convention import Convention as Convention
-from momentum_jax.conventions.frameworks import from_keras as from_keras, from_torch as from_torch
+from momentum_jax.conventions.keras_settings import from_keras as from_keras
 from momentum_jax.conventions.mixtures import (
     EMA as EMA,
     PID as PID,
@@ -31,6 +31,7 @@ from momentum_jax.conventions.mixtures import (
     Grokfast as Grokfast,
     TripleMomentum as TripleMomentum,
 )
+from momentum_jax.conventions.torch_settings import from_torch as from_torch
 from momentum_jax.conventions.translation import NAMES as NAMES, convert as convert
 from momentum_jax.conventions.velocities import (
     HeavyBall as HeavyBall,

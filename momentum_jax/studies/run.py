@@ -173,7 +173,8 @@ def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) ->
         batch_size=study.batch,
         sampling=study.sampling,
         splits=np.array([bench.seeds.index(job.seed) for job in pending]),
-        evaluate_at=study.evaluate_every,
+        # A trial is ranked by its end; its curve is not looked at.
+        evaluate_at=None if tuning else study.evaluate_every,
         devices=bench.devices,
         keep_params=bench.checkpoints and not tuning,
         on_progress=whole,

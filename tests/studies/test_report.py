@@ -327,4 +327,4 @@ def test_a_choice_at_the_edge_of_its_range_is_warned_of(tmp_path):
 
 
 def test_the_template_travels_with_the_package():
-    assert (files("momentum_jax.studies") / "report.html.jinja").is_file()
+    assert (files("momentum_jax.studies.report") / "page.html.jinja").is_file()

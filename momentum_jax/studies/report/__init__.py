@@ -1,0 +1,62 @@
+"""The report of a study: one page that opens offline, and the same in Markdown, from the analysis of stored runs.
+
+`content` says everything once, as sections of paragraphs, tables and pictures; the page and the Markdown only set it.
+Nothing is computed here but sums of stored seconds and counts of stored runs, so every number can be traced to the store.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from momentum_jax.studies.analysis import Analysis
+from momentum_jax.studies.report import cells, evidence, runs, tuning
+from momentum_jax.studies.report.blocks import Content, Points, Section
+from momentum_jax.studies.report.setting import FIGURES, MARKDOWN, NUMBERS, PAGE, html, markdown
+from momentum_jax.studies.store import Store
+
+__all__ = ["FIGURES", "MARKDOWN", "NUMBERS", "PAGE", "content", "html", "markdown", "write_report"]
+
+
+def write_report(
+    store: Store, analysis: Analysis, conclusions: Sequence[str], pictures: Mapping[str, str], *, directory: Path | None = None
+) -> list[Path]:
+    """Writes report.html and report.md, and returns their paths.
+
+    Args:
+      store: where the runs lie.
+      analysis: of that store.
+      conclusions: what the evidence supports, a sentence each.
+      pictures: SVG elements by the names of `figures.report`, each with ids of its own; they become part of the page. The
+        Markdown links to `figures/<name>.png` instead.
+      directory: where to write; None: the store's.
+    """
+    directory = directory or store.directory
+    said = content(store, analysis, conclusions, pictures.keys())
+    (directory / PAGE).write_text(html(said, pictures), encoding="utf-8")
+    (directory / MARKDOWN).write_text(markdown(said), encoding="utf-8")
+    return [directory / PAGE, directory / MARKDOWN]
+
+
+def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictures: Iterable[str]) -> Content:
+    """What the report says; of `pictures` the names."""
+    study, drawn = analysis.study, set(pictures)
+    hidden = "-".join(map(str, study.network.hidden)) or "none"
+    sections = [
+        Section("What the evidence supports", (Points(tuple(conclusions)),)),
+        Section("What was run", (*runs.state(analysis), *runs.what_was_run(store, analysis))),
+        Section("Arms", runs.arms(analysis)),
+        Section("Compared with the first arm", evidence.comparisons(analysis)),
+        Section("Learning curves", runs.learning(analysis, drawn)),
+        Section("Final test accuracy, run by run", runs.distribution(store, analysis, drawn)),
+        Section("Steps to the target", evidence.steps(analysis, drawn)),
+        Section("Where momentum's gain comes from", evidence.ladder(analysis, drawn)),
+        Section("Tuning and sensitivity", tuning.tunings(analysis, drawn)),
+        Section("Noise floor", evidence.noise(analysis)),
+        Section("Confusion matrices", runs.confusions(analysis, drawn)),
+        Section("Where the numbers come from", runs.sources(store, analysis)),
+    ]
+    return Content(
+        title=f"{study.dataset}: {cells.listed([arm.label for arm in study.arms], 4, ' · ')}",
+        subtitle=f"hidden layers {hidden}, {study.network.activation}; {study.steps:,} steps of {study.batch} examples; "
+        f"{cells.counted(len(study.seeds), 'seed')}",
+        sections=tuple(section for section in sections if section.blocks),
+    )

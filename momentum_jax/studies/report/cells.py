@@ -1,0 +1,68 @@
+"""How a report writes numbers and names."""
+
+from collections.abc import Sequence
+
+from momentum_jax.studies.report.blocks import Code
+from momentum_jax.studies.statistics import Description
+
+NONE = "–"
+
+
+def run_names(names: Sequence[str]) -> Code:
+    return Code(", ".join(names))
+
+
+def numbers(values: Sequence[int]) -> str:
+    """Of a run of neighbours its ends."""
+    if len(values) > 3 and list(values) == list(range(values[0], values[0] + len(values))):
+        return f"{values[0]} to {values[-1]}"
+    return ", ".join(map(str, values))
+
+
+def listed(labels: Sequence[str], most: int, between: str = "; ") -> str:
+    """Labels may have commas of their own."""
+    shown = list(labels[:most])
+    rest = len(labels) - len(shown)
+    return between.join(shown) + (f" and {rest} more" if rest else "")
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def seconds(spent: float) -> str:
+    return f"{spent / 60:.1f} min" if spent >= 120 else f"{spent:.1f} s"
+
+
+def mean(found: Description, factor: float, digits: int) -> str:
+    text = f"{factor * found.mean:z.{digits}f}"
+    return text if found.standard_error is None else f"{text} ± {factor * found.standard_error:.{digits}f}"
+
+
+def interval(ends: tuple[float, float] | None, factor: float, form: str) -> str:
+    return NONE if ends is None else f"[{factor * ends[0]:{form}}, {factor * ends[1]:{form}}]"
+
+
+def limits(ends: tuple[float | None, float | None] | None) -> str:
+    if ends is None:
+        return NONE
+    low, high = (number(end, ",.0f", "never") for end in ends)
+    return f"[{low}, {high}]"
+
+
+def number(found: float | int | None, form: str, none: str = NONE) -> str:
+    return none if found is None else f"{found:{form}}"
+
+
+def percent(share: float | None) -> str:
+    return number(None if share is None else 100 * share, ".2f", "diverged")
+
+
+def value(given: object) -> str:
+    return f"{given:.4g}" if isinstance(given, float) else str(given)
+
+
+def pvalue(p: float | None) -> str:
+    if p is None:
+        return NONE
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -1,0 +1,211 @@
+"""What the runs are evidence of: comparisons, steps to the target, the ladder, the noise floor."""
+
+from collections.abc import Mapping, Sequence
+
+from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
+from momentum_jax.studies.report import cells
+from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
+from momentum_jax.studies.statistics import PairedComparison
+
+
+def comparisons(analysis: Analysis) -> tuple[Block, ...]:
+    if not analysis.comparisons:
+        return ()
+    reference = analysis.comparisons[0].reference
+    # From ten seeds on.
+    skewed = any(each.accuracy.bca_interval is not None for each in analysis.comparisons)
+    headings = (
+        "arm",
+        "difference, points",
+        "95% t interval",
+        *["95% BCa"] * skewed,
+        "t test p",
+        "Holm p",
+        "Wilcoxon p",
+        "effect size dz",
+        "correlation",
+        "detectable, points",
+        "seeds needed",
+        "pairs",
+    )
+    rows = tuple(_comparison(each, skewed) for each in analysis.comparisons)
+    caption = (
+        f"Test accuracy less that of {reference}, paired by seed. Holm: the t test's p corrected for all arms. "
+        "dz: mean difference in standard deviations of the differences. Detectable: found in 80% of studies with as many "
+        "seeds. Seeds needed: to find the observed difference in 80% of studies, were it the true one. All intervals are over "
+        "seeds, at one and the same test set."
+    )
+    blocks: list[Block] = [Table(headings, rows, caption)]
+    blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))
+    words = [each.accuracy.sentence(each.arm, each.reference, form=".2%") for each in analysis.comparisons]
+    caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.accuracy.caveats]
+    blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))
+    return tuple(blocks)
+
+
+def _apart(comparisons: Sequence[Comparison]) -> Table:
+    """The statistics of the textbook, which does not pair."""
+    headings = ("arm", "95% Welch interval", "Welch t", "p", "Student t", "p", "Mann-Whitney U", "p", "Cohen's d", "Hedges' g")
+    rows = []
+    for each in comparisons:
+        found = each.independent
+        rows.append(
+            (
+                each.arm,
+                cells.interval(found.t_interval, 100, "+z.2f"),
+                cells.number(found.welch_t, ".2f"),
+                cells.pvalue(found.welch_pvalue),
+                cells.number(found.student_t, ".2f"),
+                cells.pvalue(found.student_pvalue),
+                cells.number(found.mann_whitney_u, "g"),
+                cells.pvalue(found.mann_whitney_pvalue),
+                cells.number(found.cohen_d, ".2f"),
+                cells.number(found.hedges_g, ".2f"),
+            )
+        )
+    caption = (
+        "Arms share their seeds, so the paired comparison above is the one to read; these are what the textbook prints, and "
+        "do not see what pairing takes out."
+    )
+    return Table(headings, tuple(rows), caption)
+
+
+def _comparison(each: Comparison, skewed: bool) -> tuple[str, ...]:
+    found = each.accuracy
+    return (
+        each.arm,
+        f"{100 * found.mean_difference:+z.2f}",
+        cells.interval(found.t_interval, 100, "+z.2f"),
+        *[cells.interval(found.bca_interval, 100, "+z.2f")] * skewed,
+        cells.pvalue(found.t_pvalue),
+        cells.pvalue(each.pvalue),
+        cells.pvalue(found.wilcoxon_pvalue),
+        cells.number(found.cohen_dz, ".2f"),
+        cells.number(found.correlation, ".2f"),
+        cells.number(None if found.detectable_difference is None else 100 * found.detectable_difference, ".2f"),
+        cells.number(found.seeds_needed, ",d"),
+        str(found.n),
+    )
+
+
+def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
+    arms = [(arm, arm.reached) for arm in analysis.arms if arm.reached is not None]
+    if not arms:
+        return ()
+    words = "; ".join(f"{arm.label}: {reached.n - reached.never} of {reached.n} runs" for arm, reached in arms)
+    rows = tuple(
+        (
+            arm.label,
+            f"{reached.n - reached.never} of {reached.n}",
+            cells.number(reached.median, ",.0f", "not by half"),
+            cells.NONE if reached.never == reached.n else cells.limits(reached.median_interval),
+            f"{'≥ ' if reached.never else ''}{reached.restricted_mean:,.0f}",
+            cells.NONE if reached.never == reached.n else cells.interval(reached.restricted_mean_interval, 1, ",.0f"),
+        )
+        for arm, reached in arms
+    )
+    headings = ("arm", "reached", "median step", "95% limits", "mean step", "95% t interval")
+    target = f"{analysis.study.target:g}"
+    caption = (
+        f"First evaluation, every {analysis.study.evaluate_every} steps, with a validation loss of {target} or below. Runs "
+        f"that never got there, diverged ones too, are censored at {analysis.study.steps:,} steps. "
+        "The limits of a median are exact and need six runs or more."
+    )
+    alt = f"Kaplan-Meier curves: share of runs that have reached validation loss {target} by each step. Reached: {words}."
+    blocks: list[Block] = [*pictures(drawn, steps_to_target=alt), Table(headings, rows, caption)]
+    compared = [each for each in analysis.comparisons if each.steps is not None and each.log_rank is not None]
+    if compared:
+        rows = tuple(
+            (
+                each.arm,
+                f"{each.steps.a_sooner}",
+                f"{each.steps.b_sooner}",
+                f"{each.steps.tied}",
+                f"{each.steps.mean_difference:+z,.0f}",
+                cells.pvalue(each.steps.sign_pvalue),
+                cells.pvalue(each.steps.wilcoxon_pvalue),
+                cells.pvalue(each.log_rank.pvalue),
+            )
+            for each in compared
+            if each.steps is not None and each.log_rank is not None
+        )
+        reference = compared[0].reference
+        headings = ("arm", "sooner", "later", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
+        caption = (
+            f"Against {reference}, paired by seed; negative: sooner. The log-rank test (by permutation) treats the arms as "
+            "if they had seeds of their own."
+        )
+        blocks.append(Table(headings, rows, caption))
+    return tuple(blocks)
+
+
+def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
+    found = analysis.ladder
+    if found is None:
+        return ()
+    eta, effective = f"{found.learning_rate:.4g}", f"{found.learning_rate / (1 - found.mu):.4g}"
+    text = (
+        f"Along a steady gradient momentum {found.mu:g} moves 1/(1 - {found.mu:g}) times as far as gradient descent at the "
+        f"same learning rate. So {found.momentum} at {eta} is compared with gradient descent at {eta} and at {effective}, "
+        "its effective learning rate: what the second gains over the first, a larger step alone would have brought."
+    )
+    accuracy = found.rungs[0]
+    alt = (
+        "Paired differences with 95% intervals. Points of test accuracy: the whole gain "
+        f"{100 * accuracy.gain.mean_difference:+z.2f}, the larger step {100 * accuracy.larger_step.mean_difference:+z.2f}, "
+        f"momentum itself {100 * accuracy.momentum_itself.mean_difference:+z.2f}."
+    )
+    blocks: list[Block] = [Text(text), *pictures(drawn, ladder=alt)]
+    names = {
+        "gain": ("the whole gain", f"{found.momentum} over {found.plain}"),
+        "larger_step": ("the larger step", f"{found.control} over {found.plain}"),
+        "momentum_itself": ("momentum itself", f"{found.momentum} over {found.control}"),
+        "tuned": ("both tuned", f"{found.tuned_momentum} over {found.tuned_plain}"),
+    }
+    rows = tuple(row for rungs in found.rungs for row in _rung_rows(rungs, names))
+    headings = (
+        *("what", "difference", "measured in", "mean", "95% t interval"),
+        *("t test p", "Wilcoxon p", "share of the gain", "95% of the share"),
+    )
+    caption = (
+        "Positive: better (for steps, fewer). The share is the larger step's difference in units of the whole gain, with "
+        "Fieller's interval; none is given where these seeds leave any share possible, or where the larger step does harm."
+    )
+    if any(rungs.lower_bound for rungs in found.rungs):
+        caption += " Runs that never reached the target count with the whole budget."
+    blocks.append(Table(headings, rows, caption))
+    return tuple(blocks)
+
+
+def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple[str, ...]]:
+    factor, form, unit = (100, ".2f", "points of accuracy") if rungs.measure == "accuracy" else (1, ",.0f", "steps saved")
+    rows = []
+    for name, (what, arms) in names.items():
+        found: PairedComparison | None = getattr(rungs, name)
+        if found is None:
+            continue
+        share, limits = cells.NONE, cells.NONE
+        if name == "larger_step" and found.mean_difference > 0 and rungs.share.interval is not None:
+            share = cells.number(rungs.share.value, ".0%")
+            limits = cells.interval(rungs.share.interval, 1, ".0%")
+        rows.append(
+            (
+                what,
+                Words(arms),
+                unit,
+                f"{factor * found.mean_difference:+z{form}}",
+                cells.interval(found.t_interval, factor, f"+z{form}"),
+                cells.pvalue(found.t_pvalue),
+                cells.pvalue(found.wilcoxon_pvalue),
+                share,
+                limits,
+            )
+        )
+    return rows
+
+
+def noise(analysis: Analysis) -> tuple[Block, ...]:
+    if analysis.noise is None:
+        return ()
+    sentence = analysis.noise.sentence(analysis.arms[0].label, form=".2%")
+    return (Text(f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"),)
