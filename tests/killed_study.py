@@ -8,9 +8,9 @@ STUDY = Study(
     network=Network(hidden=(8,)),
     steps=300,
     batch=16,
-    seeds=(0, 1),
+    seeds=(0,),
     arms=(Arm("gradient_descent(log_uniform(0.01, 1))"), Arm("heavy_ball(log_uniform(0.001, 0.1), 0.9)")),
-    search=Search(trials=3, seeds=(1000,)),
+    search=Search(trials=2, seeds=(1000,)),
     target=1.0,
     evaluate_every=100,
 )

@@ -141,14 +141,14 @@ def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
     plain = [(label, each[0]) for label, each in found.items() if each is not None and each[1] == 0]
 
     def rung(rate: float) -> str:
-        same = (label for label, other in plain if math.isclose(other, rate, rel_tol=1e-6))
+        same = (label for label, other in plain if math.isclose(other, rate, rel_tol=1e-5))
         return next(same, f"gradient_descent({rate!r})")
 
     for label, each in found.items():
         if each is not None and each[1] > 0:
             rate, mu = each
-            # Rounded, so that 0.01/(1 - 0.9) is 0.1.
-            return Ladder(label, rung(rate), rung(float(f"{rate / (1 - mu):.12g}")), rate, mu)
+            # Six digits: 0.01/(1 - 0.9) is 0.1, and a label is read.
+            return Ladder(label, rung(rate), rung(float(f"{rate / (1 - mu):.6g}")), rate, mu)
     return None
 
 
