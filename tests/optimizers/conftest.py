@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import jax
+import numpy as np
 import pytest
+from adaptive_problems import Parabola
 from oracles import Problems, problems
 
 
@@ -16,3 +18,9 @@ def _float64() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def problem() -> Problems:
     return problems()
+
+
+@pytest.fixture(scope="session")
+def parabola() -> Parabola:
+    rng = np.random.default_rng(3)
+    return Parabola(rng.normal(size=(6, 6)), rng.normal(size=6))
