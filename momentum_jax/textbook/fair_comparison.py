@@ -42,7 +42,9 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """By arm: Matthews correlation coefficients (runs,) of fresh seeds; trials (n, 2), learning rate and held-out accuracy."""
+    """By arm: Matthews correlation coefficients (runs,) of fresh seeds; trials (n, 2), effective learning rate η/(1-μ) and
+    held-out accuracy.
+    """
 
     mccs: Mapping[str, np.ndarray]
     trials: Mapping[str, np.ndarray]
@@ -55,7 +57,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         mccs = {arm.label: correlations(store.of(arm.label)) for arm in settings.study.arms}
     chosen = {arm.label: arm.optimizer for arm in analysis.arms}
     trials = {
-        tuning.arm: np.array([(trial.values["learning_rate"], trial.accuracy or 0.0) for trial in tuning.trials])
+        tuning.arm: np.array([(_effective_rate(trial.values), trial.accuracy or 0.0) for trial in tuning.trials])
         for tuning in analysis.tunings
     }
     difference = paired(mccs[WITH], mccs[WITHOUT])
@@ -72,6 +74,10 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         Table("Seed by seed", ("conclusion",), ((quantities["conclusion"],),)),
     )
     return Outcome(quantities, Data(mccs, trials, chosen), tables)
+
+
+def _effective_rate(values: Mapping[str, float]) -> float:
+    return values["learning_rate"] / (1 - values.get("momentum", 0.0))
 
 
 _GAIN = "MCC: with momentum less without, both tuned"

@@ -19,10 +19,11 @@ def draw(data: Data) -> Mapping[str, Figure]:
 def _both(data: Data) -> Figure:
     def draw_both(above, below) -> None:
         for index, (label, trials) in enumerate(data.trials.items()):
-            rates, scores = trials[np.argsort(trials[:, 0])].T
-            above.plot(rates, scores, marker=MARKERS[index], markersize=4, **style.line_style(1 + index, of=3), label=label)
+            # Not joined: neighbours in the effective rate may have momenta far apart.
+            look = {"color": style.line_style(1 + index, of=3)["color"], "linestyle": "none", "marker": MARKERS[index]}
+            above.plot(*trials.T, markersize=6, label=label, **look)
         above.set_xscale("log")
-        above.set_xlabel("learning rate η of a trial")
+        above.set_xlabel("effective learning rate η/(1 − μ) of a trial")
         above.set_ylabel("held-out accuracy")
         above.legend(frameon=False)
         (first, second), values = data.mccs.keys(), np.stack(list(data.mccs.values()))
