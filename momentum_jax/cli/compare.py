@@ -126,7 +126,7 @@ def _write(store: Store, out: Path, *, tensorboard_too: bool) -> _Results:
     from momentum_jax.studies.summary import summarize, write_summary
 
     study = store.study
-    figure = figures.compare(learning_curves(store), title=_title(study), loss=_loss(study), target=study.target)
+    figure = figures.of_study(study, learning_curves(store))
     figures.save(figure, out / FIGURE)
     summaries = summarize(store)
     write_summary(out / SUMMARY, summaries)
@@ -152,13 +152,3 @@ def _show(store: Store, summaries: list[ArmSummary], written: list[Path]) -> Non
         highlight=False,
     )
     console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
-
-
-def _title(study: Study) -> str:
-    hidden = "-".join(map(str, study.network.hidden)) or "none"
-    return f"{study.dataset}: hidden layers {hidden}, {study.network.activation}, batch {study.batch}"
-
-
-def _loss(study: Study) -> str:
-    unit = "cross-entropy, nats" if study.network.loss == "cross_entropy" else "half squared error"
-    return f"training loss ({unit})"

@@ -34,9 +34,9 @@ def report(
     study, arms = analysis.study, analysis.arms
     if not arms:
         return {}
-    title, unit = _title(study), _unit(study)
+    title = _title(study)
     figures = {
-        "learning_curves": compare(curves, title=title, loss=f"training loss ({unit})", target=study.target),
+        "learning_curves": of_study(study, curves),
         "validation_accuracy": validation_accuracy(accuracies, title=title),
         "test_accuracy": test_accuracy(arms, title=title),
     }
@@ -46,7 +46,7 @@ def report(
         figures["ladder"] = ladder(analysis.ladder, title=title)
     if any(tuning.learning_rate is not None for tuning in analysis.tunings):
         score = "accuracy" if study.search.score == "accuracy" else "loss"
-        figures["sensitivity"] = sensitivity(analysis.tunings, title=title, score=score, loss=unit)
+        figures["sensitivity"] = sensitivity(analysis.tunings, title=title, score=score, loss=_unit(study))
     drawn = ((index, arm) for index, arm in enumerate(arms) if arm.confusion)
     figures |= {f"confusion_{index}": confusion(arm, classes) for index, arm in drawn}
     for figure in figures.values():
@@ -56,9 +56,15 @@ def report(
     return figures
 
 
+def of_study(study: Study, curves: Sequence[LearningCurve]) -> Figure:
+    """The learning curves of a study under its name, with its loss and target on the axis."""
+    return compare(curves, title=_title(study), loss=f"training loss ({_unit(study)})", target=study.target)
+
+
 def _title(study: Study) -> str:
     hidden = "-".join(map(str, study.network.hidden)) or "none"
-    return f"{study.dataset}: hidden layers {hidden}, {study.network.activation}, batch {study.batch}"
+    channels = f"channels {'-'.join(map(str, study.network.channels))}, " if study.network.channels else ""
+    return f"{study.dataset}: {channels}hidden layers {hidden}, {study.network.activation}, batch {study.batch}"
 
 
 def _unit(study: Study) -> str:
