@@ -79,8 +79,9 @@ class ArmResult:
 class Comparison:
     """An arm against the first arm, seed by seed: `accuracy` is theirs less the first's.
 
-    `pvalue` is that of the paired t test after Holm's correction over all arms; None where there is none. `independent` is the
-    same difference as if the arms had seeds of their own, as the textbook has it: it does not see what pairing takes out.
+    `pvalue` is that of the paired t test (of the exact signed-rank test where all differences are equal) after Holm's
+    correction over all arms; None of a single pair. `independent` is the same difference as if the arms had seeds of their
+    own, as the textbook has it: it does not see what pairing takes out.
     `steps` and `log_rank` compare steps to the target, the second as if seeds were independent.
     """
 
@@ -116,7 +117,7 @@ class Tuning:
 
     score: what it was chosen by on the validation split, "accuracy" or "loss".
     tuned: its mean score on the seeds of the search. fresh: that of the same optimizer on the study's own seeds; None where it
-      has none, or diverged (a fresh run that diverged counts as an accuracy of 0).
+      has none, or diverged (a run that diverged counts as an accuracy of 0, where not all of the search did).
     optimism: by how much the first is the better: what was selected for its score has less of it when it is measured again.
     optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
@@ -187,6 +188,7 @@ class Analysis:
     tunings: tuple[Tuning, ...]
     ladder: LadderResult | None
     noise: NoiseFloor | None
+    control_runs: tuple[str, ...]
 
     def arm(self, label: str) -> ArmResult:
         """The arm or rung of that label."""
@@ -220,6 +222,7 @@ def analyse(store: Store) -> Analysis:
         tunings=tuple(_tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING)),
         ladder=_ladder(study, {arm.label: arm for arm in arms}),
         noise=noise_floor(own[0].accuracies, [_accuracy(run) for run in again]) if own and again else None,
+        control_runs=tuple(run.name for run in again),
     )
 
 
@@ -294,7 +297,7 @@ def _comparisons(study: Study, arms: Sequence[ArmResult]) -> tuple[Comparison, .
         return ()
     reference, *others = arms
     found = {arm.label: paired(*_pairs(arm, reference, "accuracies")) for arm in others if {*arm.seeds} & {*reference.seeds}}
-    pvalues = holm({label: each.t_pvalue for label, each in found.items() if each.t_pvalue is not None})
+    pvalues = holm({label: each.pvalue for label, each in found.items() if each.pvalue is not None})
     comparisons = []
     for arm in others:
         if arm.label not in found:
@@ -316,8 +319,11 @@ def _tuning(store: Store, arm: Arm) -> Tuning:
     chosen = list(tried).index(jobs.choose(study, store.runs)[arm.label])
     again = _trial(arm, trials[chosen].optimizer, store.of(arm.label))
     if study.search.score == "accuracy":
-        tuned = [each for each in trials[chosen].accuracies if each is not None]
-        fresh = [WORST_ACCURACY if each is None else each for each in again.accuracies]
+        tuned, fresh = (
+            [WORST_ACCURACY if each is None else each for each in trial.accuracies] for trial in (trials[chosen], again)
+        )
+        if trials[chosen].accuracy is None:
+            tuned = []
     else:
         tuned = [each for each in trials[chosen].losses if each is not None]
         fresh = [] if again.diverged else [each for each in again.losses if each is not None]

@@ -292,7 +292,7 @@ class _Reader:
                 value = schedules.get(path[0]) or value
         if inspect.isfunction(value):
             return value
-        known = sorted({*names(), *schedules})
+        known = sorted({*names(), *schedules, *RANGES})
         raise self.error(self._unknown("name", ".".join(path), known, f"known names: {', '.join(known)}, optax.NAME"))
 
     def _in_optax(self, path: list[str]) -> Callable:
@@ -311,7 +311,7 @@ class _Reader:
     def _unknown(self, kind: str, name: str, known: list[str], otherwise: str) -> str:
         import optax
 
-        close = difflib.get_close_matches(name, known, 3)
+        close = difflib.get_close_matches(name, known, 3) or difflib.get_close_matches(name.split(".")[-1].lower(), known, 3)
         if "." not in name and callable(getattr(optax, name, None)):
             close = [f"optax.{name}", *close]
         return f"unknown {kind} {name!r}; " + (f"did you mean {' or '.join(close)}?" if close else f"{otherwise}.")

@@ -1,8 +1,9 @@
 """What the evidence supports, in plain words: a handful of sentences, each about numbers of the analysis.
 
 A difference is claimed only where the 95% t interval of the paired differences leaves out zero, the exact signed-rank test
-agrees and Holm's correction, over the arms or over the rungs of the ladder, leaves it standing. What is not claimed is not
-denied: the sentence says how large a difference could have stayed unseen.
+agrees and Holm's correction, over the arms or over the rungs of the ladder, leaves it standing. Where all pairs differ by the
+same amount, which no t test can judge, the exact test alone does. What is not claimed is not denied: the sentence says how
+large a difference could have stayed unseen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from momentum_jax.studies.statistics import PairedComparison, holm
 _LEVEL = 0.05
 # A share whose interval is wider is not known.
 _WIDEST_SHARE = 1.0
+# With fewer pairs no exact signed-rank test comes down to the level: 2 / 2^6 is 0.03.
+FEWEST_PAIRS = 6
 
 
 def conclusions(analysis: Analysis) -> list[str]:
@@ -30,6 +33,10 @@ def conclusions(analysis: Analysis) -> list[str]:
     said += _compared(analysis, own)
     if analysis.ladder is not None:
         said += _ladder(analysis, analysis.ladder)
+    elif analysis.study.ladder:
+        said.append(
+            "There is no ladder: no arm is gradient descent with momentum (heavy_ball, sgd, nesterov) with plain numbers for both."
+        )
     said += [_tuning(tuning) for tuning in analysis.tunings]
     if analysis.noise is not None and analysis.noise.half_width is not None:
         said.append(f"The noise floor: {analysis.noise.sentence(own[0].label, form='.2%')}")
@@ -59,32 +66,40 @@ def _compared(analysis: Analysis, own: Sequence[ArmResult]) -> list[str]:
         if difference.t_interval is None:
             said.append(f"{text}{_seeds(difference.n)} too few to tell their difference from chance.")
             continue
-        text += f"{_points(difference.mean_difference)} points {_interval(difference)}"
+        text += _amount(difference, steps=False)
         if each.pvalue is not None:
             text += f", p = {_p(each.pvalue)}" + f" (Holm, {count} comparisons)" * (count > 1)
-        said.append(f"{text}: {_verdict(difference, each.pvalue)}.")
+        said.append(f"{text}: {_verdict(difference, each.pvalue, count)}.")
         if each.steps is not None and each.steps.n:
             never = all(steps is None for steps in (*arm.steps_to_target, *reference.steps_to_target))
             said.append(f"Neither {arm.label} nor {reference.label} reached the target." if never else _sooner(each))
     return said
 
 
-def _verdict(difference: PairedComparison, pvalue: float | None) -> str:
+def _verdict(difference: PairedComparison, pvalue: float | None, count: int) -> str:
     """The claim that a paired difference allows, or how large a difference could have stayed unseen."""
-    if difference.t_pvalue is None or pvalue is None:
-        return "all differences are equal, so no test can tell them from chance"
-    if _excludes_zero(difference) and difference.smallest_pvalue > _LEVEL:
+    if not _excludes_zero(difference) or pvalue is None:
+        return f"no difference is shown{_unseen(difference)}"
+    if pvalue > _LEVEL:
+        return f"no difference is shown: the p-value does not bear the correction for {count} comparisons"
+    if difference.smallest_pvalue > _LEVEL:
         return (
             f"more than the spread of these seeds, but with {difference.n_differing} pairs no test without the assumption of "
             f"normality can claim it (its p cannot fall below {difference.smallest_pvalue:.2g})"
         )
-    if _claimed(difference, pvalue):
-        return "a difference" + (", higher" if difference.mean_difference > 0 else ", lower")
-    if _excludes_zero(difference):
-        return "no difference is shown: of the t test, its correction for several arms and the rank test not all agree"
+    if not _claimed(difference, pvalue):
+        return "no difference is shown: the t test and the exact rank test do not agree"
+    return "a difference" + (", higher" if difference.mean_difference > 0 else ", lower")
+
+
+def _unseen(difference: PairedComparison) -> str:
+    if difference.n < FEWEST_PAIRS:
+        return f"; {difference.n} seeds can claim none of any size, it takes {FEWEST_PAIRS}"
     unseen = difference.detectable_difference
-    room = "" if unseen is None else f"; these seeds would find {100 * unseen:.2f} points in 80% of studies"
-    return f"no difference is shown{room}"
+    # Accuracies differ by 100 points at most.
+    if unseen is None or unseen >= 1:
+        return ""
+    return f"; a t test of these seeds, uncorrected, finds one of {100 * unseen:.2f} points in 80% of studies"
 
 
 def _sooner(each: Comparison) -> str:
@@ -108,7 +123,7 @@ def _ladder(analysis: Analysis, ladder: LadderResult) -> list[str]:
 def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     steps = rungs.measure == "steps"
     what = f"steps to a validation loss of {analysis.study.target:g}" if steps else "test accuracy"
-    control, momentum = analysis.arm(ladder.control), analysis.arm(ladder.momentum)
+    plain, control, momentum = (analysis.arm(label) for label in (ladder.plain, ladder.control, ladder.momentum))
     effective = ladder.learning_rate / (1 - ladder.mu)
     text = (
         f"The ladder by {what}: momentum {ladder.mu:g} at {ladder.learning_rate:g} against gradient descent at the same rate, "
@@ -119,19 +134,17 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         text += "Runs that never reached the target count with the whole budget. "
     if rungs.gain.t_interval is None:
         return f"{text}{_seeds(rungs.gain.n)} too few to say what explains it."
+    if plain.diverged:
+        counts = f"gradient descent at the same rate diverged in {plain.diverged} of {len(plain.seeds)} runs"
+        return f"{text}There {counts}: scores of diverged runs explain nothing."
     if control.diverged or momentum.diverged:
         counts = f"gradient descent diverged in {control.diverged} of {len(control.seeds)} runs"
         if momentum.diverged:
             return f"{text}There {counts}, momentum in {momentum.diverged}: scores of diverged runs explain nothing."
         return f"{text}At momentum's effective rate {counts}: momentum bears a step that gradient descent does not."
-    pvalues = holm(
-        {
-            name: getattr(rungs, name).t_pvalue
-            for name in ("gain", "larger_step", "momentum_itself")
-            if getattr(rungs, name).t_pvalue is not None
-        }
-    )
-    claimed = {name: _claimed(getattr(rungs, name), pvalue) for name, pvalue in pvalues.items()}
+    rungs_of = {name: getattr(rungs, name) for name in ("gain", "larger_step", "momentum_itself")}
+    pvalues = holm({name: each.pvalue for name, each in rungs_of.items() if each.pvalue is not None})
+    claimed = {name: _claimed(rungs_of[name], pvalue) for name, pvalue in pvalues.items()}
     if not claimed.get("gain"):
         if _excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > _LEVEL:
             return f"{text}{_seeds(rungs.gain.n)} too few to explain it without assuming normal differences."
@@ -142,7 +155,7 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         return f"{text}The larger step alone does harm here: what momentum gains is its own."
     share = rungs.share
     low, high = share.interval or (-float("inf"), float("inf"))
-    if share.value is None or high - low > _WIDEST_SHARE:
+    if share.value is None or high - low > _WIDEST_SHARE or rungs.larger_step.mean_difference <= 0:
         return f"{text}These seeds do not tell how much of the gain the larger step explains."
     explained = f"The larger effective step explains {share.value:.0%} of momentum's gain (95%: {low:.0%} to {high:.0%})"
     rest = "the rest is momentum's own" if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
@@ -160,8 +173,8 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if rungs.tuned.t_interval is None:
         return f"{text}; {_seeds(rungs.tuned.n)} too few for a claim."
     # Where the pair is one of the comparisons, by accuracy, it is held to the same correction.
-    pair = (ladder.tuned_momentum, ladder.tuned_plain) if rungs.measure == "accuracy" else None
-    corrected = next((each.pvalue for each in analysis.comparisons if (each.arm, each.reference) == pair), None)
+    pair = {ladder.tuned_momentum, ladder.tuned_plain} if rungs.measure == "accuracy" else None
+    corrected = next((each.pvalue for each in analysis.comparisons if {each.arm, each.reference} == pair), None)
     if not _claimed(rungs.tuned, corrected):
         if _excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > _LEVEL:
             return f"{text}; {_seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
@@ -180,9 +193,10 @@ def _tuning(tuning: Tuning) -> str:
     if tuning.optimism_interval is not None:
         low, high = (_points(each) if by_accuracy else f"{each:+.4g}" for each in tuning.optimism_interval)
         optimism += f", 95% interval {low} to {high}"
+    lost = f", diverged on {trial.diverged} of {len(trial.runs)} seeds and" * bool(trial.diverged)
     text = (
-        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had a validation {tuning.score} of {tuned} "
-        f"when it was chosen and {fresh} on fresh seeds (optimism {optimism})"
+        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer},{lost} had a validation {tuning.score} of "
+        f"{tuned} when it was chosen and {fresh} on fresh seeds (optimism {optimism})"
     )
     if tuning.edges:
         text += f"; its {' and '.join(tuning.edges)} lies at the edge of the range, a better one may lie outside"
@@ -190,8 +204,7 @@ def _tuning(tuning: Tuning) -> str:
 
 
 def _excludes_zero(difference: PairedComparison) -> bool:
-    """Not so where all differences are equal: then no test can tell them from chance."""
-    if difference.t_interval is None or difference.t_pvalue is None:
+    if difference.t_interval is None:
         return False
     return not difference.t_interval[0] <= 0 <= difference.t_interval[1]
 
@@ -202,14 +215,14 @@ def _claimed(difference: PairedComparison, corrected: float | None) -> bool:
 
 
 def _amount(difference: PairedComparison, steps: bool) -> str:
-    if not steps:
-        return f"{_points(difference.mean_difference)} points{f' {_interval(difference)}' if difference.t_interval else ''}"
     mean = difference.mean_difference
-    text = f"{abs(mean):,.0f} steps {'sooner' if mean >= 0 else 'later'}"
-    if difference.t_interval is not None:
-        low, high = difference.t_interval
-        text += f" [{low:+,.0f}, {high:+,.0f}]"
-    return text
+    text = f"{abs(mean):,.0f} steps {'sooner' if mean >= 0 else 'later'}" if steps else f"{_points(mean)} points"
+    if difference.t_interval is None:
+        return text
+    if difference.without_spread:
+        return f"{text} on every seed" if mean else "no difference on any seed"
+    low, high = difference.t_interval
+    return text + (f" [{low:+,.0f}, {high:+,.0f}]" if steps else f" [{100 * low:+.2f}, {100 * high:+.2f}]")
 
 
 def _score(arm: ArmResult) -> str:
@@ -219,12 +232,6 @@ def _score(arm: ArmResult) -> str:
 
 def _points(difference: float) -> str:
     return f"{100 * difference:+.2f}"
-
-
-def _interval(difference: PairedComparison) -> str:
-    assert difference.t_interval is not None
-    low, high = difference.t_interval
-    return f"[{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
 def _seeds(count: int) -> str:

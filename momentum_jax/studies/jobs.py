@@ -142,7 +142,9 @@ def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
 
     def rung(rate: float) -> str:
         same = (label for label, other in plain if math.isclose(other, rate, rel_tol=1e-5))
-        return next(same, f"gradient_descent({rate!r})")
+        expression = f"gradient_descent({rate!r})"
+        # An arm of another optimizer may bear that name.
+        return next(same, f"gradient_descent(learning_rate={rate!r})" if expression in found else expression)
 
     for label, each in found.items():
         if each is not None and each[1] > 0:

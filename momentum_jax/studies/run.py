@@ -106,10 +106,15 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
         raise fail("add_seeds", "count", "a whole number >= 1", count)
     store = Store.read(directory)
     study = store.study
+    if adding := store.manifest.get("adding"):
+        # Stopped on its way: the seeds are in the study already.
+        if len(adding) != count:
+            raise StudyError(
+                f"add_seeds: {directory} was stopped while it got {len(adding)} seeds; finish them first, "
+                f"with count = {len(adding)}."
+            )
+        return study
     if store.manifest["status"] != "complete":
-        if store.manifest.get("seeds_added"):
-            # Stopped on its way: the seeds are in the study already.
-            return study
         raise StudyError(f"add_seeds: {directory} is not complete; run the study to its end first.")
     first = max(study.seeds) + 1
     taken = {*study.search.seeds, *study.control_seeds}
@@ -149,7 +154,9 @@ def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None]
     except KeyboardInterrupt:
         store.close("interrupted")
         raise
-    store.close("complete")
+    # What was damaged has been run again.
+    store.damage.clear()
+    store.close("complete", adding=[])
 
 
 def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) -> None:
@@ -213,7 +220,10 @@ class _Bench:
 
     def examples(self, *, test: bool) -> Examples:
         """The data with a split for each of `seeds`; without `test` nothing can be evaluated on the test set."""
-        splits = [self.dataset.split(seed) for seed in self.seeds]
+        try:
+            splits = [self.dataset.split(seed) for seed in self.seeds]
+        except ValueError as error:
+            raise StudyError(f"Study: dataset {self.study.dataset}: {error}") from None
         train, validation, held_out = (np.stack([split[part] for split in splits]) for part in range(3))
         if (self.study.examples or 0) > train.shape[1]:
             most = f"at most {train.shape[1]}, the training examples of {self.study.dataset}"

@@ -47,6 +47,7 @@ def _number(where: str, what: str, value: object, allowed: str, low: float, high
 
 # What the trainer takes.
 MOST_STEPS = 100_000_000
+_MOST_SEEDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ class Study:
             if labels.count(label) > 1:
                 raise StudyError(
                     f"Study: every label must occur once, {label!r} is repeated; "
-                    'name the arms, as in Arm("heavy_ball(0.01)", label="tuned") or --arm "tuned=heavy_ball(0.01)".'
+                    'name the arms: Arm("heavy_ball(0.01)", label="tuned"), in TOML { optimizer = "heavy_ball(0.01)", '
+                    'label = "tuned" }, on the command line --arm "tuned=heavy_ball(0.01)".'
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -263,6 +265,8 @@ def _overlap(name: str, other: str, both: Sequence[int]) -> StudyError:
 def _seeds(fields: dict[str, Any], first: int) -> dict[str, Any]:
     """A number of seeds is short for that many, numbered from `first`."""
     count: Any = fields.get("seeds")
+    if is_whole(count, 1) and count > _MOST_SEEDS:
+        raise fail("Study", "seeds", f"at most {_MOST_SEEDS:,}", count)
     return {**fields, "seeds": tuple(range(first, first + count))} if is_whole(count, 1) else fields
 
 

@@ -197,7 +197,9 @@ class Store:
             there = {name: manifest[name] for name in asked}
             if now[: len(stored)] == stored:
                 there["study"] = {**there["study"], "seeds": now}
-                manifest["seeds_added"] = [*manifest.get("seeds_added", []), *now[len(stored) :]]
+                if added := now[len(stored) :]:
+                    # `adding` until they have been run.
+                    manifest |= {name: [*manifest.get(name, []), *added] for name in ("seeds_added", "adding")}
             for key, here, other in _differences(asked, there):
                 raise StudyError(
                     f"{directory} cannot be resumed: {key} is {_brief(other)} there and {_brief(here)} now; "

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
+from momentum_jax.studies.conclusions import FEWEST_PAIRS
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.statistics import PairedComparison
@@ -31,13 +32,16 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     rows = tuple(_comparison(each, skewed) for each in analysis.comparisons)
     caption = (
         f"Test accuracy less that of {reference}, paired by seed. Holm: the t test's p corrected for all arms. "
-        "dz: mean difference in standard deviations of the differences. Detectable: found in 80% of studies with as many "
-        "seeds. Seeds needed: to find the observed difference in 80% of studies, were it the true one. All intervals are over "
-        "seeds, at one and the same test set."
+        "dz: mean difference in standard deviations of the differences. Detectable: found by a t test, uncorrected, in 80% of "
+        "studies with as many seeds. Seeds needed: for that test to find the observed difference in 80% of studies, were it "
+        f"the true one; at least {FEWEST_PAIRS}, for with fewer the exact rank test claims nothing. Without an interval all pairs "
+        "differ by the same amount. All intervals are over seeds, at one and the same test set."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
     blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))
-    words = [each.accuracy.sentence(each.arm, each.reference, form=".2%") for each in analysis.comparisons]
+    words = [
+        each.accuracy.sentence(each.arm, each.reference, form=".2%", corrected=each.pvalue) for each in analysis.comparisons
+    ]
     caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.accuracy.caveats]
     blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))
     return tuple(blocks)
@@ -72,20 +76,26 @@ def _apart(comparisons: Sequence[Comparison]) -> Table:
 
 def _comparison(each: Comparison, skewed: bool) -> tuple[str, ...]:
     found = each.accuracy
+    # Accuracies differ by 100 points at most.
+    detectable = found.detectable_difference
     return (
         each.arm,
         f"{100 * found.mean_difference:+z.2f}",
-        cells.interval(found.t_interval, 100, "+z.2f"),
+        _t_interval(found, 100, "+z.2f"),
         *[cells.interval(found.bca_interval, 100, "+z.2f")] * skewed,
         cells.pvalue(found.t_pvalue),
         cells.pvalue(each.pvalue),
         cells.pvalue(found.wilcoxon_pvalue),
         cells.number(found.cohen_dz, ".2f"),
         cells.number(found.correlation, ".2f"),
-        cells.number(None if found.detectable_difference is None else 100 * found.detectable_difference, ".2f"),
-        cells.number(found.seeds_needed, ",d"),
+        cells.number(None if detectable is None or detectable >= 1 else 100 * detectable, ".2f"),
+        cells.number(None if found.seeds_needed is None else max(FEWEST_PAIRS, found.seeds_needed), ",d"),
         str(found.n),
     )
+
+
+def _t_interval(found: PairedComparison, factor: float, form: str) -> str:
+    return cells.interval(None if found.without_spread else found.t_interval, factor, form)
 
 
 def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
@@ -194,7 +204,7 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
                 Words(arms),
                 unit,
                 f"{factor * found.mean_difference:+z{form}}",
-                cells.interval(found.t_interval, factor, f"+z{form}"),
+                _t_interval(found, factor, f"+z{form}"),
                 cells.pvalue(found.t_pvalue),
                 cells.pvalue(found.wilcoxon_pvalue),
                 share,

@@ -57,7 +57,7 @@ def what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
         rows.append(
             (
                 "tuning",
-                f"{cells.counted(search.trials, 'trial')} an arm ({search.sampler.capitalize()} points, scrambled by "
+                f"{_trials(analysis)} an arm ({search.sampler.capitalize()} points, scrambled by "
                 f"{search.scramble}), each on seeds {cells.numbers(search.seeds)}; chosen by validation {search.score}",
             )
         )
@@ -81,6 +81,12 @@ def what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     if "data" in environment:
         rows.append(("SHA-256 of the data", environment["data"]))
     return (Table(("", ""), tuple(rows)),)
+
+
+def _trials(analysis: Analysis) -> str:
+    """A range of few choices has no more trials than those."""
+    counts = sorted({len(tuning.trials) for tuning in analysis.tunings} or {analysis.study.search.trials})
+    return cells.counted(counts[0], "trial") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} trials"
 
 
 _PHASES = {TUNING: "tuning", REPORT: "report", LADDER: "ladder", CONTROL: "A/A control"}
@@ -180,8 +186,8 @@ def sources(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     text = (
         f"Every number above is computed from the stored runs in this directory: {RUNS} has a line for each run with its "
         f"scores and confusion matrix, {CURVES} the losses of every mini-batch and evaluation under the same names, "
-        f"{MANIFEST} the study and the versions. {NUMBERS} holds all numbers of this report unrounded, each with the names "
-        "of its runs."
+        f"{MANIFEST} the study and the versions. {NUMBERS} holds the numbers of this report's statistics unrounded, "
+        "with the names of the runs of each arm, trial and control."
     )
     rows = [(arm.label, "ladder" if arm.rung else "report", cells.run_names(arm.runs)) for arm in analysis.arms]
     again = [run.name for run in store.runs if run.phase == CONTROL]

@@ -59,14 +59,28 @@ class PairedComparison:
     seeds_needed: int | None
     caveats: tuple[str, ...]
 
-    def sentence(self, a: str = "a", b: str = "b", unit: str = "", form: str = ".4g") -> str:
+    @property
+    def without_spread(self) -> bool:
+        """All of two or more differences are equal: no t test can judge them, the exact signed-rank test can."""
+        return self.t_interval is not None and self.t_pvalue is None
+
+    @property
+    def pvalue(self) -> float | None:
+        """The t test's; of the exact signed-rank test where the differences do not vary; None: of a single pair."""
+        return self.wilcoxon_pvalue if self.without_spread else self.t_pvalue
+
+    def sentence(self, a: str = "a", b: str = "b", unit: str = "", form: str = ".4g", *, corrected: float | None = None) -> str:
+        """In words; `corrected` is the p-value after correction for several comparisons."""
         text = f"{a} - {b}: {self.mean_difference:{form}}{unit} over {counted(self.n, 'paired seed')}"
         if self.t_interval is None:
             return f"{text}: too few seeds for a claim."
-        text += _interval_shown(self.t_interval, self.confidence, form)
+        if not self.without_spread:
+            text += _interval_shown(self.t_interval, self.confidence, form)
         text += f", exact Wilcoxon {p_shown(self.wilcoxon_pvalue)}"
         pairs = counted(self.n_differing, "pair") + " that differ" * (self.n_differing < self.n)
         least = f"with {pairs} an exact Wilcoxon p-value cannot fall below {self.smallest_pvalue:.3g}"
+        if self.pvalue is not None and corrected is not None and self.pvalue <= 1 - self.confidence < corrected:
+            return f"{text}: corrected for several comparisons {p_shown(corrected)}, no difference is claimed."
         return f"{text}: {_conclusion(a, b, self, self.wilcoxon_pvalue, least, unit, form)}"
 
 
@@ -277,10 +291,12 @@ def _conclusion(
     """What the t test, and the rank test that assumes no normality, allow to say."""
     alpha = 1 - found.confidence
     if found.t_pvalue is None:
+        if isinstance(found, PairedComparison) and rank_pvalue <= alpha:
+            return f"the differences do not vary, {a} is {'higher' if found.mean_difference > 0 else 'lower'} on every seed."
         return "the values do not vary, so no t test tells their difference from chance."
     if found.t_pvalue > alpha:
         seen = "no difference is seen by the t test"
-        if found.detectable_difference is not None:
+        if found.detectable_difference is not None and found.smallest_pvalue <= alpha:
             seen += f", which at these seeds finds one of {found.detectable_difference:{form}}{unit} in 80% of studies"
         return f"{seen}; {least}." if found.smallest_pvalue > alpha else f"{seen}."
     if found.smallest_pvalue > alpha:
