@@ -11,7 +11,7 @@ from scipy import stats
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.conclusions import conclusions
-from momentum_jax.studies.statistics import ratio_of_means
+from momentum_jax.studies.statistics import paired, ratio_of_means
 from momentum_jax.studies.store import Store
 
 SEEDS = tuple(range(8))
@@ -109,7 +109,7 @@ def test_a_difference_is_claimed_only_where_t_ranks_and_holm_agree(tmp_path, row
     first, second = conclusions(analysis)[:2]
     assert "a difference, higher" in first
     assert "(Holm, 2 comparisons)" in first
-    assert "no difference is shown; these seeds would find" in second
+    assert "no difference is shown; a t test of these seeds, uncorrected, finds one of" in second
     raw = stats.ttest_rel(scores["adam(0.1)"], scores["sgd(0.1)"]).pvalue
     assert analysis.comparisons[0].pvalue == pytest.approx(2 * raw)
 
@@ -208,16 +208,23 @@ def test_no_share_is_given_of_steps_that_the_budget_cut_off(tmp_path, rows):
     by_steps = next(rungs for rungs in analysis.ladder.rungs if rungs.measure == "steps")
     assert by_steps.lower_bound
     assert (by_steps.share.value, by_steps.share.interval) == (None, None)
-    assert not any("explains" in sentence for sentence in conclusions(analysis) if "The ladder by steps" in sentence)
+    (by_steps_in_words,) = (sentence for sentence in conclusions(analysis) if "The ladder by steps" in sentence)
+    assert "do not tell how much of the gain the larger step explains" in by_steps_in_words
 
 
-def test_seeds_that_do_not_differ_are_no_evidence(tmp_path, rows):
+def test_where_all_pairs_differ_by_the_same_the_exact_rank_test_alone_decides(tmp_path, rows):
     assert ratio_of_means([1.0, 1.0, 1.0], [2.0, 2.0, 2.0]) == dataclasses.replace(
         ratio_of_means([1.0, 2.0, 4.0], [2.0, 4.0, 9.0]), value=0.5, interval=None
     )
     study = Study(seeds=SEEDS, ladder=False, noise_floor=False, arms=(Arm("sgd(0.1)"), Arm("adam(0.1)")))
     scores = {"sgd(0.1)": np.full(8, 0.5), "adam(0.1)": np.full(8, 0.75)}
-    assert "all differences are equal" in conclusions(analyse(filled(tmp_path, study, rows, scores)))[0]
+    said = conclusions(analyse(filled(tmp_path / "eight", study, rows, scores)))[0]
+    assert "+25.00 points on every seed, p = 0.0078: a difference, higher" in said
+    few = dataclasses.replace(study, seeds=SEEDS[:4])
+    said = conclusions(analyse(filled(tmp_path / "four", few, rows, {label: each[:4] for label, each in scores.items()})))[0]
+    assert "difference, higher" not in said
+    same = {"sgd(0.1)": np.full(8, 0.5), "adam(0.1)": np.full(8, 0.5)}
+    assert "no difference on any seed" in conclusions(analyse(filled(tmp_path / "same", study, rows, same)))[0]
 
 
 def test_a_momentum_that_diverges_too_is_not_praised(tmp_path, rows):
@@ -277,3 +284,62 @@ def test_a_class_that_the_test_set_lacks_has_no_shares(tmp_path, rows):
     arm = analyse(store).arms[0]
     assert arm.confusion == ((0.8, 0.2), (0.0, 0.0))
     assert json.loads(analyse(store).to_json(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("momentum_first", [True, False])
+@pytest.mark.parametrize(("corrected", "says"), [(0.03, "momentum helps here"), (0.06, "momentum is not shown to help")])
+def test_tuned_momentum_is_held_to_holms_correction_whichever_arm_is_first(tmp_path, rows, momentum_first, corrected, says):
+    study = Study(
+        seeds=SEEDS,
+        noise_floor=False,
+        arms=(
+            Arm("gradient_descent(log_uniform(0.01, 1))", "plain"),
+            Arm("heavy_ball(log_uniform(0.001, 0.1), 0.9)", "moving"),
+        ),
+        search=Search(trials=1, seeds=(1000,)),
+    )
+    at = {
+        "plain": "gradient_descent(0.1)",
+        "moving": "heavy_ball(0.01, 0.9)",
+        "gradient_descent(0.01)": "gradient_descent(0.01)",
+    }
+    scores = {"plain": 0.95 + SHARED, "moving": 0.96 + SHARED + OWN, "gradient_descent(0.01)": 0.9 + SHARED}
+    phases = {"gradient_descent(0.01)": "ladder"}
+    trials = [
+        dataclasses.replace(
+            rows.run(label, 1000, optimizer=at[label]), phase="tuning", name=f"tuning/arm-{n}/trial-0/seed-1000"
+        )
+        for n, label in enumerate(("plain", "moving"))
+    ]
+    analysis = analyse(filled(tmp_path, study, rows, scores, phases=phases, tuning=trials, optimizers=at))
+    (pair,) = analysis.comparisons
+    first, second = ("moving", "plain") if momentum_first else ("plain", "moving")
+    comparisons = (dataclasses.replace(pair, arm=second, reference=first, pvalue=corrected),)
+    words = conclusions(dataclasses.replace(analysis, comparisons=comparisons))
+    (sentence,) = (each for each in words if each.startswith("Both tuned") and "test accuracy" in each)
+    assert says in sentence
+
+
+def test_divergence_of_the_plain_rung_is_no_gain(tmp_path, rows):
+    lost = {(PLAIN, seed): 5 for seed in SEEDS[:7]}
+    words = " ".join(conclusions(analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, diverged=lost))))
+    assert "gradient descent at the same rate diverged in 7 of 8 runs: scores of diverged runs explain nothing" in words
+    assert "explains 9" not in words
+
+
+def test_a_study_without_a_ladder_says_why(tmp_path, rows):
+    study = Study(seeds=SEEDS, noise_floor=False, arms=(Arm("adam(0.1)"), Arm("ema_momentum(0.1, 0.9)")))
+    scores = {"adam(0.1)": 0.9 + SHARED, "ema_momentum(0.1, 0.9)": 0.9 + SHARED + OWN}
+    assert "There is no ladder: no arm is" in " ".join(conclusions(analyse(filled(tmp_path, study, rows, scores))))
+
+
+def test_five_seeds_are_said_to_claim_nothing_of_any_size(tmp_path, rows):
+    study = Study(seeds=SEEDS[:5], ladder=False, noise_floor=False, arms=(Arm("sgd(0.1)"), Arm("adam(0.1)")))
+    scores = {"sgd(0.1)": 0.9 + SHARED[:5], "adam(0.1)": 0.9 + SHARED[:5] + OWN[:5] - OWN[:5].mean()}
+    assert "5 seeds can claim none of any size, it takes 6" in conclusions(analyse(filled(tmp_path, study, rows, scores)))[0]
+
+
+def test_what_a_correction_takes_away_no_sentence_claims():
+    found = paired([2.0, 2.1, 2.3, 2.2, 2.4, 2.6], [1.0, 1.2, 1.1, 1.0, 1.3, 1.2])
+    assert "a is higher than b" in found.sentence()
+    assert "corrected for several comparisons p = 0.2, no difference is claimed" in found.sentence(corrected=0.2)
