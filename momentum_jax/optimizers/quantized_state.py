@@ -16,8 +16,8 @@ told by a start that depends on the values of the parameters. Never negative are
 second moments: they get the map without signs, in which only 0 becomes 0, for steps are divided by their roots; an unknown
 name gets the map with signs. An infinite or NaN entry spoils its block: put `optax.apply_if_finite` outside.
 State: `inner_state`, the optimizer's own with the codes in place of each quantised leaf, int8 with signs and uint8 without, in
-the leaf's shape (an axis of 2 more for a complex one); `largest`, A of each block, float32, under the path of each quantised
-leaf: 1 + 4 / block_size bytes an entry.
+the leaf's shape (an axis of 2 more for a complex one); `largest`, A of each block, float32 (float64 for 64-bit leaves), under
+the path of each quantised leaf: 1 + 4 / block_size bytes an entry.
 Memory: about a quarter of that of its optimizer in float32.
 Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Optimizers via Block-wise Quantization, ICLR,
 arXiv:2110.02861.

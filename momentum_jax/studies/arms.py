@@ -160,7 +160,8 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     try:
         jax.eval_shape(once, traced, params)
         return optimizer
-    except (TypeError, ValueError, jax.errors.JAXTypeError):
+    except Exception:
+        # Whatever it is, the trial with the numbers themselves says it.
         pass
     try:
         jax.eval_shape(lambda params: once(optimizer.numbers, params), params)
@@ -301,6 +302,10 @@ class _Reader:
             value = getattr(value, name, None) if inspect.ismodule(value) and not name.startswith("_") else None
             if inspect.ismodule(value) and not value.__name__.startswith("optax."):
                 value = None
+        if path == ["optax", "lookahead"]:
+            from momentum_jax.training.lookahead import lookahead
+
+            return lookahead
         if not callable(value):
             import optax
 

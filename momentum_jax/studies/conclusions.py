@@ -35,7 +35,7 @@ def conclusions(analysis: Analysis) -> list[str]:
         said += _ladder(analysis, analysis.ladder)
     elif analysis.study.ladder:
         said.append(
-            "There is no ladder: no arm is gradient descent with momentum (heavy_ball, sgd, nesterov) with plain numbers for both."
+            "There is no ladder: no arm is gradient descent with momentum (heavy_ball, sgd, nesterov), both plain numbers."
         )
     said += [_tuning(tuning) for tuning in analysis.tunings]
     if analysis.noise is not None and analysis.noise.half_width is not None:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from contract_rows import ROWS
 
 import momentum_jax
 from momentum_jax.studies import StudyError
@@ -171,6 +172,7 @@ def test_an_optimizer_that_does_not_fit_the_network_is_refused_in_its_own_words(
 
 # How an arm is written where a learning rate alone is not enough.
 WRITTEN = {
+    "aggregated_momentum": "aggregated_momentum(0.1)",
     "adaptive_restart": "adaptive_restart(nesterov(0.1))",
     "adaptive_restart, by the loss": "adaptive_restart(nesterov(0.1), criterion='function')",
     "cautious": "cautious(adam(0.001))",
@@ -188,12 +190,19 @@ WRITTEN = {
     "Signum": "optax.chain(optax.ema(0.9, debias=False), optax.sign_sgd(0.001))",
     "adabelief": "optax.adabelief(0.001)",
     "schedule_free": "optax.contrib.schedule_free_sgd(0.1)",
+    "lookahead": "optax.lookahead(optax.sgd(0.1), 2, 0.5)",
 }
+
+
+def spelled(name: str) -> str:
+    """With the numbers of its row in the contract."""
+    (row,) = (row for row in ROWS if row.id == name)
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in row.numbers.items())})"
 
 
 @pytest.mark.parametrize("name", sorted({*names(), *WRITTEN}))
 def test_every_optimizer_of_the_house_and_those_of_optax_can_be_an_arm(name):
-    arm = settle(resolve(WRITTEN.get(name, f"{name}(0.1)")), PARAMS)
+    arm = settle(resolve(WRITTEN.get(name) or spelled(name)), PARAMS)
     optimizer = optax.with_extra_args_support(arm.make(**arm.numbers))
     gradient = {"w": jnp.ones((2, 3)), "b": jnp.full(3, -1.0)}
     extra = {"value": jnp.float32(1.0), "grad_fn": lambda at: gradient}

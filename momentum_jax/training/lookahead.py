@@ -1,0 +1,44 @@
+"""Optax's Lookahead for whoever holds one set of parameters, as the trainer does: the slow ones go into the state.
+
+    every k steps:  slow' = slow + a (fast - slow);  fast' = slow'
+
+`optax.lookahead` itself is handed a pair of parameters. Source: M. Zhang, J. Lucas, G. Hinton and J. Ba (2019), Lookahead
+Optimizer: k steps forward, 1 step back, NeurIPS, arXiv:1907.08610.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class LookaheadState(NamedTuple):
+    """inner: of `optax.lookahead`. slow: the slow parameters, which are the ones to evaluate."""
+
+    inner: Any
+    slow: Any
+
+    def evaluation_params(self, params: Any) -> Any:
+        del params
+        return self.slow
+
+
+def lookahead(
+    fast_optimizer: optax.GradientTransformation, sync_period: int, slow_step_size: float, reset_state: bool = False
+) -> optax.GradientTransformation:
+    """`optax.lookahead` on plain parameters, which are the fast ones; `evaluation_params` gives the slow."""
+    pairs = optax.lookahead(fast_optimizer, sync_period, slow_step_size, reset_state)
+
+    def init(params: optax.Params) -> LookaheadState:
+        # A copy: a step that donates its state and its parameters must not donate one array twice.
+        slow = jax.tree.map(jnp.copy, params)
+        return LookaheadState(pairs.init(optax.LookaheadParams(params, slow)), slow)
+
+    def update(updates: optax.Updates, state: LookaheadState, params: Any = None) -> tuple[optax.Updates, LookaheadState]:
+        if params is None:
+            raise ValueError("lookahead: update needs the parameters; call update(gradients, state, params).")
+        steps, inner = pairs.update(updates, state.inner, optax.LookaheadParams(params, state.slow))
+        return steps.fast, LookaheadState(inner, optax.apply_updates(state.slow, steps.slow))
+
+    return optax.GradientTransformation(init, update)
