@@ -35,9 +35,10 @@ def lookahead(
         slow = jax.tree.map(jnp.copy, params)
         return LookaheadState(pairs.init(optax.LookaheadParams(params, slow)), slow)
 
-    def update(updates: optax.Updates, state: LookaheadState, params: Any = None) -> tuple[optax.Updates, LookaheadState]:
+    def update(updates: optax.Updates, state: Any, params: Any = None) -> tuple[Any, LookaheadState]:
         if params is None:
             raise ValueError("lookahead: update needs the parameters; call update(gradients, state, params).")
+        steps: Any
         steps, inner = pairs.update(updates, state.inner, optax.LookaheadParams(params, state.slow))
         return steps.fast, LookaheadState(inner, optax.apply_updates(state.slow, steps.slow))
 

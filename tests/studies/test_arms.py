@@ -71,6 +71,8 @@ def test_traced_numbers_make_the_same_optimizer():
         ("heavy_bal(0.01)", "unknown optimizer 'heavy_bal'; did you mean heavy_ball?"),
         ("adamax(0.1)", "unknown optimizer 'adamax'; did you mean optax.adamax or"),
         ("optax.adm(0.1)", "unknown name 'optax.adm'; did you mean optax.adam"),
+        ("sgd(log_unifrom(0.01, 1))", "unknown name 'log_unifrom'; did you mean log_uniform"),
+        ("sgd(search.log_uniform(0.01, 1))", "unknown name 'search.log_uniform'; did you mean log_uniform"),
         ("heavy_ball(0.01, 1.5)", "heavy_ball: momentum must be in [0, 1), got 1.5."),
         ("heavy_ball(0.01, momentm=0.9)", "did you mean momentum?"),
         ("heavy_ball()", "missing a required argument: 'learning_rate'; heavy_ball takes learning_rate, momentum"),

@@ -93,6 +93,14 @@ def test_a_flipped_bit_in_the_curves_is_reported_and_only_those_runs_are_repeate
     assert content(copy) == content(sound)
 
 
+def test_what_was_damaged_and_has_been_run_again_is_damaged_no_more(copy):
+    flip(copy / "curves.npz", (copy / "curves.npz").stat().st_size // 2)
+    with pytest.warns(DamageWarning):
+        store = work(copy)
+    assert store.damage == []
+    assert len(store.runs) == RUNS
+
+
 def is_damaged(directory):
     store = Store.read(directory)
     try:

@@ -64,6 +64,13 @@ def test_a_rung_that_is_an_arm_already_is_not_run_again():
     assert {job.arm for job in jobs.reporting(TUNED, chosen) if job.phase == "ladder"} == {"gradient_descent(0.01)"}
 
 
+def test_an_arm_of_another_optimizer_with_the_name_of_a_rung_is_not_taken_for_it():
+    study = dataclasses.replace(TUNED, arms=(Arm("adam(0.001)", "gradient_descent(0.1)"), Arm("heavy_ball(0.01, 0.9)")))
+    chosen = {"gradient_descent(0.1)": "adam(0.001)", "heavy_ball(0.01, 0.9)": "heavy_ball(0.01, 0.9)"}
+    added = [job.optimizer for job in jobs.reporting(study, chosen) if job.phase == "ladder" and job.seed == 0]
+    assert added == ["gradient_descent(0.01)", "gradient_descent(learning_rate=0.1)"]
+
+
 @pytest.mark.parametrize(
     ("optimizer", "expected"),
     [

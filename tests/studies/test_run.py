@@ -208,3 +208,11 @@ def test_the_manifest_says_what_the_numbers_depend_on(finished):
     assert set(manifest["environment"]["versions"]) == {"momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy", "scipy"}
     assert manifest["environment"]["backend"]["platform"]
     assert manifest["seconds"]["training"] > 0
+
+
+def test_a_data_set_too_small_to_be_divided_is_refused_and_leaves_nothing(tmp_path):
+    np.savez(tmp_path / "few.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.array([0, 1, 1]))
+    study = Study(dataset=str(tmp_path / "few.npz"), steps=1, batch=1, seeds=(0,), arms=(Arm("sgd(0.1)"),))
+    with pytest.raises(StudyError, match="too few images to be divided"):
+        run_study(study, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

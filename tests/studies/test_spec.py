@@ -81,3 +81,14 @@ def test_a_wrong_field_is_named_with_what_is_allowed_and_what_came(change, messa
 def test_two_arms_with_one_optimizer_are_told_apart_by_their_labels():
     study = Study(arms=(Arm("sgd(0.1)", "one"), Arm("sgd(0.1)", "two")))
     assert [arm.label for arm in study.arms] == ["one", "two"]
+
+
+def test_more_seeds_than_anybody_runs_are_refused_before_they_are_numbered():
+    with pytest.raises(StudyError, match="Study: seeds must be at most 100,000, got 5000000000"):
+        Study.from_dict({"arms": ["sgd(0.1)"], "seeds": 5_000_000_000})
+
+
+def test_two_arms_of_one_label_are_told_how_to_name_them_in_toml():
+    arms = ["sgd(log_uniform(0.01, 1))", "sgd(log_uniform(0.01, 1), 0.9)"]
+    with pytest.raises(StudyError, match=r'in TOML \{ optimizer = "heavy_ball'):
+        Study.from_dict({"arms": arms})
