@@ -72,6 +72,8 @@ def _all(command: Reproduce, console: Console) -> int:
             ("not checked", "not checked at this size"),
         )
     )
+    unchecked = ", ".join(result.experiment.name for result in results if _unchecked(result))
+    counts += f"; nothing was checked of {unchecked}" if unchecked else ""
     unrun = f"; not run: {', '.join(missing)}" if missing else ""
     console.print(f"{len(results)} experiments: {counts}{unrun}", highlight=False, soft_wrap=True)
     return 0 if results and all(result.ok for result in results) and not refused else 1
@@ -94,6 +96,8 @@ def _one(experiment: Experiment, command: Reproduce, console: Console) -> Result
     console.print(table(result))
     for each in result.outcome.tables:
         console.print(_table_of_source(each))
+    if _unchecked(result):
+        console.print(f"{experiment.name}: none of its {len(result.verdicts)} claims was checked at {result.size} size.")
     console.print(f"{result.seconds:.1f} s; {', '.join(map(str, written))}\n", highlight=False, soft_wrap=True)
     return result
 
@@ -123,6 +127,10 @@ def _table_of_source(source: textbook.Table) -> Table:
     for row in source.rows:
         made.add_row(*(cell if isinstance(cell, str) else _text(cell) for cell in row))
     return made
+
+
+def _unchecked(result: Result) -> bool:
+    return all(verdict.status == "not checked" for verdict in result.verdicts)
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -73,6 +73,8 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         **{f"{label}: seconds a run": value for label, value in time.items()},
         _BELOW[SGD]: better - mean[SGD],
         _BELOW[RMSPROP]: better - mean[RMSPROP],
+        _ORDER[SGD]: min(mean[ADAGRAD], mean[ADAM]) - mean[SGD],
+        _ORDER[RMSPROP]: min(mean[ADAGRAD], mean[ADAM]) - mean[RMSPROP],
         _BEST: mean[ADAM] - max(value for label, value in mean.items() if label != ADAM),
         _WIDEST: spread[RMSPROP] / max(value for label, value in spread.items() if label != RMSPROP),
         _FASTEST: min(value for label, value in time.items() if label != SGD) / time[SGD],
@@ -92,13 +94,19 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
 
 
 _BELOW = {label: f"accuracy: mean of Adagrad and Adam less {label}" for label in (SGD, RMSPROP)}
+_ORDER = {label: f"accuracy: the lower of Adagrad and Adam less {label}" for label in (SGD, RMSPROP)}
 _BEST = "accuracy: Adam less the best of the others"
 _WIDEST = "spread of accuracies: RMSprop over the widest of the others"
 _FASTEST = "time: the fastest of the others over SGD"
 _SLOWEST = "time: Adam over the slowest of the others"
 _SOURCE = "T4, figure 11-11"
-_NOT_GIVEN = "the source gives neither its net nor its learning rates, and differences of half a percent depend on both"
-_OF_THE_STEP = "a compiled step spends its time in the convolutions: what the optimizers add is within the machine's own noise"
+_NOT_GIVEN = "the source gives neither its net nor its learning rates, on which the order of the optimizers depends"
+_OF_THE_NET = "the source does not give its net, on which it depends what share of a step's time is the optimizer's"
+
+
+def _order(quantity: str, least: float, what: str, fault: str) -> Claim:
+    return Claim(quantity, least, 0, f"{_SOURCE}: {what}", relation="at least", known_fault=fault, not_quick=True)
+
 
 EXPERIMENT = Experiment(
     name="optimizers-side-by-side",
@@ -107,10 +115,12 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(_BELOW[SGD], 0.005, 0.002, f"{_SOURCE}: about 0.5% below", known_fault=_NOT_GIVEN, full_only=True),
         Claim(_BELOW[RMSPROP], 0.005, 0.002, f"{_SOURCE}: about 0.5% below", known_fault=_NOT_GIVEN, full_only=True),
-        Claim(_BEST, 0, 0, f"{_SOURCE}: Adam is best", relation="at least", known_fault=_NOT_GIVEN, full_only=True),
-        Claim(_WIDEST, 1, 0, f"{_SOURCE}: RMSprop scatters most", relation="at least", known_fault=_NOT_GIVEN, full_only=True),
-        Claim(_FASTEST, 1, 0, f"{_SOURCE}: SGD is fastest", relation="at least", known_fault=_OF_THE_STEP, full_only=True),
-        Claim(_SLOWEST, 1, 0, f"{_SOURCE}: Adam is slowest", relation="at least", known_fault=_OF_THE_STEP, full_only=True),
+        _order(_ORDER[SGD], 0, "SGD is below", _NOT_GIVEN),
+        _order(_ORDER[RMSPROP], 0, "RMSprop is below", _NOT_GIVEN),
+        _order(_BEST, 0, "Adam is best", _NOT_GIVEN),
+        _order(_WIDEST, 1, "RMSprop scatters most", _NOT_GIVEN),
+        _order(_FASTEST, 1, "SGD is fastest", _OF_THE_NET),
+        _order(_SLOWEST, 1, "Adam is slowest", _OF_THE_NET),
     ),
     full=Settings(),
     reduced=Settings(replace(STUDY, size=14, examples=4096, steps=EPOCHS * 4096 // BATCH, evaluate_every=4096 // BATCH)),

@@ -59,6 +59,14 @@ def test_a_claim_that_does_not_hold_is_shown_and_makes_the_exit_code_1(reproduce
     assert "1 do not hold" in out
 
 
+def test_where_nothing_was_checked_it_is_said(reproduce, monkeypatch) -> None:
+    claims = tuple(replace(claim, full_only=True) for claim in ONE.claims)
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (replace(ONE, claims=claims),))
+    assert f"one-dimension: none of its {len(claims)} claims was checked at quick size." in reproduce("11-6", "--quick")[1]
+    assert "not checked at this size; nothing was checked of one-dimension" in reproduce("--all", "--quick")[1]
+    assert "was checked" not in reproduce("11-6")[1]
+
+
 def test_what_lacks_its_data_says_so_in_one_line_and_the_others_run(reproduce, monkeypatch, tmp_path) -> None:
     def measure(settings, surroundings):
         return data.load("mnist", directory=surroundings.data_directory)
