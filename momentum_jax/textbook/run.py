@@ -28,8 +28,7 @@ class Verdict:
     Attributes:
       claim: what the source says.
       ours: what was measured.
-      status: "known fault" is a claim that does not hold and was declared so, which excuses no NaN; "not checked" one of another
-        size.
+      status: "known fault" is a claim that does not hold and was declared so, NaN excepted; "not checked" one of another size.
       reason: why it does not hold, or was not checked; "" of one that holds.
     """
 
