@@ -17,10 +17,20 @@ def draw(data: Data) -> Mapping[str, Figure]:
 
 
 def _ends(data: Data) -> Figure:
+    runs = len(next(iter(data.accuracies.values())))
+    error_of_times = " ± standard error" if min(map(len, data.seconds.values())) >= ENOUGH_WAVES else ""
+
     def draw_ends(left, right) -> None:
-        for axes, values, middle, enough, what in (
-            (left, data.accuracies, np.mean, 2, "accuracy on the test set"),
-            (right, data.seconds, np.median, ENOUGH_WAVES, "training seconds of a run\namong as many as there are cores"),
+        for axes, values, middle, enough, what, title in (
+            (left, data.accuracies, np.mean, 2, "accuracy on the test set", "runs (grey),\nmean ± standard error (black)"),
+            (
+                right,
+                data.seconds,
+                np.median,
+                ENOUGH_WAVES,
+                _SECONDS,
+                f"full waves of runs (grey),\nmedian{error_of_times} (black)",
+            ),
         ):
             for place, each in enumerate(values.values()):
                 axes.plot(np.full(len(each), place - 0.15), each, "o", color="#999999", markersize=4)
@@ -29,13 +39,12 @@ def _ends(data: Data) -> Figure:
             axes.set_xticks(range(len(values)), values, fontsize=8)
             axes.set_xlim(-0.6, len(values) - 0.4)
             axes.set_ylabel(what)
+            axes.set_title(title, fontsize=9)
 
-    runs = len(next(iter(data.accuracies.values())))
-    title = (
-        f"Figure 11-11 (T4): left {runs} runs of each optimizer (grey), mean ± standard error (black);\n"
-        f"right the times of full waves of runs (grey), median (black, ± standard error from {ENOUGH_WAVES} waves on)"
-    )
-    return drawn(draw_ends, title, columns=2, height=3.8)
+    return drawn(draw_ends, f"Figure 11-11 (T4): {runs} runs of each optimizer", columns=2, height=3.8)
+
+
+_SECONDS = "training seconds of a run\namong as many as there are cores"
 
 
 def _by_epoch(data: Data) -> Figure:
