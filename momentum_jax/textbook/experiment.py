@@ -51,7 +51,8 @@ class Surroundings:
     """Where an experiment runs.
 
     Attributes:
-      directory: where it may leave files of its own (event files, stores), beside `result.json`; None: nowhere.
+      directory: where it may leave files of its own (event files, stores), beside `result.json`; None: nowhere. It need not be
+        there yet.
       data_directory: where data sets are; None: $MOMENTUM_JAX_DATA, else the cache, as `momentum_jax.data.load` has it.
     """
 

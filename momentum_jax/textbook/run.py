@@ -118,12 +118,8 @@ def run(
       ValueError: both quick and full; or the experiment did not measure what it has a claim about.
       momentum_jax.data.DataError: a data set is missing.
     """
-    if quick and full:
-        raise ValueError("run: quick and full exclude each other, got both.")
-    size: Size = "quick" if quick else "full" if full or experiment.reduced is None else "reduced"
+    size = size_of(experiment, quick=quick, full=full)
     directory = None if directory is None else Path(directory)
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
     surroundings = Surroundings(directory, None if data_directory is None else Path(data_directory))
     began = time.perf_counter()
     outcome = experiment.measure(getattr(experiment, size), surroundings)
@@ -134,9 +130,22 @@ def run(
     verdicts = tuple(check(claim, outcome.quantities[claim.quantity], size=size) for claim in experiment.claims)
     result = Result(experiment, size, verdicts, outcome, seconds)
     if directory is not None:
+        # Only now: where data are missing no directory is left behind.
+        directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         (directory / RESULT).write_text(text + "\n", encoding="utf-8")
     return result
+
+
+def size_of(experiment: Experiment, *, quick: bool = False, full: bool = False) -> Size:
+    """The size at which `run` runs an experiment with these arguments.
+
+    Raises:
+      ValueError: both quick and full.
+    """
+    if quick and full:
+        raise ValueError("run: quick and full exclude each other, got both.")
+    return "quick" if quick else "full" if full or experiment.reduced is None else "reduced"
 
 
 def check(claim: Claim, measured: Any, *, size: Size = "full") -> Verdict:

@@ -142,6 +142,9 @@ def test_without_its_data_an_experiment_says_so_in_a_line_with_the_remedy(experi
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1
     assert f"momentum-jax data fetch {experiment.datasets[0]}" in said[0]
+    with pytest.raises(data.DataError):
+        textbook.run(experiment, tmp_path / "out", quick=True, data_directory=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_reduced_is_run_unless_the_full_size_is_asked_for() -> None:
