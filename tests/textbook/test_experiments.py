@@ -40,7 +40,9 @@ FOUND_BY = {
     "random-walk": ["4-8", "figure 4-8", "T1 figure 4-8", "random-walk"],
     "one-dimension": ["11-1", "figure 11-2", "T4 figure 11-2", "11-6"],
     "two-dimensions": ["11-3", "11-4", "11-5"],
-    "rolling-ball": ["11-7", "11-10", "table 11-2"],
+    "rolling-ball": ["11-7", "11-10", "table 11-2", "T4, figure 11-7", "Figure 11-7", "T4, table 11-2", "Rolling-ball"],
+    "fair-comparison": ["T4, figure 11-8, tuned", "T4 figure 11-8, tuned"],
+    "fashion-mnist": ["T4, figure 11-8"],
 }
 
 
