@@ -61,19 +61,26 @@ class Landscape:
 
         Raises:
           ValueError: x is not one point of d coordinates.
+          TypeError: x is not of real numbers, here and in the gradient and the Hessian.
         """
-        x = _floating(x)
+        x = self._floating(x)
         if x.shape != (self.dimensions,):
             raise ValueError(f"{self.name}: x must be one point of shape ({self.dimensions},), got shape {x.shape}.")
         return self.function(x)
 
     def gradient(self, x: Any) -> jax.Array:
         """The gradient at x (d,), by automatic differentiation: (d,)."""
-        return jax.grad(self)(_floating(x))
+        return jax.grad(self)(self._floating(x))
 
     def hessian(self, x: Any) -> jax.Array:
         """The matrix of second derivatives at x (d,), by automatic differentiation: (d, d)."""
-        return jax.hessian(self)(_floating(x))
+        return jax.hessian(self)(self._floating(x))
+
+    def _floating(self, x: Any) -> jax.Array:
+        x = jnp.asarray(x)
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise TypeError(f"{self.name}: x must be real numbers, got {x.dtype}.")
+        return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
 def landscape(
@@ -124,11 +131,6 @@ def landscape(
 def _fixed(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
-
-
-def _floating(x: Any) -> jax.Array:
-    x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
 def _two_gaussians(p: jax.Array) -> jax.Array:

@@ -76,7 +76,8 @@ def exponential_moving_average(values: Any, beta: Decay, *, start: Any = None, d
       As `simple_moving_average`.
 
     Raises:
-      ValueError: a beta out of range, values without a time axis, a start together with `debias`.
+      ValueError: a beta out of range, values without a time axis, a start together with `debias` or one that does not broadcast
+        to the shape of one time.
       TypeError: an argument of the wrong type.
     """
     who = "exponential_moving_average"
@@ -86,7 +87,7 @@ def exponential_moving_average(values: Any, beta: Decay, *, start: Any = None, d
     if debias and isinstance(beta, float) and beta == 1:
         raise ValueError(f"{who}: beta must be below 1 with debias, got 1: no value has any weight.")
     xp: Any = jnp if isinstance(values, jax.Array) else np
-    first = xp.broadcast_to(xp.asarray(0 if start is None else start, values.dtype), values.shape[1:])
+    first = xp.broadcast_to(_start(who, start, values, xp), values.shape[1:])
     averages = _recursion(values, beta, first)
     if not debias:
         return averages
@@ -124,6 +125,17 @@ def _series(who: str, values: Any) -> Any:
     if isinstance(array, jax.Array):
         return array.astype(jnp.promote_types(array.dtype, jnp.float32))
     return array.astype(np.float64)
+
+
+def _start(who: str, start: Any, values: Any, xp: Any) -> Any:
+    """The start in the dtype of the values, of a shape that broadcasts to that of one time."""
+    array = start if isinstance(start, jax.Array) else np.asarray(0 if start is None else start)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer)):
+        raise TypeError(f"{who}: start must be real numbers, got {array.dtype}.")
+    once = values.shape[1:]
+    if array.ndim > len(once) or any(have not in (1, want) for have, want in zip(array.shape[::-1], once[::-1], strict=False)):
+        raise ValueError(f"{who}: start must broadcast to the shape of one time, {once}, got shape {array.shape}.")
+    return xp.asarray(array, values.dtype)
 
 
 def _recursion(values: Any, beta: Any, start: Any) -> Any:

@@ -221,6 +221,9 @@ def test_what_is_stored_cannot_be_written_over() -> None:
     [
         (lambda: landscapes.beale(np.zeros(3)), ValueError, "beale: x must be one point of shape (2,), got shape (3,)."),
         (lambda: landscapes.beale.gradient(np.zeros((4, 2))), ValueError, "beale: x must be one point of shape (2,)"),
+        (lambda: landscapes.beale(np.ones(2) * 1j), TypeError, "beale: x must be real numbers, got complex"),
+        (lambda: landscapes.beale.gradient(np.ones(2) * 1j), TypeError, "beale: x must be real numbers, got complex"),
+        (lambda: landscapes.beale.hessian(np.ones(2) * 1j), TypeError, "beale: x must be real numbers, got complex"),
         (lambda: ravine(0.5), ValueError, "ravine: condition_number must be finite and at least 1, got 0.5."),
         (lambda: ravine(2.0, float("nan")), ValueError, "ravine: angle must be finite, got nan."),
         (lambda: ravine(2.0, dimensions=1), ValueError, "ravine: dimensions must be at least 2, got 1."),

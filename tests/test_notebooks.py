@@ -47,6 +47,12 @@ def test_a_notebook_calls_the_library_and_defines_nothing(path: Path) -> None:
             assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda), cell.source
 
 
+@each_notebook
+def test_a_notebook_names_the_data_sets_that_it_needs_and_no_others(path: Path) -> None:
+    words = "".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    assert {name for name in data.NAMES if f"data fetch {name}`" in words} == set(DATA.get(path.stem, ()))
+
+
 @pytest.mark.slow
 @each_notebook
 def test_a_notebook_runs_from_top_to_bottom_and_draws(path: Path, tmp_path: Path) -> None:

@@ -171,6 +171,21 @@ def test_dtypes_are_as_promised(library, dtype, expected) -> None:
             ValueError,
             "exponential_moving_average: debias must be False where a start is given",
         ),
+        (
+            lambda: exponential_moving_average([1.0, 2.0, 3.0], 0.5, start=[1, 2], debias=False),
+            ValueError,
+            "exponential_moving_average: start must broadcast to the shape of one time, (), got shape (2,).",
+        ),
+        (
+            lambda: exponential_moving_average(jnp.ones((4, 3)), 0.5, start=jnp.ones((4, 3)), debias=False),
+            ValueError,
+            "exponential_moving_average: start must broadcast to the shape of one time, (3,), got shape (4, 3).",
+        ),
+        (
+            lambda: exponential_moving_average(VALUES, 0.5, start=1j, debias=False),
+            TypeError,
+            "exponential_moving_average: start must be real numbers, got complex128.",
+        ),
         (lambda: exponential_weight_sums(3, 1.0), ValueError, "exponential_weight_sums: beta must be in [0, 1), got 1.0."),
         (lambda: simple_weight_sums(-1, 3), ValueError, "simple_weight_sums: steps must be at least 0, got -1."),
     ],

@@ -263,8 +263,9 @@ class Optimizers:
 class Reproduce:
     """Reproduce the textbook's figures and tables, and check what it claims; without a name, list them.
 
-    Prints every claim beside what was measured; writes result.json and the figures to <out>/<name>. The exit code is 0 if
-    every claim that was checked holds or is a known fault of its source, else 1.
+    Prints every claim beside what was measured; writes result.json and the figures to <out>/<name>, at another size than the
+    full one to <out>/<name>-quick or <out>/<name>-reduced. The exit code is 0 if every claim that was checked holds or is a
+    known fault of its source, else 1.
     """
 
     experiment: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="NAME"), _default("list them")]] = None

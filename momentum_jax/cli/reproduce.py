@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from momentum_jax import textbook
+from momentum_jax import data, textbook
 from momentum_jax.cli.arguments import ArgumentError, Reproduce
 from momentum_jax.data import DataError
 from momentum_jax.studies import StudyError
 from momentum_jax.textbook.experiment import Experiment, Value
-from momentum_jax.textbook.run import RESULT, Result, Verdict
+from momentum_jax.textbook.run import RESULT, Result, Verdict, size_of
 
 _BEFORE = {"equals": "", "at least": "≥ ", "at most": "≤ "}
 
@@ -24,6 +28,9 @@ def run(command: Reproduce) -> int:
         raise ArgumentError(f"reproduce: give an experiment or --all, got both {command.experiment!r} and --all.")
     if command.quick and command.full:
         raise ArgumentError("reproduce: give --quick or --full, got both.")
+    if (command.quick or command.full) and not command.all and command.experiment is None:
+        option = "--quick" if command.quick else "--full"
+        raise ArgumentError(f"reproduce: give an experiment or --all with {option}, got neither.")
     if command.all:
         return _all(command, console)
     if command.experiment is None:
@@ -34,7 +41,39 @@ def run(command: Reproduce) -> int:
     except ValueError as error:
         raise ArgumentError(str(error)) from None
     _prepare(command, [experiment])
-    return 0 if _one(experiment, command, console).ok else 1
+    return 0 if _one(experiment, command, _DataSets(command.data), console).ok else 1
+
+
+class _DataSets:
+    """The data sets of one call of the command. What could not be had is not tried again: the first error stands for all."""
+
+    def __init__(self, directory: Path | None):
+        self._directory = directory
+        self._tried: dict[str, DataError | None] = {}
+
+    def demand(self, names: Sequence[str]) -> None:
+        """Has them where the experiments read them.
+
+        Raises:
+          DataError: one cannot be had.
+        """
+        for name in names:
+            if name not in self._tried:
+                self._tried[name] = self._try(name)
+            if (error := self._tried[name]) is not None:
+                raise error
+
+    def _try(self, name: str) -> DataError | None:
+        # Of a download that fails, the error says from where it was tried; a terminal has its bars.
+        said = sys.stderr if sys.stderr.isatty() else io.StringIO()
+        try:
+            with redirect_stderr(said):
+                data.load(name, directory=self._directory)
+        except DataError as error:
+            return error
+        if isinstance(said, io.StringIO):
+            sys.stderr.write(said.getvalue())
+        return None
 
 
 def _list(console: Console) -> None:
@@ -52,10 +91,11 @@ def _list(console: Console) -> None:
 def _all(command: Reproduce, console: Console) -> int:
     """One after another. What lacks its data, or finds another study in its place, is said in a line, and the others run."""
     _prepare(command, textbook.EXPERIMENTS)
+    data_sets = _DataSets(command.data)
     results, missing, refused = [], [], False
     for experiment in textbook.EXPERIMENTS:
         try:
-            results.append(_one(experiment, command, console))
+            results.append(_one(experiment, command, data_sets, console))
         except (DataError, StudyError) as error:
             missing.append(experiment.name)
             refused = refused or isinstance(error, StudyError)
@@ -72,6 +112,8 @@ def _all(command: Reproduce, console: Console) -> int:
             ("not checked", "not checked at this size"),
         )
     )
+    unchecked = ", ".join(result.experiment.name for result in results if _unchecked(result))
+    counts += f"; nothing was checked of {unchecked}" if unchecked else ""
     unrun = f"; not run: {', '.join(missing)}" if missing else ""
     console.print(f"{len(results)} experiments: {counts}{unrun}", highlight=False, soft_wrap=True)
     return 0 if results and all(result.ok for result in results) and not refused else 1
@@ -85,15 +127,20 @@ def _prepare(command: Reproduce, experiments: Sequence[Experiment]) -> None:
         use_cores(command.cores, Console(stderr=True, markup=False, emoji=False))
 
 
-def _one(experiment: Experiment, command: Reproduce, console: Console) -> Result:
+def _one(experiment: Experiment, command: Reproduce, data_sets: _DataSets, console: Console) -> Result:
     from momentum_jax.figures import textbook as drawings
 
-    directory = command.out / experiment.name
+    data_sets.demand(experiment.datasets)
+    size = size_of(experiment, quick=command.quick, full=command.full)
+    # A size has a place of its own, so that a look at the quick one does not replace what took minutes.
+    directory = command.out / (experiment.name if size == "full" else f"{experiment.name}-{size}")
     result = textbook.run(experiment, directory, quick=command.quick, full=command.full, data_directory=command.data)
     written = [directory / RESULT, *drawings.write(result, directory)]
     console.print(table(result))
     for each in result.outcome.tables:
         console.print(_table_of_source(each))
+    if _unchecked(result):
+        console.print(f"{experiment.name}: none of its {len(result.verdicts)} claims was checked at {result.size} size.")
     console.print(f"{result.seconds:.1f} s; {', '.join(map(str, written))}\n", highlight=False, soft_wrap=True)
     return result
 
@@ -123,6 +170,10 @@ def _table_of_source(source: textbook.Table) -> Table:
     for row in source.rows:
         made.add_row(*(cell if isinstance(cell, str) else _text(cell) for cell in row))
     return made
+
+
+def _unchecked(result: Result) -> bool:
+    return all(verdict.status == "not checked" for verdict in result.verdicts)
 
 
 def _verdict(verdict: Verdict) -> str:

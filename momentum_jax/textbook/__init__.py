@@ -69,14 +69,18 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 def find(wanted: str) -> Experiment:
     """The experiment of that name, or the one that reproduces that figure or table: "rolling-ball", "11-7", "table 11-2".
 
+    Capitals and commas do not count, so that the labels of the printed tables find theirs: "T4, figure 11-7".
+
     Raises:
       ValueError: there is none, or a bare number is that of a figure and of a table.
     """
+    asked = " ".join(wanted.replace(",", " ").split()).casefold()
     found = {
         f"{number} of {experiment.name}": experiment
         for experiment in EXPERIMENTS
         for number in (experiment.name, *experiment.reproduces)
-        if wanted == number or number.endswith(f" {wanted}")
+        for label in (number.replace(",", "").casefold(),)
+        if asked == label or label.endswith(f" {asked}")
     }
     if len({experiment.name for experiment in found.values()}) == 1:
         return next(iter(found.values()))

@@ -22,8 +22,11 @@ class Claim:
       tolerance: how far each number may be from it; 0 for counts and orders.
       source: document and figure or table, as "T4, table 11-2"; or the closed form that stands in the place of a source.
       relation: whether the quantity is claimed to equal the value, to be at least it, or at most.
-      known_fault: why this claim of the source cannot hold, known before it is run; None: it should hold.
-      full_only: the claim is of the full size and not checked at the quick one.
+      known_fault: why this claim of the source cannot hold, known before it is run; None: it should hold. What is true instead
+        stands beside it as a claim of ours, which can fail.
+      full_only: the claim is of the full size and not checked at the quick one, nor at a reduced one.
+      not_quick: the claim is checked at a reduced size too, as an order of methods is, but not at the quick one.
+      remark: what is worth knowing where the claim does not hold, said after the reason; None: nothing.
     """
 
     quantity: str
@@ -33,6 +36,8 @@ class Claim:
     relation: Relation = "equals"
     known_fault: str | None = None
     full_only: bool = False
+    not_quick: bool = False
+    remark: str | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
@@ -46,7 +51,8 @@ class Surroundings:
     """Where an experiment runs.
 
     Attributes:
-      directory: where it may leave files of its own (event files, stores), beside `result.json`; None: nowhere.
+      directory: where it may leave files of its own (event files, stores), beside `result.json`; None: nowhere. It need not be
+        there yet.
       data_directory: where data sets are; None: $MOMENTUM_JAX_DATA, else the cache, as `momentum_jax.data.load` has it.
     """
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from momentum_jax.studies import Arm, Network, Study
-from momentum_jax.studies.statistics import independent, mann_whitney_pvalue, paired
+from momentum_jax.studies.statistics import describe, independent, mann_whitney_pvalue, paired
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 from momentum_jax.textbook.trained import accuracies, correlations, mean_and_error, trained
 
@@ -87,12 +87,14 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     quantities = {
         **{_accuracy(label): values.mean() for label, values in scores.items()},
         **{_mcc(label): values.mean() for label, values in mccs.items()},
+        **{_error(label): _number(describe(values).standard_error) for label, values in mccs.items()},
         _T: _number(gain.student_t),
         _P: _number(gain.student_pvalue),
         _U: below.mann_whitney_u,
         _D: _number(gain.cohen_d),
         _GAIN: gain.mean_difference,
         _OWN: own.mean_difference,
+        _U_P: mann_whitney_pvalue(below.mann_whitney_u, len(mccs[WITHOUT]), len(mccs[WITH]), two_sided=False),
         "p of U, exact": below.mann_whitney_pvalue,
         "t of the pairs": _number(paired(mccs[WITH], mccs[WITHOUT]).t_statistic),
         _PUBLISHED_T: _t_of_means(PUBLISHED[WITH], PUBLISHED[WITHOUT]),
@@ -145,7 +147,12 @@ def _mcc(label: str) -> str:
     return f"{label}: MCC"
 
 
+def _error(label: str) -> str:
+    return f"{label}: standard error of MCC"
+
+
 _T, _P, _U = "t of 22 against 22", "p of t", "Mann-Whitney U"
+_U_P = "p of U, one-sided"
 _D = "Cohen's d"
 _GAIN = "MCC: with momentum less without"
 _OWN = "MCC: with momentum less without at the matched rate"
@@ -160,6 +167,8 @@ _DEVIATION = 0.00056 * math.sqrt(RUNS)
 # The standard error of Cohen's d of 22 against 22 (Hedges and Olkin 1985), and of U (Hanley and McNeil 1982).
 _ERROR_OF_D = math.sqrt(2 / RUNS + PUBLISHED_D**2 / (4 * RUNS))
 _ERROR_OF_U = 22
+# The standard error of a standard error, over it, of normal results.
+_ERROR_OF_ERROR = 1 / math.sqrt(2 * (RUNS - 1))
 
 _SAME_RATE = (
     "η 0.2 with momentum 0.9 steps as far along a steady gradient as η 2 without; the source compares it with η 1, and the "
@@ -177,9 +186,12 @@ EXPERIMENT = Experiment(
         Claim(_mcc(WITH), 0.8639, 3 * _DEVIATION, f"{_SOURCE}: one run", full_only=True),
         Claim(_mcc(WITHOUT), 0.85778, _TWICE * 0.00056, f"{_SOURCE}: 22 runs, ± 0.00056", full_only=True),
         Claim(_mcc(WITH), 0.86413, _TWICE * 0.00075, f"{_SOURCE}: 22 runs, ± 0.00075", full_only=True),
+        Claim(_error(WITHOUT), 0.00056, _TWICE * _ERROR_OF_ERROR * 0.00056, f"{_SOURCE}: 22 runs", full_only=True),
+        Claim(_error(WITH), 0.00075, _TWICE * _ERROR_OF_ERROR * 0.00075, f"{_SOURCE}: 22 runs", full_only=True),
         Claim(_T, PUBLISHED_T, _TWICE * _ERROR_OF_D * math.sqrt(RUNS / 2), _SOURCE, full_only=True),
         Claim(_P, PUBLISHED_P, 1e-3, f"{_SOURCE}: significant, here at 0.001", relation="at most", full_only=True),
         Claim(_U, PUBLISHED_U, _TWICE * _ERROR_OF_U, _SOURCE, full_only=True),
+        Claim(_U_P, PUBLISHED_U_P, 1e-3, f"{_SOURCE}: significant, here at 0.001", relation="at most", full_only=True),
         Claim(_D, PUBLISHED_D, _TWICE * _ERROR_OF_D, _SOURCE, full_only=True),
         Claim(_GAIN, 0.00635, _TWICE * 0.00094, f"{_SOURCE}: difference of the means", full_only=True),
         Claim(
@@ -190,6 +202,7 @@ EXPERIMENT = Experiment(
             known_fault=_SAME_RATE,
             full_only=True,
         ),
+        Claim(_OWN, 0.0, 3 * 0.00094, f"ours, beside {_SOURCE}: within three standard errors of a gain, none", full_only=True),
         Claim(_PUBLISHED_T, PUBLISHED_T, 0.05, f"{_SOURCE}: agrees with the printed means and errors"),
         Claim(_PUBLISHED_U_P, PUBLISHED_U_P, 0.01e-6, f"{_SOURCE}, continuity-corrected"),
         Claim(
@@ -199,6 +212,7 @@ EXPERIMENT = Experiment(
             f"{_SOURCE}, beside a two-sided p of t",
             known_fault="the printed p of U is one-sided, that of t two-sided",
         ),
+        Claim(_PUBLISHED_U_P2, 2 * PUBLISHED_U_P, 0.02e-6, f"ours, beside {_SOURCE}: two-sided it is twice that"),
     ),
     full=Settings(),
     quick=Settings(replace(STUDY, steps=300, seeds=(0, 1, 2), evaluate_every=300)),

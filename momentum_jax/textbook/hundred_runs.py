@@ -23,8 +23,10 @@ from momentum_jax.textbook.trained import correlations, trained
 # A class of which less than this share is recognised has not been learned.
 RECOGNISED = 0.1
 MODES = (0.83, 0.75)
-# Half the width of the bins that the source's histogram can be read to.
+# The width of the bins that the source's histogram can be read to.
 READ = 0.01
+# That of an exponential distribution is -2 or 2; of a hundred normal results it is within 0.5 of 0 in 96 of 100 cases.
+LONG_TAILED = -1.0
 
 STUDY = replace(
     fashion_mnist.STUDY,
@@ -96,8 +98,8 @@ def _unlearned(runs: Sequence[Run]) -> np.ndarray:
 
 
 def _mode(values: np.ndarray) -> float:
-    """The middle of the fullest bin of a histogram with bins as wide as the source's can be read."""
-    edges = np.arange(values.min(), values.max() + 2 * READ, READ)
+    """The middle of the fullest bin of a histogram with bins as wide as the source's can be read, at its multiples."""
+    edges = READ * np.arange(np.floor(values.min() / READ), np.floor(values.max() / READ) + 2)
     counts, edges = np.histogram(values, edges)
     return float(edges[np.argmax(counts)] + READ / 2)
 
@@ -115,7 +117,7 @@ EXPERIMENT = Experiment(
     reproduces=("T4 figure 11-9",),
     claims=(
         Claim(_P, 0.0, 0.01, f"{_SOURCE}: p near 0", relation="at most", full_only=True),
-        Claim(_SKEWNESS, 0.0, 0.0, f"{_SOURCE}: a long left tail", relation="at most", full_only=True),
+        Claim(_SKEWNESS, LONG_TAILED, 0.0, f"{_SOURCE}: a long left tail", relation="at most", full_only=True),
         Claim(_MODE, MODES[0], READ, f"{_SOURCE}, read off the histogram", full_only=True),
         Claim(_LOW, 1, 0, f"{_SOURCE}: perhaps a second mode", relation="at least", full_only=True),
         Claim(_LOW_MODE, MODES[1], 2 * READ, f"{_SOURCE}: perhaps a second mode, read off the histogram", full_only=True),

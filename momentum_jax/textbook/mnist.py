@@ -105,6 +105,7 @@ def _read(store: Store, event_files: str) -> Outcome:
         _OF_MOMENTUM: by_mean[CONTROL] / by_mean[WITH],
         _LAST: last[WITHOUT] / last[WITH],
         **{f"{curve}: {label}": value for label, each in reached.items() for curve, value in each.items() if curve != MEAN},
+        _HELD_OUT: sum(value is not None for value in steps[WITHOUT][HELD_OUT]),
         "verdict": verdict(study, summarize(store)),
         "event files": event_files,
     }
@@ -167,6 +168,7 @@ _FACTOR = "factor: without momentum over with it"
 _OF_THE_RATE = "factor: learning rate 0.01 over 0.1, both without momentum"
 _OF_MOMENTUM = "factor: learning rate 0.1 without momentum over 0.01 with it"
 _LAST = "cost at the end: without momentum over with it"
+_HELD_OUT = f"{WITHOUT}: runs whose cost on held-out examples reaches 0.1"
 _SOURCE = "T1, figure 4-9"
 # Read off a plotted curve by words ("nearly", "little more than"): to a fifth.
 _READ = 0.2
@@ -187,6 +189,10 @@ EXPERIMENT = Experiment(
             ),
             full_only=True,
         ),
+        Claim(
+            _to_cost(WITHOUT), 18_000, 0, f"ours, beside {_SOURCE}: seeds agree on fewer", relation="at most", full_only=True
+        ),
+        Claim(_HELD_OUT, 0, 0, f"ours, beside {_SOURCE}: not within 20,000", full_only=True),
         Claim(_to_cost(WITH), 2_000, 2_000 * _READ, _SOURCE, full_only=True),
         Claim(_FACTOR, 9, 9 * _READ, _SOURCE, full_only=True),
         Claim(
@@ -200,6 +206,7 @@ EXPERIMENT = Experiment(
             ),
             full_only=True,
         ),
+        Claim(_OF_MOMENTUM, 1, 0.5, f"ours, beside {_SOURCE}: ten times the rate does as much", full_only=True),
         Claim(_LAST, 1, 0, f"{_SOURCE}: the curve with momentum is below", relation="at least"),
     ),
     full=Settings(),

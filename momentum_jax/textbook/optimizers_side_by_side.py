@@ -8,7 +8,7 @@ What is run unless the full size is asked for has 4,096 images of 14 x 14.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,8 @@ from momentum_jax.textbook.trained import accuracies, mean_and_error, trained
 
 SGD, RMSPROP, ADAGRAD, ADAM = "SGD", "RMSprop", "Adagrad", "Adam"
 BATCH, EPOCHS = 128, 12
+# From so many waves on a standard error is given.
+ENOUGH_WAVES = 3
 
 STUDY = Study(
     dataset="mnist",
@@ -48,7 +50,10 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """By arm: accuracies (runs,) on the test set, training seconds of a run, and held-out accuracy (epochs + 1,) by epoch."""
+    """By arm: accuracies (runs,) on the test set, training seconds of a run (full waves,), held-out accuracy (epochs + 1,).
+
+    A run's seconds are its share of the training time of its wave, the runs that are trained together, one on each core.
+    """
 
     accuracies: Mapping[str, np.ndarray]
     seconds: Mapping[str, np.ndarray]
@@ -63,23 +68,25 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
             label: np.mean([store.curves(run).validation_accuracy for run in each], axis=0) for label, each in runs.items()
         }
     scores = {label: accuracies(each) for label, each in runs.items()}
-    seconds = {label: np.array([run.seconds for run in each]) for label, each in runs.items()}
+    seconds = {label: _by_wave([run.seconds for run in each]) for label, each in runs.items()}
     mean = {label: float(values.mean()) for label, values in scores.items()}
-    time = {label: float(values.mean()) for label, values in seconds.items()}
+    time = {label: float(np.median(values)) for label, values in seconds.items()}
     spread = {label: float(values.std(ddof=1)) if len(values) > 1 else np.nan for label, values in scores.items()}
     better = (mean[ADAGRAD] + mean[ADAM]) / 2
     quantities = {
         **{f"{label}: accuracy": value for label, value in mean.items()},
-        **{f"{label}: seconds a run": value for label, value in time.items()},
+        **{f"{label}: training seconds of a run, median of waves": value for label, value in time.items()},
         _BELOW[SGD]: better - mean[SGD],
         _BELOW[RMSPROP]: better - mean[RMSPROP],
+        _ORDER[SGD]: min(mean[ADAGRAD], mean[ADAM]) - mean[SGD],
+        _ORDER[RMSPROP]: min(mean[ADAGRAD], mean[ADAM]) - mean[RMSPROP],
         _BEST: mean[ADAM] - max(value for label, value in mean.items() if label != ADAM),
         _WIDEST: spread[RMSPROP] / max(value for label, value in spread.items() if label != RMSPROP),
         _FASTEST: min(value for label, value in time.items() if label != SGD) / time[SGD],
         _SLOWEST: time[ADAM] / max(value for label, value in time.items() if label != ADAM),
     }
     rows = tuple(
-        (arm.label, arm.optimizer, mean_and_error(scores[arm.label]), mean_and_error(seconds[arm.label], ".1f"))
+        (arm.label, arm.optimizer, mean_and_error(scores[arm.label]), _median_and_error(seconds[arm.label]))
         for arm in study.arms
     )
     images = "all images" if study.examples is None else f"{study.examples:,} images"
@@ -87,18 +94,40 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     return Outcome(
         quantities,
         Data(scores, seconds, by_epoch),
-        (Table(title, ("", "optimizer", "accuracy", "seconds a run"), rows),),
+        (Table(title, ("", "optimizer", "accuracy", _SECONDS), rows),),
     )
 
 
+def _by_wave(seconds: Sequence[float]) -> np.ndarray:
+    """One time for each of the largest waves, in ascending order.
+
+    Runs of a wave have one and the same time, so that equal times are one measurement; a smaller wave, the odd run at the end,
+    had the cores to itself.
+    """
+    times, runs = np.unique(seconds, return_counts=True)
+    return times[runs == runs.max()]
+
+
+def _median_and_error(seconds: np.ndarray) -> str:
+    error = f" ± {seconds.std(ddof=1) / np.sqrt(len(seconds)):.2g}" if len(seconds) >= ENOUGH_WAVES else ""
+    return f"{np.median(seconds):.4g}{error}"
+
+
 _BELOW = {label: f"accuracy: mean of Adagrad and Adam less {label}" for label in (SGD, RMSPROP)}
+_ORDER = {label: f"accuracy: the lower of Adagrad and Adam less {label}" for label in (SGD, RMSPROP)}
 _BEST = "accuracy: Adam less the best of the others"
 _WIDEST = "spread of accuracies: RMSprop over the widest of the others"
 _FASTEST = "time: the fastest of the others over SGD"
 _SLOWEST = "time: Adam over the slowest of the others"
+_SECONDS = "training seconds of a run among as many as there are cores, median of waves"
 _SOURCE = "T4, figure 11-11"
-_NOT_GIVEN = "the source gives neither its net nor its learning rates, and differences of half a percent depend on both"
-_OF_THE_STEP = "a compiled step spends its time in the convolutions: what the optimizers add is within the machine's own noise"
+_NOT_GIVEN = "the source gives neither its net nor its learning rates, on which the order of the optimizers depends"
+_OF_THE_NET = "the source does not give its net, on which it depends what share of a step's time is the optimizer's"
+
+
+def _order(quantity: str, least: float, what: str, fault: str) -> Claim:
+    return Claim(quantity, least, 0, f"{_SOURCE}: {what}", relation="at least", known_fault=fault, not_quick=True)
+
 
 EXPERIMENT = Experiment(
     name="optimizers-side-by-side",
@@ -107,10 +136,12 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(_BELOW[SGD], 0.005, 0.002, f"{_SOURCE}: about 0.5% below", known_fault=_NOT_GIVEN, full_only=True),
         Claim(_BELOW[RMSPROP], 0.005, 0.002, f"{_SOURCE}: about 0.5% below", known_fault=_NOT_GIVEN, full_only=True),
-        Claim(_BEST, 0, 0, f"{_SOURCE}: Adam is best", relation="at least", known_fault=_NOT_GIVEN, full_only=True),
-        Claim(_WIDEST, 1, 0, f"{_SOURCE}: RMSprop scatters most", relation="at least", known_fault=_NOT_GIVEN, full_only=True),
-        Claim(_FASTEST, 1, 0, f"{_SOURCE}: SGD is fastest", relation="at least", known_fault=_OF_THE_STEP, full_only=True),
-        Claim(_SLOWEST, 1, 0, f"{_SOURCE}: Adam is slowest", relation="at least", known_fault=_OF_THE_STEP, full_only=True),
+        _order(_ORDER[SGD], 0, "SGD is below", _NOT_GIVEN),
+        _order(_ORDER[RMSPROP], 0, "RMSprop is below", _NOT_GIVEN),
+        _order(_BEST, 0, "Adam is best", _NOT_GIVEN),
+        _order(_WIDEST, 1, "RMSprop scatters most", _NOT_GIVEN),
+        _order(_FASTEST, 1, "SGD is fastest", _OF_THE_NET),
+        _order(_SLOWEST, 1, "Adam is slowest", _OF_THE_NET),
     ),
     full=Settings(),
     reduced=Settings(replace(STUDY, size=14, examples=4096, steps=EPOCHS * 4096 // BATCH, evaluate_every=4096 // BATCH)),

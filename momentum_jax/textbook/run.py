@@ -28,7 +28,7 @@ class Verdict:
     Attributes:
       claim: what the source says.
       ours: what was measured.
-      status: "known fault" is a claim that does not hold and was declared so; "not checked" one of another size.
+      status: "known fault" is a claim that does not hold and was declared so, NaN excepted; "not checked" one of another size.
       reason: why it does not hold, or was not checked; "" of one that holds.
     """
 
@@ -118,12 +118,8 @@ def run(
       ValueError: both quick and full; or the experiment did not measure what it has a claim about.
       momentum_jax.data.DataError: a data set is missing.
     """
-    if quick and full:
-        raise ValueError("run: quick and full exclude each other, got both.")
-    size: Size = "quick" if quick else "full" if full or experiment.reduced is None else "reduced"
+    size = size_of(experiment, quick=quick, full=full)
     directory = None if directory is None else Path(directory)
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
     surroundings = Surroundings(directory, None if data_directory is None else Path(data_directory))
     began = time.perf_counter()
     outcome = experiment.measure(getattr(experiment, size), surroundings)
@@ -131,16 +127,29 @@ def run(
     for claim in experiment.claims:
         if claim.quantity not in outcome.quantities:
             raise ValueError(f"run: {experiment.name} must measure {claim.quantity!r}, of which it has a claim.")
-    verdicts = tuple(check(claim, outcome.quantities[claim.quantity], quick=size != "full") for claim in experiment.claims)
+    verdicts = tuple(check(claim, outcome.quantities[claim.quantity], size=size) for claim in experiment.claims)
     result = Result(experiment, size, verdicts, outcome, seconds)
     if directory is not None:
+        # Only now: where data are missing no directory is left behind.
+        directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         (directory / RESULT).write_text(text + "\n", encoding="utf-8")
     return result
 
 
-def check(claim: Claim, measured: Any, *, quick: bool = False) -> Verdict:
-    """Hold a claim against the measured number or point. What is not a number holds nowhere.
+def size_of(experiment: Experiment, *, quick: bool = False, full: bool = False) -> Size:
+    """The size at which `run` runs an experiment with these arguments.
+
+    Raises:
+      ValueError: both quick and full.
+    """
+    if quick and full:
+        raise ValueError("run: quick and full exclude each other, got both.")
+    return "quick" if quick else "full" if full or experiment.reduced is None else "reduced"
+
+
+def check(claim: Claim, measured: Any, *, size: Size = "full") -> Verdict:
+    """Hold a claim against the number or point that was measured at that size. What is not a number holds nowhere.
 
     Raises:
       ValueError: a number where a point is claimed, or the other way round.
@@ -150,8 +159,10 @@ def check(claim: Claim, measured: Any, *, quick: bool = False) -> Verdict:
     if ours.shape != published.shape:
         raise ValueError(f"check: {claim.quantity!r} must be of shape {published.shape}, as is claimed, got {ours.shape}.")
     value: Value = tuple(map(float, ours)) if ours.ndim else float(ours)
-    if quick and claim.full_only:
+    if claim.full_only and size != "full":
         return Verdict(claim, value, "not checked", "a claim about the full size")
+    if claim.not_quick and size == "quick":
+        return Verdict(claim, value, "not checked", "too much for the quick size")
     excess = {
         "equals": np.abs(ours - published),
         "at least": published - ours,
@@ -159,9 +170,12 @@ def check(claim: Claim, measured: Any, *, quick: bool = False) -> Verdict:
     }[claim.relation]
     if np.all(excess <= claim.tolerance):
         return Verdict(claim, value, "holds", "")
+    if np.isnan(ours).any():
+        return Verdict(claim, value, "does not hold", "nothing was measured: not a number")
     if claim.known_fault is not None:
         return Verdict(claim, value, "known fault", claim.known_fault)
-    return Verdict(claim, value, "does not hold", f"off by {np.max(excess):.3g}, allowed are {claim.tolerance:.3g}")
+    reason = f"off by {np.max(excess):.3g}, allowed are {claim.tolerance:.3g}"
+    return Verdict(claim, value, "does not hold", reason if claim.remark is None else f"{reason}; {claim.remark}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,7 @@
 """The toy regressions of the tutorial, corrected (T2): a line on y = x², and a 1-1-1 ReLU network on it.
 
-Corrected are: the names of learning rate and momentum, which the text has the wrong way round (its α = 0.9 multiplies the
-gradient); the velocity, which its NumPy class never sets to 0; and Nesterov's formula, which is none. Its network's weights
-are not known: here both begin at 0.1 and the biases at 0.
+What is wrong in the tutorial, and what is done here instead, is the table `FAULTS`. The first weights of its network are not
+known: here both begin at 0.1 and the biases at 0.
 
 Both costs are means of squared errors, and have least values that need no descent: of the line by linear least squares, of the
 network, which is a constant up to a hinge and a line after it (or before), by least squares for every place of the hinge.
@@ -80,8 +79,8 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         **{f"network, {method}: cost at step {settings.steps}": network.costs[method][-1] for method in METHODS},
         "network: least cost": network.least,
     }
-    tables = tuple(_printed(name, fit, settings) for name, fit in (("a line", line), ("a 1-1-1 ReLU network", network)))
-    return Outcome(quantities, Data(line, network), tables)
+    printed = (_printed(name, fit, settings) for name, fit in (("a line", line), ("a 1-1-1 ReLU network", network)))
+    return Outcome(quantities, Data(line, network), (*printed, FAULTS))
 
 
 def _fit(settings: Settings, model: Callable[..., jax.Array], x: np.ndarray, first: np.ndarray, least: float) -> Fit:
@@ -166,6 +165,26 @@ def _printed(name: str, fit: Fit, settings: Settings) -> Table:
     rows = tuple((f"{step}", *(float(fit.costs[method][step]) for method in METHODS)) for step in steps)
     return Table(f"T2, cost of {name} (least possible: {fit.least:.7g})", ("step", *METHODS), rows)
 
+
+FAULTS = Table(
+    "T2, what is wrong in it",
+    ("where", "fault", "here"),
+    (
+        (
+            "text of the method",
+            "learning rate and momentum have each other's names: α = 0.9 multiplies the gradient",
+            "0.01 and 0.9 the right way round; as named, the cost at step 50 shows what comes of it",
+        ),
+        ("formula of Nesterov's method", "reduces to no known method", "Nesterov's, the gradient at θ + μ v"),
+        ("class in NumPy", "never initialises its velocity", "the velocity begins at 0"),
+        ("class in TensorFlow", "cannot run", "left out: the network is run in JAX"),
+        (
+            "printed costs of the network",
+            "1.389 at step 0 cannot be: with x in [-1, 1] no cost is above 1",
+            "costs beside the least possible one",
+        ),
+    ),
+)
 
 EXPERIMENT = Experiment(
     name="toy-regressions",

@@ -10,6 +10,8 @@ from textbook_runs import quick_run
 
 from momentum_jax import textbook
 from momentum_jax.figures import textbook as drawings
+from momentum_jax.figures.textbook import optimizers_side_by_side as drawing_11_11
+from momentum_jax.textbook import optimizers_side_by_side
 
 NAMES = [experiment.name for experiment in textbook.EXPERIMENTS if not experiment.datasets]
 
@@ -38,6 +40,28 @@ def test_every_figure_of_an_experiment_names_its_axes_and_stays_within_the_pictu
         assert box.y0 >= 0
         assert box.x1 <= width
         assert box.y1 <= height
+
+
+def test_figure_11_11_fits_its_picture_and_has_no_error_of_two_times() -> None:
+    labels = ("SGD", "RMSprop", "Adagrad", "Adam")
+    scores = {label: np.linspace(0.8, 0.9, 5) for label in labels}
+
+    def drawn(waves: int) -> Figure:
+        seconds = {label: np.linspace(13.5, 14.5, waves) for label in labels}
+        made = optimizers_side_by_side.Data(scores, seconds, {label: np.linspace(0.1, 0.9, 13) for label in labels})
+        return drawing_11_11.draw(made)["figure_11-11"]
+
+    for waves in (1, 2, 3):
+        figure = drawn(waves)
+        figure.set_dpi(100)
+        figure.draw_without_rendering()
+        box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
+        left, right = figure.axes
+        assert "among as many as there are cores" in right.get_ylabel()
+        assert [bar.has_yerr for bar in left.containers] == [True] * 4
+        assert [bar.has_yerr for bar in right.containers] == [waves >= 3] * 4
+        assert ("standard error" in right.get_title()) == (waves >= 3)
 
 
 def test_the_ball_is_animated_from_its_starts_to_where_it_ends(tmp_path) -> None:

@@ -1,6 +1,7 @@
 """`momentum-jax reproduce`: the list, the tables, the exit codes, and what lacks its data."""
 
 import json
+import sys
 from dataclasses import replace
 
 import jax
@@ -43,9 +44,9 @@ def test_one_is_run_by_the_number_of_its_figure_and_prints_its_claims(reproduce,
     assert (code, err) == (0, "")
     for words in ("one-dimension, quick size", "published", "ours", "tolerance", "holds", "yes", "a known fault of the source"):
         assert words in out
-    files = {path.name for path in (tmp_path / "one-dimension").iterdir()}
+    files = {path.name for path in (tmp_path / "one-dimension-quick").iterdir()}
     assert files == {"result.json", "figure_11-1.png", "figure_11-2.png", "figure_11-6.png"}
-    assert all(str(tmp_path / "one-dimension" / name) in out for name in files)
+    assert all(str(tmp_path / "one-dimension-quick" / name) in out for name in files)
 
 
 def test_a_claim_that_does_not_hold_is_shown_and_makes_the_exit_code_1(reproduce, monkeypatch, tmp_path) -> None:
@@ -53,10 +54,18 @@ def test_a_claim_that_does_not_hold_is_shown_and_makes_the_exit_code_1(reproduce
     code, out, _ = reproduce("one-dimension", "--quick")
     assert code == 1
     assert "NO: off by 1, allowed" in out
-    assert json.loads((tmp_path / "one-dimension" / "result.json").read_text())["ok"] is False
+    assert json.loads((tmp_path / "one-dimension-quick" / "result.json").read_text())["ok"] is False
     code, out, _ = reproduce("--all", "--quick")
     assert code == 1
     assert "1 do not hold" in out
+
+
+def test_where_nothing_was_checked_it_is_said(reproduce, monkeypatch) -> None:
+    claims = tuple(replace(claim, full_only=True) for claim in ONE.claims)
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (replace(ONE, claims=claims),))
+    assert f"one-dimension: none of its {len(claims)} claims was checked at quick size." in reproduce("11-6", "--quick")[1]
+    assert "not checked at this size; nothing was checked of one-dimension" in reproduce("--all", "--quick")[1]
+    assert "was checked" not in reproduce("11-6")[1]
 
 
 def test_what_lacks_its_data_says_so_in_one_line_and_the_others_run(reproduce, monkeypatch, tmp_path) -> None:
@@ -76,6 +85,36 @@ def test_what_lacks_its_data_says_so_in_one_line_and_the_others_run(reproduce, m
     code, _, err = reproduce("lacking", "--data", str(nowhere))
     assert code == 2
     assert "momentum-jax data fetch mnist" in err
+    assert {path.name for path in tmp_path.iterdir()} == {"one-dimension-quick"}
+
+
+def test_a_data_set_that_could_not_be_had_is_tried_once_and_its_remedy_is_the_one_line(reproduce, monkeypatch) -> None:
+    tried = []
+
+    def load(name, **options):
+        tried.append(name)
+        print(f"{name}: train-images from a mirror", file=sys.stderr)
+        raise data.DataError(f"fetch: {name} could not be downloaded. Check the network.")
+
+    monkeypatch.setattr(data, "load", load)
+    lacking = [replace(ONE, name=name, reproduces=(), datasets=("mnist",)) for name in ("first", "second")]
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (*lacking, ONE))
+    code, _, err = reproduce("--all", "--quick", "--cores", "1")
+    assert code == 0
+    assert tried == ["mnist"]
+    assert err.splitlines() == [
+        f"momentum-jax: {name} was not run: fetch: mnist could not be downloaded. Check the network."
+        for name in ("first", "second")
+    ]
+
+
+def test_a_quick_run_does_not_replace_the_result_of_a_full_one(reproduce, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (replace(ONE, reduced=ONE.full),))
+    for option in ("--full", "--quick"):
+        assert reproduce("one-dimension", option)[0] == 0
+    assert reproduce("one-dimension")[0] == 0
+    sizes = {path.parent.name: json.loads(path.read_text())["size"] for path in tmp_path.glob("*/result.json")}
+    assert sizes == {"one-dimension": "full", "one-dimension-quick": "quick", "one-dimension-reduced": "reduced"}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +122,8 @@ def test_what_lacks_its_data_says_so_in_one_line_and_the_others_run(reproduce, m
     [
         (["nothing"], "there is no experiment, figure or table 'nothing'; the experiments are random-walk"),
         (["11-2"], "'11-2' is T4 figure 11-2 of one-dimension and T4 table 11-2 of rolling-ball; say which"),
+        (["--quick"], "reproduce: give an experiment or --all with --quick, got neither."),
+        (["--full"], "reproduce: give an experiment or --all with --full, got neither."),
         (["11-1", "--all"], "give an experiment or --all, got both '11-1' and --all."),
     ],
 )

@@ -46,10 +46,30 @@ def test_a_known_fault_is_acceptable_but_not_said_to_hold() -> None:
     assert (verdict.status, verdict.reason, verdict.acceptable) == ("known fault", "a misprint", True)
 
 
+@pytest.mark.parametrize("measured", [math.nan, np.array([2.0, math.nan])])
+def test_a_known_fault_does_not_excuse_what_is_not_a_number(measured) -> None:
+    value = 1.0 if np.ndim(measured) == 0 else (1.0, 2.0)
+    verdict = check(Claim("q", value, 0.1, SOURCE, known_fault="a misprint"), measured)
+    assert (verdict.status, verdict.acceptable) == ("does not hold", False)
+    assert verdict.reason == "nothing was measured: not a number"
+
+
 def test_a_claim_of_the_full_size_is_not_checked_at_the_quick_one() -> None:
     claim = Claim("q", 1.0, 0.1, SOURCE, full_only=True)
-    assert check(claim, 2.0, quick=True).status == "not checked"
+    assert check(claim, 2.0, size="quick").status == check(claim, 2.0, size="reduced").status == "not checked"
     assert check(claim, 2.0).status == "does not hold"
+
+
+def test_an_order_is_checked_at_the_reduced_size_too_but_not_at_the_quick_one() -> None:
+    claim = Claim("q", 1.0, 0.1, SOURCE, not_quick=True)
+    assert check(claim, 2.0, size="quick").status == "not checked"
+    assert check(claim, 2.0, size="reduced").status == check(claim, 2.0).status == "does not hold"
+
+
+def test_a_remark_is_said_where_the_claim_does_not_hold_and_there_only() -> None:
+    claim = Claim("q", 1.0, 0.1, SOURCE, remark="its interval is in the table")
+    assert check(claim, 2.0).reason == "off by 1, allowed are 0.1; its interval is in the table"
+    assert check(claim, 1.0).reason == ""
 
 
 def test_a_point_where_a_number_is_claimed_is_refused() -> None:

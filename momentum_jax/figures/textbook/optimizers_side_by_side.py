@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
 from momentum_jax.figures.textbook._drawing import MARKERS, drawn, legend_below
-from momentum_jax.textbook.optimizers_side_by_side import Data
+from momentum_jax.textbook.optimizers_side_by_side import ENOUGH_WAVES, Data
 
 
 def draw(data: Data) -> Mapping[str, Figure]:
@@ -17,22 +17,34 @@ def draw(data: Data) -> Mapping[str, Figure]:
 
 
 def _ends(data: Data) -> Figure:
+    runs = len(next(iter(data.accuracies.values())))
+    error_of_times = " ± standard error" if min(map(len, data.seconds.values())) >= ENOUGH_WAVES else ""
+
     def draw_ends(left, right) -> None:
-        for axes, values, what in (
-            (left, data.accuracies, "accuracy on the test set"),
-            (right, data.seconds, "training time of a run (s)"),
+        for axes, values, middle, enough, what, title in (
+            (left, data.accuracies, np.mean, 2, "accuracy on the test set", "runs (grey),\nmean ± standard error (black)"),
+            (
+                right,
+                data.seconds,
+                np.median,
+                ENOUGH_WAVES,
+                _SECONDS,
+                f"full waves of runs (grey),\nmedian{error_of_times} (black)",
+            ),
         ):
-            for place, runs in enumerate(values.values()):
-                axes.plot(np.full(len(runs), place - 0.15), runs, "o", color="#999999", markersize=4)
-                error = runs.std(ddof=1) / np.sqrt(len(runs))
-                axes.errorbar(place + 0.1, runs.mean(), yerr=error, color="black", marker="s", capsize=4)
+            for place, each in enumerate(values.values()):
+                axes.plot(np.full(len(each), place - 0.15), each, "o", color="#999999", markersize=4)
+                error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) >= enough else None
+                axes.errorbar(place + 0.1, middle(each), yerr=error, color="black", marker="s", capsize=4)
             axes.set_xticks(range(len(values)), values, fontsize=8)
             axes.set_xlim(-0.6, len(values) - 0.4)
             axes.set_ylabel(what)
+            axes.set_title(title, fontsize=9)
 
-    runs = len(next(iter(data.accuracies.values())))
-    title = f"Figure 11-11 (T4): {runs} runs of each optimizer (grey), mean ± standard error (black)"
-    return drawn(draw_ends, title, columns=2, height=3.8)
+    return drawn(draw_ends, f"Figure 11-11 (T4): {runs} runs of each optimizer", columns=2, height=3.8)
+
+
+_SECONDS = "training seconds of a run\namong as many as there are cores"
 
 
 def _by_epoch(data: Data) -> Figure:
