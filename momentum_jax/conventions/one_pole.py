@@ -211,6 +211,11 @@ class Rule:
         """Whether f is a number times the schedule."""
         return self.is_number(lambda t: f(t) / self._value(schedule, t))
 
+    def multiple(self, f: Callable[[Any], Any], schedule: Any) -> Any:
+        """The number that f is times the schedule."""
+        t = PROBES[0]._replace(keep_traced=True)
+        return f(t) / self._value(schedule, t)
+
     def _at(self, t: Any) -> SimpleNamespace:
         return SimpleNamespace(**{name: self._value(value, t) for name, value in self.hyperparameters.items()})
 

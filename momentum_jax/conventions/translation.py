@@ -14,7 +14,7 @@ from jax.core import Tracer
 from momentum_jax._hyperparameters import is_zero
 from momentum_jax.conventions import mixtures, velocities
 from momentum_jax.conventions.convention import Convention, rules
-from momentum_jax.conventions.one_pole import PROBES, Rule, values_at
+from momentum_jax.conventions.one_pole import PROBES, Rule, value_of, values_at
 
 NAMES: dict[str, type[Convention]] = {
     "pytorch": velocities.PyTorch,
@@ -123,13 +123,22 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
 
 
 def _simplify(rule: Rule, f: Any, values: dict[str, Any]) -> Any:
-    """A number where f does not depend on the step, the caller's own schedule where it is that, else a schedule."""
-    for value in values.values():
-        if callable(value) and rule.is_schedule(f, value):
+    """A number where f does not depend on the step, the caller's own schedule or a multiple of it, else a schedule of its own."""
+    own = [value for value in values.values() if callable(value)]
+    for value in own:
+        if rule.is_schedule(f, value):
             return value
     if not rule.is_number(f):
+        for value in own:
+            if rule.is_multiple(f, value):
+                # Not f itself, which may divide by the schedule where it is 0.
+                return _multiple(rule.multiple(f, value), value)
         return lambda step: jnp.asarray(f(jnp.asarray(step)))
     return _snapped(f(PROBES[0]._replace(keep_traced=True)), [*values.values(), 0.0, 1.0], lambda v: 1e-15 * max(1.0, abs(v)))
+
+
+def _multiple(factor: Any, schedule: Callable[[Any], Any]) -> Callable[[Any], jax.Array]:
+    return lambda step: factor * value_of(schedule, jnp.asarray(step))
 
 
 def _scaled(value: Any, scale: Any, values: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from momentum_jax.conventions import (
     EMA,
     PID,
     QHM,
+    AcceleratedSGD,
     AggMo,
     Convention,
     EMANesterov,
@@ -326,3 +327,25 @@ def test_a_pid_from_a_pid_says_once_what_the_start_of_each_is(problem: Problems)
     first, second = (np.diff(path_on_seq(h, problem), axis=0) for h in (source, translated))
     lost = [h.learning_rate * h.derivative * (1 - 0.8) * 0.8**t * g for h in (source, translated)]
     np.testing.assert_allclose(first - lost[0], second - lost[1], atol=1e-12)
+
+
+def freeze(t: Any) -> Any:
+    return jnp.where(t == 10, 0.0, 0.025)
+
+
+@pytest.mark.parametrize(
+    ("source", "steps"),
+    [
+        (AcceleratedSGD(cosine_to_zero, 40.0, 4.0), None),
+        (EMANesterov(cosine_to_zero, 0.6, 0.7), 40),
+        pytest.param(AcceleratedSGD(freeze, 40.0, 4.0), 40, marks=pytest.mark.slow),
+        pytest.param(EMANesterov(freeze, 0.6, 0.7), None, marks=pytest.mark.slow),
+    ],
+    ids=show,
+)
+def test_a_multiple_of_a_learning_rate_is_finite_where_that_is_zero(
+    source: Convention, steps: int | None, problem: Problems
+) -> None:
+    translated = convert(source, to=TripleMomentum, steps=steps)
+    assert translated.note == ""
+    assert_same_path(descend(build(translated), problem.bent, problem.theta0, 40).held, path(source, problem, 40))
