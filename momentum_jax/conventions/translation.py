@@ -123,7 +123,7 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
 
 
 def _simplify(rule: Rule, f: Any, values: dict[str, Any]) -> Any:
-    """A number where f does not depend on the step, the caller's own schedule or a multiple of it, else a schedule of its own."""
+    """A number where f does not depend on the step, the caller's own schedule or a multiple of it, or a new one."""
     own = [value for value in values.values() if callable(value)]
     for value in own:
         if rule.is_schedule(f, value):
