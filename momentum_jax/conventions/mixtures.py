@@ -5,14 +5,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
-
 from momentum_jax._hyperparameters import Decay, LearningRate, NonNegative, OneOrMore, PositiveShare, Real, is_zero
 from momentum_jax.conventions.conditions import constant_inside, gain, inside, needs_direct, needs_plain, readout, why
 from momentum_jax.conventions.convention import Convention, Fields
-from momentum_jax.conventions.one_pole import PROBES, OnePole, Probe, Rule, after, before, ratio
-
-ROUNDING = 1e-6
+from momentum_jax.conventions.one_pole import PROBES, OnePole, Rule, after, before, ratio
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -91,8 +87,8 @@ class AcceleratedSGD(Convention):
 class TripleMomentum(Convention):
     """The form of triple and robust momentum: xi' = xi + b v - a g(y), y = xi + gamma v, v = xi - xi_prev.
 
-    Every other convention has this form, under every schedule but those whose alpha would be 0, or less than float32 can tell
-    from it, where their memory goes on. Van Scoy, Freeman and Lynch (2018).
+    Every other convention has this form, under every schedule but those whose alpha would be 0, but for
+    rounding too, where their memory goes on. Van Scoy, Freeman and Lynch (2018).
     """
 
     alpha: LearningRate
@@ -126,12 +122,7 @@ class TripleMomentum(Convention):
             """alpha_t / W_t."""
             pole, following = rule.pole(t), rule.pole(after(t))
             own, later = share(pole), share(following) * following.decay
-            difference = own + pole.readout - later
-            if isinstance(t, Probe):
-                return difference
-            # What only rounding keeps from 0, that of a float32 schedule included, would be divided by.
-            size = jnp.abs(own) + jnp.abs(pole.readout) + jnp.abs(later)
-            return jnp.where(jnp.abs(difference) <= ROUNDING * size, 0.0, difference)
+            return own + pole.readout - later
 
         def gamma(t: Any) -> Any:
             pole = rule.pole(t)

@@ -397,7 +397,7 @@ def test_a_triple_momentum_that_forgets_all_is_translated(
 def test_an_alpha_that_only_rounding_keeps_from_zero_is_refused(dtype: Any) -> None:
     # alpha_t is 0.6 r_t - 0.4 r_(t+1): 0 at step 2 of this warm-up.
     source = QHM(lambda t: 0.05 * jnp.minimum(jnp.asarray(t, dtype) / 5, 1), 0.8, 0.5)
-    with pytest.raises(ValueError, match=r"would be -?inf at step 3: .*, as it does where alpha is 0"):
+    with pytest.raises(ValueError, match=r"would be .* at step 3: .*, as it does where alpha is 0"):
         convert(source, to=TripleMomentum, steps=20)
 
 
