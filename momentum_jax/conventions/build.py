@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from momentum_jax._hyperparameters import is_zero, value_at
+from momentum_jax._hyperparameters import is_zero
 from momentum_jax.conventions.convention import Convention
 from momentum_jax.conventions.mixtures import EMA, PID, QHM, AcceleratedSGD, AggMo, EMANesterov, Grokfast, TripleMomentum
+from momentum_jax.conventions.one_pole import value_of
 from momentum_jax.conventions.velocities import HeavyBall, Keras, Nesterov, Optax, PyTorch, ReformulatedNesterov
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.accelerated_sgd import accelerated_sgd
@@ -65,17 +66,21 @@ def build(hyperparameters: Convention) -> Transformation:
 def _three_parameters(h: TripleMomentum) -> Transformation:
     """xi' = xi + b v - a g(y) in the point y = xi + gamma v, with v for the state: v' = b v - a g, y' = y + C v + D g."""
 
+    def at(hyperparameter: Any, t: Any) -> Any:
+        """In the widest float, as the translations compute: they cancel, and the optimizer rounds only what is left."""
+        return value_of(hyperparameter, t) if callable(hyperparameter) else hyperparameter
+
     def a(t: Any) -> Any:
-        return value_at(h.beta, t)
+        return at(h.beta, t)
 
     def b(t: Any) -> Any:
-        return -value_at(h.alpha, t)
+        return -at(h.alpha, t)
 
     def c(t: Any) -> Any:
-        return (1 + value_at(h.gamma, t + 1)) * value_at(h.beta, t) - value_at(h.gamma, t)
+        return (1 + at(h.gamma, t + 1)) * at(h.beta, t) - at(h.gamma, t)
 
     def d(t: Any) -> Any:
-        return -(1 + value_at(h.gamma, t + 1)) * value_at(h.alpha, t)
+        return -(1 + at(h.gamma, t + 1)) * at(h.alpha, t)
 
     if any(callable(each) for each in (h.alpha, h.beta, h.gamma)):
         return state_space_momentum(a, b, c, d)

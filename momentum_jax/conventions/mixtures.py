@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from momentum_jax._hyperparameters import Decay, LearningRate, NonNegative, OneOrMore, PositiveShare, Real, is_zero
 from momentum_jax.conventions.conditions import constant_inside, gain, inside, needs_direct, needs_plain, readout, why
 from momentum_jax.conventions.convention import Convention, Fields
-from momentum_jax.conventions.one_pole import OnePole, Rule, after, before, ratio
+from momentum_jax.conventions.one_pole import PROBES, OnePole, Rule, after, before, ratio
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -87,8 +87,8 @@ class AcceleratedSGD(Convention):
 class TripleMomentum(Convention):
     """The form of triple and robust momentum: xi' = xi + b v - a g(y), y = xi + gamma v, v = xi - xi_prev.
 
-    Every other convention has this form, under every schedule but those whose alpha would be 0. Van Scoy, Freeman and Lynch
-    (2018).
+    Every other convention has this form, under every schedule but those whose alpha would be 0, but for
+    rounding too, where their memory goes on. Van Scoy, Freeman and Lynch (2018).
     """
 
     alpha: LearningRate
@@ -102,19 +102,37 @@ class TripleMomentum(Convention):
             raise ValueError(
                 "with beta = 0 and gamma above 0 it remembers one gradient and no more, which no decaying memory does."
             )
-        share = 0.0 if is_zero(self.beta) else h.gamma / h.beta
+        # Where a schedule of beta is 0 so must gamma be, and then any share will do.
+        share = 0.0 if is_zero(self.beta) or is_zero(self.gamma) else ratio(h.gamma, h.beta)
         return OnePole(share * h.alpha, 1 + following.gamma - share, h.beta, h.alpha)
 
     @classmethod
     def read(cls, rule: Rule, **chosen: Any) -> Fields:
-        def alpha(t: Any) -> Any:
-            return rule.rate(t) - rule.direct(after(t)) * rule.decay(after(t))
+        def quotient(pole: OnePole) -> Any:
+            return 0.0 if rule.plain and not rule.memoryless else ratio(pole.direct, pole.weight)
+
+        always = rule.is_number(lambda t: quotient(rule.pole(t)))
+        known = quotient(rule.pole(PROBES[0]._replace(keep_traced=True)))
+
+        def share(pole: OnePole) -> Any:
+            """E_t / W_t. Where both are 0, as Keras's under a learning rate of 0, any will do, as long as all read the same."""
+            return known if always else quotient(pole)
+
+        def scaled(t: Any) -> Any:
+            """alpha_t / W_t."""
+            pole, following = rule.pole(t), rule.pole(after(t))
+            own, later = share(pole), share(following) * following.decay
+            return own + pole.readout - later
+
+        def gamma(t: Any) -> Any:
+            pole = rule.pole(t)
+            # Where alpha is 0 so is the velocity, and any gamma will do, if the gradient's own share of a step is 0 as well.
+            return ratio(share(pole) * pole.decay, scaled(before(t)))
 
         return {
-            "alpha": alpha,
-            "beta": inside(rule, alpha),
-            # Where alpha is 0 so is the velocity, and any gamma will do, if the gradient's own share of a step is 0 as well.
-            "gamma": lambda t: 0.0 if rule.plain else ratio(rule.direct(t) * rule.decay(t), alpha(before(t))),
+            "alpha": lambda t: rule.pole(t).weight * scaled(t),
+            "beta": lambda t: rule.pole(t).decay * ratio(scaled(t), scaled(before(t))),
+            "gamma": 0.0 if rule.plain else gamma,
         }
 
 

@@ -69,11 +69,14 @@ def after(t: Any) -> Any:
 
 
 def ratio(a: Any, b: Any) -> Any:
-    """a / b, 1 where they are equal, zeros included."""
+    """a / b, 1 where both are 0.
+
+    Not where they are equal: XLA may compute a == b twice and round it differently, which made a / 1 of a / b.
+    """
     if isinstance(a, float) and isinstance(b, float):
         return 1.0 if a == b else a / b if b else math.copysign(math.inf, a)
-    same = jnp.equal(a, b)
-    return jnp.where(same, 1.0, a / jnp.where(same, 1.0, b))
+    empty = jnp.equal(a, 0) & jnp.equal(b, 0)
+    return jnp.where(empty, 1.0, a / jnp.where(empty, 1.0, b))
 
 
 def value_of(schedule: Callable[[Any], Any], t: Any) -> jax.Array:
@@ -207,6 +210,11 @@ class Rule:
     def is_multiple(self, f: Callable[[Any], Any], schedule: Any) -> bool:
         """Whether f is a number times the schedule."""
         return self.is_number(lambda t: f(t) / self._value(schedule, t))
+
+    def multiple(self, f: Callable[[Any], Any], schedule: Any) -> Any:
+        """The number that f is times the schedule."""
+        t = PROBES[0]._replace(keep_traced=True)
+        return f(t) / self._value(schedule, t)
 
     def _at(self, t: Any) -> SimpleNamespace:
         return SimpleNamespace(**{name: self._value(value, t) for name, value in self.hyperparameters.items()})

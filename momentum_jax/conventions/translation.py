@@ -14,7 +14,9 @@ from jax.core import Tracer
 from momentum_jax._hyperparameters import is_zero
 from momentum_jax.conventions import mixtures, velocities
 from momentum_jax.conventions.convention import Convention, rules
-from momentum_jax.conventions.one_pole import PROBES, Rule, values_at
+from momentum_jax.conventions.one_pole import PROBES, Rule, value_of, values_at
+
+ROUNDING = 1e-5
 
 NAMES: dict[str, type[Convention]] = {
     "pytorch": velocities.PyTorch,
@@ -110,7 +112,7 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
     notes = [
         source.start(),
         result.start(),
-        *_looked_at(source, result, steps),
+        *_looked_at(source, result, steps, result.rate in computed),
         *_pauses(source, steps),
         *_pauses(result, steps),
     ]
@@ -123,13 +125,22 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
 
 
 def _simplify(rule: Rule, f: Any, values: dict[str, Any]) -> Any:
-    """A number where f does not depend on the step, the caller's own schedule where it is that, else a schedule."""
-    for value in values.values():
-        if callable(value) and rule.is_schedule(f, value):
+    """A number where f does not depend on the step, the caller's own schedule or a multiple of it, or a new one."""
+    own = [value for value in values.values() if callable(value)]
+    for value in own:
+        if rule.is_schedule(f, value):
             return value
     if not rule.is_number(f):
+        for value in own:
+            if rule.is_multiple(f, value):
+                # Not f itself, which may divide by the schedule where it is 0.
+                return _multiple(rule.multiple(f, value), value)
         return lambda step: jnp.asarray(f(jnp.asarray(step)))
     return _snapped(f(PROBES[0]._replace(keep_traced=True)), [*values.values(), 0.0, 1.0], lambda v: 1e-15 * max(1.0, abs(v)))
+
+
+def _multiple(factor: Any, schedule: Callable[[Any], Any]) -> Callable[[Any], jax.Array]:
+    return lambda step: factor * value_of(schedule, jnp.asarray(step))
 
 
 def _scaled(value: Any, scale: Any, values: dict[str, Any]) -> Any:
@@ -147,11 +158,13 @@ def _snapped(number: Any, known: list[Any], tolerance: Callable[[float], float])
     return next((v for v in known if isinstance(v, float) and abs(number - v) <= tolerance(v)), number)
 
 
-def _looked_at(source: Convention, result: Convention, steps: int | None) -> Iterator[str]:
+def _looked_at(source: Convention, result: Convention, steps: int | None, rate_is_new: bool = False) -> Iterator[str]:
     """What is to be said of the result's schedules at the steps that can be looked at, and at all that their updates read.
 
+    `rate_is_new`: its rate is a difference of the caller's, which rounding may keep from 0.
+
     Raises:
-      ValueError: one is infinite or NaN there.
+      ValueError: one is infinite or NaN there, or would be without rounding.
     """
     steps = 2 if steps is None else steps
     values = {name: values_at(each, steps + (name in result.ahead)) for name, each in _schedules(result).items()}
@@ -166,6 +179,17 @@ def _looked_at(source: Convention, result: Convention, steps: int | None) -> Ite
                 f"{name} would be {row[step]} at step {step}: a gradient that one of the two remembers has weight 0 in the "
                 f"memory of the other{f', as it does where {result.rate} is 0' if 0 in rates else ''}."
             )
+    if rate_is_new and result.rate in known:
+        size = np.abs(known[result.rate])
+        for name, row in known.items():
+            # A rate of 0 but for rounding, that of a float32 schedule included, and then the quotient by it.
+            for step in range(1, min(len(row), len(size))):
+                beside = max(size[max(step - 2, 0)], size[step])
+                if size[step - 1] <= ROUNDING * beside and abs(row[step]) * ROUNDING >= 0.1:
+                    raise ValueError(
+                        f"{name} would be {row[step]:g} at step {step}: a gradient that one of the two remembers has weight 0 "
+                        f"in the memory of the other, as it does where {result.rate} is 0 but for rounding."
+                    )
     for name, row in known.items():
         rule = rules(type(result))[name]
         for step in [i for i, value in enumerate(row.tolist()) if not rule.allows(value)][:1]:

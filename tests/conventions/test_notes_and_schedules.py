@@ -14,6 +14,7 @@ from momentum_jax.conventions import (
     EMA,
     PID,
     QHM,
+    AcceleratedSGD,
     AggMo,
     Convention,
     EMANesterov,
@@ -326,3 +327,84 @@ def test_a_pid_from_a_pid_says_once_what_the_start_of_each_is(problem: Problems)
     first, second = (np.diff(path_on_seq(h, problem), axis=0) for h in (source, translated))
     lost = [h.learning_rate * h.derivative * (1 - 0.8) * 0.8**t * g for h in (source, translated)]
     np.testing.assert_allclose(first - lost[0], second - lost[1], atol=1e-12)
+
+
+def freeze(t: Any) -> Any:
+    return jnp.where(t == 10, 0.0, 0.025)
+
+
+@pytest.mark.parametrize(
+    ("source", "steps"),
+    [
+        (AcceleratedSGD(cosine_to_zero, 40.0, 4.0), None),
+        (EMANesterov(cosine_to_zero, 0.6, 0.7), 40),
+        pytest.param(AcceleratedSGD(freeze, 40.0, 4.0), 40, marks=pytest.mark.slow),
+        pytest.param(EMANesterov(freeze, 0.6, 0.7), None, marks=pytest.mark.slow),
+    ],
+    ids=show,
+)
+def test_a_multiple_of_a_learning_rate_is_finite_where_that_is_zero(
+    source: Convention, steps: int | None, problem: Problems
+) -> None:
+    translated = convert(source, to=TripleMomentum, steps=steps)
+    assert translated.note == ""
+    assert_same_path(descend(build(translated), problem.bent, problem.theta0, 40).held, path(source, problem, 40))
+
+
+def to_nothing(t: Any) -> Any:
+    return jnp.clip(0.9 - 0.0235 * jnp.asarray(t, float), 0.0, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("source", "steps"),
+    [
+        (Keras(cosine_to_zero, momentum, nesterov=True), 40),
+        (EMANesterov(cosine_to_zero, to_nothing, 0.7), 40),
+        pytest.param(EMANesterov(cosine_to_zero, 0.6, share), 40, marks=pytest.mark.slow),
+        pytest.param(EMANesterov(freeze, share, momentum), 40, marks=pytest.mark.slow),
+        pytest.param(AcceleratedSGD(freeze, lambda t: 40.0 + t, 4.0), 40, marks=pytest.mark.slow),
+        pytest.param(Nesterov(cosine_to_zero, to_nothing), 40, marks=pytest.mark.slow),
+    ],
+    ids=show,
+)
+def test_where_a_rate_inside_the_memory_is_zero_triple_momentum_is_finite(
+    source: Convention, steps: int, problem: Problems
+) -> None:
+    translated = convert(source, to=TripleMomentum, steps=steps)
+    assert_same_path(descend(build(translated), problem.bent, problem.theta0, steps).held, path(source, problem, steps))
+
+
+FORGETS = TripleMomentum(0.05, to_nothing, lambda t: to_nothing(t) / 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "options"),
+    [
+        (TripleMomentum(0.05, to_nothing, 0.0), QHM, {}),
+        (FORGETS, QHM, {}),
+        pytest.param(FORGETS, Grokfast, {"starts_at_zero": True}, marks=pytest.mark.slow),
+    ],
+    ids=show,
+)
+def test_a_triple_momentum_that_forgets_all_is_translated(
+    source: Convention, target: type[Convention], options: Any, problem: Problems
+) -> None:
+    translated = convert(source, to=target, steps=40)
+    assert_same_path(path(translated, problem, 40, **options), path(source, problem, 40))
+
+
+@pytest.mark.parametrize("dtype", [pytest.param(jnp.float32, marks=pytest.mark.slow), jnp.float64])
+def test_an_alpha_that_only_rounding_keeps_from_zero_is_refused(dtype: Any) -> None:
+    # alpha_t is 0.6 r_t - 0.4 r_(t+1): 0 at step 2 of this warm-up.
+    source = QHM(lambda t: 0.05 * jnp.minimum(jnp.asarray(t, dtype) / 5, 1), 0.8, 0.5)
+    with pytest.raises(ValueError, match=r"would be .* at step 3: .*, as it does where alpha is 0"):
+        convert(source, to=TripleMomentum, steps=20)
+
+
+def test_triple_momentum_is_built_in_the_widest_float() -> None:
+    table = jnp.linspace(0.05, 0.01, 24, dtype=jnp.float32)
+    source = Keras(lambda t: table[t], 0.9, nesterov=True)
+    translated = convert(source, to=TripleMomentum, steps=20)
+    start, flat = np.array([1.0, -2.0, 0.5]), np.array([1.0, 3.0, 6.0])
+    ours, theirs = (descend(build(h), lambda t, x: flat * x, start, 20).held for h in (translated, source))
+    assert_same_path(ours, theirs)
