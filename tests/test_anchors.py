@@ -163,6 +163,7 @@ def test_each_run_is_read_at_its_epoch_and_of_every_so_many_the_best_counts():
     assert anchors.outcome_of(BY_NAME["keras"], runs, 0.0).scores == (0.8, 0.6, 0.7, 0.2)
 
 
+@pytest.mark.slow
 def test_the_command_runs_an_anchor_from_end_to_end_and_replaces_its_row(pictures, monkeypatch, tmp_path, capsys):
     anchor = small(BY_NAME["mnist_relu"], epochs=10, published=0.5, published_runs=1000)
     monkeypatch.setattr(anchors, "ANCHORS", (anchor, BY_NAME["keras"]))

@@ -361,7 +361,7 @@ def test_init_can_be_shaped_without_being_run(row: Row) -> None:
 
 
 @every_build
-@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("complex64", marks=pytest.mark.slow)])
 def test_the_derivative_through_updates_is_finite_also_where_a_gradient_is_zero(row: Row, dtype: str) -> None:
     params = {"w": jnp.asarray([0.0, 1.0, -2.0], dtype)}
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
-from contract_rows import FIRST, ROWS, Row, rows
+from contract_rows import ROWS, Row, rows
 from flax import nnx
 from flax.training.train_state import TrainState
 
@@ -207,11 +207,11 @@ def test_a_state_survives_an_orbax_save_and_restore(row: Row, tmp_path: Path) ->
     assert jax.tree.structure(restored) == jax.tree.structure(state)
 
 
-@pytest.mark.parametrize("chosen", [FIRST, pytest.param(ROWS, marks=pytest.mark.slow)], ids=["first", "all"])
-def test_states_take_the_sharding_of_their_parameters_on_eight_devices(chosen: tuple[Row, ...]) -> None:
+@pytest.mark.slow
+def test_states_take_the_sharding_of_their_parameters_on_eight_devices() -> None:
     script = Path(__file__).with_name("sharding_on_eight_devices.py")
     env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(script.parent), str(script.parent.parent)])}
-    names = [row.id for row in ROWS if row in chosen]
+    names = [row.id for row in ROWS]
     result = subprocess.run(
         [sys.executable, "-W", "error", str(script), *names], capture_output=True, text=True, env=env, check=False
     )

@@ -160,6 +160,7 @@ def test_what_only_the_last_update_reads_is_looked_at() -> None:
         assert at(convert(Nesterov(0.1, ends), to=target, steps=11).hyperparameters()[target.ahead[0]], 11) > 0
 
 
+@pytest.mark.slow
 def test_a_translation_can_be_translated_again_for_the_same_steps(problem: Problems) -> None:
     source = Nesterov(0.05, momentum)
     there = convert(convert(source, to=QHM, steps=30), to=TripleMomentum, steps=30)
