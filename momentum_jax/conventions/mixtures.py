@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from momentum_jax._hyperparameters import Decay, LearningRate, NonNegative, OneOrMore, PositiveShare, Real, is_zero
 from momentum_jax.conventions.conditions import constant_inside, gain, inside, needs_direct, needs_plain, readout, why
 from momentum_jax.conventions.convention import Convention, Fields
-from momentum_jax.conventions.one_pole import PROBES, OnePole, Rule, after, before, ratio
+from momentum_jax.conventions.one_pole import PROBES, OnePole, Probe, Rule, after, before, ratio
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -114,20 +114,19 @@ class TripleMomentum(Convention):
         always = rule.is_number(lambda t: quotient(rule.pole(t)))
         known = quotient(rule.pole(PROBES[0]._replace(keep_traced=True)))
 
-        def share(pole: OnePole) -> Any:
+        def share(t: Any) -> Any:
             """E_t / W_t. Where both are 0, as Keras's under a learning rate of 0, any will do, as long as all read the same."""
-            return known if always else quotient(pole)
+            return known if always and not isinstance(t, Probe) else quotient(rule.pole(t))
 
         def scaled(t: Any) -> Any:
             """alpha_t / W_t."""
             pole, following = rule.pole(t), rule.pole(after(t))
-            own, later = share(pole), share(following) * following.decay
-            return own + pole.readout - later
+            return share(t) + pole.readout - share(after(t)) * following.decay
 
         def gamma(t: Any) -> Any:
             pole = rule.pole(t)
             # Where alpha is 0 so is the velocity, and any gamma will do, if the gradient's own share of a step is 0 as well.
-            return ratio(share(pole) * pole.decay, scaled(before(t)))
+            return ratio(share(t) * pole.decay, scaled(before(t)))
 
         return {
             "alpha": lambda t: rule.pole(t).weight * scaled(t),

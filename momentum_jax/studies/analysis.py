@@ -117,7 +117,7 @@ class Tuning:
 
     score: what it was chosen by on the validation split, "accuracy" or "loss".
     tuned: its mean score on the seeds of the search. fresh: that of the same optimizer on the study's own seeds; None where it
-      has none, or diverged (a run that diverged counts as an accuracy of 0, where not all of the search did).
+      has none, or diverged (a fresh run that diverged counts as an accuracy of 0).
     optimism: by how much the first is the better: what was selected for its score has less of it when it is measured again.
     optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
@@ -322,10 +322,10 @@ def _tuning(store: Store, arm: Arm) -> Tuning:
         tuned, fresh = (
             [WORST_ACCURACY if each is None else each for each in trial.accuracies] for trial in (trials[chosen], again)
         )
-        if trials[chosen].accuracy is None:
+        if trials[chosen].diverged:
             tuned = []
     else:
-        tuned = [each for each in trials[chosen].losses if each is not None]
+        tuned = [] if trials[chosen].diverged else [each for each in trials[chosen].losses if each is not None]
         fresh = [] if again.diverged else [each for each in again.losses if each is not None]
     better_first = (tuned, fresh) if study.search.score == "accuracy" else (fresh, tuned)
     optimism = independent(*better_first) if tuned and fresh else None

@@ -152,9 +152,12 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     import jax.numpy as jnp
     import optax
 
+    from momentum_jax.protocol import evaluation_params
+
     def once(numbers, params):
         built = optax.with_extra_args_support(optimizer.make(**numbers))
-        return built.update(params, built.init(params), params, value=jnp.float32(1.0), grad_fn=lambda at: at)
+        updates, state = built.update(params, built.init(params), params, value=jnp.float32(1.0), grad_fn=lambda at: at)
+        return updates, evaluation_params(params, state)
 
     traced = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in optimizer.numbers}
     try:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis import Analysis, ArmResult, Comparison, LadderResult, Rungs, Tuning
-from momentum_jax.studies.statistics import PairedComparison, holm
+from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, holm
 
 _LEVEL = 0.05
 # A share whose interval is wider is not known.
 _WIDEST_SHARE = 1.0
-# With fewer pairs no exact signed-rank test comes down to the level: 2 / 2^6 is 0.03.
-FEWEST_PAIRS = 6
 
 
 def conclusions(analysis: Analysis) -> list[str]:
@@ -33,7 +32,7 @@ def conclusions(analysis: Analysis) -> list[str]:
     said += _compared(analysis, own)
     if analysis.ladder is not None:
         said += _ladder(analysis, analysis.ladder)
-    elif analysis.study.ladder:
+    elif _has_no_ladder(analysis, own):
         said.append(
             "There is no ladder: no arm is gradient descent with momentum (heavy_ball, sgd, nesterov), both plain numbers."
         )
@@ -51,6 +50,14 @@ def conclusions(analysis: Analysis) -> list[str]:
             "decided after a look at its results, the p-values are too small."
         )
     return said
+
+
+def _has_no_ladder(analysis: Analysis, own: Sequence[ArmResult]) -> bool:
+    """Not where its runs, or those of an arm, are only missing."""
+    study = analysis.study
+    return (
+        study.ladder and len(own) == len(study.arms) and jobs.ladder(study, {arm.label: arm.optimizer for arm in own}) is None
+    )
 
 
 def _compared(analysis: Analysis, own: Sequence[ArmResult]) -> list[str]:
@@ -80,13 +87,15 @@ def _verdict(difference: PairedComparison, pvalue: float | None, count: int) -> 
     """The claim that a paired difference allows, or how large a difference could have stayed unseen."""
     if not _excludes_zero(difference) or pvalue is None:
         return f"no difference is shown{_unseen(difference)}"
-    if pvalue > _LEVEL:
-        return f"no difference is shown: the p-value does not bear the correction for {count} comparisons"
     if difference.smallest_pvalue > _LEVEL:
+        if pvalue > _LEVEL:
+            return f"no difference is shown{_unseen(difference)}"
         return (
             f"more than the spread of these seeds, but with {difference.n_differing} pairs no test without the assumption of "
             f"normality can claim it (its p cannot fall below {difference.smallest_pvalue:.2g})"
         )
+    if pvalue > _LEVEL:
+        return f"no difference is shown: the p-value does not bear the correction for {count} comparisons"
     if not _claimed(difference, pvalue):
         return "no difference is shown: the t test and the exact rank test do not agree"
     return "a difference" + (", higher" if difference.mean_difference > 0 else ", lower")
@@ -141,11 +150,16 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         counts = f"gradient descent diverged in {control.diverged} of {len(control.seeds)} runs"
         if momentum.diverged:
             return f"{text}There {counts}, momentum in {momentum.diverged}: scores of diverged runs explain nothing."
-        return f"{text}At momentum's effective rate {counts}: momentum bears a step that gradient descent does not."
-    rungs_of = {name: getattr(rungs, name) for name in ("gain", "larger_step", "momentum_itself")}
-    pvalues = holm({name: each.pvalue for name, each in rungs_of.items() if each.pvalue is not None})
-    claimed = {name: _claimed(rungs_of[name], pvalue) for name, pvalue in pvalues.items()}
-    if not claimed.get("gain"):
+        # As many seeds on which one diverged and the other did not an exact sign test claims.
+        bears = control.diverged >= FEWEST_PAIRS
+        why = "momentum bears a step that gradient descent does not" if bears else "scores of diverged runs explain nothing"
+        return f"{text}At momentum's effective rate {counts}, momentum in none: {why}."
+    # The gain first, held to what it is held to among the comparisons; only of one that is shown the two parts, corrected.
+    own = _corrected(analysis, rungs, ladder.momentum, ladder.plain)
+    parts = {name: getattr(rungs, name) for name in ("larger_step", "momentum_itself")}
+    pvalues = holm({name: each.pvalue for name, each in parts.items() if each.pvalue is not None})
+    claimed = {name: _claimed(parts[name], pvalue) for name, pvalue in pvalues.items()}
+    if not _claimed(rungs.gain, own):
         if _excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > _LEVEL:
             return f"{text}{_seeds(rungs.gain.n)} too few to explain it without assuming normal differences."
         return f"{text}No gain of momentum at this learning rate is shown that could be explained."
@@ -172,9 +186,7 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     text += _amount(rungs.tuned, rungs.measure == "steps")
     if rungs.tuned.t_interval is None:
         return f"{text}; {_seeds(rungs.tuned.n)} too few for a claim."
-    # Where the pair is one of the comparisons, by accuracy, it is held to the same correction.
-    pair = {ladder.tuned_momentum, ladder.tuned_plain} if rungs.measure == "accuracy" else None
-    corrected = next((each.pvalue for each in analysis.comparisons if {each.arm, each.reference} == pair), None)
+    corrected = _corrected(analysis, rungs, ladder.tuned_momentum, ladder.tuned_plain)
     if not _claimed(rungs.tuned, corrected):
         if _excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > _LEVEL:
             return f"{text}; {_seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
@@ -182,10 +194,18 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     return f"{text}: momentum {'helps' if rungs.tuned.mean_difference > 0 else 'does harm'} here."
 
 
+def _corrected(analysis: Analysis, rungs: Rungs, one: str | None, other: str | None) -> float | None:
+    """Where the pair is one of the comparisons, by accuracy, it is held to the same correction."""
+    if rungs.measure != "accuracy":
+        return None
+    return next((each.pvalue for each in analysis.comparisons if {each.arm, each.reference} == {one, other}), None)
+
+
 def _tuning(tuning: Tuning) -> str:
     trial = tuning.trials[tuning.chosen]
     if tuning.tuned is None or tuning.fresh is None or tuning.optimism is None:
-        why = "diverged on every seed of the search" if tuning.tuned is None else "has no score on fresh seeds"
+        lost = f"diverged on {trial.diverged} of {len(trial.runs)} seeds of the search"
+        why = lost if tuning.tuned is None else "has no score on fresh seeds"
         return f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, {why}."
     by_accuracy = tuning.score == "accuracy"
     tuned, fresh = (f"{each:.2%}" if by_accuracy else f"{each:.4g}" for each in (tuning.tuned, tuning.fresh))
@@ -193,9 +213,8 @@ def _tuning(tuning: Tuning) -> str:
     if tuning.optimism_interval is not None:
         low, high = (_points(each) if by_accuracy else f"{each:+.4g}" for each in tuning.optimism_interval)
         optimism += f", 95% interval {low} to {high}"
-    lost = f", diverged on {trial.diverged} of {len(trial.runs)} seeds and" * bool(trial.diverged)
     text = (
-        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer},{lost} had a validation {tuning.score} of "
+        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had a validation {tuning.score} of "
         f"{tuned} when it was chosen and {fresh} on fresh seeds (optimism {optimism})"
     )
     if tuning.edges:

@@ -19,6 +19,7 @@ from typing import Any
 
 from momentum_jax.studies.jobs import rate_and_momentum
 from momentum_jax.studies.spec import Study
+from momentum_jax.studies.statistics import FEWEST_PAIRS
 from momentum_jax.studies.summary import ArmSummary, estimate
 
 _FEWEST_SEEDS = 3
@@ -125,11 +126,19 @@ def _conclusion(
     difference = estimate(ahead)
     size = f"{abs(difference.mean):{form}} ± {difference.error:{form}} {unit} over {difference.count} seeds"
     unresolved, noise = abs(difference.mean) < resolution, _half_width(difference.error, difference.count)
-    if not unresolved and abs(difference.mean) > noise:
+    # Without a spread there is the exact rank test alone.
+    few = difference.error == 0 and difference.count < FEWEST_PAIRS
+    if not unresolved and not few and abs(difference.mean) > noise:
         if difference.mean > 0:
             return f"momentum itself is worth {least}{size} beyond the larger effective step."
         return f"at equal effective step momentum was behind, by {least}{size}."
-    reason = f"less than the {resolution:{form}} {unit} between evaluations" if unresolved else "within noise"
+    reason = (
+        f"less than the {resolution:{form}} {unit} between evaluations"
+        if unresolved
+        else "too few seeds"
+        if few
+        else "within noise"
+    )
     seen = f"no effect of momentum itself is seen (difference {size}, {reason})"
     # The largest effect of momentum itself that these seeds leave possible.
     possible = max(abs(difference.mean) + noise, resolution)

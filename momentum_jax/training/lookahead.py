@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from momentum_jax.protocol import reset_momentum
+
 
 class LookaheadState(NamedTuple):
     """inner: of `optax.lookahead`. slow: the slow parameters, which are the ones to evaluate."""
@@ -20,8 +22,15 @@ class LookaheadState(NamedTuple):
     slow: Any
 
     def evaluation_params(self, params: Any) -> Any:
-        del params
-        return self.slow
+        # A mask leaves a node without parameters: those stay as they are held.
+        return jax.tree.map(lambda slow, held: held if _is_masked(slow) else slow, self.slow, params, is_leaf=_is_masked)
+
+    def reset_momentum(self) -> "LookaheadState":
+        return self._replace(inner=self.inner._replace(fast_state=reset_momentum(self.inner.fast_state)))
+
+
+def _is_masked(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
 
 
 def lookahead(

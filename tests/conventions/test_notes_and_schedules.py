@@ -121,6 +121,23 @@ def test_traced_numbers_are_translated_under_vmap_and_have_derivatives(target: s
     assert slope == pytest.approx(0.1 / (1 - 0.9) ** 2)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda m: QHM(0.1, m, 0.7),
+        lambda m: QHM(0.1, 0.9, m),
+        lambda m: EMANesterov(0.1, 0.6, m),
+        lambda m: Grokfast(0.1, m, 2.0),
+    ],
+    ids=["QHM, momentum", "QHM, nu", "EMA Nesterov", "Grokfast"],
+)
+def test_traced_numbers_become_triple_momentum(source: Any) -> None:
+    def read(m: Any) -> list[Any]:
+        return [jnp.asarray(v) for v in convert(source(m), to="triple_momentum").hyperparameters().values()]
+
+    np.testing.assert_allclose(jax.jit(read)(0.5), read(0.5), rtol=1e-13)
+
+
 def test_the_schedules_of_a_translation_work_inside_jit() -> None:
     translated = convert(Keras(rate, momentum), to="ema", steps=STEPS)
     for schedule in (translated.learning_rate, translated.momentum):

@@ -97,8 +97,11 @@ def test_the_ladder_is_put_into_words(tmp_path, rows, plain, control, momentum, 
 
 
 def test_a_control_that_diverges_is_said_to(tmp_path, rows):
-    store = ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, diverged={(CONTROL, 3): 17})
-    assert "gradient descent diverged in 1 of 8 runs: momentum bears a step" in " ".join(conclusions(analyse(store)))
+    store = ladder_store(tmp_path / "one", rows, 0.9, 0.95, 0.96, diverged={(CONTROL, 3): 17})
+    said = "gradient descent diverged in 1 of 8 runs, momentum in none: scores of diverged runs explain nothing"
+    assert said in " ".join(conclusions(analyse(store)))
+    store = ladder_store(tmp_path / "six", rows, 0.9, 0.95, 0.96, diverged={(CONTROL, seed): 17 for seed in SEEDS[:6]})
+    assert "momentum in none: momentum bears a step" in " ".join(conclusions(analyse(store)))
 
 
 def test_a_difference_is_claimed_only_where_t_ranks_and_holm_agree(tmp_path, rows):

@@ -47,3 +47,18 @@ def test_what_optax_has_and_has_right_is_trained_as_it_is(tmp_path):
     for run in store.runs:
         losses = store.curves(run).validation_loss
         assert losses[-1] < 0.8 * losses[0], run.arm
+
+
+def test_leaves_that_belong_to_another_optimizer_stay_and_a_reset_reaches_the_fast_one():
+    params = {"a": jnp.ones(2), "b": jnp.full(3, 2.0)}
+    optimizer = optax.partition({"x": lookahead(mj.heavy_ball(0.1), 2, 0.5), "y": optax.sgd(0.1)}, {"a": "x", "b": "y"})
+    updates, state = optimizer.update(params, optimizer.init(params), params)
+    held = optax.apply_updates(params, updates)
+    read = mj.evaluation_params(held, state)
+    np.testing.assert_array_equal(read["a"], params["a"])
+    np.testing.assert_array_equal(read["b"], held["b"])
+    alone = lookahead(optax.sgd(0.1, 0.9), 5, 0.5)
+    _, moving = alone.update(params, alone.init(params), params)
+    fresh = mj.reset_momentum(moving)
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(fresh.inner.fast_state))
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(moving.inner.fast_state))

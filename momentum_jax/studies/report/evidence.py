@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
-from momentum_jax.studies.conclusions import FEWEST_PAIRS
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
-from momentum_jax.studies.statistics import PairedComparison
+from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 
 
 def comparisons(analysis: Analysis) -> tuple[Block, ...]:
@@ -142,8 +141,8 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         reference = compared[0].reference
         headings = ("arm", "sooner", "later", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
         caption = (
-            f"Against {reference}, paired by seed; negative: sooner. The log-rank test (by permutation) treats the arms as "
-            "if they had seeds of their own."
+            f"Against {reference}, paired by seed, p-values not corrected; negative: sooner. The log-rank test (by "
+            "permutation) treats the arms as if they had seeds of their own."
         )
         blocks.append(Table(headings, rows, caption))
     return tuple(blocks)
@@ -178,7 +177,8 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         *("t test p", "Wilcoxon p", "share of the gain", "95% of the share"),
     )
     caption = (
-        "Positive: better (for steps, fewer). The share is the larger step's difference in units of the whole gain, with "
+        "Positive: better (for steps, fewer). P-values are not corrected. "
+        "The share is the larger step's difference in units of the whole gain, with "
         "Fieller's interval; none is given where these seeds leave any share possible, or where the larger step does harm."
     )
     if any(rungs.lower_bound for rungs in found.rungs):

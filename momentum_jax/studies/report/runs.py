@@ -36,7 +36,6 @@ def what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     dropout = f", dropout {network.dropout:g}" if network.dropout else ""
     size = f", reduced to {study.size} x {study.size}" if study.size else ""
     own = "images of one's own"
-    own = "images of one's own"
     sample = f", {study.examples:,} examples to train on" if study.examples else ""
     channels = ", ".join(map(str, network.channels))
     kind = f"convolutional net of {channels} channels" if network.channels else "perceptron"

@@ -34,7 +34,10 @@ from momentum_jax.studies.statistics.power import (
     detectable_difference as detectable_difference,
     seeds_needed as seeds_needed,
 )
-from momentum_jax.studies.statistics.ranks import mann_whitney_pvalue as mann_whitney_pvalue
+from momentum_jax.studies.statistics.ranks import (
+    FEWEST_PAIRS as FEWEST_PAIRS,
+    mann_whitney_pvalue as mann_whitney_pvalue,
+)
 from momentum_jax.studies.statistics.ratio import Ratio as Ratio, ratio_of_means as ratio_of_means
 from momentum_jax.studies.statistics.steps import (
     KaplanMeier as KaplanMeier,
