@@ -43,6 +43,10 @@ def momentum(t: Any) -> Any:
     return jnp.where(t < 15, 0.9, jnp.where(t < 30, 0.6, 0.8))
 
 
+def warm_up(t: Any) -> Any:
+    return jnp.minimum(t / 5, 1.0) * 0.05
+
+
 def share(t: Any) -> Any:
     return 0.4 + 0.3 * jnp.cos(jnp.asarray(t, float) / 7)  # an int32 step divided would be float32
 

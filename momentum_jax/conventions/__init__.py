@@ -25,14 +25,16 @@ from momentum_jax.conventions.mixtures import (
     EMA as EMA,
     PID as PID,
     QHM as QHM,
-    AcceleratedSGD as AcceleratedSGD,
     AggMo as AggMo,
-    EMANesterov as EMANesterov,
     Grokfast as Grokfast,
-    TripleMomentum as TripleMomentum,
 )
 from momentum_jax.conventions.torch_settings import from_torch as from_torch
 from momentum_jax.conventions.translation import NAMES as NAMES, convert as convert
+from momentum_jax.conventions.two_sequences import (
+    AcceleratedSGD as AcceleratedSGD,
+    EMANesterov as EMANesterov,
+    TripleMomentum as TripleMomentum,
+)
 from momentum_jax.conventions.velocities import (
     HeavyBall as HeavyBall,
     Keras as Keras,

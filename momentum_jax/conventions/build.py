@@ -4,8 +4,9 @@ from typing import Any
 
 from momentum_jax._hyperparameters import is_zero
 from momentum_jax.conventions.convention import Convention
-from momentum_jax.conventions.mixtures import EMA, PID, QHM, AcceleratedSGD, AggMo, EMANesterov, Grokfast, TripleMomentum
+from momentum_jax.conventions.mixtures import EMA, PID, QHM, AggMo, Grokfast
 from momentum_jax.conventions.one_pole import value_of
+from momentum_jax.conventions.two_sequences import AcceleratedSGD, EMANesterov, TripleMomentum
 from momentum_jax.conventions.velocities import HeavyBall, Keras, Nesterov, Optax, PyTorch, ReformulatedNesterov
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.accelerated_sgd import accelerated_sgd
@@ -32,11 +33,11 @@ def build(hyperparameters: Convention) -> Transformation:
         case PyTorch(lr, momentum, dampening, nesterov=look_ahead):
             return sgd(lr, momentum, dampening=dampening, nesterov=look_ahead)
         case Optax(learning_rate, momentum, nesterov=look_ahead):
-            return sgd(learning_rate, momentum, nesterov=look_ahead)
+            # Without momentum it is gradient descent, and `sgd` refuses to call that Nesterov.
+            return sgd(learning_rate, momentum, nesterov=look_ahead and not is_zero(momentum))
         case HeavyBall(learning_rate, momentum) | Keras(learning_rate, momentum, nesterov=False):
             return heavy_ball(learning_rate, momentum)
         case Keras(learning_rate, momentum) | ReformulatedNesterov(learning_rate, momentum):
-            # Without momentum it is gradient descent, and `scale_by_sgd` refuses to call that Nesterov.
             return chain(
                 "reformulated_nesterov",
                 scale_by_learning_rate(learning_rate),

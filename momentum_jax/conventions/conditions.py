@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from momentum_jax.conventions.one_pole import PROBES, Rule, before, ratio
+from momentum_jax.conventions.one_pole import PROBES, before, ratio
+from momentum_jax.conventions.rule import Rule
 
 
 def gain(rule: Rule) -> Callable[[Any], Any]:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hint
 import jax
 from jax.core import Tracer
 
-from momentum_jax.conventions.one_pole import OnePole, Rule
+from momentum_jax.conventions.one_pole import OnePole
+from momentum_jax.conventions.rule import Rule
 
 Fields = dict[str, Any]
 
@@ -36,10 +37,10 @@ class Convention(abc.ABC):
     def __post_init__(self) -> None:
         for name, rule in rules(type(self)).items():
             value = rule.check(type(self).__name__, name, getattr(self, name))
-            object.__setattr__(self, name, value)
-            # Elsewhere the values of arrays are trusted; a translation computes with them, and says where they are wrong.
+            # Elsewhere the values of arrays are trusted. A translation computes with them: as numbers, not in their precision.
             if isinstance(value, jax.Array) and not isinstance(value, Tracer):
-                rule.check(type(self).__name__, name, float(value))
+                value = rule.check(type(self).__name__, name, float(value))
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         shown = {**self.hyperparameters(), **({"note": self.note} if self.note else {})}

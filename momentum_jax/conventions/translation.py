@@ -3,20 +3,19 @@
 import dataclasses
 import functools
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
 from momentum_jax._hyperparameters import is_zero
-from momentum_jax.conventions import mixtures, velocities
+from momentum_jax.conventions import mixtures, two_sequences, velocities
 from momentum_jax.conventions.convention import Convention, rules
-from momentum_jax.conventions.one_pole import PROBES, Rule, value_of, values_at
-
-ROUNDING = 1e-5
+from momentum_jax.conventions.looks import looked_at, pauses
+from momentum_jax.conventions.one_pole import PROBES, value_of
+from momentum_jax.conventions.rule import Rule
 
 NAMES: dict[str, type[Convention]] = {
     "pytorch": velocities.PyTorch,
@@ -28,11 +27,11 @@ NAMES: dict[str, type[Convention]] = {
     "nesterov": velocities.Nesterov,
     "reformulated_nesterov": velocities.ReformulatedNesterov,
     "qhm": mixtures.QHM,
-    "accelerated_sgd": mixtures.AcceleratedSGD,
-    "triple_momentum": mixtures.TripleMomentum,
+    "accelerated_sgd": two_sequences.AcceleratedSGD,
+    "triple_momentum": two_sequences.TripleMomentum,
     "pid": mixtures.PID,
     "grokfast": mixtures.Grokfast,
-    "ema_nesterov": mixtures.EMANesterov,
+    "ema_nesterov": two_sequences.EMANesterov,
     "aggmo": mixtures.AggMo,
 }
 
@@ -57,7 +56,7 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
 
     Raises:
       ValueError: no hyperparameters of the target do that, or numbers out of its range, with the reason; a schedule that would
-        be infinite or NaN at a step that was looked at; an unknown name.
+        be infinite or NaN at a step that was looked at, or would but for the rounding of a rate of 0; an unknown name.
       TypeError: an argument of the wrong type, a schedule that cannot be traced.
     """
     target = _target(to)
@@ -78,7 +77,7 @@ def convert(hyperparameters: Convention, *, to: str | type[Convention], steps: i
             if not is_there:
                 return _translate(hyperparameters, target, steps and int(steps), chosen)
             if steps is not None:
-                list(_looked_at(hyperparameters, hyperparameters, int(steps)))
+                list(looked_at(hyperparameters, hyperparameters, int(steps)))
             return hyperparameters
     except (ZeroDivisionError, OverflowError):
         raise ValueError(
@@ -112,9 +111,9 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
     notes = [
         source.start(),
         result.start(),
-        *_looked_at(source, result, steps, result.rate in computed),
-        *_pauses(source, steps),
-        *_pauses(result, steps),
+        *looked_at(source, result, steps, rule if result.rate in computed else None),
+        *pauses(source, steps),
+        *pauses(result, steps),
     ]
     if computed and steps is None:
         notes.append(
@@ -156,72 +155,6 @@ def _snapped(number: Any, known: list[Any], tolerance: Callable[[float], float])
     if not isinstance(number, float):
         return number
     return next((v for v in known if isinstance(v, float) and abs(number - v) <= tolerance(v)), number)
-
-
-def _looked_at(source: Convention, result: Convention, steps: int | None, rate_is_new: bool = False) -> Iterator[str]:
-    """What is to be said of the result's schedules at the steps that can be looked at, and at all that their updates read.
-
-    `rate_is_new`: its rate is a difference of the caller's, which rounding may keep from 0.
-
-    Raises:
-      ValueError: one is infinite or NaN there, or would be without rounding.
-    """
-    steps = 2 if steps is None else steps
-    values = {name: values_at(each, steps + (name in result.ahead)) for name, each in _schedules(result).items()}
-    known = {name: np.asarray(row) for name, row in values.items() if not isinstance(row, Tracer)}
-    for name in [name for name in values if name not in known]:
-        yield f"{name} holds traced numbers, and was not looked at."
-    for name, row in known.items():
-        for step in np.flatnonzero(~np.isfinite(row))[:1]:
-            _blame_the_source(source, int(step))
-            rates = known.get(result.rate, np.ones_like(row))[max(step - 1, 0) : step + 1]
-            raise ValueError(
-                f"{name} would be {row[step]} at step {step}: a gradient that one of the two remembers has weight 0 in the "
-                f"memory of the other{f', as it does where {result.rate} is 0' if 0 in rates else ''}."
-            )
-    if rate_is_new and result.rate in known:
-        size = np.abs(known[result.rate])
-        for name, row in known.items():
-            # A rate of 0 but for rounding, that of a float32 schedule included, and then the quotient by it.
-            for step in range(1, min(len(row), len(size))):
-                beside = max(size[max(step - 2, 0)], size[step])
-                if size[step - 1] <= ROUNDING * beside and abs(row[step]) * ROUNDING >= 0.1:
-                    raise ValueError(
-                        f"{name} would be {row[step]:g} at step {step}: a gradient that one of the two remembers has weight 0 "
-                        f"in the memory of the other, as it does where {result.rate} is 0 but for rounding."
-                    )
-    for name, row in known.items():
-        rule = rules(type(result))[name]
-        for step in [i for i, value in enumerate(row.tolist()) if not rule.allows(value)][:1]:
-            yield f"{name} is {row[step]:g} at step {step}, where a number would have to be {rule}; the points are the same."
-
-
-def _blame_the_source(source: Convention, step: int) -> None:
-    """Where a schedule of the caller's is infinite or NaN no later than what a translation reads of it at this step, say so."""
-    for name, schedule in _schedules(source).items():
-        row = values_at(schedule, step + 2)
-        if isinstance(row, Tracer):
-            continue
-        for first in np.flatnonzero(~np.isfinite(row))[:1]:
-            ends = ", as the schedule of a translation is after its steps" if first and np.isnan(row[first:]).all() else ""
-            raise ValueError(f"its own {name} is {row[first]} at step {first}{ends}.")
-
-
-def _pauses(form: Convention, steps: int | None) -> Iterator[str]:
-    """Where the framework itself would not follow the equations of its convention, as its docstring says."""
-    if isinstance(form, (velocities.PyTorch, velocities.Keras)) and callable(form.momentum):
-        row = values_at(form.momentum, 2 if steps is None else steps)
-        if not isinstance(row, Tracer):
-            momentum = np.asarray(row)
-            for step in np.flatnonzero((momentum[:-1] == 0) & (momentum[1:] != 0))[:1]:
-                yield (
-                    f"{type(form).__name__}'s momentum is 0 at step {step} and not after it: the framework itself leaves its "
-                    f"velocity as it is while momentum is 0, and does not follow this schedule."
-                )
-
-
-def _schedules(hyperparameters: Convention) -> dict[str, Callable[[Any], Any]]:
-    return {name: value for name, value in hyperparameters.hyperparameters().items() if callable(value)}
 
 
 def _target(to: Any) -> type[Convention]:

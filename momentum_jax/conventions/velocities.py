@@ -6,15 +6,17 @@ from typing import Any, ClassVar
 from momentum_jax._hyperparameters import Bool, Decay, LearningRate, is_zero
 from momentum_jax.conventions.conditions import inside, needs_direct, needs_plain, readout, reformulated, why
 from momentum_jax.conventions.convention import Convention, Fields
-from momentum_jax.conventions.one_pole import OnePole, Rule, before
+from momentum_jax.conventions.one_pole import OnePole, before
+from momentum_jax.conventions.rule import Rule
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PyTorch(Convention):
     """`torch.optim.SGD`: b' = mu b + (1 - tau) g, x' = x - eta b'; with Nesterov x' = x - eta (g + mu b').
 
-    Under a schedule of momentum PyTorch leaves b as it is at steps where mu is 0, and does not dampen the gradient that b
-    begins with at the first where it is not; these equations are its own where no mu above 0 follows a mu of 0.
+    Under a schedule of momentum PyTorch leaves b as it is at steps where mu is 0, does not dampen there, nor dampens the
+    gradient that b begins with at the first where it is not; these equations are its own where no mu above 0 follows a mu of 0
+    and, under dampening, no mu is 0.
     """
 
     lr: LearningRate
@@ -31,7 +33,9 @@ class PyTorch(Convention):
     def one_pole(self, h: Any, following: Any) -> OnePole:
         if self.nesterov:
             return OnePole(h.lr, h.lr * h.momentum, h.momentum, 1.0)
-        return OnePole(0.0, h.lr, h.momentum, 1.0 if is_zero(self.momentum) else 1 - h.dampening)
+        # PyTorch does not dampen where mu is 0; of a schedule that may not be known, and the translation notes it.
+        dampens = callable(self.momentum) or h.momentum != 0
+        return OnePole(0.0, h.lr, h.momentum, 1 - h.dampening * dampens)
 
     @classmethod
     def read(cls, rule: Rule, **chosen: Any) -> Fields:
