@@ -60,12 +60,16 @@ def test_a_learning_rate_of_zero_is_refused_where_the_other_form_forgets_a_gradi
     assert convert(PyTorch(0.0, 0.9), to=QHM) == QHM(0.0, 0.9, 1.0)
 
 
+def to_zero_after_eleven(t: Any) -> Any:
+    return 0.1 * jnp.clip(1 - jnp.asarray(t, float) / 11, 0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     "source",
     [
-        PyTorch(optax.linear_schedule(0.1, 0.0, 11), 0.9, nesterov=True),
-        AggMo(optax.linear_schedule(0.1, 0.0, 11), 0.9),
-        QHM(optax.linear_schedule(0.1, 0.0, 11), 0.9, 0.5),
+        PyTorch(to_zero_after_eleven, 0.9, nesterov=True),
+        AggMo(to_zero_after_eleven, 0.9),
+        QHM(to_zero_after_eleven, 0.9, 0.5),
     ],
     ids=show,
 )
