@@ -373,6 +373,7 @@ def test_data_path_and_verify_answer_for_the_bundled_digits(capfd, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_finished_waves_and_resume_ends_as_an_uninterrupted_study(tmp_path):
     def command(out, *more):
         arms = ["--arm", "sgd(0.1)", "--arm", "heavy_ball(0.01, 0.9)"]

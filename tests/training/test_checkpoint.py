@@ -60,6 +60,7 @@ def test_a_wave_that_was_cut_off_goes_on_where_it_was_and_ends_in_the_same_bits(
     assert not list(tmp_path.glob("*"))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_saves_where_it_stopped(tmp_path, linear, examples):
     def press(report):
         if report.step == 11 and report.phase == "train":

@@ -128,6 +128,7 @@ def test_a_wave_is_handed_out_before_the_next_begins_and_progress_adds_up(linear
     assert all(report.losses.shape == (1,) for report in reports)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_acts_between_chunks_and_leaves_what_was_finished(linear, examples, equal):
     before, stored = signal.getsignal(signal.SIGINT), []
 
@@ -145,6 +146,7 @@ def test_ctrl_c_acts_between_chunks_and_leaves_what_was_finished(linear, example
     assert equal(numbers(caught.value.result.runs[0]), numbers(whole.runs[0]))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_a_wave_is_stored_waits_until_it_is_stored(linear, examples):
     stored = []
 
@@ -292,6 +294,7 @@ def test_a_model_that_does_not_give_what_model_says_is_refused(change, message, 
         train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, change(linear), examples, **settings)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_last_wave_comes_too_late_to_stop_anything(linear, examples):
     def stored(wave):
         signal.raise_signal(signal.SIGINT)
