@@ -16,7 +16,9 @@ import jax
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._leaves import each, first_step, next_step, ratio, root, second_moment_dtype, squared, zeros
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import first_step, next_step, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 

@@ -24,7 +24,9 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import each, fill, first_step, next_step, ratio, root, second_moment_dtype, squared
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import fill, first_step, next_step, second_moment_dtype
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 

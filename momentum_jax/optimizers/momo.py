@@ -24,20 +24,11 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, Real, checked, value_at
-from momentum_jax.optimizers._leaves import (
-    as_scalar,
-    average_dtype,
-    dot,
-    each,
-    first_step,
-    loss_of,
-    next_step,
-    ratio,
-    scalar_zeros,
-    total,
-    zeros,
-)
-from momentum_jax.optimizers._transformation import Transformation, transformation
+from momentum_jax.optimizers._arithmetic import dot, ratio, total
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import as_scalar
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
+from momentum_jax.optimizers._transformation import Transformation, loss_of, transformation
 
 
 class MomoState(NamedTuple):

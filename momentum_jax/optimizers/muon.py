@@ -43,8 +43,9 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import average_dtype, each, first_step, next_step, zeros
+from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._matrices import SCALES, fallback_rate, matrices_and_rest, orthogonalise
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, chain, transformation
 from momentum_jax.optimizers.adam import adamw
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate

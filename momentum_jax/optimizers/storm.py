@@ -27,15 +27,9 @@ import optax
 
 from momentum_jax._hyperparameters import DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax._trees import dtype_of, is_inexact, is_none, same_leaves
-from momentum_jax.optimizers._leaves import (
-    average_dtype,
-    each,
-    first_step,
-    inner_product,
-    next_step,
-    scalar_zeros,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import inner_product
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

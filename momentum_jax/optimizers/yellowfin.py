@@ -37,20 +37,10 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import (
-    average_dtype,
-    bias_correction,
-    dot,
-    each,
-    first_step,
-    log_decay,
-    next_step,
-    root,
-    scalar_zeros,
-    total,
-    velocity_dtype,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import dot, root, total
+from momentum_jax.optimizers._bias_correction import bias_correction, log_decay
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

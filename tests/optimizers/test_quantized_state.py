@@ -13,7 +13,7 @@ from flax import nnx
 from oracles import peer_file
 
 import momentum_jax as mj
-from momentum_jax.optimizers.quantized_state import dequantize, quantize
+from momentum_jax.optimizers._eight_bits import dequantize, quantize
 
 SIGNS = pytest.mark.parametrize("signed", [True, False], ids=["signed", "unsigned"])
 
