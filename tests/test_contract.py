@@ -360,6 +360,15 @@ def test_init_can_be_shaped_without_being_run(row: Row) -> None:
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
 
 
+@every_row
+def test_gradients_of_zero_from_the_first_step_on_give_finite_updates(row: Row) -> None:
+    optimizer, params = row.build(), some_params()
+    state = optimizer.init(params)
+    for _ in range(3):
+        updates, state = optimizer.update(jax.tree.map(jnp.zeros_like, params), state, params)
+        chex.assert_tree_all_finite(updates)
+
+
 @every_build
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("complex64", marks=pytest.mark.slow)])
 def test_the_derivative_through_updates_is_finite_also_where_a_gradient_is_zero(row: Row, dtype: str) -> None:

@@ -58,7 +58,7 @@ def laprop(
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. The paper uses 4e-4.
       b1: decay of the average of normalised gradients in [0, 1), likewise.
       b2: decay of the second moment in [0, 1), likewise.
-      eps: at least 0, likewise.
+      eps: at least 0, likewise; 1e-15 as in the authors' code.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:

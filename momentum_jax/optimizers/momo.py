@@ -8,7 +8,8 @@ Products and norms go over the whole tree. Equivalent form: at beta = lambda = 0
 tau = min(eta, (loss - f*) / |g|^2); where eta is the smaller of the two, `ema_momentum` that starts at the first gradient.
 
 Convention: eta outside; weight decay is proximal and divides tau d' as well, as in the paper and the authors' code;
-`optax.contrib.momo` 0.2.8 divides x only. The first average is the first gradient, as in that code by default.
+`optax.contrib.momo` 0.2.8 divides x only. The first average is the first gradient, as in that code by default. There is no eps:
+where d' is 0 so is tau, and the decay alone moves x.
 State: `step`, int32 scalar, position in the sequences of eta, f* and lambda; `momentum_step`, in that of beta; `first_moment`
 (d), the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `average_loss`
 (f) and `average_product` (h), float32 scalars (float64 when a leaf is 64 bits wide).

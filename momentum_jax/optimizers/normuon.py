@@ -80,7 +80,8 @@ def scale_by_normuon(
       ns_steps: steps of Newton-Schulz, at least 1.
       scale: "official", "moonlight" or "optax".
       neurons: "rows", or "columns" for Flax's kernels.
-      eps: at least 0, likewise.
+      eps: at least 0, likewise, added to both denominators; 1e-10 as in the official code. Before Newton-Schulz it is 1e-7, as
+        there.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
@@ -157,7 +158,8 @@ def normuon(
       neurons: "rows", or "columns" for Flax's kernels.
       weight_decay: lambda >= 0, likewise, decoupled; unless it is the plain number 0, `update` needs params.
       fallback: optimizer of the leaves that do not have two axes; None: that of `muon`.
-      eps: at least 0, likewise.
+      eps: at least 0, likewise, added to both denominators; 1e-10 as in the official code. Before Newton-Schulz it is 1e-7, as
+        there.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
