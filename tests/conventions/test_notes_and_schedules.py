@@ -66,6 +66,10 @@ def warm_up(t: Any) -> Any:
     return jnp.minimum(t / 5, 1.0) * 0.05
 
 
+def late_zero(t: Any) -> Any:
+    return jnp.where(t == 30, 0.0, 0.1)
+
+
 def cosine_to_zero(t: Any) -> Any:
     return 0.025 * (1 + jnp.cos(jnp.pi * jnp.minimum(t, 40) / 40))
 
@@ -91,9 +95,8 @@ def test_a_learning_rate_of_zero_is_refused_where_the_other_form_forgets_a_gradi
         match=r"momentum would be inf at step 1: .* has weight 0 in the memory of the other, as .* learning_rate is 0\.",
     ):
         convert(PyTorch(warm_up, 0.9), to=Keras)
-    late = lambda t: jnp.where(t == 30, 0.0, 0.1)  # noqa: E731
     with pytest.raises(ValueError, match="momentum would be inf at step 31"):
-        convert(PyTorch(late, 0.9), to=Keras, steps=STEPS)
+        convert(PyTorch(late_zero, 0.9), to=Keras, steps=STEPS)
     assert convert(PyTorch(0.0, 0.9), to=QHM) == QHM(0.0, 0.9, 1.0)
 
 
@@ -170,7 +173,9 @@ def test_the_last_update_reads_a_step_further_and_is_finite_after_a_decay_to_zer
 
 
 def test_what_only_the_last_update_reads_is_looked_at() -> None:
-    ends = lambda t: jnp.where(t < 12, 0.1, jnp.nan)  # noqa: E731
+    def ends(t: Any) -> Any:
+        return jnp.where(t < 12, 0.1, jnp.nan)
+
     for target in (TripleMomentum, EMANesterov):
         with pytest.raises(ValueError, match=r"its own momentum is nan at step 12"):
             convert(Nesterov(0.1, ends), to=target, steps=12)
@@ -189,7 +194,10 @@ def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
     message = r"its own learning_rate is nan at step 12, as the schedule of a translation is after its steps\.$"
     with pytest.raises(ValueError, match=message):
         convert(translated, to=TripleMomentum, steps=30)
-    holed = lambda t: jnp.where(t == 7, jnp.inf, 0.1)  # noqa: E731
+
+    def holed(t: Any) -> Any:
+        return jnp.where(t == 7, jnp.inf, 0.1)
+
     with pytest.raises(ValueError, match=r"its own lr is inf at step 7\.$"):
         convert(PyTorch(holed, 0.9), to=HeavyBall, steps=30)
 
@@ -235,16 +243,16 @@ def test_a_translation_into_itself_looks_at_the_steps_too() -> None:
 
 @pytest.mark.parametrize("form", [PyTorch, Keras])
 def test_a_momentum_that_pauses_at_zero_is_noted_for_the_frameworks_do_not_follow_it(form: Any) -> None:
-    pauses = lambda t: jnp.where((t > 3) & (t < 6), 0.0, 0.9)  # noqa: E731
-    ends = lambda t: jnp.where(t > 3, 0.0, 0.9)  # noqa: E731
+    def pauses(t: Any) -> Any:
+        return jnp.where((t > 3) & (t < 6), 0.0, 0.9)
+
+    def ends(t: Any) -> Any:
+        return jnp.where(t > 3, 0.0, 0.9)
+
     said = f"{form.__name__}'s momentum is 0 at step 5 and not after it: the framework itself leaves its velocity as it is"
     assert said in convert(form(0.1, pauses), to=Optax if form is PyTorch else HeavyBall, steps=10).note
     assert said in convert((Optax if form is PyTorch else HeavyBall)(0.1, pauses), to=form, steps=10).note
     assert convert(form(0.1, ends), to=Optax if form is PyTorch else HeavyBall, steps=10).note == ""
-
-
-def late_zero(t: Any) -> Any:
-    return jnp.where(t == 30, 0.0, 0.1)
 
 
 @pytest.mark.parametrize(
