@@ -1,8 +1,16 @@
-"""Compiled programs are kept between tests, workers and runs: nearly three quarters of the suite's time is XLA's compiler."""
+"""Compiled programs are kept between tests, workers and runs: nearly three quarters of the suite's time is XLA's compiler.
+
+Nothing here imports JAX before the tests do: it reads where its cache is when it is imported.
+"""
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from oracles import Problems
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -12,3 +20,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def problem() -> "Problems":
+    from oracles import problems
+
+    return problems()

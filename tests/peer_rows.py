@@ -1,4 +1,4 @@
-"""What the tests against peers share: rows of an optimizer and the trajectory that it has to meet."""
+"""What the tests against peers share: rows of an optimizer and the trajectory that it has to meet, schedules of some."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -62,6 +62,14 @@ def assert_published_loop_is_met(row: Row, name: str, problem: Problems, peers: 
     assert carried
     for kind in carried:
         assert_same_path(outputs[kind], peers[f"{row.trajectory}/{kind}_{name}"])
+
+
+def stepped_rate(t: Any) -> Any:
+    return jnp.where(t < 20, 0.05, jnp.where(t < 35, 0.005, 0.02))
+
+
+def annealed_momentum(t: Any) -> Any:
+    return 0.5 + 0.4 * jnp.minimum(t, 30) / 30
 
 
 def coupled_decay(make: Callable[..., optax.GradientTransformation], *args: Any) -> optax.GradientTransformation:

@@ -19,12 +19,6 @@ from momentum_jax.training.model import mlp
 KEY = jax.random.key(0)
 
 
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def net_loss(params, batch):
     """A tanh net 4-5-3 with softmax cross-entropy, the mean over its batch."""
     x, y = batch

@@ -11,19 +11,22 @@ import numpy as np
 import optax
 import pytest
 from oracles import FILES, Problems, assert_same_path, descend, largest_difference, peer_file
-from peer_rows import Row, arrays_of, assert_published_loop_is_met, corrected, coupled_decay, row, row_id, trajectories_of
+from peer_rows import (
+    Row,
+    annealed_momentum,
+    arrays_of,
+    assert_published_loop_is_met,
+    corrected,
+    coupled_decay,
+    row,
+    row_id,
+    stepped_rate,
+    trajectories_of,
+)
 
 import momentum_jax as mj
 
 PEERS = ("torch", "keras", "optax", "pepit")
-
-
-def stepped_rate(t: Any) -> Any:
-    return jnp.where(t < 20, 0.05, jnp.where(t < 35, 0.005, 0.02))
-
-
-def annealed_momentum(t: Any) -> Any:
-    return 0.5 + 0.4 * jnp.minimum(t, 30) / 30
 
 
 def tenfold_rate(t: Any) -> Any:
