@@ -1,10 +1,17 @@
-"""Compiled programs are kept between tests, workers and runs: nearly three quarters of the suite's time is XLA's compiler."""
+"""Compiled programs are kept between tests, workers and runs: nearly three quarters of the suite's time is XLA's compiler.
+
+Nothing here imports JAX before the tests do: it reads where its cache is when it is imported.
+"""
 
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from oracles import Problems
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,3 +29,18 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def problem() -> "Problems":
+    from oracles import problems
+
+    return problems()

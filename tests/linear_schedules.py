@@ -1,8 +1,11 @@
-"""The schedules that the tests of the linear family drive its methods with: a rate in steps, a momentum that warms up."""
+"""What the tests of the linear family share: a rate in steps, a momentum that warms up, either order of a chain."""
 
 from typing import Any
 
 import jax.numpy as jnp
+import optax
+
+import momentum_jax as mj
 
 
 def rate(t: Any) -> Any:
@@ -11,3 +14,11 @@ def rate(t: Any) -> Any:
 
 def momentum(t: Any) -> Any:
     return 0.5 + 0.4 * jnp.minimum(t, 30) / 30
+
+
+def inside(core: optax.GradientTransformation, eta: Any) -> optax.GradientTransformation:
+    return optax.chain(mj.scale_by_learning_rate(eta), core)
+
+
+def outside(core: optax.GradientTransformation, eta: Any) -> optax.GradientTransformation:
+    return optax.chain(core, mj.scale_by_learning_rate(eta))

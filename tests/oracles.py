@@ -137,6 +137,12 @@ def assert_same_path(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e
     assert worst <= tolerance, f"paths differ by {worst:.1e} of the largest coordinate"
 
 
+def assert_identical(ours: Any, theirs: Any) -> None:
+    """Trees of one structure, equal to the last bit."""
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
 def largest_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     assert ours.shape == theirs.shape
     return float(np.max(np.abs(ours - theirs)))

@@ -1,4 +1,4 @@
-"""Run by test_contract_company.py in a process of its own: eight CPU devices have to be asked for before JAX starts."""
+"""Run by test_contract_flax_and_devices.py in its own process: eight CPU devices have to be asked for before JAX starts."""
 
 import sys
 

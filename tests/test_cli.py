@@ -8,26 +8,12 @@ import subprocess
 import sys
 import time
 
-import jax
 import pytest
+from cli_runs import run
 
-from momentum_jax import cli
 from momentum_jax.studies.store import Store
 
-# The backend starts as it does in the rest of the suite: `main` finds it running and leaves the number of devices alone.
-jax.devices()
-
 TINY = ["--steps", "20", "--hidden", "8", "--batch", "32", "--evaluate-every", "10", "--target", "2.2"]
-
-
-def run(capfd, *arguments):
-    """Exit code, standard output and standard error of a command run in this process."""
-    try:
-        code = cli.main(list(arguments))
-    except SystemExit as exit:
-        code = exit.code or 0
-    out, err = capfd.readouterr()
-    return code, out, err
 
 
 def subprocess_environment():

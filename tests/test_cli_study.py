@@ -4,17 +4,14 @@ import json
 import re
 from pathlib import Path
 
-import jax
 import pytest
+from cli_runs import run
 
 from momentum_jax import cli
 from momentum_jax.cli.arguments import StudyRun
 from momentum_jax.cli.study import specification
 from momentum_jax.studies import Arm, Network, Search, Study
 from momentum_jax.studies.store import Store
-
-# The backend starts as it does in the rest of the suite: `main` finds it running and leaves the number of devices alone.
-jax.devices()
 
 TOML = """
 steps = 20
@@ -28,16 +25,6 @@ network = {hidden = [8]}
 """
 # Two trials, two arms and two rungs from two seeds, the control from two.
 RUNS = 2 + 2 * 2 + 2 * 2 + 2
-
-
-def run(capfd, *arguments):
-    """Exit code, standard output and standard error of a command run in this process."""
-    try:
-        code = cli.main(list(arguments))
-    except SystemExit as exit:
-        code = exit.code or 0
-    out, err = capfd.readouterr()
-    return code, out, err
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_rows import Row, rows
+from contract_rows import rows
+from contract_rows.row import Row
 
 
 def parabola(dtype: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:

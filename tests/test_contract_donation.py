@@ -3,18 +3,17 @@
 import warnings
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_rows import Row, rows
+from contract_rows.row import Row
+from contract_runs import every_build, every_row, gradients, some_params
+from contract_walks import optimizers_unlike
 
 import momentum_jax as mj
-
-every_row = pytest.mark.parametrize("row", rows())
-every_build = pytest.mark.parametrize("row", rows(unlike=True))
-optimizers_unlike = pytest.mark.parametrize("row", rows(lambda row: row.descends, unlike=True))
 
 
 @every_build
@@ -78,3 +77,21 @@ def test_stacked_states_are_read_out_under_vmap_only() -> None:
     with pytest.raises(ValueError, match=r"jax\.vmap\(evaluation_params\)"):
         mj.evaluation_params(params, state)
     assert jax.vmap(mj.evaluation_params)(params, state).shape == (3, 3)
+
+
+@every_build
+def test_donated_parameters_and_state_give_the_same_numbers(row: Row) -> None:
+    optimizer = row.build()
+
+    def step(params: Any, state: Any) -> Any:
+        updates, state = optimizer.update(gradients(params, 0), state, params)
+        return optax.apply_updates(params, updates), state
+
+    def three(step: Any) -> Any:
+        params = jax.tree.map(jnp.copy, some_params())
+        state = optimizer.init(params)
+        for _ in range(3):
+            params, state = step(params, state)
+        return params, state
+
+    chex.assert_trees_all_close(three(jax.jit(step, donate_argnums=(0, 1))), three(jax.jit(step)))

@@ -3,6 +3,7 @@
 import functools
 import math
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +17,6 @@ from momentum_jax.curvature import dense_hessian, extreme_eigenvalues, hessian_v
 from momentum_jax.training.model import mlp
 
 KEY = jax.random.key(0)
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def net_loss(params, batch):
@@ -223,7 +218,10 @@ def test_where_the_loss_bends_down_newtons_step_goes_down_and_not_to_the_saddle(
 @pytest.mark.usefixtures("x64")
 def test_damping_bounds_the_step_where_curvature_is_small_and_leaves_the_rest_alone() -> None:
     gradient, curvatures = np.array([1.0, -2.0, 3.0, 4.0]), np.array([10.0, 0.01, -0.01, 0.0])
-    loss = lambda x: gradient @ x + 0.5 * jnp.sum(curvatures * x**2)  # noqa: E731
+
+    def loss(x: Any) -> Any:
+        return gradient @ x + 0.5 * jnp.sum(curvatures * x**2)
+
     step = newton_step(loss, np.zeros(4), damping=0.5)
     np.testing.assert_allclose(step, [-0.1, 4.0, -6.0, -8.0], rtol=1e-12)
 
@@ -287,7 +285,10 @@ def test_a_model_of_the_trainer_and_its_nnx_module_have_the_same_curvature() -> 
 
 def test_of_16_bit_parameters_the_curvature_is_float32() -> None:
     params = jnp.array([1.0, 2.0], jnp.bfloat16)
-    loss = lambda x: 0.5 * jnp.sum(jnp.array([1.01, 300.3]) * x**2)  # noqa: E731
+
+    def loss(x: Any) -> Any:
+        return 0.5 * jnp.sum(jnp.array([1.01, 300.3]) * x**2)
+
     product = hessian_vector_product(loss, params, params)
     assert product.dtype == np.float32
     np.testing.assert_allclose(product, [1.01, 600.6], rtol=1e-6)

@@ -14,12 +14,6 @@ from momentum_jax.descent import descend
 from momentum_jax.landscapes import ravine
 
 
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def gradient_of_two_gaussians(p: np.ndarray) -> np.ndarray:
     x, y = p
     near, far = 2 * np.exp(-((x + 1) ** 2 + (y - 1) ** 2) / 2), np.exp(-((x - 1) ** 2 + (y + 1) ** 2) / 2)

@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from contract_rows import ROWS, Row
+from contract_rows import ROWS
+from contract_rows.row import Row
 
 import momentum_jax
 

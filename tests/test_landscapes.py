@@ -12,15 +12,10 @@ import pytest
 from momentum_jax import landscapes
 from momentum_jax.landscapes import Landscape, landscape, ravine
 
+pytestmark = pytest.mark.usefixtures("x64")
 NAMED = [value for value in vars(landscapes).values() if isinstance(value, Landscape)]
 ALL = [*NAMED, ravine(100.0), ravine(30.0, 0.7), ravine(8.0, -0.3, dimensions=5)]
 each = pytest.mark.parametrize("surface", ALL, ids=lambda surface: surface.name)
-
-
-@pytest.fixture(autouse=True)
-def x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def two_gaussians(x: float, y: float) -> float:

@@ -11,6 +11,7 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
+from oracles import assert_identical
 
 import momentum_jax as mj
 
@@ -49,11 +50,6 @@ def look_ahead_form(steps: int) -> tuple[Any, Any]:
 def assert_close(ours: Any, theirs: Any) -> None:
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6), ours, theirs)
-
-
-def assert_identical(ours: Any, theirs: Any) -> None:
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def far(a: Any, b: Any) -> bool:

@@ -1,6 +1,6 @@
 """`reset_momentum`: the velocity and its place in the momentum's sequence start anew, and nothing else does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,24 +9,14 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from oracles import Problems, assert_same_path, averages, descend, discounted_sums, problems, weighted_means
+from oracles import Problems, assert_identical, assert_same_path, averages, descend, discounted_sums, weighted_means
 
 import momentum_jax as mj
 
+pytestmark = pytest.mark.usefixtures("x64")
 BEFORE, AFTER = 12, 25
 AGAIN = np.arange(AFTER)
 LATER = np.arange(BEFORE, BEFORE + AFTER)
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture(scope="module")
-def problem() -> Problems:
-    return problems()
 
 
 def rate(t):
@@ -118,11 +108,6 @@ MEMORYLESS: dict[str, Callable[[], optax.GradientTransformation]] = {
 def test_a_state_without_momentum_comes_back_as_it_is(make, problem: Problems) -> None:
     state = descend(make(), problem.bent, problem.theta0, 3).states[-1]
     assert_identical(mj.reset_momentum(state), state)
-
-
-def assert_identical(ours: Any, theirs: Any) -> None:
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 class Method(NamedTuple):

@@ -14,6 +14,7 @@ from momentum_jax.smoothing import (
     simple_weight_sums,
 )
 
+pytestmark = pytest.mark.usefixtures("x64")
 VALUES = np.random.default_rng(0).normal(size=(40, 3)) + 5
 
 
@@ -29,12 +30,6 @@ def exponential(values, beta):
 
 as_numpy, as_jax = (lambda values: np.asarray(values)), (lambda values: jnp.asarray(values))
 either = pytest.mark.parametrize("library", [as_numpy, as_jax], ids=["NumPy", "JAX"])
-
-
-@pytest.fixture(autouse=True)
-def x64():
-    with jax.enable_x64(True):
-        yield
 
 
 @either

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contract_rows import FROM_ONE, HALF_LINE, LINE, POSITIVE, ROWS, SHARE, Row
+from contract_rows import ROWS
+from contract_rows.row import FROM_ONE, HALF_LINE, LINE, POSITIVE, SHARE, Row
 
 import momentum_jax as mj
 

@@ -10,7 +10,7 @@ import optax
 from jax.sharding import AxisType, PartitionSpec
 
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._leaves import ratio, root, squared
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._transformation import Transformation, transformation
 from momentum_jax.protocol import reset_momentum
 

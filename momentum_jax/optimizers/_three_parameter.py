@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.optimizers._leaves import each, first_step, next_step, scalar_dtype, velocity_dtype, zeros
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import scalar_dtype
+from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 from momentum_jax.protocol import shift_by_path
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from momentum_jax.optimizers._leaves import cast_like, fitting
@@ -78,3 +80,21 @@ def as_link(who: str, name: str, optimizer: Any) -> Transformation:
         return inner.update(updates, state, params, **extra_args)
 
     return transformation(who, inner.init, unrounded, extra=None)
+
+
+def loss_of(who: str, value: Any) -> jax.Array:
+    """The `value=` of an update, checked.
+
+    Raises:
+      ValueError: there is none. TypeError: it is no real number.
+    """
+    if value is None:
+        raise ValueError(
+            f"{who}: value must be the loss at params, got None: call update(gradients, state, params, value=loss)."
+        )
+    loss = jnp.asarray(value)
+    if loss.shape != () or not (jnp.issubdtype(loss.dtype, jnp.floating) or jnp.issubdtype(loss.dtype, jnp.integer)):
+        raise TypeError(
+            f"{who}: value must be the loss at params, a real number, got an array of {loss.dtype}{list(loss.shape)}."
+        )
+    return loss

@@ -16,7 +16,9 @@ import jax
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._leaves import each, first_step, next_step, ratio, root, second_moment_dtype, squared, zeros
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import first_step, next_step, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 
@@ -36,7 +38,7 @@ def scale_by_adadelta(rho: Decay = 0.95, *, eps: NonNegative = 1e-6, accumulator
 
     Args:
       rho: decay of both averages in [0, 1); a number, a 0-d array or a schedule `step -> value`.
-      eps: at least 0, likewise; at 0 nothing ever moves, since w starts at 0.
+      eps: at least 0, likewise; 1e-6 as in the paper. At 0 nothing ever moves, since w starts at 0.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
@@ -73,7 +75,7 @@ def adadelta(
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. 1 is the paper's method.
       rho: decay of both averages in [0, 1), likewise.
-      eps: at least 0, likewise.
+      eps: at least 0, likewise; 1e-6 as in the paper. At 0 nothing ever moves.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:

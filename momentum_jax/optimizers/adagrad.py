@@ -24,7 +24,9 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import each, fill, first_step, next_step, ratio, root, second_moment_dtype, squared
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import fill, first_step, next_step, second_moment_dtype
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 
@@ -49,7 +51,7 @@ def scale_by_adagrad(
 
     Args:
       initial_accumulator: s_0 >= 0; a number or a 0-d array.
-      eps: at least 0; a number, a 0-d array or a schedule `step -> value`.
+      eps: at least 0; a number, a 0-d array or a schedule `step -> value`; 1e-10 as in PyTorch.
       eps_inside_sqrt: add eps under the root.
       accumulator_dtype: dtype of the sum; None: that of the parameter, float32 for 16-bit leaves.
 
@@ -89,7 +91,7 @@ def adagrad(
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       initial_accumulator: s_0 >= 0; a number or a 0-d array.
-      eps: at least 0; a number, a 0-d array or a schedule.
+      eps: at least 0; a number, a 0-d array or a schedule; 1e-10 as in PyTorch.
       eps_inside_sqrt: add eps under the root (Keras, Optax) instead of to it (PyTorch).
       accumulator_dtype: dtype of the sum; None: that of the parameter, float32 for 16-bit leaves.
 

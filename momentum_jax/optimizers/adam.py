@@ -32,20 +32,10 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import (
-    average_dtype,
-    bias_correction,
-    each,
-    first_step,
-    log_decay,
-    next_step,
-    no_decay,
-    ratio,
-    root,
-    second_moment_dtype,
-    squared,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.weight_decay import add_weight_decay

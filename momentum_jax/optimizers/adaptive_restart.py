@@ -28,8 +28,10 @@ import optax
 
 from momentum_jax._hyperparameters import AtLeastOne, Choice, checked
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._leaves import global_norm, inner_product, loss_of, scalar_dtype, scalar_zeros
-from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
+from momentum_jax.optimizers._arithmetic import global_norm, inner_product
+from momentum_jax.optimizers._precision import scalar_dtype
+from momentum_jax.optimizers._state import scalar_zeros
+from momentum_jax.optimizers._transformation import Transformation, as_link, loss_of, transformation
 from momentum_jax.protocol import evaluation_params, reset_momentum
 
 

@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decays, DType, LearningRate, checked, value_at
-from momentum_jax.optimizers._leaves import each, first_step, next_step, velocity_dtype, zeros
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 

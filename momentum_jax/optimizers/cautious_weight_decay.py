@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import NonNegative, checked, is_zero, value_at
-from momentum_jax.optimizers._leaves import each, first_step, next_step
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import first_step, next_step
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

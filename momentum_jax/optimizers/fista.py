@@ -23,7 +23,9 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import DType, LearningRate, checked
-from momentum_jax.optimizers._leaves import each, scalar_dtype, velocity_dtype, zeros
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import scalar_dtype
+from momentum_jax.optimizers._state import velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.protocol import shift_by_path

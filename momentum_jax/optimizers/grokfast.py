@@ -21,7 +21,9 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, NonNegative, checked, value_at
-from momentum_jax.optimizers._leaves import at_least_float32, average_dtype, each, first_step, next_step, zeros
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import at_least_float32
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

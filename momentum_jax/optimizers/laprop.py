@@ -22,22 +22,11 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._leaves import (
-    as_scalar,
-    average_dtype,
-    bias_correction,
-    each,
-    first_step,
-    log_decay,
-    next_step,
-    no_decay,
-    ratio,
-    root,
-    scalar_zeros,
-    second_moment_dtype,
-    squared,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import as_scalar
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 
@@ -69,7 +58,7 @@ def laprop(
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. The paper uses 4e-4.
       b1: decay of the average of normalised gradients in [0, 1), likewise.
       b2: decay of the second moment in [0, 1), likewise.
-      eps: at least 0, likewise.
+      eps: at least 0, likewise; 1e-15 as in the authors' code.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:

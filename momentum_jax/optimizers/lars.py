@@ -22,7 +22,9 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._leaves import each, first_step, next_step, ratio, root, squared, velocity_dtype, zeros
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

@@ -16,7 +16,8 @@ import jax
 import optax
 
 from momentum_jax._hyperparameters import LearningRate, checked, value_at
-from momentum_jax.optimizers._leaves import each, first_step, next_step
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import first_step, next_step
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

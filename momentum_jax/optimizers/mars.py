@@ -25,7 +25,9 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._leaves import average_dtype, dot, each, first_step, next_step, root, zeros
+from momentum_jax.optimizers._arithmetic import dot, root
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.adam import scale_by_adam
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate

@@ -23,7 +23,9 @@ import optax
 
 from momentum_jax._hyperparameters import LearningRate, checked, value_at
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._leaves import each, first_step, next_step, scalar_dtype
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import scalar_dtype
+from momentum_jax.optimizers._state import first_step, next_step
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
 from momentum_jax.protocol import reset_momentum
 

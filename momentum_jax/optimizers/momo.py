@@ -8,7 +8,8 @@ Products and norms go over the whole tree. Equivalent form: at beta = lambda = 0
 tau = min(eta, (loss - f*) / |g|^2); where eta is the smaller of the two, `ema_momentum` that starts at the first gradient.
 
 Convention: eta outside; weight decay is proximal and divides tau d' as well, as in the paper and the authors' code;
-`optax.contrib.momo` 0.2.8 divides x only. The first average is the first gradient, as in that code by default.
+`optax.contrib.momo` 0.2.8 divides x only. The first average is the first gradient, as in that code by default. There is no eps:
+where d' is 0 so is tau, and the decay alone moves x.
 State: `step`, int32 scalar, position in the sequences of eta, f* and lambda; `momentum_step`, in that of beta; `first_moment`
 (d), the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `average_loss`
 (f) and `average_product` (h), float32 scalars (float64 when a leaf is 64 bits wide).
@@ -24,20 +25,11 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, Real, checked, value_at
-from momentum_jax.optimizers._leaves import (
-    as_scalar,
-    average_dtype,
-    dot,
-    each,
-    first_step,
-    loss_of,
-    next_step,
-    ratio,
-    scalar_zeros,
-    total,
-    zeros,
-)
-from momentum_jax.optimizers._transformation import Transformation, transformation
+from momentum_jax.optimizers._arithmetic import dot, ratio, total
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import as_scalar
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
+from momentum_jax.optimizers._transformation import Transformation, loss_of, transformation
 
 
 class MomoState(NamedTuple):

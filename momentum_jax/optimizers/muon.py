@@ -43,8 +43,9 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import average_dtype, each, first_step, next_step, zeros
+from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._matrices import SCALES, fallback_rate, matrices_and_rest, orthogonalise
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, chain, transformation
 from momentum_jax.optimizers.adam import adamw
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
@@ -79,7 +80,7 @@ def scale_by_muon(
       nesterov: mix the average with the gradient; False: the average alone.
       ns_steps: steps of Newton-Schulz, at least 1.
       scale: "official", "moonlight" or "optax".
-      eps: at least 0, what the norm before Newton-Schulz is given against 0; likewise.
+      eps: at least 0, likewise, added to the norm before Newton-Schulz; 1e-7 as in the official code and in PyTorch.
       accumulator_dtype: dtype of the average; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
@@ -130,7 +131,7 @@ def muon(
       weight_decay: lambda >= 0, likewise, decoupled; unless it is the plain number 0, `update` needs params.
       fallback: optimizer of the leaves that do not have two axes. None: `adamw` with betas 0.9 and 0.95, eps 1e-10, the same
         weight decay and 0.015 times the learning rate, which is the official code's 3e-4 at 0.02.
-      eps: at least 0, likewise, added to the norm before Newton-Schulz.
+      eps: at least 0, likewise, added to the norm before Newton-Schulz; 1e-7 as in the official code and in PyTorch.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:

@@ -34,18 +34,10 @@ from momentum_jax._hyperparameters import (
     value_at,
 )
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path
-from momentum_jax.optimizers._leaves import (
-    average_dtype,
-    each,
-    first_step,
-    next_step,
-    ratio,
-    root,
-    second_moment_dtype,
-    squared,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._matrices import SCALES, orthogonalise
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.muon import Scale, with_fallback
@@ -88,7 +80,8 @@ def scale_by_normuon(
       ns_steps: steps of Newton-Schulz, at least 1.
       scale: "official", "moonlight" or "optax".
       neurons: "rows", or "columns" for Flax's kernels.
-      eps: at least 0, likewise.
+      eps: at least 0, likewise, added to both denominators; 1e-10 as in the official code. Before Newton-Schulz it is 1e-7, as
+        there.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
@@ -165,7 +158,8 @@ def normuon(
       neurons: "rows", or "columns" for Flax's kernels.
       weight_decay: lambda >= 0, likewise, decoupled; unless it is the plain number 0, `update` needs params.
       fallback: optimizer of the leaves that do not have two axes; None: that of `muon`.
-      eps: at least 0, likewise.
+      eps: at least 0, likewise, added to both denominators; 1e-10 as in the official code. Before Newton-Schulz it is 1e-7, as
+        there.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:

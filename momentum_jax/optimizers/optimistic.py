@@ -26,7 +26,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import DType, LearningRate, checked, value_at
-from momentum_jax.optimizers._leaves import average_dtype, each, first_step, next_step, zeros
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

@@ -34,17 +34,9 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import (
-    average_dtype,
-    each,
-    first_step,
-    next_step,
-    ratio,
-    root,
-    second_moment_dtype,
-    squared,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.sgd import refuse_contradictions, scale_by_sgd

@@ -33,7 +33,9 @@ from momentum_jax._hyperparameters import (
     is_zero,
     value_at,
 )
-from momentum_jax.optimizers._leaves import as_scalar, each, first_step, next_step, velocity_dtype, zeros
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import as_scalar
+from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.weight_decay import add_weight_decay

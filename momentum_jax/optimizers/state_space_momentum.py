@@ -46,7 +46,8 @@ import numpy as np
 import optax
 
 from momentum_jax._hyperparameters import DType, checked
-from momentum_jax.optimizers._leaves import average_dtype, each, first_step, next_step, zeros
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

@@ -8,10 +8,10 @@ d' = a g(x) + (1 - a) (d + g(x) - g(x_prev)), an average that is moved along wit
 throughout, which is gradient descent.
 
 Convention: `update` reads `grad_fn=`, params -> gradient on the sample of this step, and calls it at the previous parameters. a
-is capped at 1, where the source asks for a c that keeps it there. Masks and partitions hand it a part of the tree, which few
-gradients can be taken of, and `optax.MultiSteps` the last `grad_fn` beside the mean of several gradients: put it around all.
-The official code differs: G is kept for every entry and starts at 0.01^3, a is that of the present eta, and d' is clipped to
-the largest norm of a gradient so far.
+is capped at 1, where the source asks for a c that keeps it there. There is no eps: w is in its place, and where w + G' is 0 so
+is eta. Masks and partitions hand it a part of the tree, which few gradients can be taken of, and `optax.MultiSteps` the last
+`grad_fn` beside the mean of several gradients: put it around all. The official code differs: G is kept for every entry and
+starts at 0.01^3, a is that of the present eta, and d' is clipped to the largest norm of a gradient so far.
 State: `step`, int32 scalar; `momentum_step`, int32 scalar, steps since d began; `first_moment` (d), the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `previous_params`, those of the last step, in
 their dtypes; `total_square` (G) and `last_rate`, float32 scalars (float64 when a leaf is 64 bits wide).
@@ -27,15 +27,9 @@ import optax
 
 from momentum_jax._hyperparameters import DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax._trees import dtype_of, is_inexact, is_none, same_leaves
-from momentum_jax.optimizers._leaves import (
-    average_dtype,
-    each,
-    first_step,
-    inner_product,
-    next_step,
-    scalar_zeros,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import inner_product
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 

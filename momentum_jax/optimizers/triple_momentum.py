@@ -24,7 +24,7 @@ from typing import Any
 import jax
 
 from momentum_jax._hyperparameters import DType, Positive, checked, value_at
-from momentum_jax.optimizers._leaves import at_least_float32
+from momentum_jax.optimizers._precision import at_least_float32
 from momentum_jax.optimizers._three_parameter import Coefficients, refuse_wrong_order, three_parameter
 from momentum_jax.optimizers._transformation import Transformation
 

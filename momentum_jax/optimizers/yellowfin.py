@@ -34,23 +34,14 @@ from momentum_jax._hyperparameters import (
     DType,
     NonNegative,
     NonNegativeNumber,
+    Positive,
     checked,
     value_at,
 )
-from momentum_jax.optimizers._leaves import (
-    average_dtype,
-    bias_correction,
-    dot,
-    each,
-    first_step,
-    log_decay,
-    next_step,
-    root,
-    scalar_zeros,
-    total,
-    velocity_dtype,
-    zeros,
-)
+from momentum_jax.optimizers._arithmetic import dot, root, total
+from momentum_jax.optimizers._bias_correction import bias_correction, log_decay
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 
 
@@ -77,7 +68,7 @@ def yellowfin(
     decay: Decay = 0.999,
     curvature_window: AtLeastOne = 20,
     factor: NonNegative = 1.0,
-    eps: NonNegative = 1e-6,
+    eps: Positive = 1e-6,
     accumulator_dtype: DType = None,
 ) -> Transformation:
     """YellowFin.
@@ -87,7 +78,7 @@ def yellowfin(
       decay: beta of all averages in [0, 1); a number, a 0-d array or a schedule `step -> value`, step 0 first.
       curvature_window: W, at least 1; the rate is raised along a line over the first 10 W steps.
       factor: multiplies the learning rate of every step, at least 0, likewise: for a decay by hand.
-      eps: at least 0, likewise.
+      eps: above 0, likewise, for logarithms are taken of squares that may be 0; 1e-6 as in the authors' code.
       accumulator_dtype: dtype of both buffers; None: that of the parameter, float32 for the average of 16-bit leaves.
 
     Raises:

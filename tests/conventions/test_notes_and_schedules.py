@@ -116,7 +116,9 @@ def test_a_traced_number_that_would_have_to_be_known_is_refused() -> None:
 
 
 def test_what_only_the_last_update_reads_is_looked_at() -> None:
-    ends = lambda t: jnp.where(t < 12, 0.1, jnp.nan)  # noqa: E731
+    def ends(t: Any) -> Any:
+        return jnp.where(t < 12, 0.1, jnp.nan)
+
     for target in (TripleMomentum, EMANesterov):
         with pytest.raises(ValueError, match=r"its own momentum is nan at step 12"):
             convert(Nesterov(0.1, ends), to=target, steps=12)
@@ -135,7 +137,10 @@ def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
     message = r"its own learning_rate is nan at step 12, as the schedule of a translation is after its steps\.$"
     with pytest.raises(ValueError, match=message):
         convert(translated, to=TripleMomentum, steps=30)
-    holed = lambda t: jnp.where(t == 7, jnp.inf, 0.1)  # noqa: E731
+
+    def holed(t: Any) -> Any:
+        return jnp.where(t == 7, jnp.inf, 0.1)
+
     with pytest.raises(ValueError, match=r"its own lr is inf at step 7\.$"):
         convert(PyTorch(holed, 0.9), to=HeavyBall, steps=30)
 

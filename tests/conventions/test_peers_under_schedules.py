@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from convention_methods import (
@@ -16,6 +15,7 @@ from convention_methods import (
     show,
 )
 from oracles import Problems, assert_same_path, descend, peer_file
+from peer_rows import annealed_momentum, stepped_rate
 
 from momentum_jax.conventions import (
     EMA,
@@ -71,14 +71,6 @@ def assert_translated(source: Convention, form: type[Convention], theirs: np.nda
     for t in range(STEPS):
         points.append(method.send(gradient(t, points[-1])))
     assert_same_path(np.array(points), theirs)
-
-
-def stepped_rate(t: Any) -> Any:
-    return rate(t)
-
-
-def annealed_momentum(t: Any) -> Any:
-    return 0.5 + 0.4 * jnp.minimum(t, 30) / 30
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,10 @@ from momentum_jax.conventions import (
 )
 
 
+def late_zero(t: Any) -> Any:
+    return jnp.where(t == 30, 0.0, 0.1)
+
+
 def cosine_to_zero(t: Any) -> Any:
     return 0.025 * (1 + jnp.cos(jnp.pi * jnp.minimum(t, 40) / 40))
 
@@ -54,9 +58,8 @@ def test_a_learning_rate_of_zero_is_refused_where_the_other_form_forgets_a_gradi
         match=r"momentum would be inf at step 1: .* has weight 0 in the memory of the other, as .* learning_rate is 0\.",
     ):
         convert(PyTorch(warm_up, 0.9), to=Keras)
-    late = lambda t: jnp.where(t == 30, 0.0, 0.1)  # noqa: E731
     with pytest.raises(ValueError, match="momentum would be inf at step 31"):
-        convert(PyTorch(late, 0.9), to=Keras, steps=STEPS)
+        convert(PyTorch(late_zero, 0.9), to=Keras, steps=STEPS)
     assert convert(PyTorch(0.0, 0.9), to=QHM) == QHM(0.0, 0.9, 1.0)
 
 
@@ -83,8 +86,12 @@ def test_the_last_update_reads_a_step_further_and_is_finite_after_a_decay_to_zer
 
 @pytest.mark.parametrize("form", [PyTorch, Keras])
 def test_a_momentum_that_pauses_at_zero_is_noted_for_the_frameworks_do_not_follow_it(form: Any) -> None:
-    pauses = lambda t: jnp.where((t > 3) & (t < 6), 0.0, 0.9)  # noqa: E731
-    ends = lambda t: jnp.where(t > 3, 0.0, 0.9)  # noqa: E731
+    def pauses(t: Any) -> Any:
+        return jnp.where((t > 3) & (t < 6), 0.0, 0.9)
+
+    def ends(t: Any) -> Any:
+        return jnp.where(t > 3, 0.0, 0.9)
+
     said = f"{form.__name__}'s momentum is 0 at step 5 and not after it: the framework itself leaves its velocity as it is"
     assert said in convert(form(0.1, pauses), to=Optax if form is PyTorch else HeavyBall, steps=10).note
     assert said in convert((Optax if form is PyTorch else HeavyBall)(0.1, pauses), to=form, steps=10).note
@@ -108,10 +115,6 @@ def test_dampening_without_momentum_does_nothing(zero: Any) -> None:
     lr = jax.jit(lambda mu: convert(PyTorch(0.1, mu, dampening=0.5), to=Optax).learning_rate)
     assert lr(jnp.asarray(zero)) == pytest.approx(0.1)
     assert lr(0.9) == pytest.approx(0.05)
-
-
-def late_zero(t: Any) -> Any:
-    return jnp.where(t == 30, 0.0, 0.1)
 
 
 @pytest.mark.parametrize(

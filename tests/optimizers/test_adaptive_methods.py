@@ -5,56 +5,14 @@ All hyperparameters follow schedules, so that one read at the wrong step shows.
 
 import numpy as np
 import pytest
+from adaptive_problems import START, STEPS, G, b1, b2, column, eps, rate, sequence, steps_of
 from oracles import assert_same_path, averages, descend, discounted_sums, weighted_means
 
 import momentum_jax as mj
 
-STEPS = np.arange(60)
-START = np.linspace(-1, 2, 6)
-
-
-def gradients() -> np.ndarray:
-    g = np.random.default_rng(0).normal(0.3, 1, (60, 6)) * 10.0 ** np.arange(-2, 4)
-    # A coordinate that wakes up late, and one that falls asleep.
-    g[:20, 1] = 0
-    g[25:, 2] = 0
-    return g
-
-
-G = gradients()
-
-
-def sequence(t: int, x: np.ndarray) -> np.ndarray:
-    del x
-    return G[t]
-
-
-def rate(t):
-    return 0.3 / (1 + 0.1 * t)
-
-
-def decay(t):
-    return 0.98 - 0.4 * t / 60
-
-
-def b1(t):
-    return 0.5 + 0.45 * t / 60
-
 
 def momentum(t):
     return 0.2 + 0.7 * t / 60
-
-
-def eps(t):
-    return 0.03 / (1 + t)
-
-
-def column(values: np.ndarray) -> np.ndarray:
-    return values[:, None]
-
-
-def steps_of(optimizer) -> np.ndarray:
-    return np.diff(descend(optimizer, sequence, START, 60).held, axis=0)
 
 
 def root_of(second_moments: np.ndarray, inside: bool) -> np.ndarray:
@@ -65,28 +23,28 @@ def root_of(second_moments: np.ndarray, inside: bool) -> np.ndarray:
 @pytest.mark.parametrize("inside", [False, True], ids=["eps outside the root", "eps inside the root"])
 @pytest.mark.parametrize("centered", [False, True], ids=["plain", "centred"])
 def test_rmsprop_divides_by_the_root_of_the_average_square(inside: bool, centered: bool) -> None:
-    spread = averages(decay(STEPS), G**2)
+    spread = averages(b2(STEPS), G**2)
     if centered:
-        spread = np.maximum(spread - averages(decay(STEPS), G) ** 2, 0)
+        spread = np.maximum(spread - averages(b2(STEPS), G) ** 2, 0)
     expected = -column(rate(STEPS)) * G / root_of(spread, inside)
     options = {"eps_inside_sqrt": inside, "centered": centered}
     # A variance is a difference of two nearly equal numbers: it keeps fewer digits.
     tolerance = 1e-10 if centered else 1e-12
     for memory in (0.0, None):
-        assert_same_path(steps_of(mj.rmsprop(rate, decay, eps=eps, momentum=memory, **options)), expected, tolerance)
+        assert_same_path(steps_of(mj.rmsprop(rate, b2, eps=eps, momentum=memory, **options)), expected, tolerance)
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["rate outside", "rate inside"])
 @pytest.mark.parametrize("nesterov", [False, True], ids=["momentum", "nesterov"])
 def test_rmsprop_with_momentum_sums_its_scaled_gradients(inside: bool, nesterov: bool) -> None:
-    scaled = G / root_of(averages(decay(STEPS), G**2), inside=False)
+    scaled = G / root_of(averages(b2(STEPS), G**2), inside=False)
     fed = column(rate(STEPS)) * scaled if inside else scaled
     step = discounted_sums(momentum(STEPS), fed)
     if nesterov:
         step = fed + column(momentum(STEPS)) * step
     expected = -step if inside else -column(rate(STEPS)) * step
     options = {"nesterov": nesterov, "learning_rate_inside": inside}
-    assert_same_path(steps_of(mj.rmsprop(rate, decay, eps=eps, momentum=momentum, **options)), expected)
+    assert_same_path(steps_of(mj.rmsprop(rate, b2, eps=eps, momentum=momentum, **options)), expected)
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["eps outside the root", "eps inside the root"])
@@ -98,29 +56,29 @@ def test_adagrad_divides_by_the_root_of_the_sum_of_squares(inside: bool, initial
 
 
 def test_adadelta_is_the_ratio_of_two_running_root_mean_squares() -> None:
-    second_moments = averages(decay(STEPS), G**2)
+    second_moments = averages(b2(STEPS), G**2)
     changes = np.zeros_like(G)
     for t in STEPS:
         # The average of squared changes ends one step earlier: this step's change is what it serves to find.
-        past = averages(decay(STEPS[:t]), changes[:t] ** 2)[-1] if t else 0.0
+        past = averages(b2(STEPS[:t]), changes[:t] ** 2)[-1] if t else 0.0
         changes[t] = G[t] * np.sqrt(past + eps(t)) / np.sqrt(second_moments[t] + eps(t))
-    assert_same_path(steps_of(mj.adadelta(rate, decay, eps=eps)), -column(rate(STEPS)) * changes)
+    assert_same_path(steps_of(mj.adadelta(rate, b2, eps=eps)), -column(rate(STEPS)) * changes)
 
 
 def adam_steps() -> np.ndarray:
-    return weighted_means(b1(STEPS), G) / (np.sqrt(weighted_means(decay(STEPS), G**2)) + column(eps(STEPS)))
+    return weighted_means(b1(STEPS), G) / (np.sqrt(weighted_means(b2(STEPS), G**2)) + column(eps(STEPS)))
 
 
 def test_adam_is_a_weighted_mean_over_the_root_of_a_weighted_mean_square() -> None:
-    assert_same_path(steps_of(mj.adam(rate, b1, decay, eps=eps)), -column(rate(STEPS)) * adam_steps())
+    assert_same_path(steps_of(mj.adam(rate, b1, b2, eps=eps)), -column(rate(STEPS)) * adam_steps())
 
 
 def test_amsgrad_takes_the_largest_raw_second_moment_and_then_corrects_it() -> None:
-    largest = np.maximum.accumulate(averages(decay(STEPS), G**2), axis=0)
-    weight = column(averages(decay(STEPS), np.ones(60)))
+    largest = np.maximum.accumulate(averages(b2(STEPS), G**2), axis=0)
+    weight = column(averages(b2(STEPS), np.ones(60)))
     expected = weighted_means(b1(STEPS), G) / (np.sqrt(largest / weight) + column(eps(STEPS)))
     assert np.abs(expected - adam_steps()).max() > 1e-2
-    optimizer = mj.adam(rate, b1, decay, eps=eps, amsgrad=True)
+    optimizer = mj.adam(rate, b1, b2, eps=eps, amsgrad=True)
     assert_same_path(steps_of(optimizer), -column(rate(STEPS)) * expected)
 
 
@@ -132,7 +90,7 @@ def test_adamw_shrinks_the_parameters_by_rate_times_decay_before_adams_step() ->
     for t, step in enumerate(adam_steps()):
         x = x * (1 - rate(t) * weight_decay(t)) - rate(t) * step
         expected.append(x)
-    optimizer = mj.adamw(rate, b1, decay, eps=eps, weight_decay=weight_decay)
+    optimizer = mj.adamw(rate, b1, b2, eps=eps, weight_decay=weight_decay)
     assert_same_path(descend(optimizer, sequence, START, 60).held, np.array(expected))
 
 

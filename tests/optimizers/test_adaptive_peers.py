@@ -4,14 +4,14 @@ The trajectories were computed by the peers themselves; the files name peer, ver
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from oracles import FILES, Problems, Value, assert_same_path, descend, largest_difference, peer_file
+from peer_rows import Row, arrays_of, row, row_id, trajectories_of
 
 import momentum_jax as mj
 
@@ -21,32 +21,6 @@ PEERS_LEAF = 12  # the peers' tensors are the first 12 coordinates and the other
 
 # PyTorch keeps NAdam's product of momenta in float32.
 FLOAT32_PRODUCT = 1e-8
-
-
-class Row(NamedTuple):
-    """An optimizer of ours and the trajectory that it has to meet.
-
-    Attributes:
-      trajectory: "peer/name".
-      make, args, kwargs: the optimizer.
-      tolerance: relative to the largest coordinate; what a peer's float32 allows.
-    """
-
-    trajectory: str
-    make: Callable[..., optax.GradientTransformation]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    tolerance: float = 1e-12
-
-
-def row(trajectory: str, make: Callable[..., optax.GradientTransformation], *args: Any, **kwargs: Any) -> Row:
-    return Row(trajectory, make, args, kwargs)
-
-
-def row_id(row: Row) -> str:
-    shown = [getattr(a, "__name__", str(a)) for a in row.args]
-    shown += [f"{name}={getattr(value, '__name__', value)}" for name, value in row.kwargs.items()]
-    return f"{row.trajectory}-{row.make.__name__}({','.join(shown)})"
 
 
 def nadamw(learning_rate: float, weight_decay: float, variant: str) -> optax.GradientTransformation:
@@ -123,7 +97,7 @@ DIFFERENT = [
 
 @pytest.fixture(scope="module")
 def peers() -> dict[str, np.ndarray]:
-    return {f"{peer}/{name}": array for peer in PEERS for name, array in peer_file(f"adaptive/{peer}")[1].items()}
+    return arrays_of(PEERS, "adaptive/")
 
 
 def losses(problem: Problems, peers: dict[str, np.ndarray]) -> dict[str, Value]:
@@ -136,7 +110,7 @@ def losses(problem: Problems, peers: dict[str, np.ndarray]) -> dict[str, Value]:
 
 @pytest.mark.parametrize("row", MET, ids=row_id)
 def test_the_method_meets_the_peer_at_every_step(row: Row, problem: Problems, peers: dict[str, np.ndarray]) -> None:
-    optimizer = row.make(*row.args, **row.kwargs)
+    optimizer = row.build()
     for name, value in losses(problem, peers).items():
         path = descend(optimizer, getattr(problem, name), problem.theta0, 50, value=value, cut=PEERS_LEAF).held
         assert_same_path(path, peers[f"{row.trajectory}/{name}"], row.tolerance)
@@ -144,14 +118,14 @@ def test_the_method_meets_the_peer_at_every_step(row: Row, problem: Problems, pe
 
 @pytest.mark.parametrize("row", DIFFERENT, ids=row_id)
 def test_the_method_parts_from_a_peer_of_another_rule(row: Row, problem: Problems, peers: dict[str, np.ndarray]) -> None:
-    optimizer, value = row.make(*row.args, **row.kwargs), losses(problem, peers)["quad"]
+    optimizer, value = row.build(), losses(problem, peers)["quad"]
     descent = descend(optimizer, problem.quad, problem.theta0, 50, value=value)
     assert largest_difference(descent.held, peers[f"{row.trajectory}/quad"]) > 1e-3
 
 
 def test_every_carried_trajectory_is_met_or_known_to_differ() -> None:
     used = {row.trajectory for row in (*MET, *DIFFERENT)}
-    assert used == {f"{peer}/{name}" for peer in PEERS for name in peer_file(f"adaptive/{peer}")[0]["trajectories"]}
+    assert used == trajectories_of(PEERS, "adaptive/")
 
 
 @pytest.mark.parametrize("peer", PEERS)

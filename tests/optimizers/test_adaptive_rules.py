@@ -5,47 +5,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from adaptive_problems import START, G
+from adaptive_problems import START, STEPS, G, b1, b2, column, eps, rate, sequence, steps_of
 from oracles import Problems, assert_same_path, averages, descend, discounted_sums, weighted_means
 
 import momentum_jax as mj
 
-STEPS = np.arange(60)
-
-
-def sequence(t: int, x: np.ndarray) -> np.ndarray:
-    del x
-    return G[t]
-
-
-def column(values: Any) -> np.ndarray:
-    return np.asarray(values)[:, None]
-
-
-def rate(t: Any) -> Any:
-    return 0.3 / (1 + 0.1 * t)
-
-
-def b1(t: Any) -> Any:
-    return 0.5 + 0.45 * t / 60
-
-
-def b2(t: Any) -> Any:
-    return 0.98 - 0.4 * t / 60
-
 
 def share(t: Any) -> Any:
     return 0.9 - 0.5 * t / 60
-
-
-def eps(t: Any) -> Any:
-    return 0.03 / (1 + t)
-
-
-def steps_of(optimizer: optax.GradientTransformation) -> np.ndarray:
-    return np.diff(descend(optimizer, sequence, START, 60).held, axis=0)
 
 
 def spread(decay: Callable[[Any], Any] = b2) -> np.ndarray:

@@ -58,6 +58,13 @@ def test_momo_with_a_bound_out_of_reach_is_a_plain_average_of_gradients(parabola
     assert_same_path(ours, descend(average, parabola.gradient, START, 60).held)
 
 
+@pytest.mark.parametrize("loss", [0.0, 1.0], ids=["at the bound", "above it"])
+def test_where_the_average_gradient_is_zero_momo_only_decays(loss: float) -> None:
+    optimizer = mj.momo(0.1, weight_decay=0.2)
+    held = descend(optimizer, lambda t, x: np.zeros_like(x), START, 3, value=lambda t, x: loss).held
+    assert_same_path(held, START / np.array([[1.02**t] for t in range(4)]))
+
+
 def test_the_loss_reaches_momo_through_chains_and_wrappers(parabola: Parabola) -> None:
     alone = descend(mj.momo(), parabola.gradient, START, 5, value=parabola.loss).held
     for wrapped in (

@@ -8,14 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from linear_schedules import momentum, rate
+from linear_schedules import inside, momentum, rate
 from oracles import Problems, assert_same_path, descend, largest_difference
 
 import momentum_jax as mj
-
-
-def inside(core: optax.GradientTransformation, eta: Any) -> optax.GradientTransformation:
-    return optax.chain(mj.scale_by_learning_rate(eta), core)
 
 
 def path(optimizer: optax.GradientTransformation, problem: Problems, steps: int = 50) -> np.ndarray:

@@ -4,38 +4,17 @@ The trajectories were computed by the peers themselves, in float64; the files na
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import optax
 import pytest
 from oracles import FILES, Problems, assert_same_path, descend, peer_file
+from peer_rows import Row, arrays_of, assert_published_loop_is_met, coupled_decay, row, row_id, trajectories_of
 
 import momentum_jax as mj
 
 PEERS = sorted(file.stem for file in (FILES / "linear").glob("*.npz"))
-
-
-class Row(NamedTuple):
-    """An optimizer of ours and the trajectory that it has to meet: "peer/name"."""
-
-    trajectory: str
-    make: Callable[..., optax.GradientTransformation]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-def row(trajectory: str, make: Callable[..., optax.GradientTransformation], *args: Any, **kwargs: Any) -> Row:
-    return Row(trajectory, make, args, kwargs)
-
-
-def row_id(row: Row) -> str:
-    shown = [getattr(a, "__name__", str(a)) for a in row.args] + [f"{name}={value}" for name, value in row.kwargs.items()]
-    return f"{row.trajectory}-{row.make.__name__}({','.join(shown)})"
-
-
-def coupled_decay(make: Callable[..., optax.GradientTransformation], *args: Any) -> optax.GradientTransformation:
-    return optax.chain(mj.add_weight_decay(0.1), make(*args))
 
 
 def decoupled_decay(core: Callable[..., optax.GradientTransformation], eta: float, *args: Any) -> optax.GradientTransformation:
@@ -90,13 +69,13 @@ DIFFERENT = [row("pidoptimizer/pid", mj.pid, 0.005), row("torch_optimizer/pid", 
 
 @pytest.fixture(scope="module")
 def peers() -> dict[str, np.ndarray]:
-    return {f"{peer}/{name}": array for peer in PEERS for name, array in peer_file(f"linear/{peer}")[1].items()}
+    return arrays_of(PEERS, "linear/")
 
 
 @pytest.mark.parametrize("row", MET, ids=row_id)
 @pytest.mark.parametrize("name", ["quad", "seq"])
 def test_the_method_meets_the_peer_at_every_step(row: Row, name: str, problem: Problems, peers: dict[str, np.ndarray]) -> None:
-    descent = descend(row.make(*row.args, **row.kwargs), getattr(problem, name), problem.theta0, 50)
+    descent = descend(row.build(), getattr(problem, name), problem.theta0, 50)
     assert_same_path(descent.held, peers[f"{row.trajectory}/{name}"])
 
 
@@ -105,20 +84,14 @@ def test_the_method_meets_the_peer_at_every_step(row: Row, name: str, problem: P
 def test_the_method_asks_where_the_published_loop_asks_and_reads_out_what_it_returns(
     row: Row, name: str, problem: Problems, peers: dict[str, np.ndarray]
 ) -> None:
-    descent = descend(row.make(*row.args, **row.kwargs), getattr(problem, name), problem.theta0, 50)
-    assert_same_path(descent.held[:-1], peers[f"{row.trajectory}/{name}"])
-    outputs = {"iterate": descent.read, "final": descent.read[-1]}
-    carried = [kind for kind in outputs if f"{row.trajectory}/{kind}_{name}" in peers]
-    assert carried
-    for kind in carried:
-        assert_same_path(outputs[kind], peers[f"{row.trajectory}/{kind}_{name}"])
+    assert_published_loop_is_met(row, name, problem, peers)
 
 
 @pytest.mark.parametrize("row", DIFFERENT, ids=row_id)
 def test_the_method_parts_from_a_peer_that_forgets_the_first_gradient(
     row: Row, problem: Problems, peers: dict[str, np.ndarray]
 ) -> None:
-    ours, theirs = descend(row.make(*row.args), problem.seq, problem.theta0, 50).held, peers[f"{row.trajectory}/seq"]
+    ours, theirs = descend(row.build(), problem.seq, problem.theta0, 50).held, peers[f"{row.trajectory}/seq"]
     assert_same_path(ours[:2], theirs[:2])
     # D_2 = (1 - mu) g_2 there and (1 - mu) (g_2 - g_1) here: the difference (1 - mu) g_1 decays by mu and moves eta k_d each.
     weight = 0.005 * 10.0 * 0.1 * (1 - 0.9 ** np.arange(50)) / (1 - 0.9)
@@ -127,7 +100,7 @@ def test_the_method_parts_from_a_peer_that_forgets_the_first_gradient(
 
 def test_every_carried_trajectory_is_met_or_known_to_differ() -> None:
     used = {row.trajectory for row in (*MET, *PUBLISHED_LOOPS, *DIFFERENT)}
-    assert used == {f"{peer}/{name}" for peer in PEERS for name in peer_file(f"linear/{peer}")[0]["trajectories"]}
+    assert used == trajectories_of(PEERS, "linear/")
 
 
 @pytest.mark.parametrize("peer", PEERS)

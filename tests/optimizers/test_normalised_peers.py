@@ -12,6 +12,7 @@ import optax
 import pytest
 from normalised_walk import lars, walk
 from oracles import Problems, assert_same_path, largest_difference, peer_file
+from peer_rows import corrected
 
 import momentum_jax as mj
 
@@ -31,11 +32,6 @@ class Met(NamedTuple):
     make: Callable[[], Optimizer]
     tolerance: float = 1e-12
     along_peer: bool = False
-
-
-def corrected(b: float, value: float) -> Callable[[Any], Any]:
-    """value / sqrt(1 - b^(t+1)): for peers whose eps is not bias corrected."""
-    return lambda t: value / jnp.sqrt(1 - b ** (t + 1.0))
 
 
 def lion() -> Optimizer:
@@ -83,7 +79,9 @@ DIFFERENT = [
     Met("lars_optax", lambda: lars(0.5)),
 ]
 
-trajectory_id = lambda met: met.trajectory  # noqa: E731
+
+def trajectory_id(met: Met) -> str:
+    return met.trajectory
 
 
 def test_every_carried_trajectory_is_used(peers: dict[str, np.ndarray]) -> None:

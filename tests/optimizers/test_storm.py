@@ -56,6 +56,16 @@ def test_without_noise_storm_is_gradient_descent_at_its_rates(problem: Problems)
     np.testing.assert_allclose(held[-1], x, rtol=1e-11)
 
 
+def test_storm_from_a_sum_of_zero_stands_still_until_a_gradient_is_not_zero(problem: Problems) -> None:
+    def late(t: int, x: np.ndarray) -> np.ndarray:
+        return problem.quad(t, x) * (t >= 3)
+
+    held = storm_walk(mj.storm(0.5, w=0.0), late, problem.theta0, 6)
+    np.testing.assert_array_equal(held[:4], [problem.theta0] * 4)
+    assert np.all(np.isfinite(held))
+    assert np.any(held[6] != problem.theta0)
+
+
 def test_storm_says_what_it_needs(problem: Problems) -> None:
     params = tree(problem.theta0)
     optimizer = mj.storm()

@@ -4,52 +4,29 @@ The trajectories were computed by the peers themselves, in float64; the files na
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from oracles import FILES, Problems, assert_same_path, descend, largest_difference, peer_file
+from peer_rows import (
+    Row,
+    annealed_momentum,
+    arrays_of,
+    assert_published_loop_is_met,
+    corrected,
+    coupled_decay,
+    row,
+    row_id,
+    stepped_rate,
+    trajectories_of,
+)
 
 import momentum_jax as mj
 
 PEERS = ("torch", "keras", "optax", "pepit")
-
-
-class Row(NamedTuple):
-    """An optimizer of ours and the trajectory that it has to meet.
-
-    Attributes:
-      trajectory: "peer/name".
-      make, args, kwargs: the optimizer.
-      along_peer: on the quadratic, gradients are taken along the peer's path instead of along ours. For three paths that
-        amplify rounding: a change of 1e-15 in the start moves the peer itself by 4e-12 to 3e-6 within the 50 steps.
-    """
-
-    trajectory: str
-    make: Callable[..., optax.GradientTransformation]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    along_peer: bool = False
-
-
-def row(trajectory: str, make: Callable[..., optax.GradientTransformation], *args: Any, **kwargs: Any) -> Row:
-    return Row(trajectory, make, args, kwargs)
-
-
-def row_id(row: Row) -> str:
-    shown = [getattr(a, "__name__", str(a)) for a in row.args]
-    shown += [f"{name}={getattr(value, '__name__', value)}" for name, value in row.kwargs.items()]
-    return f"{row.trajectory}-{row.make.__name__}({','.join(shown)})"
-
-
-def stepped_rate(t: Any) -> Any:
-    return jnp.where(t < 20, 0.05, jnp.where(t < 35, 0.005, 0.02))
-
-
-def annealed_momentum(t: Any) -> Any:
-    return 0.5 + 0.4 * jnp.minimum(t, 30) / 30
 
 
 def tenfold_rate(t: Any) -> Any:
@@ -59,15 +36,6 @@ def tenfold_rate(t: Any) -> Any:
 def goyal(t: Any) -> Any:
     """Goyal et al.'s momentum correction: mu eta_t / eta_{t-1}."""
     return 0.9 * stepped_rate(t) / stepped_rate(jnp.maximum(t - 1, 0))
-
-
-def corrected(b: float, value: float = 1.0) -> Callable[[Any], Any]:
-    """value / sqrt(1 - b^(t+1)): Keras does not correct eps, and the paper's AMSGrad corrects nothing."""
-
-    def schedule(t: Any) -> Any:
-        return value / jnp.sqrt(1 - b ** (t + 1.0))
-
-    return schedule
 
 
 def uncorrected_rate(t: Any) -> Any:
@@ -81,10 +49,6 @@ def one_over_10_t_plus_2(t: Any) -> Any:
 
 def t_over_t_plus_2(t: Any) -> Any:
     return t / (t + 2.0)
-
-
-def coupled_decay(make: Callable[..., optax.GradientTransformation], *args: Any) -> optax.GradientTransformation:
-    return optax.chain(mj.add_weight_decay(0.1), make(*args))
 
 
 def outside(core: Callable[..., optax.GradientTransformation], rate: Any, momentum: Any) -> optax.GradientTransformation:
@@ -211,12 +175,12 @@ DIFFERENT = [
 
 @pytest.fixture(scope="module")
 def peers() -> dict[str, np.ndarray]:
-    return {f"{peer}/{name}": array for peer in PEERS for name, array in peer_file(peer)[1].items()}
+    return arrays_of(PEERS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 def test_the_method_meets_the_peer_at_every_step(row: Row, problem: Problems, peers: dict[str, np.ndarray]) -> None:
-    optimizer = row.make(*row.args, **row.kwargs)
+    optimizer = row.build()
     quad, seq = peers[f"{row.trajectory}/quad"], peers[f"{row.trajectory}/seq"]
 
     def gradient(t: int, x: np.ndarray) -> np.ndarray:
@@ -231,21 +195,18 @@ def test_the_method_meets_the_peer_at_every_step(row: Row, problem: Problems, pe
 def test_the_method_asks_where_the_published_loop_asks_and_reads_out_what_it_returns(
     row: Row, name: str, problem: Problems, peers: dict[str, np.ndarray]
 ) -> None:
-    descent = descend(row.make(*row.args, **row.kwargs), getattr(problem, name), problem.theta0, 50)
-    assert_same_path(descent.held[:-1], peers[f"{row.trajectory}/{name}"])
-    assert_same_path(descent.read[-1], peers[f"{row.trajectory}/final_{name}"])
+    assert_published_loop_is_met(row, name, problem, peers)
 
 
 @pytest.mark.parametrize("row", DIFFERENT, ids=row_id)
 def test_the_method_parts_from_a_peer_of_another_convention(row: Row, problem: Problems, peers: dict[str, np.ndarray]) -> None:
-    descent = descend(row.make(*row.args, **row.kwargs), problem.quad, problem.theta0, 50)
+    descent = descend(row.build(), problem.quad, problem.theta0, 50)
     assert largest_difference(descent.held, peers[f"{row.trajectory}/quad"]) > 1e-3
 
 
 def test_every_carried_trajectory_is_met_or_known_to_differ() -> None:
     used = {row.trajectory for row in (*ROWS, *PUBLISHED_LOOPS, *DIFFERENT)}
-    carried = {f"{peer}/{name}" for peer in PEERS for name in peer_file(peer)[0]["trajectories"]}
-    assert used == carried
+    assert used == trajectories_of(PEERS)
     assert {file.stem for file in FILES.glob("*.npz")} == {*PEERS, "problems"}
 
 

@@ -4,25 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from linear_schedules import inside, momentum, outside, rate
 from oracles import Problems, assert_same_path, descend, largest_difference
 
 import momentum_jax as mj
-
-
-def rate(t):
-    return jnp.where(t < 15, 0.05, jnp.where(t < 35, 0.005, 0.02))
-
-
-def momentum(t):
-    return 0.5 + 0.4 * jnp.minimum(t, 30) / 30
-
-
-def inside(core, eta):
-    return optax.chain(mj.scale_by_learning_rate(eta), core)
-
-
-def outside(core, eta):
-    return optax.chain(core, mj.scale_by_learning_rate(eta))
 
 
 def path(optimizer, problem: Problems) -> np.ndarray:

@@ -11,6 +11,7 @@ import optax
 import pytest
 from normalised_walk import decay, flat, tree, walk
 from oracles import Problems, assert_same_path, largest_difference, peer_file
+from peer_rows import stepped_rate
 
 import momentum_jax as mj
 
@@ -167,10 +168,6 @@ def test_a_reset_from_outside_reaches_into_the_wrappers(problem: Problems) -> No
         _, state = walk(optimizer, problem.seq, problem.theta0, 10)
         again, _ = optimizer.update(tree(problem.gseq[10]), mj.reset_momentum(state))
         chex.assert_trees_all_close(again, tree(-0.05 * problem.gseq[10]), rtol=1e-12)
-
-
-def stepped_rate(t: Any) -> Any:
-    return jnp.where(t < 20, 0.05, jnp.where(t < 35, 0.005, 0.02))
 
 
 @pytest.mark.parametrize("trajectory", ["torch/momentum_lrsched", "keras/momentum_goyal"])

@@ -1,0 +1,41 @@
+"""One row for every file in momentum_jax/optimizers: what the contract test has to know about a method.
+
+A family's rows are in the file of its name.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract_rows.adaptive import ADAPTIVE
+from contract_rows.linear import LINEAR
+from contract_rows.normalised import NORMALISED
+from contract_rows.row import Row
+from contract_rows.wrappers import WRAPPERS
+
+ROWS = (*LINEAR, *ADAPTIVE, *NORMALISED, *WRAPPERS)
+
+# One row of each file, the optimizer itself where there is one. The others, cores and variants of the same arithmetic, are
+# tested by `pytest -m slow`.
+FIRST = tuple({row.file: row for row in sorted(ROWS, key=lambda row: (row.id == row.file, row.descends))}.values())
+
+
+# Files whose states differ in build: one buffer and several, tuples, numbers of the whole tree, states within states.
+UNLIKE = {
+    "adam", "adaptive_restart", "aggregated_momentum", "fista", "heavy_ball", "lars", "momo", "muon", "nesterov", "per_layer",
+    "quantized_state", "rmsprop", "sgd", "storm", "yellowfin",
+}  # fmt: skip
+
+
+def marks(row: Row) -> Any:
+    return () if row in FIRST else pytest.mark.slow
+
+
+def rows(keep: Callable[[Row], bool] = lambda row: True, *, unlike: bool = False) -> list[Any]:
+    """The rows to parametrise a contract test with; `unlike`: by default those of `UNLIKE` only, the others slow."""
+    return [
+        pytest.param(row, id=row.id, marks=pytest.mark.slow if unlike and row.file not in UNLIKE else marks(row))
+        for row in ROWS
+        if keep(row)
+    ]

@@ -1,0 +1,81 @@
+"""Rows of the normalised methods, those of matrices, and those that reduce variance."""
+
+from typing import Any
+
+import jax
+
+import momentum_jax as mj
+from contract_rows.row import Row, core
+
+MUON = {"learning_rate": 0.02, "momentum": 0.95, "weight_decay": 1e-3}
+
+
+def _half(params: Any) -> Any:
+    return jax.tree.map(lambda p: 0.5 * p, params)
+
+
+NORMALISED = (
+    Row(
+        "normalized_momentum",
+        "normalized_momentum",
+        mj.normalized_momentum,
+        {"learning_rate": 2e-3, "momentum": 0.9, "eps": 1e-8},
+        rosenbrock={"learning_rate": 1e-3},
+    ),
+    Row(
+        "nigt",
+        "nigt",
+        mj.nigt,
+        {"learning_rate": 2e-3, "momentum": 0.9, "eps": 1e-8},
+        looks_ahead=("momentum",),
+        rosenbrock={"learning_rate": 5e-4, "momentum": 0.5},
+        steps=20_000,
+    ),
+    Row(
+        "storm",
+        "storm",
+        mj.storm,
+        {"learning_rate": 0.1, "c": 20.0, "w": 10.0},
+        needs_params=True,
+        extra={"grad_fn": _half},
+        # a = 1: there grad_fn is not the gradient of what is minimised
+        parabola={"c": 1e9},
+        rosenbrock={"learning_rate": 0.03, "c": 1e9},
+        steps=20_000,
+    ),
+    Row(
+        "lars",
+        "lars",
+        mj.lars,
+        {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3, "trust_coefficient": 1e-2, "eps": 1e-8},
+        needs_params=True,
+    ),
+    core("scale_by_muon", "muon", mj.scale_by_muon, {"momentum": 0.95, "eps": 1e-7}, static=("ns_steps",)),
+    Row(
+        "muon",
+        "muon",
+        mj.muon,
+        MUON | {"eps": 1e-7},
+        {"fallback": mj.adam(0.1)},
+        needs_params=True,
+        static=("ns_steps",),
+    ),
+    core(
+        "scale_by_normuon",
+        "normuon",
+        mj.scale_by_normuon,
+        {"momentum": 0.95, "b2": 0.9, "eps": 1e-8},
+        static=("ns_steps",),
+        other_shapes=((2, 1), (1, 3)),
+    ),
+    Row(
+        "normuon",
+        "normuon",
+        mj.normuon,
+        MUON | {"b2": 0.9, "eps": 1e-8},
+        {"fallback": mj.adam(0.1)},
+        needs_params=True,
+        static=("ns_steps",),
+        other_shapes=((2, 1), (1, 3)),
+    ),
+)

@@ -1,0 +1,73 @@
+"""The contract: what a hyperparameter may be, and of which step its schedule is read."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from contract_rows.row import Row
+from contract_runs import every_build, every_number, gradients, run, some_params, usual
+
+import momentum_jax as mj
+
+
+@every_number
+@pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "array", "schedule"])
+def test_a_hyperparameter_is_a_number_an_array_or_a_schedule(row: Row, name: str, kind: str) -> None:
+    value = row.numbers[name]
+    if kind == "schedule" and name in row.no_schedule:
+        with pytest.raises(TypeError, match=name):
+            row.build(**{name: lambda step: value})
+        return
+    given = {"numpy": np.float64(value), "array": jnp.asarray(value), "schedule": lambda step: jnp.asarray(value)}[kind]
+    chex.assert_trees_all_close(run(row.build(**{name: given}), some_params()), usual(row), rtol=2e-4, atol=1e-7)
+
+
+@every_build
+def test_vmap_over_hyperparameters_equals_one_run_for_each_of_their_values(row: Row) -> None:
+    names, usual = list(row.numbers), np.array(list(row.numbers.values()))
+    # In every lane one of them differs from the usual.
+    lanes = [usual]
+    for i in range(len(names)):
+        lanes += [np.where(np.arange(len(names)) == i, usual / by, usual) for by in (2, 50)]
+    params = some_params()
+
+    def go(values: Any) -> Any:
+        return run(row.build(**dict(zip(names, values, strict=True))), params)
+
+    together = jax.jit(jax.vmap(go))(jnp.asarray(np.stack(lanes)))
+    for i, values in enumerate(lanes):
+        chex.assert_trees_all_close(jax.tree.map(lambda x: x[i], together), go(jnp.asarray(values)), rtol=1e-4, atol=1e-6)  # noqa: B023
+
+
+@every_number
+def test_the_first_update_sees_step_zero_of_a_schedule(row: Row, name: str) -> None:
+    if name in row.no_schedule:
+        return
+    here, later = row.numbers[name], row.numbers[name] / 3
+    known = 1 if name in row.looks_ahead else 0
+    scheduled = row.build(**{name: lambda step: jnp.where(step <= known, here, later)})
+    params = some_params()
+    constant, changed = usual(row, 8), run(scheduled, params, 8)
+    chex.assert_trees_all_close(changed[0], constant[0], rtol=1e-5)
+    constant, changed = constant[-2], changed[-2]
+    if name != "eps":
+        with pytest.raises(AssertionError):
+            chex.assert_trees_all_close(constant, changed, rtol=1e-4)
+
+
+def test_products_of_decays_do_not_lose_the_first_step_to_float32() -> None:
+    params = {"w": jnp.asarray(1.0)}
+    optimizer = mj.ema_momentum(1.0, 0.999, debias=True)
+    updates, _ = optimizer.update({"w": jnp.asarray(1.0)}, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["w"], -1.0, rtol=5e-7)
+
+
+@pytest.mark.parametrize("zero", [0, jnp.asarray(0.0), lambda step: 0.0], ids=["number", "array", "schedule"])
+def test_a_decay_of_zero_is_corrected_by_one(zero: Any) -> None:
+    params = some_params()
+    optimizer = mj.ema_momentum(1.0, zero, debias=True)
+    updates = run(optimizer, params)[2]
+    chex.assert_trees_all_close(updates, jax.tree.map(jnp.negative, gradients(params, 2)), rtol=1e-6)

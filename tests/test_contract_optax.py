@@ -1,0 +1,104 @@
+"""The contract in company: Optax's chains, wrappers and injected hyperparameters."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from contract_rows.row import Row
+from contract_runs import every_build, every_row
+from contract_walks import alone, gradients, optimizers_unlike, some_params, walk, walked
+
+import momentum_jax as mj
+
+
+@every_build
+def test_chain_passes_what_each_link_makes(row: Row) -> None:
+    alone, _ = walked(row)
+    chained, _ = walk(optax.chain(optax.identity(), row.build(), optax.scale(1.0)))
+    chex.assert_trees_all_close(chained, alone, rtol=1e-6)
+
+
+@every_build
+def test_unexpected_extra_arguments_are_left_alone(row: Row) -> None:
+    optimizer, params = row.build(), some_params()
+    state = optimizer.init(params)
+    plain, _ = optimizer.update(gradients(params), state, params)
+    extra, _ = optimizer.update(gradients(params), state, params, value=jnp.asarray(1.0), grad_fn=gradients, unknown=1)
+    chex.assert_trees_all_equal(extra, plain)
+
+
+@optimizers_unlike
+def test_multisteps_of_two_equal_gradients_is_one_step(row: Row) -> None:
+    optimizer, params = optax.MultiSteps(row.build(), every_k_schedule=2), some_params()
+    state = optimizer.init(params)
+    g = gradients(params)
+    first, state = jax.jit(optimizer.update)(g, state, params)
+    second, state = jax.jit(optimizer.update)(g, state, params)
+    alone, _ = row.build().update(g, row.build().init(params), params)
+    chex.assert_trees_all_close(first, jax.tree.map(jnp.zeros_like, params))
+    chex.assert_trees_all_close(second, alone, rtol=1e-6)
+
+
+@optimizers_unlike
+def test_partition_gives_each_leaf_to_its_own(row: Row) -> None:
+    parts = optax.partition({"x": row.build(), "y": optax.sgd(0.1)}, {"a": "x", "b": {"c": "y"}})
+    params, _ = walk(parts)
+    chex.assert_trees_all_close(params["a"], alone(row)["a"], rtol=1e-6)
+    chex.assert_trees_all_close(params["b"], walk(optax.sgd(0.1))[0]["b"], rtol=1e-6)
+
+
+@optimizers_unlike
+def test_masked_leaves_are_not_touched(row: Row) -> None:
+    masked = optax.chain(
+        optax.masked(row.build(), {"a": True, "b": False}), optax.masked(optax.set_to_zero(), {"a": False, "b": True})
+    )
+    params, _ = walk(masked)
+    chex.assert_trees_all_close(params["a"], alone(row)["a"], rtol=1e-6)
+    chex.assert_trees_all_equal(params["b"], some_params()["b"])
+
+
+@optimizers_unlike
+def test_apply_if_finite_skips_a_bad_gradient_and_keeps_the_state(row: Row) -> None:
+    optimizer, params = optax.apply_if_finite(row.build(), 5), some_params()
+    state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
+    _, state = update(gradients(params), state, params)
+    bad = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), params)
+    updates, after = update(bad, state, params)
+    chex.assert_trees_all_equal(updates, jax.tree.map(jnp.zeros_like, params))
+    chex.assert_trees_all_equal(after.inner_state, state.inner_state)
+
+
+@optimizers_unlike
+def test_inject_hyperparams_gives_the_same_numbers_and_state(row: Row) -> None:
+    injected = optax.inject_hyperparams(row.supplied(row.make), (*row.static, *row.structure))(**row.numbers, **row.structure)
+    plain, plain_state = walked(row)
+    params, state = walk(injected)
+    chex.assert_trees_all_close(params, plain, rtol=1e-4)
+    chex.assert_trees_all_close(state.inner_state, plain_state, rtol=1e-3, atol=1e-8)
+
+
+@every_row
+def test_optax_can_map_over_the_parameters_in_a_state(row: Row) -> None:
+    if row.file == "per_layer":
+        return  # map_params hands init a placeholder without paths; optax.partition by a function of paths fares alike
+    optimizer = row.build()
+    state = optimizer.init(some_params())
+    doubled = optax.tree.map_params(optimizer, lambda v: v + 1, state)
+    for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(doubled), strict=True):
+        if before.shape not in row.other_shapes:
+            np.testing.assert_allclose(after - before, 1.0 if before.shape else 0.0)
+
+
+def test_an_int_that_inject_hyperparams_made_an_array_of_is_refused_with_the_remedy() -> None:
+    with pytest.raises(
+        TypeError, match=r"^demon: total_steps must be an int, got an array; .* needs static_args='total_steps'"
+    ):
+        optax.inject_hyperparams(mj.demon)(0.1, total_steps=10).init({"w": jnp.ones(2)})
+
+
+def test_a_dtype_that_inject_hyperparams_made_an_array_of_is_refused_with_the_remedy() -> None:
+    with pytest.raises(TypeError, match=r"optax\.inject_hyperparams needs static_args='accumulator_dtype'"):
+        optax.inject_hyperparams(mj.heavy_ball)(0.1, accumulator_dtype=jnp.bfloat16).init({"w": jnp.ones(2)})
