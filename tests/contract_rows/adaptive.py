@@ -1,7 +1,7 @@
 """Rows of the adaptive methods."""
 
 import momentum_jax as mj
-from contract_rows.row import HALF_LINE, LINE, SHARE, Row, core
+from contract_rows.row import HALF_LINE, LINE, POSITIVE, SHARE, Row, core
 
 RMS = {"learning_rate": 5e-3, "decay": 0.9, "eps": 1e-8}
 ADAM = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
@@ -166,7 +166,7 @@ ADAPTIVE = (
         {"learning_rate": 1e-3, "decay": 0.9, "factor": 1.0, "eps": 1e-6},
         {"curvature_window": 20},
         no_schedule=("learning_rate",),
-        allowed={"factor": HALF_LINE},
+        allowed={"factor": HALF_LINE, "eps": POSITIVE},
         other_shapes=((20,),),
         parabola={"decay": 0.999},
         rosenbrock={"decay": 0.999},
