@@ -121,6 +121,21 @@ def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
     return jobs
 
 
+def further_seeds(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> tuple[int, ...]:
+    """In increasing order the seeds that the study does not have, of runs that were made of its arms for its report."""
+    asked_for = {
+        (arm.label, optimizer) for arm in study.arms for optimizer in (trials(study, arm) if arm.ranges else [arm.optimizer])
+    }
+    own = (
+        run.seed
+        for run in runs
+        if run.phase == REPORT
+        and (run.arm, run.optimizer) in asked_for
+        and run.key == Job(run.name, REPORT, run.arm, run.optimizer, run.seed).key(study, environment)
+    )
+    return tuple(sorted({*own} - {*study.seeds, *study.search.seeds, *study.control_seeds}))
+
+
 @dataclass(frozen=True)
 class Ladder:
     """Labels: an arm with momentum mu at eta, and the rungs below it, gradient descent at eta and at eta/(1 - mu).

@@ -12,7 +12,7 @@ these names is never touched.
 
 A line holds the SHA-256 of its run's arrays and of itself, and the manifest that of itself. What does not agree is
 damaged: it is never read as data. `Store.resume` reports it and forgets the runs it belonged to, so that they are run
-again.
+again. A manifest that is damaged or lost is written anew: the lines know by their keys what they are runs of.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Store:
     @staticmethod
     def exists(directory: str | Path) -> bool:
         """Whether a store lies there, sound or not."""
-        return (Path(directory) / MANIFEST).exists()
+        return (Path(directory) / MANIFEST).exists() or bool(stored_runs(directory))
 
     @classmethod
     def create(cls, directory: str | Path, study: Study, environment: Mapping[str, Any], *, overwrite: bool = False) -> Store:
@@ -159,7 +159,7 @@ class Store:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(f"{directory} cannot hold results ({error.strerror}); choose another directory.") from None
-        if (directory / MANIFEST).exists():
+        if cls.exists(directory):
             if not overwrite:
                 raise StudyError(f"{directory} already holds results; choose another directory, or --resume, or --overwrite.")
             _clear(directory, _read_manifest(directory))
@@ -176,23 +176,26 @@ class Store:
         return store
 
     @classmethod
-    def resume(cls, directory: str | Path, study: Study, environment: Mapping[str, Any]) -> Store:
+    def resume(
+        cls, directory: str | Path, study: Study, environment: Mapping[str, Any], *, recovered: Sequence[int] = ()
+    ) -> Store:
         """The store of the same study, or of it with fewer seeds, less what a crash left half-written and what is damaged.
 
-        Damage draws a `DamageWarning` for each file. Raises `StudyError` where the study or the environment differs: the
-        results would not belong together.
+        Damage draws a `DamageWarning` for each file. `recovered` are the seeds of the study that only stored runs tell of,
+        where the manifest does not. Raises `StudyError` where the study or the environment differs: the results would not
+        belong together.
         """
         directory = Path(directory)
         asked = {"study": study.to_dict(), "environment": dict(environment)}
         try:
             manifest = _read_manifest(directory)
         except _Damaged as damaged:
-            # The lines know by their keys what they are runs of; without any this may be a stranger's file.
-            if not _read_runs(directory / RUNS)[0]:
+            # Without a run this may be a stranger's file.
+            if not stored_runs(directory):
                 raise
-            manifest, damage = {"schema": SCHEMA, "status": "running", **asked}, [str(damaged)]
+            manifest = {"schema": SCHEMA, "status": "running", **asked, "manifest_lost": True, "seeds_added": [*recovered]}
+            warnings.warn(f"{damaged.what}. {_made_anew(recovered)}", DamageWarning, stacklevel=2)
         else:
-            damage = []
             stored, now = manifest["study"]["seeds"], asked["study"]["seeds"]
             there = {name: manifest[name] for name in asked}
             if now[: len(stored)] == stored:
@@ -205,8 +208,7 @@ class Store:
                     f"{directory} cannot be resumed: {key} is {_brief(other)} there and {_brief(here)} now; "
                     "choose another directory, or --overwrite."
                 )
-        lines, bad_lines = _read_runs(directory / RUNS)
-        store = cls(directory, {**manifest, **asked}, lines, [*damage, *bad_lines])
+        store = cls(directory, {**manifest, **asked}, *_read_runs(directory / RUNS))
         store._drop_damaged_arrays()
         for sentence in store.damage:
             warnings.warn(f"{sentence} What it held is run again.", DamageWarning, stacklevel=2)
@@ -259,12 +261,12 @@ class Store:
                         continue
                     curves = Curves(**{name: arrays[f"{run.name}/{name}"] for name in _ARRAYS})
             except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-                found = found or f"{path} is damaged ({_one_line(error)})."
+                found = found or f"{path} is damaged ({_one_line(error)})"
                 continue
             if _digest(curves) == wanted:
                 return curves
-            found = found or f"{path} is damaged: run {run.name} does not agree with its checksum."
-        raise _Damaged(found or f"{self.directory}: the curves of run {run.name} are missing.")
+            found = found or f"{path} is damaged: run {run.name} does not agree with its checksum"
+        raise _Damaged(found or f"{self.directory}: the curves of run {run.name} are missing")
 
     def _drop_damaged_arrays(self) -> None:
         """Forgets the runs whose arrays cannot be read, one sentence of `damage` a file."""
@@ -312,13 +314,35 @@ class Store:
         return [*parts, *(path for path in [self.directory / CURVES] if path.exists())]
 
 
+def stored_runs(directory: str | Path) -> list[Run]:
+    """The runs with a sound line, whatever has become of the manifest; none where there is no store."""
+    path = Path(directory) / RUNS
+    return [line.run for line in _read_runs(path)[0]] if path.exists() else []
+
+
+def _made_anew(recovered: Sequence[int]) -> str:
+    """What becomes of a lost manifest, and what cannot be known any more."""
+    kept = f", with seeds {', '.join(map(str, recovered))} of stored runs as added ones" if recovered else ""
+    return (
+        f"It is written anew{kept}; which of the study's seeds were added after it had been run, and which were still to be "
+        "added, cannot be known."
+    )
+
+
 def _is_ours(path: Path) -> bool:
     """Whether a path in a directory without a manifest is what a beginning study may have left there."""
     return path.name.startswith(_TEMPORARY) or (path.name == RUNS and path.stat().st_size == 0)
 
 
+_MEND = "run the study again to mend it"
+
+
 class _Damaged(StudyError):
-    """A file that is not as it was written."""
+    """A file that is not as it was written: `what` is so, and the remedy."""
+
+    def __init__(self, what: str, remedy: str = ""):
+        super().__init__(f"{what}; {remedy}." if remedy else f"{what}.")
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -386,6 +410,8 @@ def _read_runs(path: Path) -> tuple[list[_Line], list[str]]:
 def _read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     if not path.exists():
+        if stored_runs(directory):
+            raise _Damaged(f"{path} is missing, though runs of a study are stored there", _MEND)
         raise StudyError(f"{directory} holds no results of a study ({MANIFEST} is missing).")
     try:
         manifest = json.loads(path.read_bytes())
@@ -399,7 +425,7 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
             f"{path}: schema version {schema}, but this version of momentum_jax reads {SCHEMA}; choose another directory."
         )
     if written != _digest_of_json(manifest):
-        raise _Damaged(f"{path} is damaged: it does not agree with its checksum; resume the study to mend it.")
+        raise _Damaged(f"{path} is damaged: it does not agree with its checksum", _MEND)
     kinds = {"status": str, "study": dict, "environment": dict}
     if not all(isinstance(manifest.get(name), kind) for name, kind in kinds.items()):
         raise _foreign(path)
@@ -411,7 +437,8 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def _foreign(path: Path) -> _Damaged:
-    return _Damaged(f"{path} is not the manifest of a study, or is damaged; choose another directory.")
+    remedy = _MEND if stored_runs(path.parent) else "choose another directory"
+    return _Damaged(f"{path} is not the manifest of a study, or is damaged", remedy)
 
 
 def _one_line(error: BaseException) -> str:

@@ -42,7 +42,7 @@ def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictur
     hidden = "-".join(map(str, study.network.hidden)) or "none"
     sections = [
         Section("What the evidence supports", (Points(tuple(conclusions)),)),
-        Section("What was run", (*runs.state(analysis), *runs.what_was_run(store, analysis))),
+        Section("What was run", (*runs.state(store, analysis), *runs.what_was_run(store, analysis))),
         Section("Arms", runs.arms(analysis)),
         Section("Compared with the first arm", evidence.comparisons(analysis)),
         Section("Learning curves", runs.learning(analysis, drawn)),

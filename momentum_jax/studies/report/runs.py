@@ -11,7 +11,7 @@ from momentum_jax.studies.report.setting import NUMBERS
 from momentum_jax.studies.store import CURVES, MANIFEST, RUNS, Store
 
 
-def state(analysis: Analysis) -> tuple[Block, ...]:
+def state(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     """What is not as it was planned."""
     said = []
     if analysis.missing:
@@ -22,6 +22,11 @@ def state(analysis: Analysis) -> tuple[Block, ...]:
         said.append(
             f"Seeds {added} were added after the study had been run. If that was decided after a look at the results, "
             "p-values and intervals claim more than they should."
+        )
+    if store.manifest.get("manifest_lost"):
+        said.append(
+            f"{MANIFEST} was lost and has been written anew: whether other seeds than those named here were added after the "
+            "study had been run cannot be known."
         )
     if analysis.damage:
         said.append(f"Damaged files were found; what they held is not in this report: {' '.join(analysis.damage)}")
