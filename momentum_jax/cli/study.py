@@ -160,7 +160,9 @@ def _list(directory: Path) -> int:
         study = store.study
         runs = f"{len(store.runs)} of {store.manifest.get('planned', len(store.runs))}"
         arms = ", ".join(arm.label for arm in study.arms)
-        table.add_row(str(path), study.dataset, arms, str(len(study.seeds)), f"{study.steps:,}", runs, store.manifest["status"])
+        table.add_row(
+            str(path), study.data_name, arms, str(len(study.seeds)), f"{study.steps:,}", runs, store.manifest["status"]
+        )
     if table.row_count:
         console.print(table)
     elif not unread:

@@ -50,7 +50,7 @@ def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: b
     if any(row.diverged for row in summaries):
         caption.append(f"a diverged run counts with accuracy {WORST_ACCURACY:g}, MCC {WORST_MCC:g}")
     made = Table(
-        title=f"{study.dataset}, {study.steps:,} steps of {study.batch} examples",
+        title=f"{study.data_name}, {study.steps:,} steps of {study.batch} examples",
         caption="; ".join(caption),
         title_justify="left",
         caption_justify="left",

@@ -44,6 +44,9 @@ class Job:
         problem = study.to_dict()
         for name in ("arms", "seeds", "search", "ladder", "noise_floor", "target"):
             del problem[name]
+        if study.own_images:
+            # What is in the file counts, by its digest in the environment, not where it lies.
+            del problem["dataset"]
         what = [problem, dict(environment), self.optimizer, self.seed, self.phase == TUNING]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 

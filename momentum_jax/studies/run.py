@@ -68,7 +68,7 @@ def run_study(
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
     dataset = data.load(study.dataset, directory=data_directory, size=study.size)
-    environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset)}
+    environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset, own=study.own_images)}
     study, recovered = _with_added_seeds(study, directory, environment) if resume else (study, ())
     bench = _Bench(study, dataset, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
@@ -129,6 +129,9 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
     except StudyError:
         seeds = jobs.further_seeds(study, environment, stored_runs(directory))
         return replace(study, seeds=(*study.seeds, *seeds)), seeds
+    if study.own_images and stored.own_images:
+        # The file may have been moved; its content is compared later.
+        stored = replace(stored, dataset=study.dataset)
     longer = replace(study, seeds=stored.seeds) if stored.seeds[: len(study.seeds)] == study.seeds else study
     return (stored if longer == stored else study), ()
 
@@ -335,7 +338,10 @@ def _machine() -> dict[str, Any]:
     return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
 
 
-def _digest(dataset: data.Dataset) -> str:
+def _digest(dataset: data.Dataset, *, own: bool) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(dataset.images).data)
     digest.update(np.ascontiguousarray(dataset.labels).data)
+    if own:
+        # Nothing else says how a file of the user's is divided.
+        digest.update(f"{dataset.images.shape}{dataset.images.dtype.str}{dataset.official_test}".encode())
     return digest.hexdigest()

@@ -198,6 +198,9 @@ class Store:
         else:
             stored, now = manifest["study"]["seeds"], asked["study"]["seeds"]
             there = {name: manifest[name] for name in asked}
+            if study.own_images and Study.from_dict(manifest["study"]).own_images:
+                # The digest of what is in it is in the environment.
+                there["study"] = {**there["study"], "dataset": study.dataset}
             if now[: len(stored)] == stored:
                 there["study"] = {**there["study"], "seeds": now}
                 if added := now[len(stored) :]:

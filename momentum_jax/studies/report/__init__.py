@@ -55,7 +55,7 @@ def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictur
         Section("Where the numbers come from", runs.sources(store, analysis)),
     ]
     return Content(
-        title=f"{study.dataset}: {cells.listed([arm.label for arm in study.arms], 4, ' · ')}",
+        title=f"{study.data_name}: {cells.listed([arm.label for arm in study.arms], 4, ' · ')}",
         subtitle=f"hidden layers {hidden}, {study.network.activation}; {study.steps:,} steps of {study.batch} examples; "
         f"{cells.counted(len(study.seeds), 'seed')}",
         sections=tuple(section for section in sections if section.blocks),
