@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis import Analysis, ArmResult, Comparison, LadderResult, Rungs, Tuning
-from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, holm
+from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, holm, lost_to_holm
 
 _LEVEL = 0.05
 # A share whose interval is wider is not known.
@@ -94,8 +94,8 @@ def _verdict(difference: PairedComparison, pvalue: float | None, count: int) -> 
             f"more than the spread of these seeds, but with {difference.n_differing} pairs no test without the assumption of "
             f"normality can claim it (its p cannot fall below {difference.smallest_pvalue:.2g})"
         )
-    if pvalue > _LEVEL:
-        return f"no difference is shown: the p-value does not bear the correction for {count} comparisons"
+    if (lost := lost_to_holm(difference.pvalue, pvalue, count)) is not None:
+        return lost
     if not _claimed(difference, pvalue):
         return "no difference is shown: the t test and the exact rank test do not agree"
     return "a difference" + (", higher" if difference.mean_difference > 0 else ", lower")

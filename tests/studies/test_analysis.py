@@ -11,7 +11,8 @@ from scipy import stats
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.conclusions import conclusions
-from momentum_jax.studies.statistics import paired, ratio_of_means
+from momentum_jax.studies.report.evidence import comparisons
+from momentum_jax.studies.statistics import lost_to_holm, paired, ratio_of_means
 from momentum_jax.studies.store import Store
 
 SEEDS = tuple(range(8))
@@ -345,4 +346,18 @@ def test_five_seeds_are_said_to_claim_nothing_of_any_size(tmp_path, rows):
 def test_what_a_correction_takes_away_no_sentence_claims():
     found = paired([2.0, 2.1, 2.3, 2.2, 2.4, 2.6], [1.0, 1.2, 1.1, 1.0, 1.3, 1.2])
     assert "a is higher than b" in found.sentence()
-    assert "corrected for several comparisons p = 0.2, no difference is claimed" in found.sentence(corrected=0.2)
+    lost = "no difference is shown: the p-value does not bear Holm's correction for 4 comparisons"
+    assert found.sentence(corrected=0.2, comparisons=4).endswith(f"{lost}.")
+
+
+def test_the_conclusions_and_the_comparison_say_the_correction_in_the_same_words(tmp_path, rows):
+    """Three arms of p-values just below 0.05, which Holm's correction triples."""
+    names = [f"sgd(0.{index})" for index in range(1, 5)]
+    study = Study(seeds=SEEDS, ladder=False, noise_floor=False, arms=tuple(map(Arm, names)))
+    scores = {name: 0.9 + SHARED + (10 * OWN + 0.00184) * (index > 0) for index, name in enumerate(names)}
+    analysis = analyse(filled(tmp_path, study, rows, scores))
+    first = analysis.comparisons[0]
+    assert (first.accuracy.pvalue or 1) <= 0.05 < (first.pvalue or 0)
+    said = lost_to_holm(first.accuracy.pvalue, first.pvalue, 3)
+    assert conclusions(analysis)[0].endswith(f"{said}.")
+    assert any(item.endswith(f"{said}.") for item in comparisons(analysis)[-1].blocks[0].items)

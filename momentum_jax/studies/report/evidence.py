@@ -39,7 +39,10 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     blocks: list[Block] = [Table(headings, rows, caption)]
     blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))
     words = [
-        each.accuracy.sentence(each.arm, each.reference, form=".2%", corrected=each.pvalue) for each in analysis.comparisons
+        each.accuracy.sentence(
+            each.arm, each.reference, form=".2%", corrected=each.pvalue, comparisons=len(analysis.comparisons)
+        )
+        for each in analysis.comparisons
     ]
     caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.accuracy.caveats]
     blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))

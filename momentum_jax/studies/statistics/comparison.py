@@ -22,6 +22,7 @@ from momentum_jax.studies.statistics._samples import (
     t_interval,
     t_pvalue,
 )
+from momentum_jax.studies.statistics.holm import lost_to_holm
 from momentum_jax.studies.statistics.power import detectable_difference, seeds_needed
 from momentum_jax.studies.statistics.ranks import rank_sum, signed_rank
 
@@ -69,8 +70,17 @@ class PairedComparison:
         """The t test's; of the exact signed-rank test where the differences do not vary; None: of a single pair."""
         return self.wilcoxon_pvalue if self.without_spread else self.t_pvalue
 
-    def sentence(self, a: str = "a", b: str = "b", unit: str = "", form: str = ".4g", *, corrected: float | None = None) -> str:
-        """In words; `corrected` is the p-value after correction for several comparisons."""
+    def sentence(
+        self,
+        a: str = "a",
+        b: str = "b",
+        unit: str = "",
+        form: str = ".4g",
+        *,
+        corrected: float | None = None,
+        comparisons: int = 1,
+    ) -> str:
+        """In words; `corrected` is the p-value after Holm's correction for so many `comparisons`."""
         text = f"{a} - {b}: {self.mean_difference:{form}}{unit} over {counted(self.n, 'paired seed')}"
         if self.t_interval is None:
             return f"{text}: too few seeds for a claim."
@@ -79,8 +89,8 @@ class PairedComparison:
         text += f", exact Wilcoxon {p_shown(self.wilcoxon_pvalue)}"
         pairs = counted(self.n_differing, "pair") + " that differ" * (self.n_differing < self.n)
         least = f"with {pairs} an exact Wilcoxon p-value cannot fall below {self.smallest_pvalue:.3g}"
-        if self.pvalue is not None and corrected is not None and self.pvalue <= 1 - self.confidence < corrected:
-            return f"{text}: corrected for several comparisons {p_shown(corrected)}, no difference is claimed."
+        if (lost := lost_to_holm(self.pvalue, corrected, comparisons, alpha=1 - self.confidence)) is not None:
+            return f"{text}: {lost}."
         return f"{text}: {_conclusion(a, b, self, self.wilcoxon_pvalue, least, unit, form)}"
 
 
