@@ -83,7 +83,7 @@ def test_the_noise_floor_is_the_half_width_of_welchs_interval_between_two_runs_o
     low, high = compared.t_interval
     assert found.half_width == pytest.approx((high - low) / 2, rel=1e-12)
     assert (found.difference, found.pvalue) == (compared.mean_difference, compared.welch_pvalue)
-    assert "as chance would have it; independent arms closer than" in found.sentence()
+    assert "as chance would have it; arms on seeds of their own are not told apart by less than" in found.sentence()
     assert "by chance; if further seeds repeat it" in statistics.noise_floor(a, again + 5).sentence()
     assert statistics.noise_floor([1.0], [2.0]).sentence().endswith("too few seeds for a noise floor.")
     assert statistics.noise_floor([1.0, 1.0], [1.0, 1.0]).sentence().endswith("so they show no noise.")

@@ -7,6 +7,9 @@ from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 
+# Unit and form of a difference of accuracies.
+_POINTS = (" points", "z.2f")
+
 
 def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     if not analysis.comparisons:
@@ -40,7 +43,7 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))
     words = [
         each.accuracy.sentence(
-            each.arm, each.reference, form=".2%", corrected=each.pvalue, comparisons=len(analysis.comparisons)
+            *(each.arm, each.reference, *_POINTS), scale=100, corrected=each.pvalue, comparisons=len(analysis.comparisons)
         )
         for each in analysis.comparisons
     ]
@@ -220,5 +223,5 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
 def noise(analysis: Analysis) -> tuple[Block, ...]:
     if analysis.noise is None:
         return ()
-    sentence = analysis.noise.sentence(analysis.arms[0].label, form=".2%")
+    sentence = analysis.noise.sentence(analysis.arms[0].label, *_POINTS, scale=100)
     return (Text(f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"),)
