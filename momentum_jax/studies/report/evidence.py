@@ -145,10 +145,11 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
             if each.steps is not None and each.log_rank is not None
         )
         reference = compared[0].reference
-        headings = ("arm", "sooner", "later", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
+        headings = ("arm", "sooner", "later or never", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
         caption = (
-            f"Against {reference}, paired by seed, p-values not corrected; negative: sooner. The log-rank test (by "
-            "permutation) treats the arms as if they had seeds of their own."
+            f"Against {reference}, paired by seed, p-values not corrected; negative: sooner. In the mean difference a run that "
+            "never got there counts with the whole budget. The log-rank test (by permutation) treats the arms as if they had "
+            "seeds of their own."
         )
         blocks.append(Table(headings, rows, caption))
     return tuple(blocks)
@@ -179,8 +180,8 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     }
     rows = tuple(row for rungs in found.rungs for row in _rung_rows(rungs, names))
     headings = (
-        *("what", "difference", "measured in", "mean", "95% t interval"),
-        *("t test p", "Wilcoxon p", "share of the gain", "95% of the share"),
+        *("what", "measured in", "mean", "95% t interval"),
+        *("t test p", "Wilcoxon p", "share of the gain", "95% of the share", "difference"),
     )
     caption = (
         "Positive: better (for steps, fewer). P-values are not corrected. "
@@ -207,7 +208,6 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
         rows.append(
             (
                 what,
-                Words(arms),
                 unit,
                 f"{factor * found.mean_difference:+z{form}}",
                 _t_interval(found, factor, f"+z{form}"),
@@ -215,6 +215,7 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
                 cells.pvalue(found.wilcoxon_pvalue),
                 share,
                 limits,
+                Words(arms),
             )
         )
     return rows

@@ -100,9 +100,10 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
     if not analysis.arms:
         return (Text("No arm has a stored run yet."),)
     target = analysis.study.target is not None
+    # A label that is the optimizer's own says it.
+    named = any(arm.label != arm.optimizer for arm in analysis.arms)
     headings = (
         "arm",
-        "optimizer as run",
         "test accuracy, %",
         "95% t interval",
         "median",
@@ -111,12 +112,12 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
         *["steps to target"] * target,
         "diverged",
         "runs",
+        *["optimizer as run"] * named,
     )
     tuned = {arm.label for arm in analysis.study.tuned}
     rows = tuple(
         (
             arm.label,
-            Code(arm.optimizer),
             cells.mean(arm.accuracy, 100, 2),
             cells.interval(arm.accuracy.t_interval, 100, ".2f"),
             f"{100 * arm.accuracy.median:.2f}",
@@ -125,6 +126,7 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
             *([_steps_cell(arm)] if target else []),
             str(arm.diverged),
             f"{len(arm.runs)}, {'ladder' if arm.rung else 'tuned' if arm.label in tuned else 'fixed'}",
+            *[Code(arm.optimizer)] * named,
         )
         for arm in analysis.arms
     )
