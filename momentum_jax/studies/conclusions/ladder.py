@@ -105,7 +105,8 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         if excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > LEVEL:
             return f"{text}; {seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
         return f"{text}: momentum is not shown to help."
-    return f"{text}: momentum {'helps' if rungs.tuned.mean_difference > 0 else 'does harm'} here."
+    verdict = "helps" if rungs.tuned.mean_difference > 0 else "does harm"
+    return f"{text}: momentum {verdict} here, within the ranges that were searched."
 
 
 def _budget(analysis: Analysis) -> str:
