@@ -14,7 +14,7 @@ from momentum_jax.cli.arguments import StudyAddSeeds, StudyList, StudyReport, St
 from momentum_jax.studies import Study, StudyError
 from momentum_jax.studies.arms import split_label
 from momentum_jax.studies.spec import read_toml
-from momentum_jax.studies.store import MANIFEST, RUNS, Store
+from momentum_jax.studies.store import RUNS, Store
 
 _NETWORK = ("hidden", "channels", "activation", "output_activation", "initialization", "loss", "dropout")
 _FIELDS = ("dataset", "size", "examples", "steps", "batch", "sampling", "target", "evaluate_every", "seeds")
@@ -148,12 +148,12 @@ def _list(directory: Path) -> int:
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     table = Table("directory", "data set", "arms", "seeds", "steps", "runs", "status")
     unread = []
-    for path in sorted(directory.rglob(MANIFEST)):
-        if not (path.parent / RUNS).exists():
+    for path in sorted(path.parent for path in directory.rglob(RUNS)):
+        if not Store.exists(path):
             # Others call files so, too.
             continue
         try:
-            store = Store.read(path.parent)
+            store = Store.read(path)
         except StudyError as error:
             unread.append(str(error))
             continue
@@ -161,7 +161,7 @@ def _list(directory: Path) -> int:
         runs = f"{len(store.runs)} of {store.manifest.get('planned', len(store.runs))}"
         arms = ", ".join(arm.label for arm in study.arms)
         table.add_row(
-            str(path.parent), study.dataset, arms, str(len(study.seeds)), f"{study.steps:,}", runs, store.manifest["status"]
+            str(path), study.data_name, arms, str(len(study.seeds)), f"{study.steps:,}", runs, store.manifest["status"]
         )
     if table.row_count:
         console.print(table)

@@ -36,12 +36,13 @@ def print_table(console: Console, study: Study, summaries: Sequence[ArmSummary])
 
 
 def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: bool = True, narrow: bool = False) -> Table:
-    """One row an arm: scores, steps to the target, divergences, time.
+    """One row an arm: scores, steps to the target, divergences, time; its number of runs where an unfinished study has rows of
+    several.
 
     Labels are folded to the width `labels`; `narrow` breaks a cell before its standard error.
     """
-    seeds = len(study.seeds)
-    caption = [f"mean ± standard error over {seeds} seeds"] if seeds > 1 else []
+    counts = {len(row.seeds) for row in summaries}
+    caption = [_averaged(counts, len(study.seeds))] if max(counts) > 1 else []
     if study.target is not None:
         caption.append(f"validation loss measured every {study.evaluate_every} steps")
         if any({None} < {*row.steps_to_target} for row in summaries):
@@ -49,7 +50,7 @@ def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: b
     if any(row.diverged for row in summaries):
         caption.append(f"a diverged run counts with accuracy {WORST_ACCURACY:g}, MCC {WORST_MCC:g}")
     made = Table(
-        title=f"{study.dataset}, {study.steps:,} steps of {study.batch} examples",
+        title=f"{study.data_name}, {study.steps:,} steps of {study.batch} examples",
         caption="; ".join(caption),
         title_justify="left",
         caption_justify="left",
@@ -62,6 +63,7 @@ def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: b
         "\nMCC",
         *_target_headings(study),
         "di-\nverged" if narrow else "\ndiverged",
+        *["\nruns"] * (len(counts) > 1),
         *["\ntime"] * time,
     ):
         made.add_column(heading, justify="right", no_wrap=True)
@@ -72,10 +74,19 @@ def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: b
             _score(row, row.mcc, 1, 4),
             *(target if study.target is not None else []),
             _count(row.diverged, row),
+            *[str(len(row.seeds))] * (len(counts) > 1),
             *[f"{row.seconds:.1f} s"] * time,
         ]
         made.add_row(row.label, *(cell.replace(" ±", "\n±") if narrow else cell for cell in cells))
     return made
+
+
+def _averaged(counts: set[int], planned: int) -> str:
+    """What the rows are means over, each of so many runs."""
+    if len(counts) > 1:
+        return "mean ± standard error over the runs of the row"
+    count = min(counts)
+    return f"mean ± standard error over {count} {f'of {planned} ' * (count != planned)}seeds"
 
 
 def _target_headings(study: Study) -> list[str]:

@@ -64,7 +64,7 @@ def of_study(study: Study, curves: Sequence[LearningCurve]) -> Figure:
 def _title(study: Study) -> str:
     hidden = "-".join(map(str, study.network.hidden)) or "none"
     channels = f"channels {'-'.join(map(str, study.network.channels))}, " if study.network.channels else ""
-    return f"{study.dataset}: {channels}hidden layers {hidden}, {study.network.activation}, batch {study.batch}"
+    return f"{study.data_name}: {channels}hidden layers {hidden}, {study.network.activation}, batch {study.batch}"
 
 
 def _unit(study: Study) -> str:

@@ -62,16 +62,17 @@ def _inside(arms: Sequence[ArmResult]) -> list[float]:
 def _row(axes: Any, arm: ArmResult, middle: float, colour: str, limits: tuple[float, float]) -> None:
     whole = [value for value in _whole(arm) if value >= limits[0]]
     below_axis = len(arm.runs) - arm.diverged - len(whole)
-    # Spread over the upper half of the row, so that equal values show.
-    heights = middle - 0.06 - 0.03 * (np.arange(len(whole)) % 4)
+    counts = ((arm.diverged, "diverged"), (below_axis, "lower than this axis shows"))
+    said = "; ".join(f"{count} of {len(arm.runs)} {what}" for count, what in counts if count)
+    # Spread over the upper half of the row, so that equal values show; above the words where there are any.
+    heights = middle - (0.15 if said else 0.06) - 0.03 * (np.arange(len(whole)) % 4)
     axes.plot(whole, heights, "o", color=colour, markersize=5, alpha=0.75, markeredgewidth=0, clip_on=False, zorder=3)
     below = middle + 0.14
     mean, interval = 100 * arm.accuracy.mean, arm.accuracy.t_interval
     if arm.diverged:
         left = np.full(arm.diverged, limits[0])
         axes.plot(left, middle - 0.15 + 0.07 * np.arange(arm.diverged), "x", color=_DIVERGED, clip_on=False, zorder=4)
-    counts = ((arm.diverged, "diverged"), (below_axis, "lower than this axis shows"))
-    if said := "; ".join(f"{count} of {len(arm.runs)} {what}" for count, what in counts if count):
+    if said:
         colour_said = _DIVERGED if arm.diverged else "#333333"
         text = f"{said}; mean {mean:.2f} %"
         axes.annotate(text, (limits[0], middle), xytext=(10, -4), textcoords="offset points", fontsize=8.5, color=colour_said)

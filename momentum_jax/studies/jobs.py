@@ -44,6 +44,9 @@ class Job:
         problem = study.to_dict()
         for name in ("arms", "seeds", "search", "ladder", "noise_floor", "target"):
             del problem[name]
+        if study.own_images:
+            # What is in the file counts, by its digest in the environment, not where it lies.
+            del problem["dataset"]
         what = [problem, dict(environment), self.optimizer, self.seed, self.phase == TUNING]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -119,6 +122,21 @@ def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
         first = study.arms[0].label
         jobs += [Job(f"{CONTROL}/seed-{seed}", CONTROL, first, chosen[first], seed) for seed in study.control_seeds]
     return jobs
+
+
+def further_seeds(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> tuple[int, ...]:
+    """In increasing order the seeds that the study does not have, of runs that were made of its arms for its report."""
+    asked_for = {
+        (arm.label, optimizer) for arm in study.arms for optimizer in (trials(study, arm) if arm.ranges else [arm.optimizer])
+    }
+    own = (
+        run.seed
+        for run in runs
+        if run.phase == REPORT
+        and (run.arm, run.optimizer) in asked_for
+        and run.key == Job(run.name, REPORT, run.arm, run.optimizer, run.seed).key(study, environment)
+    )
+    return tuple(sorted({*own} - {*study.seeds, *study.search.seeds, *study.control_seeds}))
 
 
 @dataclass(frozen=True)

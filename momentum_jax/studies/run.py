@@ -22,7 +22,7 @@ from momentum_jax.studies.arms import Optimizer, resolve, settle
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.spec import Study
-from momentum_jax.studies.store import UNFINISHED, Curves, Run, Store, locked
+from momentum_jax.studies.store import UNFINISHED, Curves, Run, Store, locked, stored_runs
 from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.model import cnn, mlp
 
@@ -67,16 +67,15 @@ def run_study(
     """
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
-    if resume:
-        study = _with_added_seeds(study, directory)
     dataset = data.load(study.dataset, directory=data_directory, size=study.size)
+    environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset, own=study.own_images)}
+    study, recovered = _with_added_seeds(study, directory, environment) if resume else (study, ())
     bench = _Bench(study, dataset, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
     bench.settle([*(job.optimizer for job in jobs.tuning(study)), *(arm.optimizer for arm in study.arms if not arm.ranges)])
-    environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset)}
     with locked(directory):
         store = (
-            Store.resume(directory, study, environment)
+            Store.resume(directory, study, environment, recovered=recovered)
             if resume and Store.exists(directory)
             else Store.create(directory, study, environment, overwrite=overwrite)
         )
@@ -122,14 +121,19 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
     return replace(study, seeds=(*study.seeds, *fresh))
 
 
-def _with_added_seeds(study: Study, directory: str | Path) -> Study:
-    """The study itself, or the same with the seeds that were added to it in its directory."""
+def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[str, Any]) -> tuple[Study, tuple[int, ...]]:
+    """The study itself, or the same with the seeds that were added to it in its directory; and those of them that only runs
+    stored there tell of, because the manifest is lost."""
     try:
         stored = Store.read(directory).study
     except StudyError:
-        return study
+        seeds = jobs.further_seeds(study, environment, stored_runs(directory))
+        return replace(study, seeds=(*study.seeds, *seeds)), seeds
+    if study.own_images and stored.own_images:
+        # The file may have been moved; its content is compared later.
+        stored = replace(stored, dataset=study.dataset)
     longer = replace(study, seeds=stored.seeds) if stored.seeds[: len(study.seeds)] == study.seeds else study
-    return stored if longer == stored else study
+    return (stored if longer == stored else study), ()
 
 
 def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None] | None) -> None:
@@ -334,7 +338,10 @@ def _machine() -> dict[str, Any]:
     return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
 
 
-def _digest(dataset: data.Dataset) -> str:
+def _digest(dataset: data.Dataset, *, own: bool) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(dataset.images).data)
     digest.update(np.ascontiguousarray(dataset.labels).data)
+    if own:
+        # Nothing else says how a file of the user's is divided.
+        digest.update(f"{dataset.images.shape}{dataset.images.dtype.str}{dataset.official_test}".encode())
     return digest.hexdigest()

@@ -123,7 +123,8 @@ class Study:
 
     A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
     mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
-    reported (None: not reported). `dataset` may also be the path of a .npz file of one's own (`data.load`); `size` is the side
+    reported (None: not reported). `dataset` may also be the path of a .npz file of one's own (`data.load`), kept as an absolute
+    path: a study whose file lies elsewhere, with the same content, is the same to its results. `size` is the side
     of reduced images in pixels (None: as published), `examples` how many of its training examples a seed uses, a random sample
     (None: all).
 
@@ -149,8 +150,10 @@ class Study:
     noise_floor: bool = True
 
     def __post_init__(self):
-        if not (isinstance(self.dataset, str) and self.dataset.endswith(".npz")):
+        if not (isinstance(self.dataset, str) and self.own_images):
             _choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
+        elif self.own_images:
+            object.__setattr__(self, "dataset", str(Path(self.dataset).resolve()))
         for name in ("size", "examples"):
             if getattr(self, name) is not None:
                 _whole("Study", name, getattr(self, name), 1)
@@ -176,6 +179,16 @@ class Study:
             raise _overlap("search.seeds", "seeds", both)
         if self.noise_floor and (both := sorted({*self.control_seeds} & {*self.seeds, *self.search.seeds})):
             raise _overlap("seeds", "those of the A/A control, each with its highest bit turned", both)
+
+    @property
+    def own_images(self) -> bool:
+        """Whether the data set is a file of the user's."""
+        return self.dataset.endswith(".npz")
+
+    @property
+    def data_name(self) -> str:
+        """The data set as a title has it: of a file its name alone."""
+        return Path(self.dataset).name
 
     @property
     def tuned(self) -> tuple[Arm, ...]:

@@ -183,7 +183,7 @@ def train_wave(
     compiled_before = programs.compile_seconds
     reporter.report("compile", 0, None, always=True)
     state: RunState = programs.begin(run, programs.initialise(run))
-    programs.advance.prepare(run, state, placed.tables, np.int32(0), np.int32(0))
+    advance = programs.advance.prepare(run, state, placed.tables, np.int32(0), np.int32(0))
     step, curves, training, evaluating = 0, Curves([], [], []), 0.0, 0.0
     if saver is not None and (found := saver.restore(wave, state)) is not None:
         step, state, curves, training = found
@@ -207,7 +207,7 @@ def train_wave(
             saver.save_if_due(wave, step, state, curves, training)
         last = min(step + chunk, min(mark for mark in wave.evaluations if mark > step))
         begun = time.perf_counter()
-        state = programs.advance(run, state, placed.tables, np.int32(step), np.int32(last))
+        state = advance(run, state, placed.tables, np.int32(step), np.int32(last))
         jax.block_until_ready(state)
         seconds = time.perf_counter() - begun
         training += seconds
@@ -222,9 +222,9 @@ def _evaluate(wave: Wave, state: RunState, tables: Tables, indices: jax.Array) -
     """The evaluation on the host, and the seconds that it took without compilation."""
     programs = wave.programs
     params = programs.readout(wave.run, state)
-    programs.evaluate.prepare(wave.run, params, state.model_state, tables, indices)
+    evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, tables, indices)
     begun = time.perf_counter()
-    evaluation = jax.device_get(programs.evaluate(wave.run, params, state.model_state, tables, indices))
+    evaluation = jax.device_get(evaluate(wave.run, params, state.model_state, tables, indices))
     return evaluation, time.perf_counter() - begun
 
 

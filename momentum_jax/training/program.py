@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from momentum_jax.training import loop
@@ -67,7 +66,7 @@ class Program:
 
 def _shapes(arguments: Any) -> Any:
     leaves, structure = jax.tree.flatten(arguments)
-    return structure, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
+    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 class Programs(NamedTuple):

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 from made_studies import made
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from momentum_jax import figures
 from momentum_jax.figures import accuracy_axis, style
@@ -131,6 +132,22 @@ def test_a_rung_that_fails_is_counted_at_the_edge_and_leaves_the_arms_their_room
     figure = draw_test_accuracy([first, low], title="t")
     assert figure.axes[0].get_xlim()[0] > 50
     assert "5 of 5 lower than this axis shows; mean 10.00 %" in [text.get_text() for text in shown(figure)]
+
+
+def test_what_is_said_of_runs_below_the_axis_covers_no_dot(analysis):
+    import dataclasses
+
+    first = analysis.arms[0]
+    values = (*first.accuracies[1:], 0.1)
+    low = dataclasses.replace(first, rung=True, accuracies=values, accuracy=dataclasses.replace(first.accuracy, mean=0.1))
+    figure = draw_test_accuracy([first, low], title="t")
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    (words,) = [text.get_window_extent() for text in axes.texts if "lower than this axis" in text.get_text()]
+    radius = 2.5 * figure.dpi / 72
+    dots = axes.transData.transform(marks(axes, "o"))
+    assert len(dots) == 2 * len(values) - 1
+    assert not any(words.y0 - radius < y < words.y1 + radius for _, y in dots)
 
 
 def test_the_curves_of_steps_to_the_target_are_kaplan_and_meiers(drawn, analysis):

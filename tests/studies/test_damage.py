@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from momentum_jax.studies import Arm, Network, Search, Study, StudyError
+from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.errors import DamageWarning
+from momentum_jax.studies.jobs import further_seeds
+from momentum_jax.studies.report.runs import state
 from momentum_jax.studies.run import add_seeds, run_study, with_more_seeds
 from momentum_jax.studies.store import Store
 
@@ -151,6 +154,46 @@ def test_a_destroyed_manifest_is_written_anew_and_no_run_is_repeated(sound, copy
         assert added(copy, monkeypatch) == []
     assert content(copy) == content(sound)
     assert Store.read(copy).study == TUNED
+
+
+@pytest.fixture(scope="module")
+def longer(sound, tmp_path_factory):
+    """The sound study with two seeds added."""
+    directory = shutil.copytree(sound, tmp_path_factory.mktemp("longer") / "study")
+    add_seeds(directory, 2, devices=jax.local_devices()[:1])
+    return directory
+
+
+@pytest.mark.parametrize("text", ["{", None], ids=["damaged", "missing"])
+def test_added_seeds_outlive_their_manifest(longer, tmp_path, text, monkeypatch):
+    """With a seed of which a run is left, and its other runs that are made again."""
+    copy = shutil.copytree(longer, tmp_path / "copy")
+    manifest = copy / "manifest.json"
+    manifest.unlink() if text is None else manifest.write_text(text)
+    lines = (copy / "runs.jsonl").read_text().splitlines(keepends=True)
+    (copy / "runs.jsonl").write_text("".join(line for line in lines if '"name": "arm-1/seed-3"' not in line))
+    with pytest.raises(StudyError, match=r"manifest\.json is .*; run the study again to mend it\."):
+        Store.read(copy)
+    told = r"It is written anew, with seeds 2, 3 of stored runs as added ones; which of .* cannot be known\."
+    with pytest.warns(DamageWarning, match=told):
+        assert added(copy, monkeypatch) == ["arm-1/seed-3"]
+    assert content(copy) == content(longer)
+    store = Store.read(copy)
+    assert store.study.seeds == (0, 1, 2, 3)
+    assert store.manifest["seeds_added"] == [2, 3]
+    assert any("was lost and has been written anew" in block.text for block in state(store, analyse(store)))
+
+
+def test_seeds_of_runs_of_another_study_are_not_taken_for_added_ones(longer):
+    runs, environment = Store.read(longer).runs, Store.read(longer).manifest["environment"]
+    assert further_seeds(TUNED, environment, runs) == (2, 3)
+    for other in (
+        dataclasses.replace(TUNED, steps=10),
+        dataclasses.replace(TUNED, arms=(Arm("gradient_descent(0.5)", "plain"),)),
+        dataclasses.replace(TUNED, search=dataclasses.replace(TUNED.search, seeds=(2, 3))),
+    ):
+        assert further_seeds(other, environment, runs) == ()
+    assert further_seeds(TUNED, {**environment, "data": "of others"}, runs) == ()
 
 
 def test_a_changed_manifest_is_not_believed(sound, copy, monkeypatch):

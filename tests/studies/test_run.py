@@ -9,7 +9,7 @@ import pytest
 
 from momentum_jax.data import DataError, load
 from momentum_jax.studies import Arm, Network, Study, StudyError, run
-from momentum_jax.studies.run import run_study
+from momentum_jax.studies.run import add_seeds, run_study
 from momentum_jax.studies.store import Store
 
 # Two arms share a program; the third diverges at once.
@@ -208,6 +208,62 @@ def test_the_manifest_says_what_the_numbers_depend_on(finished):
     assert set(manifest["environment"]["versions"]) == {"momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy", "scipy"}
     assert manifest["environment"]["backend"]["platform"]
     assert manifest["seconds"]["training"] > 0
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A study of a file of the user's, which lies in a directory of its own."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4), np.uint8)
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "mine.npz", images=images, labels=np.arange(60) % 2)
+    return dataclasses.replace(TINY, dataset=str(tmp_path / "data" / "mine.npz"), steps=2, batch=4, arms=TINY.arms[:1])
+
+
+def trained(monkeypatch):
+    """The names of the runs that are made from now on."""
+    names, add = [], Store.add
+    monkeypatch.setattr(Store, "add", lambda self, wave: (names.extend(run.name for run, _ in wave), add(self, wave))[1])
+    return names
+
+
+def test_a_file_of_ones_own_is_the_same_from_wherever_it_is_named(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "data")
+    here = dataclasses.replace(own, dataset="mine.npz")
+    monkeypatch.chdir(tmp_path)
+    assert here == dataclasses.replace(own, dataset="data/mine.npz") == own
+    assert here.data_name == "mine.npz"
+    run_once(here, "out")
+    monkeypatch.chdir(tmp_path / "data")
+    repeated = trained(monkeypatch)
+    run_once(own, "../out", resume=True)
+    assert repeated == []
+    add_seeds("../out", 1, devices=jax.local_devices()[:1])
+    assert repeated == ["arm-0/seed-6"]
+
+
+def test_a_file_that_was_moved_is_known_by_its_content(own, tmp_path, monkeypatch):
+    run_once(own, tmp_path / "out")
+    add_seeds(tmp_path / "out", 1, devices=jax.local_devices()[:1])
+    moved = dataclasses.replace(own, dataset=str(tmp_path / "data" / "mine.npz").replace("data", "elsewhere"))
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    repeated = trained(monkeypatch)
+    store = run_once(moved, tmp_path / "out", resume=True)
+    assert repeated == []
+    assert store.study == dataclasses.replace(moved, seeds=(0, 5, 6))
+
+
+@pytest.mark.parametrize("what", ["a pixel", "the division"])
+def test_a_file_of_other_content_is_another_study(own, tmp_path, what):
+    run_once(own, tmp_path / "out")
+    with np.load(own.dataset) as stored:
+        images, labels = stored["images"].copy(), stored["labels"]
+    if what == "a pixel":
+        images[3, 1, 1] ^= 1
+        np.savez(own.dataset, images=images, labels=labels)
+    else:
+        np.savez(own.dataset, images=images[:40], labels=labels[:40], test_images=images[40:], test_labels=labels[40:])
+    with pytest.raises(StudyError, match=r"cannot be resumed: environment\.data is"):
+        run_once(own, tmp_path / "out", resume=True)
 
 
 def test_a_data_set_too_small_to_be_divided_is_refused_and_leaves_nothing(tmp_path):

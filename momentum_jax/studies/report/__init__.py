@@ -42,7 +42,7 @@ def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictur
     hidden = "-".join(map(str, study.network.hidden)) or "none"
     sections = [
         Section("What the evidence supports", (Points(tuple(conclusions)),)),
-        Section("What was run", (*runs.state(analysis), *runs.what_was_run(store, analysis))),
+        Section("What was run", (*runs.state(store, analysis), *runs.what_was_run(store, analysis))),
         Section("Arms", runs.arms(analysis)),
         Section("Compared with the first arm", evidence.comparisons(analysis)),
         Section("Learning curves", runs.learning(analysis, drawn)),
@@ -55,7 +55,7 @@ def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictur
         Section("Where the numbers come from", runs.sources(store, analysis)),
     ]
     return Content(
-        title=f"{study.dataset}: {cells.listed([arm.label for arm in study.arms], 4, ' · ')}",
+        title=f"{study.data_name}: {cells.listed([arm.label for arm in study.arms], 4, ' · ')}",
         subtitle=f"hidden layers {hidden}, {study.network.activation}; {study.steps:,} steps of {study.batch} examples; "
         f"{cells.counted(len(study.seeds), 'seed')}",
         sections=tuple(section for section in sections if section.blocks),

@@ -7,6 +7,9 @@ from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 
+# Unit and form of a difference of accuracies.
+_POINTS = (" points", "z.2f")
+
 
 def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     if not analysis.comparisons:
@@ -39,7 +42,10 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     blocks: list[Block] = [Table(headings, rows, caption)]
     blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))
     words = [
-        each.accuracy.sentence(each.arm, each.reference, form=".2%", corrected=each.pvalue) for each in analysis.comparisons
+        each.accuracy.sentence(
+            *(each.arm, each.reference, *_POINTS), scale=100, corrected=each.pvalue, comparisons=len(analysis.comparisons)
+        )
+        for each in analysis.comparisons
     ]
     caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.accuracy.caveats]
     blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))
@@ -139,10 +145,11 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
             if each.steps is not None and each.log_rank is not None
         )
         reference = compared[0].reference
-        headings = ("arm", "sooner", "later", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
+        headings = ("arm", "sooner", "later or never", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
         caption = (
-            f"Against {reference}, paired by seed, p-values not corrected; negative: sooner. The log-rank test (by "
-            "permutation) treats the arms as if they had seeds of their own."
+            f"Against {reference}, paired by seed, p-values not corrected; negative: sooner. In the mean difference a run that "
+            "never got there counts with the whole budget. The log-rank test (by permutation) treats the arms as if they had "
+            "seeds of their own."
         )
         blocks.append(Table(headings, rows, caption))
     return tuple(blocks)
@@ -173,8 +180,8 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     }
     rows = tuple(row for rungs in found.rungs for row in _rung_rows(rungs, names))
     headings = (
-        *("what", "difference", "measured in", "mean", "95% t interval"),
-        *("t test p", "Wilcoxon p", "share of the gain", "95% of the share"),
+        *("what", "measured in", "mean", "95% t interval"),
+        *("t test p", "Wilcoxon p", "share of the gain", "95% of the share", "difference"),
     )
     caption = (
         "Positive: better (for steps, fewer). P-values are not corrected. "
@@ -201,7 +208,6 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
         rows.append(
             (
                 what,
-                Words(arms),
                 unit,
                 f"{factor * found.mean_difference:+z{form}}",
                 _t_interval(found, factor, f"+z{form}"),
@@ -209,6 +215,7 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
                 cells.pvalue(found.wilcoxon_pvalue),
                 share,
                 limits,
+                Words(arms),
             )
         )
     return rows
@@ -217,5 +224,5 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
 def noise(analysis: Analysis) -> tuple[Block, ...]:
     if analysis.noise is None:
         return ()
-    sentence = analysis.noise.sentence(analysis.arms[0].label, form=".2%")
+    sentence = analysis.noise.sentence(analysis.arms[0].label, *_POINTS, scale=100)
     return (Text(f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"),)

@@ -11,7 +11,7 @@ from momentum_jax.studies.report.setting import NUMBERS
 from momentum_jax.studies.store import CURVES, MANIFEST, RUNS, Store
 
 
-def state(analysis: Analysis) -> tuple[Block, ...]:
+def state(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     """What is not as it was planned."""
     said = []
     if analysis.missing:
@@ -22,6 +22,11 @@ def state(analysis: Analysis) -> tuple[Block, ...]:
         said.append(
             f"Seeds {added} were added after the study had been run. If that was decided after a look at the results, "
             "p-values and intervals claim more than they should."
+        )
+    if store.manifest.get("manifest_lost"):
+        said.append(
+            f"{MANIFEST} was lost and has been written anew: whether other seeds than those named here were added after the "
+            "study had been run cannot be known."
         )
     if analysis.damage:
         said.append(f"Damaged files were found; what they held is not in this report: {' '.join(analysis.damage)}")
@@ -95,9 +100,10 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
     if not analysis.arms:
         return (Text("No arm has a stored run yet."),)
     target = analysis.study.target is not None
+    # A label that is the optimizer's own says it.
+    named = any(arm.label != arm.optimizer for arm in analysis.arms)
     headings = (
         "arm",
-        "optimizer as run",
         "test accuracy, %",
         "95% t interval",
         "median",
@@ -106,12 +112,12 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
         *["steps to target"] * target,
         "diverged",
         "runs",
+        *["optimizer as run"] * named,
     )
     tuned = {arm.label for arm in analysis.study.tuned}
     rows = tuple(
         (
             arm.label,
-            Code(arm.optimizer),
             cells.mean(arm.accuracy, 100, 2),
             cells.interval(arm.accuracy.t_interval, 100, ".2f"),
             f"{100 * arm.accuracy.median:.2f}",
@@ -120,6 +126,7 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
             *([_steps_cell(arm)] if target else []),
             str(arm.diverged),
             f"{len(arm.runs)}, {'ladder' if arm.rung else 'tuned' if arm.label in tuned else 'fixed'}",
+            *[Code(arm.optimizer)] * named,
         )
         for arm in analysis.arms
     )

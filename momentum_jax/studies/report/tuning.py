@@ -15,7 +15,6 @@ def tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     rows = tuple(
         (
             tuning.arm,
-            Code(tuning.written),
             Words(", ".join(f"{name} {cells.value(value)}" for name, value in tuning.trials[tuning.chosen].values.items())),
             *(
                 cells.number(None if score is None else factor * score, form, "diverged")
@@ -24,13 +23,14 @@ def tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
             cells.number(None if tuning.optimism is None else factor * tuning.optimism, f"+z{form}"),
             cells.interval(tuning.optimism_interval, factor, f"+z{form}"),
             str(len(tuning.trials)),
+            Code(tuning.written),
         )
         for tuning in analysis.tunings
     )
     units = (
         ("tuned score, %", "fresh score, %", "optimism, points") if by_accuracy else ("tuned loss", "fresh loss", "optimism")
     )
-    headings = ("arm", "searched", "chosen", *units, "95% interval", "trials")
+    headings = ("arm", "chosen", *units, "95% interval", "trials", "searched")
     caption = (
         f"Validation {analysis.tunings[0].score} of the chosen trial on the seeds of the search, and again on the study's own "
         "seeds. Optimism: by how much the first is the better, what selection flatters itself with; Welch's interval."

@@ -5,7 +5,7 @@
     independent, mann_whitney_pvalue          two arms on seeds of their own (the textbook)
     ratio_of_means                            how much of one paired difference another makes up
     noise_floor                               one arm against itself, on other seeds (A/A)
-    holm                                      the p-values of several arms
+    holm, lost_to_holm                        the p-values of several arms, and what they take away
     detectable_difference, seeds_needed       what these seeds can show, and how many would show it
     kaplan_meier, log_rank, paired_steps      steps to a target, where some runs never reach it
 
@@ -29,7 +29,7 @@ from momentum_jax.studies.statistics.description import (
     describe as describe,
     normality as normality,
 )
-from momentum_jax.studies.statistics.holm import holm as holm
+from momentum_jax.studies.statistics.holm import holm as holm, lost_to_holm as lost_to_holm
 from momentum_jax.studies.statistics.power import (
     detectable_difference as detectable_difference,
     seeds_needed as seeds_needed,

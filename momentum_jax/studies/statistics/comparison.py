@@ -22,6 +22,7 @@ from momentum_jax.studies.statistics._samples import (
     t_interval,
     t_pvalue,
 )
+from momentum_jax.studies.statistics.holm import lost_to_holm
 from momentum_jax.studies.statistics.power import detectable_difference, seeds_needed
 from momentum_jax.studies.statistics.ranks import rank_sum, signed_rank
 
@@ -69,19 +70,29 @@ class PairedComparison:
         """The t test's; of the exact signed-rank test where the differences do not vary; None: of a single pair."""
         return self.wilcoxon_pvalue if self.without_spread else self.t_pvalue
 
-    def sentence(self, a: str = "a", b: str = "b", unit: str = "", form: str = ".4g", *, corrected: float | None = None) -> str:
-        """In words; `corrected` is the p-value after correction for several comparisons."""
-        text = f"{a} - {b}: {self.mean_difference:{form}}{unit} over {counted(self.n, 'paired seed')}"
+    def sentence(
+        self,
+        a: str = "a",
+        b: str = "b",
+        unit: str = "",
+        form: str = ".4g",
+        *,
+        scale: float = 1.0,
+        corrected: float | None = None,
+        comparisons: int = 1,
+    ) -> str:
+        """In words, in units of 1 / `scale`; `corrected` is the p-value after Holm's correction for so many `comparisons`."""
+        text = f"{a} - {b}: {scale * self.mean_difference:{form}}{unit} over {counted(self.n, 'paired seed')}"
         if self.t_interval is None:
             return f"{text}: too few seeds for a claim."
         if not self.without_spread:
-            text += _interval_shown(self.t_interval, self.confidence, form)
+            text += _interval_shown(self.t_interval, self.confidence, form, scale)
         text += f", exact Wilcoxon {p_shown(self.wilcoxon_pvalue)}"
         pairs = counted(self.n_differing, "pair") + " that differ" * (self.n_differing < self.n)
         least = f"with {pairs} an exact Wilcoxon p-value cannot fall below {self.smallest_pvalue:.3g}"
-        if self.pvalue is not None and corrected is not None and self.pvalue <= 1 - self.confidence < corrected:
-            return f"{text}: corrected for several comparisons {p_shown(corrected)}, no difference is claimed."
-        return f"{text}: {_conclusion(a, b, self, self.wilcoxon_pvalue, least, unit, form)}"
+        if (lost := lost_to_holm(self.pvalue, corrected, comparisons, alpha=1 - self.confidence)) is not None:
+            return f"{text}: {lost}."
+        return f"{text}: {_conclusion(a, b, self, self.wilcoxon_pvalue, least, unit, form, scale)}"
 
 
 def paired(a: Values, b: Values, *, confidence: float = 0.95) -> PairedComparison:
@@ -244,14 +255,15 @@ class NoiseFloor:
     pvalue: float | None
     caveats: tuple[str, ...]
 
-    def sentence(self, label: str = "the arm", unit: str = "", form: str = ".4g") -> str:
-        text = f"{label} against itself, {self.n} against {self.n_again} seeds: {self.difference:{form}}{unit}"
+    def sentence(self, label: str = "the arm", unit: str = "", form: str = ".4g", *, scale: float = 1.0) -> str:
+        """In words, in units of 1 / `scale`."""
+        text = f"{label} against itself, {self.n} against {self.n_again} seeds: {scale * self.difference:{form}}{unit}"
         if self.t_interval is None or self.half_width is None:
             return f"{text}: too few seeds for a noise floor."
-        text += _interval_shown(self.t_interval, self.confidence, form)
+        text += _interval_shown(self.t_interval, self.confidence, form, scale)
         if self.pvalue is None:
             return f"{text}: the values do not vary, so they show no noise."
-        floor = f"independent arms closer than {self.half_width:{form}}{unit} are not told apart"
+        floor = f"arms on seeds of their own are not told apart by less than {scale * self.half_width:{form}}{unit}"
         if self.pvalue > 1 - self.confidence:
             return f"{text}, {p_shown(self.pvalue)}: as chance would have it; {floor}."
         return (
@@ -287,6 +299,7 @@ def _conclusion(
     least: str,
     unit: str,
     form: str,
+    scale: float = 1.0,
 ) -> str:
     """What the t test, and the rank test that assumes no normality, allow to say."""
     alpha = 1 - found.confidence
@@ -297,7 +310,7 @@ def _conclusion(
     if found.t_pvalue > alpha:
         seen = "no difference is seen by the t test"
         if found.detectable_difference is not None and found.smallest_pvalue <= alpha:
-            seen += f", which at these seeds finds one of {found.detectable_difference:{form}}{unit} in 80% of studies"
+            seen += f", which at these seeds finds one of {scale * found.detectable_difference:{form}}{unit} in 80% of studies"
         return f"{seen}; {least}." if found.smallest_pvalue > alpha else f"{seen}."
     if found.smallest_pvalue > alpha:
         return f"the t interval leaves out zero, but {least}: too few seeds for a claim that does not assume normality."
@@ -306,8 +319,9 @@ def _conclusion(
     return f"{a} is {'higher' if found.mean_difference > 0 else 'lower'} than {b}."
 
 
-def _interval_shown(interval: Interval, confidence: float, form: str) -> str:
-    return f", {confidence:.0%} t interval [{interval[0]:{form}}, {interval[1]:{form}}]"
+def _interval_shown(interval: Interval, confidence: float, form: str, scale: float = 1.0) -> str:
+    low, high = (scale * end for end in interval)
+    return f", {confidence:.0%} t interval [{low:{form}}, {high:{form}}]"
 
 
 def _no_spread(what: str, n: int, error: float | None) -> str | None:

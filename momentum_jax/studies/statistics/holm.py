@@ -23,3 +23,10 @@ def holm(pvalues: Mapping[Key, float]) -> dict[Key, float]:
         largest = max(largest, min(1.0, (len(pvalues) - rank) * pvalues[key]))
         adjusted[key] = largest
     return {key: adjusted[key] for key in pvalues}
+
+
+def lost_to_holm(pvalue: float | None, corrected: float | None, comparisons: int, *, alpha: float = 0.05) -> str | None:
+    """Says that a p-value which alone would claim a difference does not bear the correction; None where it does, or is none."""
+    if pvalue is None or corrected is None or not pvalue <= alpha < corrected:
+        return None
+    return f"no difference is shown: the p-value does not bear Holm's correction for {comparisons} comparisons"

@@ -1,0 +1,55 @@
+"""What a study's stored runs say: all numbers of its report, as plain data that name the runs they come from.
+
+The score of a run is its accuracy on the test split after the last step; a diverged run has the worst, 0. Arms share seeds, so
+they are compared in pairs; the first arm is what the others are compared with, and Holm's correction is over those.
+"""
+
+from pathlib import Path
+
+from momentum_jax.studies.analysis.arms import accuracy, arm_result
+from momentum_jax.studies.analysis.comparisons import comparisons
+from momentum_jax.studies.analysis.ladder import ladder_result
+from momentum_jax.studies.analysis.results import (
+    Analysis as Analysis,
+    ArmResult as ArmResult,
+    Comparison as Comparison,
+    LadderResult as LadderResult,
+    Rungs as Rungs,
+    Trial as Trial,
+    Tuning as Tuning,
+)
+from momentum_jax.studies.analysis.tuning import tuning
+from momentum_jax.studies.jobs import CONTROL, LADDER, TUNING
+from momentum_jax.studies.statistics import noise_floor
+from momentum_jax.studies.store import Store
+
+
+def analyse(store: Store) -> Analysis:
+    """Reads a store, finished or not; arms that have no runs yet are left out."""
+    study = store.study
+    arms = [arm_result(store, arm.label, arm.optimizer) for arm in study.arms if store.of(arm.label)]
+    rungs = dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)
+    arms += [arm_result(store, label, label, rung=True) for label in rungs]
+    own = [arm for arm in arms if not arm.rung]
+    again = store.of(study.arms[0].label, CONTROL)
+    return Analysis(
+        study=study,
+        status=store.manifest["status"],
+        environment=store.manifest["environment"],
+        seconds=store.manifest.get("seconds", {}),
+        runs=len(store.runs),
+        missing=store.manifest.get("planned", len(store.runs)) - len(store.runs),
+        seeds_added=tuple(store.manifest.get("seeds_added", ())),
+        damage=tuple(store.damage),
+        arms=tuple(arms),
+        comparisons=comparisons(study, own),
+        tunings=tuple(tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING)),
+        ladder=ladder_result(study, {arm.label: arm for arm in arms}),
+        noise=noise_floor(own[0].accuracies, [accuracy(run) for run in again]) if own and again else None,
+        control_runs=tuple(run.name for run in again),
+    )
+
+
+def write_analysis(path: Path, analysis: Analysis) -> None:
+    """All numbers of the report, as JSON."""
+    path.write_text(analysis.to_json(), encoding="utf-8")

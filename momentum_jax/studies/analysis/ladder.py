@@ -1,0 +1,83 @@
+"""What momentum's gain is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from momentum_jax.studies import jobs
+from momentum_jax.studies.analysis.results import ArmResult, LadderResult, Rungs
+from momentum_jax.studies.spec import Study
+from momentum_jax.studies.statistics import Ratio, paired, ratio_of_means
+
+
+def ladder_result(study: Study, arms: Mapping[str, ArmResult]) -> LadderResult | None:
+    if not study.ladder or not all(arm.label in arms for arm in study.arms):
+        return None
+    found = jobs.ladder(study, {arm.label: arms[arm.label].optimizer for arm in study.arms})
+    if found is None or not {found.plain, found.control} <= arms.keys():
+        return None
+    rungs = (arms[found.plain], arms[found.control], arms[found.momentum])
+    tuned_plain, tuned_momentum = _tuned_pair(study, arms, found.momentum)
+    tuned = (arms[tuned_momentum], arms[tuned_plain]) if tuned_plain and tuned_momentum else None
+    measures = ["accuracy"] if study.target is None else ["accuracy", "steps"]
+    return LadderResult(
+        plain=found.plain,
+        control=found.control,
+        momentum=found.momentum,
+        learning_rate=found.learning_rate,
+        mu=found.mu,
+        tuned_plain=tuned_plain,
+        tuned_momentum=tuned_momentum,
+        rungs=tuple(found for measure in measures if (found := _rungs(study, measure, rungs, tuned)) is not None),
+    )
+
+
+def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], momentum: str) -> tuple[str | None, str | None]:
+    """The labels of the tuned gradient descent and of the tuned momentum arm, if the study has both."""
+    tuned = {arm.label for arm in study.tuned}
+    plain = [
+        label
+        for label in (arm.label for arm in study.arms if arm.label in tuned)
+        if (found := jobs.rate_and_momentum(arms[label].optimizer)) is not None and found[1] == 0
+    ]
+    return (plain[0], momentum) if plain and momentum in tuned else (None, None)
+
+
+def _rungs(
+    study: Study,
+    measure: str,
+    rungs: tuple[ArmResult, ArmResult, ArmResult],
+    tuned: tuple[ArmResult, ArmResult] | None,
+) -> Rungs | None:
+    plain, control, momentum = rungs
+    seeds = [seed for seed in momentum.seeds if seed in plain.seeds and seed in control.seeds]
+    if not seeds:
+        return None
+    p, c, m = (_merits(study, measure, arm, seeds) for arm in (plain, control, momentum))
+    censored = measure == "steps" and any(None in arm.steps_to_target for arm in rungs)
+    pair = None
+    if tuned is not None:
+        shared = [seed for seed in tuned[0].seeds if seed in tuned[1].seeds]
+        pair = paired(*(_merits(study, measure, arm, shared) for arm in tuned)) if shared else None
+    return Rungs(
+        measure=measure,
+        gain=paired(m, p),
+        larger_step=paired(c, p),
+        momentum_itself=paired(m, c),
+        # Of differences that the budget cut off the ratio is the budget's.
+        share=Ratio(len(seeds), None, 0.95, None) if censored else ratio_of_means(c - p, m - p),
+        tuned=pair,
+        lower_bound=censored,
+    )
+
+
+def _merits(study: Study, measure: str, arm: ArmResult, seeds: Sequence[int]) -> np.ndarray:
+    """What is the better the larger it is, in the order of the seeds."""
+    if measure == "accuracy":
+        by_seed: dict[int, float] = dict(zip(arm.seeds, arm.accuracies, strict=True))
+    else:
+        capped = (study.steps if steps is None else steps for steps in arm.steps_to_target)
+        by_seed = {seed: -float(steps) for seed, steps in zip(arm.seeds, capped, strict=True)}
+    return np.array([by_seed[seed] for seed in seeds])

@@ -1,0 +1,174 @@
+"""What an analysis consists of: plain data, each with the names of the runs that it comes from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from momentum_jax.studies.spec import Study
+from momentum_jax.studies.statistics import (
+    Description,
+    IndependentComparison,
+    KaplanMeier,
+    LogRank,
+    NoiseFloor,
+    PairedComparison,
+    PairedSteps,
+    Ratio,
+)
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm over its seeds. `runs`, `seeds`, `accuracies`, `mccs` and `steps_to_target` have one entry a run.
+
+    written: the optimizer as the study has it, with its ranges. optimizer: what was run. rung: it was added by the ladder.
+    accuracies, mccs: on the test split, in [0, 1] and [-1, 1]; at their worst value where the run diverged.
+    steps_to_target: first evaluation with a validation loss at or below the target; None: never, or the run diverged; empty
+      where the study has no target. reached: the same as a survival curve.
+    confusion: (classes, classes), the share of a true class (row) that was given each class (column), mean over the runs that
+      did not diverge. confusion_half_width: half the width of the 95% t interval of each; None where there is but one run.
+    """
+
+    label: str
+    written: str
+    optimizer: str
+    rung: bool
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    accuracies: tuple[float, ...]
+    mccs: tuple[float, ...]
+    accuracy: Description
+    mcc: Description
+    diverged: int
+    steps_to_target: tuple[int | None, ...]
+    reached: KaplanMeier | None
+    confusion: tuple[tuple[float, ...], ...]
+    confusion_half_width: tuple[tuple[float, ...], ...] | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against the first arm, seed by seed: `accuracy` is theirs less the first's.
+
+    `pvalue` is that of the paired t test (of the exact signed-rank test where all differences are equal) after Holm's
+    correction over all arms; None of a single pair. `independent` is the same difference as if the arms had seeds of their
+    own, as the textbook has it: it does not see what pairing takes out.
+    `steps` and `log_rank` compare steps to the target, the second as if seeds were independent.
+    """
+
+    arm: str
+    reference: str
+    accuracy: PairedComparison
+    pvalue: float | None
+    independent: IndependentComparison
+    steps: PairedSteps | None
+    log_rank: LogRank | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a search. `values` by parameter; accuracies and losses on the validation split, one entry a seed.
+
+    `accuracy` and `loss` are means over the runs that did not diverge; None: all did.
+    """
+
+    optimizer: str
+    values: dict[str, Any]
+    runs: tuple[str, ...]
+    accuracies: tuple[float | None, ...]
+    losses: tuple[float | None, ...]
+    accuracy: float | None
+    loss: float | None
+    diverged: int
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The search of one arm. `chosen` is the index of the trial that was reported.
+
+    score: what it was chosen by on the validation split, "accuracy" or "loss".
+    tuned: its mean score on the seeds of the search. fresh: that of the same optimizer on the study's own seeds; None where it
+      has none, or diverged (a fresh run that diverged counts as an accuracy of 0).
+    optimism: by how much the first is the better: what was selected for its score has less of it when it is measured again.
+    optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
+    learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
+    edges: the ranges in whose outer tenth the chosen value lies.
+    """
+
+    arm: str
+    written: str
+    trials: tuple[Trial, ...]
+    chosen: int
+    score: str
+    tuned: float | None
+    fresh: float | None
+    optimism: float | None
+    optimism_interval: tuple[float, float] | None
+    learning_rate: str | None
+    edges: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """The ladder by one measure: "accuracy" (higher is better), or "steps" to the target (fewer are, so signs are turned:
+    positive is a gain; a run that never got there counts with the whole budget, and `lower_bound` says that one did).
+
+    gain: momentum over gradient descent at its learning rate. larger_step: gradient descent at eta/(1 - mu) over that at eta.
+    momentum_itself: momentum over gradient descent at eta/(1 - mu). share: larger_step in units of gain; without a value where
+      a run never got to the target.
+    tuned: the tuned momentum arm over the tuned gradient descent; None where the study has not tuned both.
+    """
+
+    measure: str
+    gain: PairedComparison
+    larger_step: PairedComparison
+    momentum_itself: PairedComparison
+    share: Ratio
+    tuned: PairedComparison | None
+    lower_bound: bool
+
+
+@dataclass(frozen=True)
+class LadderResult:
+    """What momentum's gain is made of. Labels of its arms, and of the tuned pair where there is one."""
+
+    plain: str
+    control: str
+    momentum: str
+    learning_rate: float
+    mu: float
+    tuned_plain: str | None
+    tuned_momentum: str | None
+    rungs: tuple[Rungs, ...]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that a report shows. `arms` are the study's, then the rungs that the ladder added."""
+
+    study: Study
+    status: str
+    environment: dict[str, Any]
+    seconds: dict[str, float]
+    runs: int
+    missing: int
+    seeds_added: tuple[int, ...]
+    damage: tuple[str, ...]
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    tunings: tuple[Tuning, ...]
+    ladder: LadderResult | None
+    noise: NoiseFloor | None
+    control_runs: tuple[str, ...]
+
+    def arm(self, label: str) -> ArmResult:
+        """The arm or rung of that label."""
+        return next(arm for arm in self.arms if arm.label == label)
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        content = {**asdict(self), "study": self.study.to_dict()}
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,169 @@
+"""What the evidence supports, in plain words: a handful of sentences, each about numbers of the analysis.
+
+A difference is claimed only where the 95% t interval of the paired differences leaves out zero, the exact signed-rank test
+agrees and Holm's correction, over the arms or over the two parts of momentum's gain, leaves it standing. Where all pairs
+differ by the same amount, which no t test can judge, the exact test alone does. What is not claimed is not denied: the
+sentence says how large a difference could have stayed unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from momentum_jax.studies import jobs
+from momentum_jax.studies.analysis import Analysis, ArmResult, Comparison, Tuning
+from momentum_jax.studies.conclusions.ladder import ladder_sentences
+from momentum_jax.studies.conclusions.words import (
+    LEVEL,
+    amount,
+    count_reached,
+    excludes_zero,
+    is_claimed,
+    p_shown,
+    points,
+    score,
+    seeds,
+)
+from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, lost_to_holm
+
+
+def conclusions(analysis: Analysis) -> list[str]:
+    """The sentences, the answer first; at least one, whatever there is."""
+    said = []
+    if analysis.missing:
+        said.append(f"This is a part of the study: {analysis.missing} of {analysis.runs + analysis.missing} runs are missing.")
+    own = [arm for arm in analysis.arms if not arm.rung]
+    if not own:
+        return [*said, "No arm has been run yet."]
+    if len(own) == 1:
+        beside = "only its ladder" if analysis.ladder is not None else "nothing"
+        said.append(f"{own[0].label} ended at {score(own[0])}; with one arm there is {beside} to compare it with.")
+    said += _compared(analysis, own)
+    if analysis.ladder is not None:
+        said += ladder_sentences(analysis, analysis.ladder)
+    elif _has_no_ladder(analysis, own):
+        said.append(
+            "There is no ladder: no arm is gradient descent with momentum (heavy_ball, sgd or nesterov) whose learning rate "
+            "and momentum are plain numbers."
+        )
+    said += [_tuning(tuning) for tuning in analysis.tunings]
+    if analysis.noise is not None and analysis.noise.half_width is not None:
+        said.append(f"The noise floor: {analysis.noise.sentence(own[0].label, ' points', 'z.2f', scale=100)}")
+    said += [
+        f"{arm.label} diverged in {arm.diverged} of {len(arm.seeds)} runs, which count with accuracy 0."
+        for arm in own
+        if arm.diverged and not (analysis.comparisons and arm.diverged == len(arm.runs))
+    ]
+    if analysis.seeds_added:
+        said.append(
+            f"{len(analysis.seeds_added)} of {len(analysis.study.seeds)} seeds were added to the study: where that was "
+            "decided after a look at its results, the p-values are too small."
+        )
+    return said
+
+
+def _has_no_ladder(analysis: Analysis, own: Sequence[ArmResult]) -> bool:
+    """Not where its runs, or those of an arm, are only missing."""
+    study = analysis.study
+    return (
+        study.ladder and len(own) == len(study.arms) and jobs.ladder(study, {arm.label: arm.optimizer for arm in own}) is None
+    )
+
+
+def _compared(analysis: Analysis, own: Sequence[ArmResult]) -> list[str]:
+    """Every arm against the first."""
+    if not analysis.comparisons:
+        return []
+    said = []
+    count = len(analysis.comparisons)
+    for each in analysis.comparisons:
+        arm, reference = analysis.arm(each.arm), analysis.arm(each.reference)
+        difference = each.accuracy
+        if lost := [one for one in (arm, reference) if one.diverged == len(one.runs)]:
+            said.append(_lost(lost, [one for one in (arm, reference) if one.diverged < len(one.runs)]))
+            continue
+        text = f"{arm.label} ended at {score(arm)}, {reference.label} at {score(reference)}: "
+        if difference.t_interval is None:
+            said.append(f"{text}{seeds(difference.n)} too few to tell their difference from chance.")
+            continue
+        text += amount(difference, steps=False)
+        if each.pvalue is not None:
+            text += f", {p_shown(each.pvalue)}" + f" (Holm, {count} comparisons)" * (count > 1)
+        said.append(f"{text}: {_verdict(difference, each.pvalue, count)}.")
+        if each.steps is not None and each.steps.n:
+            said.append(_sooner(each, arm, reference, count))
+    return said
+
+
+def _lost(lost: Sequence[ArmResult], whole: Sequence[ArmResult]) -> str:
+    """Of arms that always diverged there is no score to compare."""
+    said = " and ".join(f"{arm.label} diverged in all of its {len(arm.runs)} runs" for arm in lost)
+    return said + "".join(f"; {arm.label} ended at {score(arm)}" for arm in whole) + "."
+
+
+def _verdict(difference: PairedComparison, pvalue: float | None, count: int) -> str:
+    """The claim that a paired difference allows, or how large a difference could have stayed unseen."""
+    if not excludes_zero(difference) or pvalue is None:
+        return f"no difference is shown{_unseen(difference)}"
+    if difference.smallest_pvalue > LEVEL:
+        if pvalue > LEVEL:
+            return f"no difference is shown{_unseen(difference)}"
+        return (
+            f"more than the spread of these seeds, but with {difference.n_differing} pairs no test without the assumption of "
+            f"normality can claim it (its p cannot fall below {difference.smallest_pvalue:.2g})"
+        )
+    if (lost := lost_to_holm(difference.pvalue, pvalue, count)) is not None:
+        return lost
+    if not is_claimed(difference, pvalue):
+        return "no difference is shown: the t test and the exact rank test do not agree"
+    return f"a {'higher' if difference.mean_difference > 0 else 'lower'} accuracy is shown"
+
+
+def _unseen(difference: PairedComparison) -> str:
+    if difference.n < FEWEST_PAIRS:
+        return f"; {difference.n} seeds can claim none of any size, it takes {FEWEST_PAIRS}"
+    unseen = difference.detectable_difference
+    # Accuracies differ by 100 points at most.
+    if unseen is None or unseen >= 1:
+        return ""
+    return f"; a t test of these seeds, uncorrected, finds one of {100 * unseen:.2f} points in 80% of studies"
+
+
+def _sooner(each: Comparison, arm: ArmResult, reference: ArmResult, count: int) -> str:
+    steps = each.steps
+    assert steps is not None
+    reached, reached_by_it = count_reached(arm), count_reached(reference)
+    test = f" (sign test, {p_shown(steps.sign_pvalue)}{', uncorrected' * (count > 1)})"
+    if not reached and not reached_by_it:
+        return f"Neither {arm.label} nor {reference.label} reached the target."
+    if not reached:
+        return f"{arm.label} never reached the target, {reference.label} did on {steps.b_sooner} of {steps.n} seeds{test}."
+    if not reached_by_it:
+        return f"{arm.label} reached the target on {steps.a_sooner} of {steps.n} seeds, {reference.label} never{test}."
+    text = f"{arm.label} reached the target before {reference.label} on {steps.a_sooner} of {steps.n} seeds"
+    if steps.b_sooner:
+        text += f", later or not at all on {steps.b_sooner}"
+    if steps.tied:
+        text += f", and {steps.tied} {'is a tie' if steps.tied == 1 else 'are ties'}"
+    return f"{text}{test}."
+
+
+def _tuning(tuning: Tuning) -> str:
+    trial = tuning.trials[tuning.chosen]
+    if tuning.tuned is None or tuning.fresh is None or tuning.optimism is None:
+        lost = f"diverged on {trial.diverged} of {len(trial.runs)} seeds of the search"
+        why = lost if tuning.tuned is None else "has no score on fresh seeds"
+        return f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, {why}."
+    by_accuracy = tuning.score == "accuracy"
+    tuned, fresh = (f"{each:.2%}" if by_accuracy else f"{each:.4g}" for each in (tuning.tuned, tuning.fresh))
+    optimism = f"{points(tuning.optimism)} points" if by_accuracy else f"{tuning.optimism:+.4g}"
+    if tuning.optimism_interval is not None:
+        low, high = (points(each) if by_accuracy else f"{each:+.4g}" for each in tuning.optimism_interval)
+        optimism += f", 95% interval {low} to {high}"
+    text = (
+        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had a validation {tuning.score} of "
+        f"{tuned} when it was chosen and {fresh} on fresh seeds (optimism {optimism})"
+    )
+    if tuning.edges:
+        text += f"; its {' and '.join(tuning.edges)} lies at the edge of the range, a better one may lie outside"
+    return f"{text}."

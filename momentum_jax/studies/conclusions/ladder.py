@@ -1,0 +1,123 @@
+"""What the attribution ladder says: of what momentum's gain is made, and whether momentum helps when both are tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from momentum_jax.studies.analysis import Analysis, ArmResult, LadderResult, Rungs
+from momentum_jax.studies.conclusions.words import LEVEL, amount, count_reached, excludes_zero, is_claimed, seeds
+from momentum_jax.studies.statistics import FEWEST_PAIRS, holm
+
+# A share whose interval is wider is not known.
+_WIDEST_SHARE = 1.0
+
+
+def ladder_sentences(analysis: Analysis, ladder: LadderResult) -> list[str]:
+    return [
+        sentence
+        for rungs in ladder.rungs
+        for sentence in (_rungs(analysis, ladder, rungs), _tuned(analysis, ladder, rungs))
+        if sentence
+    ]
+
+
+def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
+    steps = rungs.measure == "steps"
+    what = f"steps to a validation loss of {analysis.study.target:g}" if steps else "test accuracy"
+    plain, control, momentum = (analysis.arm(label) for label in (ladder.plain, ladder.control, ladder.momentum))
+    if steps and (nothing := _nothing(analysis, rungs, (plain, control, momentum))):
+        return f"The ladder by {what} says nothing: {nothing}."
+    effective = ladder.learning_rate / (1 - ladder.mu)
+    text = (
+        f"The ladder by {what}: momentum {ladder.mu:g} at {ladder.learning_rate:g} against gradient descent at the same rate, "
+        f"{amount(rungs.gain, steps)}; gradient descent at the effective rate {effective:.4g} against that, "
+        f"{amount(rungs.larger_step, steps)}; momentum at equal effective rate, {amount(rungs.momentum_itself, steps)}. "
+    )
+    if rungs.lower_bound:
+        there = [count_reached(arm) for arm in (momentum, plain, control)]
+        text += (
+            f"{there[0]} of {len(momentum.runs)} runs of momentum got there, {there[1]} of gradient descent at the same rate "
+            f"and {there[2]} at the effective rate; the others count with the whole budget. "
+        )
+    if rungs.gain.t_interval is None:
+        return f"{text}{seeds(rungs.gain.n)} too few to say what explains it."
+    if plain.diverged:
+        counts = f"gradient descent at the same rate diverged in {plain.diverged} of {len(plain.seeds)} runs"
+        return f"{text}There {counts}: scores of diverged runs explain nothing."
+    if control.diverged or momentum.diverged:
+        counts = f"gradient descent diverged in {control.diverged} of {len(control.seeds)} runs"
+        if momentum.diverged:
+            return f"{text}There {counts}, momentum in {momentum.diverged}: scores of diverged runs explain nothing."
+        # As many seeds on which one diverged and the other did not an exact sign test claims.
+        bears = control.diverged >= FEWEST_PAIRS
+        why = "momentum bears a step that gradient descent does not" if bears else "scores of diverged runs explain nothing"
+        return f"{text}At momentum's effective rate {counts}, momentum in none: {why}."
+    # The gain first, held to what it is held to among the comparisons; only of one that is shown the two parts, corrected.
+    own = _corrected(analysis, rungs, ladder.momentum, ladder.plain)
+    parts = {name: getattr(rungs, name) for name in ("larger_step", "momentum_itself")}
+    pvalues = holm({name: each.pvalue for name, each in parts.items() if each.pvalue is not None})
+    claimed = {name: is_claimed(parts[name], pvalue) for name, pvalue in pvalues.items()}
+    if not is_claimed(rungs.gain, own):
+        if excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > LEVEL:
+            return f"{text}{seeds(rungs.gain.n)} too few to explain it without assuming normal differences."
+        gain = "Counted so, no gain" if rungs.lower_bound else "No gain"
+        return f"{text}{gain} of momentum at this learning rate is shown that could be explained."
+    if rungs.gain.mean_difference < 0:
+        return f"{text}At this learning rate momentum lost."
+    if claimed.get("larger_step") and rungs.larger_step.mean_difference < 0:
+        return f"{text}The larger step alone does harm here: what momentum gains is its own."
+    share = rungs.share
+    low, high = share.interval or (-float("inf"), float("inf"))
+    if share.value is None or high - low > _WIDEST_SHARE or rungs.larger_step.mean_difference <= 0:
+        return f"{text}These seeds do not tell how much of the gain the larger step explains."
+    explained = f"The larger effective step explains {share.value:.0%} of momentum's gain (95%: {low:.0%} to {high:.0%})"
+    rest = "the rest is momentum's own" if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
+    if not claimed.get("momentum_itself"):
+        rest = "nothing is shown to be left for momentum itself"
+    return f"{text}{explained}; {rest}."
+
+
+def _nothing(analysis: Analysis, rungs: Rungs, arms: Sequence[ArmResult]) -> str | None:
+    """Why steps to the target tell the rungs not apart, where on no seed they do."""
+    if not any(map(count_reached, arms)):
+        return "no run of it reached the target"
+    if any(each.mean_difference or not each.without_spread for each in (rungs.gain, rungs.larger_step, rungs.momentum_itself)):
+        return None
+    if rungs.lower_bound:
+        return f"runs that never got there count with {analysis.study.steps:,} steps, and the others took as many"
+    return "on every seed its arms got there at the same evaluation"
+
+
+def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
+    if rungs.tuned is None:
+        return ""
+    by = "test accuracy"
+    if rungs.measure == "steps":
+        pair = [analysis.arm(label) for label in (ladder.tuned_momentum, ladder.tuned_plain) if label is not None]
+        capped = any(None in arm.steps_to_target for arm in pair)
+        by = "steps to the target" + " (the whole budget where a run never got there)" * capped
+    text = f"Both tuned at equal budget{_budget(analysis)}, {ladder.tuned_momentum} against {ladder.tuned_plain} by {by}: "
+    text += amount(rungs.tuned, rungs.measure == "steps")
+    if rungs.tuned.t_interval is None:
+        return f"{text}; {seeds(rungs.tuned.n)} too few for a claim."
+    corrected = _corrected(analysis, rungs, ladder.tuned_momentum, ladder.tuned_plain)
+    if not is_claimed(rungs.tuned, corrected):
+        if excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > LEVEL:
+            return f"{text}; {seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
+        return f"{text}: momentum is not shown to help."
+    verdict = "helps" if rungs.tuned.mean_difference > 0 else "does harm"
+    return f"{text}: momentum {verdict} here, within the ranges that were searched."
+
+
+def _budget(analysis: Analysis) -> str:
+    """Where choices repeat themselves, an arm has fewer different trials than points of the search."""
+    points = analysis.study.search.trials
+    fewer = [f"{each.arm} has {len(each.trials)} different ones" for each in analysis.tunings if len(each.trials) < points]
+    return f" ({points} points of the search each, of which {' and '.join(fewer)})" if fewer else ""
+
+
+def _corrected(analysis: Analysis, rungs: Rungs, one: str | None, other: str | None) -> float | None:
+    """Where the pair is one of the comparisons, by accuracy, it is held to the same correction."""
+    if rungs.measure != "accuracy":
+        return None
+    return next((each.pvalue for each in analysis.comparisons if {each.arm, each.reference} == {one, other}), None)

@@ -1,0 +1,239 @@
+"""A store as a directory: what it holds, what is added to it, and what damage takes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from momentum_jax.studies.errors import DamageWarning, StudyError
+from momentum_jax.studies.spec import Study
+from momentum_jax.studies.store.files import (
+    CURVES,
+    LOCK,
+    MANIFEST,
+    PARTS,
+    RUNS,
+    TEMPORARY,
+    UNFINISHED,
+    atomic,
+    clear,
+    is_ours,
+    next_part,
+    remove_parts,
+    sync,
+)
+from momentum_jax.studies.store.manifest import SCHEMA, Damaged, brief, differences, made_anew, read_manifest
+from momentum_jax.studies.store.records import ARRAYS, Curves, Line, Run, digest_of, digest_of_json, read_runs, stored_runs
+
+
+class Store:
+    """The results directory of one study. `Store.create`, `Store.resume` and `Store.read` are its doors.
+
+    `runs` are those with a sound line; `damage` says, in a sentence each, what else was found.
+    """
+
+    def __init__(self, directory: Path, manifest: dict[str, Any], lines: Sequence[Line] = (), damage: Sequence[str] = ()):
+        self.directory = directory
+        self.manifest = manifest
+        self.damage = list(damage)
+        self._lines = {line.run.name: line for line in lines}
+
+    @property
+    def runs(self) -> list[Run]:
+        return [line.run for line in self._lines.values()]
+
+    @property
+    def study(self) -> Study:
+        return Study.from_dict(self.manifest["study"])
+
+    def of(self, arm: str, *phases: str) -> list[Run]:
+        """The runs under a label, in the order of their seeds; of the report where no phase is named."""
+        wanted = phases or ("report",)
+        return sorted((run for run in self.runs if run.arm == arm and run.phase in wanted), key=lambda run: run.seed)
+
+    @staticmethod
+    def exists(directory: str | Path) -> bool:
+        """Whether a store lies there, sound or not."""
+        return (Path(directory) / MANIFEST).exists() or bool(stored_runs(directory))
+
+    @classmethod
+    def create(cls, directory: str | Path, study: Study, environment: Mapping[str, Any], *, overwrite: bool = False) -> Store:
+        """A new store in an absent or empty directory, or with `overwrite` in place of another store.
+
+        `environment` (plain JSON values) is what the numbers depend on besides the study. Raises `StudyError` where
+        results lie already, or anything else does.
+        """
+        directory = Path(directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"{directory} cannot hold results ({error.strerror}); choose another directory.") from None
+        if cls.exists(directory):
+            if not overwrite:
+                raise StudyError(f"{directory} already holds results; choose another directory, or --resume, or --overwrite.")
+            clear(directory, read_manifest(directory))
+        elif strangers := sorted(p.name for p in directory.iterdir() if not is_ours(p)):
+            raise StudyError(
+                f"{directory} holds other files ({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}) "
+                "and no results of a study; choose an empty or a new directory."
+            )
+        manifest = {"schema": SCHEMA, "status": "running", "study": study.to_dict(), "environment": dict(environment)}
+        store = cls(directory, manifest)
+        with atomic(directory / RUNS):
+            pass
+        store.note("running")
+        return store
+
+    @classmethod
+    def resume(
+        cls, directory: str | Path, study: Study, environment: Mapping[str, Any], *, recovered: Sequence[int] = ()
+    ) -> Store:
+        """The store of the same study, or of it with fewer seeds, less what a crash left half-written and what is damaged.
+
+        Damage draws a `DamageWarning` for each file. `recovered` are the seeds of the study that only stored runs tell of,
+        where the manifest does not. Raises `StudyError` where the study or the environment differs: the results would not
+        belong together.
+        """
+        directory = Path(directory)
+        asked = {"study": study.to_dict(), "environment": dict(environment)}
+        try:
+            manifest = read_manifest(directory)
+        except Damaged as damaged:
+            # Without a run this may be a stranger's file.
+            if not stored_runs(directory):
+                raise
+            manifest = {"schema": SCHEMA, "status": "running", **asked, "manifest_lost": True, "seeds_added": [*recovered]}
+            warnings.warn(f"{damaged.what}. {made_anew(recovered)}", DamageWarning, stacklevel=2)
+        else:
+            stored, now = manifest["study"]["seeds"], asked["study"]["seeds"]
+            there = {name: manifest[name] for name in asked}
+            if study.own_images and Study.from_dict(manifest["study"]).own_images:
+                # The digest of what is in it is in the environment.
+                there["study"] = {**there["study"], "dataset": study.dataset}
+            if now[: len(stored)] == stored:
+                there["study"] = {**there["study"], "seeds": now}
+                if added := now[len(stored) :]:
+                    # `adding` until they have been run.
+                    manifest |= {name: [*manifest.get(name, []), *added] for name in ("seeds_added", "adding")}
+            for key, here, other in differences(asked, there):
+                raise StudyError(
+                    f"{directory} cannot be resumed: {key} is {brief(other)} there and {brief(here)} now; "
+                    "choose another directory, or --overwrite."
+                )
+        store = cls(directory, {**manifest, **asked}, *read_runs(directory / RUNS))
+        store._drop_damaged_arrays()
+        for sentence in store.damage:
+            warnings.warn(f"{sentence} What it held is run again.", DamageWarning, stacklevel=2)
+        store._rewrite_lines()
+        for leftover in store.directory.glob(f"{TEMPORARY}*"):
+            if leftover.name not in (LOCK, UNFINISHED):
+                leftover.unlink()
+        store.note("running")
+        return store
+
+    @classmethod
+    def read(cls, directory: str | Path) -> Store:
+        """A store as it lies there, finished or not; what is damaged is in `damage`."""
+        directory = Path(directory)
+        manifest = read_manifest(directory)
+        return cls(directory, manifest, *read_runs(directory / RUNS))
+
+    def keep(self, keys: Mapping[str, str]) -> None:
+        """Forgets every run whose key is not the one that `keys` has under its name."""
+        self._lines = {name: line for name, line in self._lines.items() if keys.get(name) == line.run.key}
+        self._rewrite_lines()
+
+    def add(self, wave: Sequence[tuple[Run, Curves]]) -> None:
+        """Stores a finished wave; on return it is on the disk."""
+        if not wave:
+            return
+        arrays = {f"{run.name}/{name}": array for run, curves in wave for name, array in vars(curves).items()}
+        parts = self.directory / PARTS
+        if not parts.exists():
+            parts.mkdir()
+            sync(self.directory)
+        with atomic(parts / f"{next_part(parts):06d}.npz") as file:
+            np.savez(file, **arrays)
+        lines = [Line(run, digest_of(curves)) for run, curves in wave]
+        with open(self.directory / RUNS, "ab") as file:
+            file.write("".join(line.text for line in lines).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._lines |= {line.run.name: line for line in lines}
+
+    def curves(self, run: Run) -> Curves:
+        """The arrays of a stored run. Raises `StudyError` where they are missing, or not those that were stored."""
+        wanted = self._lines[run.name].arrays
+        found = ""
+        for path in self._archives():
+            try:
+                # Opened here: what np.load cannot read it leaves open.
+                with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                    if f"{run.name}/steps" not in arrays:
+                        continue
+                    curves = Curves(**{name: arrays[f"{run.name}/{name}"] for name in ARRAYS})
+            except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+                found = found or f"{path} is damaged ({_one_line(error)})"
+                continue
+            if digest_of(curves) == wanted:
+                return curves
+            found = found or f"{path} is damaged: run {run.name} does not agree with its checksum"
+        raise Damaged(found or f"{self.directory}: the curves of run {run.name} are missing")
+
+    def _drop_damaged_arrays(self) -> None:
+        """Forgets the runs whose arrays cannot be read, one sentence of `damage` a file."""
+        for run in self.runs:
+            try:
+                self.curves(run)
+            except Damaged as damaged:
+                del self._lines[run.name]
+                if str(damaged) not in self.damage:
+                    self.damage.append(str(damaged))
+
+    def _rewrite_lines(self) -> None:
+        text = "".join(line.text for line in self._lines.values()).encode()
+        if not (self.directory / RUNS).exists() or (self.directory / RUNS).read_bytes() != text:
+            with atomic(self.directory / RUNS) as file:
+                file.write(text)
+
+    def close(self, status: str, **entries: Any) -> None:
+        """Gathers all curves in curves.npz and records how the study ended: `complete` or `interrupted`."""
+        # What is on the disk counts: a second Ctrl-C may have fallen between a wave's lines and this object's.
+        self._lines = {line.run.name: line for line in read_runs(self.directory / RUNS)[0]}
+        # One run at a time: a study's curves need not fit into memory.
+        with atomic(self.directory / CURVES) as file, zipfile.ZipFile(file, "w") as gathered:
+            for run in self.runs:
+                for name, array in vars(self.curves(run)).items():
+                    with gathered.open(f"{run.name}/{name}.npy", "w") as entry:
+                        np.lib.format.write_array(entry, array, allow_pickle=False)
+        remove_parts(self.directory)
+        if status == "complete":
+            shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
+        self.note(status, **entries)
+
+    def note(self, status: str | None = None, *, files: Iterable[Path] = (), **entries: Any) -> None:
+        """Records a status, further entries, or `files` in the directory that from now on belong to the store."""
+        own = [*self.manifest.get("files", []), *(path.relative_to(self.directory).as_posix() for path in files)]
+        status = status or self.manifest["status"]
+        self.manifest = {**self.manifest, "status": status, **entries, "files": list(dict.fromkeys(own))}
+        checked = {**self.manifest, "sha256": digest_of_json(self.manifest)}
+        with atomic(self.directory / MANIFEST) as file:
+            file.write((json.dumps(checked, indent=2, allow_nan=False) + "\n").encode())
+
+    def _archives(self) -> list[Path]:
+        """Where arrays lie, the newest first."""
+        parts = sorted((self.directory / PARTS).glob("[0-9]*.npz"), reverse=True)
+        return [*parts, *(path for path in [self.directory / CURVES] if path.exists())]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
