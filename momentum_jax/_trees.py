@@ -6,6 +6,7 @@ can only stand against a `None`; `optax.MaskedNode` has no leaves and stands aga
 """
 
 import sys
+from collections.abc import Container
 from typing import Any
 
 import jax
@@ -32,6 +33,11 @@ def leaves_by_path(tree: Any) -> dict[Path, Any]:
         else:
             leaves[path] = node
     return leaves
+
+
+def parameter_at(path: Path, parameters: Container[Path]) -> Path | None:
+    """The path of the parameter that a leaf of a state belongs to: the longest end of its own that is one; None for none."""
+    return next((path[i:] for i in range(len(path) + 1) if path[i:] in parameters), None)
 
 
 def path_name(path: Path) -> str:

@@ -60,4 +60,4 @@ def why(rule: Rule, condition: str) -> str:
         return f"in terms of QHM {condition} at every step, which these schedules or traced numbers do not keep"
     nu = ratio(0.0 if rule.memoryless else rule.average_readout(PROBES[0]), gain(rule)(PROBES[0]))
     momentum = rule.decay(PROBES[0])
-    return f"in terms of QHM {condition}, here nu = {nu:g} and momentum = {momentum:g}"
+    return f"in terms of QHM {condition}, here nu = {nu:.12g} and momentum = {momentum:.12g}"

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from momentum_jax._hyperparameters import is_zero
 from momentum_jax.conventions import velocities
 from momentum_jax.conventions.convention import Convention, rules
-from momentum_jax.conventions.one_pole import values_at
+from momentum_jax.conventions.one_pole import value_of, values_at
 from momentum_jax.conventions.rule import Rule
 
 ROUNDING = 1e-5
@@ -81,12 +82,28 @@ def pauses(form: Convention, steps: int | None) -> Iterator[str]:
                     f"{type(form).__name__}'s momentum is 0 at step {step} and not after it: the framework itself leaves its "
                     f"velocity as it is while momentum is 0, and does not follow this schedule."
                 )
-            if isinstance(form, velocities.PyTorch) and not is_zero(form.dampening):
-                for step in np.flatnonzero(off)[:1]:
-                    yield (
-                        f"PyTorch's momentum is 0 at step {step}: the framework itself does not dampen while momentum is 0, "
-                        f"these equations do."
-                    )
+
+
+def in_force(source: Convention, steps: int | None) -> tuple[dict[str, Any], str]:
+    """The hyperparameters of a source as its framework takes them, and what is to be said of steps that were not looked at.
+
+    PyTorch does not dampen while momentum is 0: where that was seen, its dampening is a schedule.
+    """
+    values = source.hyperparameters()
+    if not isinstance(source, velocities.PyTorch) or is_zero(source.dampening) or not callable(momentum := source.momentum):
+        return values, ""
+    row = values_at(momentum, 2 if steps is None else steps)
+    unseen = "PyTorch does not dampen while momentum is 0, the translation does where it was not looked at: give steps."
+    if isinstance(row, Tracer):
+        return values, unseen
+    if not np.any(np.asarray(row) == 0):
+        return values, unseen if steps is None else ""
+
+    def dampening(t: Any) -> Any:
+        tau = value_of(source.dampening, t) if callable(source.dampening) else source.dampening
+        return jnp.where(value_of(momentum, t) == 0, 0.0, tau)
+
+    return {**values, "dampening": dampening}, ""
 
 
 def _schedules(hyperparameters: Convention) -> dict[str, Callable[[Any], Any]]:

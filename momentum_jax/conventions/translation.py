@@ -13,7 +13,7 @@ from jax.core import Tracer
 from momentum_jax._hyperparameters import is_zero
 from momentum_jax.conventions import mixtures, two_sequences, velocities
 from momentum_jax.conventions.convention import Convention, rules
-from momentum_jax.conventions.looks import looked_at, pauses
+from momentum_jax.conventions.looks import in_force, looked_at, pauses
 from momentum_jax.conventions.one_pole import PROBES, value_of
 from momentum_jax.conventions.rule import Rule
 
@@ -101,7 +101,8 @@ def _same(value: Any, number: float) -> bool:
 
 def _translate(source: Convention, target: type[Convention], steps: int | None, chosen: dict[str, Any]) -> Convention:
     values = source.hyperparameters()
-    rule = Rule(values, source.one_pole, source.rate, steps)
+    taken, unseen = in_force(source, steps)
+    rule = Rule(taken, source.one_pole, source.rate, steps)
     fields = target.read(rule, **{**target.open, **chosen})
     built = {name: _simplify(rule, f, values) if callable(f) else f for name, f in fields.items()}
     built[target.rate] = _scaled(built[target.rate], rule.scale, values)
@@ -112,6 +113,7 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
         source.start(),
         result.start(),
         *looked_at(source, result, steps, rule if result.rate in computed else None),
+        unseen,
         *pauses(source, steps),
         *pauses(result, steps),
     ]

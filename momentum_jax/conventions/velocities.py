@@ -15,8 +15,8 @@ class PyTorch(Convention):
     """`torch.optim.SGD`: b' = mu b + (1 - tau) g, x' = x - eta b'; with Nesterov x' = x - eta (g + mu b').
 
     Under a schedule of momentum PyTorch leaves b as it is at steps where mu is 0, does not dampen there, nor dampens the
-    gradient that b begins with at the first where it is not; these equations are its own where no mu above 0 follows a mu of 0
-    and, under dampening, no mu is 0.
+    gradient that b begins with at the first where it is not; these equations, with a tau of 0 where mu is 0, are its own where
+    no mu above 0 follows a mu of 0.
     """
 
     lr: LearningRate
@@ -33,7 +33,7 @@ class PyTorch(Convention):
     def one_pole(self, h: Any, following: Any) -> OnePole:
         if self.nesterov:
             return OnePole(h.lr, h.lr * h.momentum, h.momentum, 1.0)
-        # PyTorch does not dampen where mu is 0; of a schedule that may not be known, and the translation notes it.
+        # Of schedules `looks.in_force` has seen to it.
         dampens = callable(self.momentum) or h.momentum != 0
         return OnePole(0.0, h.lr, h.momentum, 1 - h.dampening * dampens)
 

@@ -10,10 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import GetAttrKey
 
 from momentum_jax._hyperparameters import value_at
-from momentum_jax._trees import dtype_of, is_inexact
+from momentum_jax._trees import Path, dtype_of, is_inexact
 from momentum_jax.optimizers._precision import complex_of, scalar_dtype, working_precision
+
+_SECOND_MOMENTS = frozenset(
+    {
+        "second_moment", "max_second_moment", "mean_square", "sum_of_squares", "squared_update",
+        "nu", "nu_max", "e_g", "e_x", "exp_avg_sq", "sum_of_squared_gradients",
+    }
+)  # fmt: skip
+
+
+def second_moment(path: Path) -> str | None:
+    """The buffer of squares, by the names of this library and of Optax, that a path in a state leads into; None for none."""
+    return next((key.name for key in path if isinstance(key, GetAttrKey) and key.name in _SECOND_MOMENTS), None)
 
 
 def first_step() -> jax.Array:

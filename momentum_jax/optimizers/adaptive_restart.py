@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import AtLeastOne, Choice, checked
+from momentum_jax._hyperparameters import Choice, Count, NullOr, checked
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._arithmetic import global_norm, inner_product
 from momentum_jax.optimizers._precision import scalar_dtype
@@ -55,14 +55,16 @@ def adaptive_restart(
     optimizer: optax.GradientTransformation,
     *,
     criterion: Annotated[str, Choice(("gradient", "function", "speed"))] = "gradient",
-    min_steps: AtLeastOne = 1,
+    min_steps: Annotated[int | None, NullOr(Count(1))] = None,
 ) -> Transformation:
     """Any optimizer with momentum, restarted when a criterion says so.
 
     Args:
       optimizer: any optimizer, or chain of them, that `momentum_jax.reset_momentum` knows; learning rate included.
       criterion: "gradient", "function" (`update` needs `value=`, the loss at the parameters) or "speed".
-      min_steps: no restart before this many steps since the last.
+      min_steps: no restart before this many steps since the last; None: 10 for "speed", else 1. The momentum of `fista` begins
+        at 0, and the second step of gradient descent is shorter than its first: restarted by speed after fewer than 3 steps it
+        would be gradient descent for ever.
 
     Raises:
       ValueError: another criterion; in `init`, an optimizer whose momentum is not known; in `update`, no `value=` for
@@ -72,6 +74,7 @@ def adaptive_restart(
     if isinstance(optimizer, optax.MultiSteps):
         raise TypeError("adaptive_restart: optimizer is an optax.MultiSteps; give its .gradient_transformation().")
     inner = as_link("adaptive_restart", "optimizer", optimizer)
+    least = min_steps or (10 if criterion == "speed" else 1)
 
     def init(params: optax.Params) -> AdaptiveRestartState:
         zero = scalar_zeros(params)
@@ -93,7 +96,7 @@ def adaptive_restart(
             raise ValueError(f'{who}: criterion "function" needs the loss: call update(gradients, state, params, value=loss).')
         value = loss_of(who, extra_args["value"]).astype(state.last_value.dtype)
         risen = value > state.last_value
-        restart = (state.steps_since_restart >= min_steps) & risen
+        restart = (state.steps_since_restart >= least) & risen
         # The same number, varying over the mesh axes that the state varies over.
         value = jnp.where(risen, value, value)
         before = _choose(restart, reset_momentum(state.inner_state), state.inner_state)
@@ -109,12 +112,12 @@ def adaptive_restart(
         move = steps if landing is steps else _minus(landing, evaluation_params(_minus(steps, steps), state.inner_state))
         since, last_length = state.steps_since_restart + 1, None
         if criterion == "gradient":
-            restart = (since >= min_steps) & (inner_product(updates, move) > 0)
+            restart = (since >= least) & (inner_product(updates, move) > 0)
         else:
             length = global_norm(move).astype(state.last_length.dtype)
             moved = length != 0
             since = jnp.where(moved, since, state.steps_since_restart)
-            restart = (since >= min_steps) & moved & (length < state.last_length)
+            restart = (since >= least) & moved & (length < state.last_length)
             last_length = jnp.where(restart, 0, jnp.where(moved, length, state.last_length))
         steps, after = _choose(restart, landing, steps), _choose(restart, reset_momentum(after), after)
         return steps, AdaptiveRestartState(jnp.where(restart, 0, since), None, last_length, after)

@@ -7,7 +7,8 @@ schedule; so every step is a step of `sgd`, while the state holds true steps. It
 which are sums of what it was fed, are rescaled by eta_t / eta_{t-1} before the core sees -eta_t g.
 
 Convention: `core` is learning-rate-free and linear, as `scale_by_heavy_ball`, `scale_by_nesterov`, `optax.trace`; the rate is
-given here. Cores with second moments are not linear, and what has its rate outside (`sgd`) needs no correction. While the rate
+given here. Cores with second moments are not linear, and are refused by the names that this library and Optax have for those;
+what has its rate outside (`sgd`) needs no correction; `quantized_state` goes around both, not around the core. While the rate
 is 0 nothing moves, and the buffers go on in the units of the last rate that was not (of 1 before the first).
 State: `step`, int32 scalar; `last_rate`, the rate that the buffers are in units of, float32 scalar (float64 when a leaf is 64
 bits wide); `inner_state`.
@@ -22,11 +23,12 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import LearningRate, checked, value_at
-from momentum_jax._trees import is_inexact
+from momentum_jax._trees import is_inexact, leaves_by_path, parameter_at
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import scalar_dtype
-from momentum_jax.optimizers._state import first_step, next_step
+from momentum_jax.optimizers._state import first_step, next_step, second_moment
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
+from momentum_jax.optimizers.quantized_state import QuantizedStateState
 from momentum_jax.protocol import reset_momentum
 
 
@@ -48,14 +50,17 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
 
     Raises:
-      ValueError: learning_rate out of range; whatever the core raises.
+      ValueError: learning_rate out of range; in `init`, a core with a second moment or a quantised state; whatever the core
+        raises.
       TypeError: `core` is no gradient transformation; learning_rate of the wrong type.
     """
     inner = as_link("momentum_correction", "core", core)
 
     def init(params: optax.Params) -> MomentumCorrectionState:
         rate = jnp.array(value_at(learning_rate, first_step()), scalar_dtype(params))
-        return MomentumCorrectionState(first_step(), jnp.where(rate == 0, 1, rate), inner.init(params))
+        state = inner.init(params)
+        _refuse_what_is_not_linear(state, params)
+        return MomentumCorrectionState(first_step(), jnp.where(rate == 0, 1, rate), state)
 
     def update(
         who: str, updates: optax.Updates, state: MomentumCorrectionState, params: Any, **extra_args: Any
@@ -74,3 +79,22 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
         return updates, MomentumCorrectionState(next_step(state.step), unit, after)
 
     return transformation("momentum_correction", init, update, extra=None)
+
+
+def _refuse_what_is_not_linear(state: Any, params: optax.Params) -> None:
+    parameters = leaves_by_path(params)
+    for path in leaves_by_path(state):
+        if squares := second_moment(path[: len(path) - len(parameter_at(path, parameters) or ())]):
+            raise ValueError(
+                f"momentum_correction: core must be linear in the gradients, as scale_by_heavy_ball is, got one that keeps a "
+                f"second moment, {squares}."
+            )
+    if any(map(_is_quantised, jax.tree.leaves(state, is_leaf=_is_quantised))):
+        raise ValueError(
+            "momentum_correction: core must not be quantised, for codes cannot be rescaled: write "
+            "quantized_state(momentum_correction(core, learning_rate))."
+        )
+
+
+def _is_quantised(x: Any) -> bool:
+    return isinstance(x, QuantizedStateState)

@@ -30,25 +30,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.core import Tracer
-from jax.tree_util import GetAttrKey, keystr
+from jax.tree_util import keystr
 
 from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, checked
-from momentum_jax._trees import is_inexact, is_none, leaves_by_path
+from momentum_jax._trees import is_inexact, is_none, leaves_by_path, parameter_at
 from momentum_jax.optimizers._eight_bits import dequantize, quantize
+from momentum_jax.optimizers._state import second_moment
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
 from momentum_jax.protocol import evaluation_params, reset_momentum
-
-_NEVER_NEGATIVE = frozenset(
-    {
-        "second_moment", "max_second_moment", "mean_square", "sum_of_squares", "squared_update",
-        "nu", "nu_max", "e_g", "e_x", "exp_avg_sq", "sum_of_squared_gradients",
-    }
-)  # fmt: skip
 
 
 class QuantizedStateState(NamedTuple):
     inner_state: Any
-    largest: dict[str, jax.Array]
+    largest: Any
 
     def evaluation_params(self, params: optax.Params) -> optax.Params:
         return evaluation_params(params, _widened(self))
@@ -78,16 +72,18 @@ def quantized_state(
 
     def init(params: optax.Params) -> QuantizedStateState:
         state = inner.init(params)
+        if _stands_for_params(params):
+            return QuantizedStateState(state, np.zeros(()))
         shapes = {path: np.shape(p) for path, p in leaves_by_path(params).items() if is_inexact(p)}
         codes, largest = [], {}
         for (path, b), copied in zip(leaves_by_path(state).items(), _copies(inner.init, params), strict=True):
-            parameter = next((path[i:] for i in range(len(path) + 1) if path[i:] in shapes), None)
+            parameter = parameter_at(path, shapes)
             large = is_inexact(b) and np.size(b) >= max(min_size, 1)
             if b is None or parameter is None or copied or not large or np.shape(b) != shapes[parameter]:
                 codes.append(b)
                 continue
-            names = {key.name for key in path[: len(path) - len(parameter)] if isinstance(key, GetAttrKey)}
-            narrow, scales = quantize(b, not names & _NEVER_NEGATIVE, -(-np.size(b) // block_size))
+            signed = second_moment(path[: len(path) - len(parameter)]) is None
+            narrow, scales = quantize(b, signed, -(-np.size(b) // block_size))
             if not isinstance(b, Tracer) and narrow.shape == b.shape:
                 narrow = jax.device_put(narrow, b.sharding)
             codes.append(narrow)
@@ -101,6 +97,12 @@ def quantized_state(
         return updates, _narrowed(wide, state)
 
     return transformation("quantized_state", init, update, extra=None)
+
+
+def _stands_for_params(params: Any) -> bool:
+    """Whether these are the placeholder with which `optax.tree_map_params` asks where parameters are; scales are elsewhere."""
+    from_optax = type(params).__module__.partition(".")[0] == "optax"
+    return from_optax and not isinstance(params, optax.MaskedNode) and not jax.tree.leaves(params)
 
 
 def _copies(init: Any, params: optax.Params) -> list[bool]:

@@ -225,3 +225,27 @@ def test_stacked_states_are_read_out_under_vmap_only() -> None:
         mj.evaluation_params(params, states)
     read = jax.vmap(mj.evaluation_params)(params, states)
     np.testing.assert_allclose(read["w"], 1.09, rtol=1e-2)
+
+
+def test_optax_maps_over_the_parameters_in_a_quantised_state() -> None:
+    params = {"w": jnp.ones((64, 64)), "b": jnp.ones(3)}
+    optimizer = mj.quantized_state(mj.scale_by_adam())
+    state = optimizer.init(params)
+    assert list(state.largest)
+    names = optax.tree_map_params(
+        optimizer, lambda _, name: name, state, {"w": "weights", "b": "bias"}, transform_non_params=lambda _: "other"
+    )
+    assert names.largest == "other"
+    assert names.inner_state.first_moment == names.inner_state.second_moment == {"w": "weights", "b": "bias"}
+    mesh = jax.make_mesh((1,), ("model",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, whole = (jax.sharding.NamedSharding(mesh, jax.P(*axes)) for axes in (("model",), ()))
+    shardings = optax.tree_map_params(
+        optimizer,
+        lambda _, sharding: sharding,
+        jax.eval_shape(optimizer.init, params),
+        {"w": split, "b": whole},
+        transform_non_params=lambda _: whole,
+    )
+    placed = jax.jit(optimizer.init, out_shardings=shardings)(params)
+    assert placed.inner_state.first_moment["w"].sharding == split
+    chex.assert_trees_all_equal(placed, state)

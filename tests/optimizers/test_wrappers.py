@@ -1,7 +1,7 @@
 """The wrappers: cautious steps, adaptive restart, momentum correction, against the published rules and what they amount to."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -217,3 +217,46 @@ def test_the_correction_refuses_what_is_no_core_and_no_rate() -> None:
         mj.momentum_correction(0.1, 0.1)
     with pytest.raises(ValueError, match=r"^momentum_correction: learning_rate must be finite and at least 0, got -1\.$"):
         mj.momentum_correction(mj.scale_by_heavy_ball(), -1)
+
+
+@pytest.mark.parametrize(
+    ("core", "message"),
+    [
+        (mj.scale_by_adam(), "must be linear in the gradients, .* got one that keeps a second moment, second_moment"),
+        (optax.chain(optax.trace(0.9), optax.scale_by_rms()), ".* got one that keeps a second moment, nu"),
+        (mj.quantized_state(mj.scale_by_heavy_ball(0.9), min_size=1), r"must not be quantised, .* write quantized_state\(mom"),
+    ],
+    ids=["adam", "chain", "quantized_state"],
+)
+def test_momentum_correction_refuses_what_it_cannot_rescale(core: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^momentum_correction: core {message}"):
+        mj.momentum_correction(core, stepped_rate).init({"w": jnp.ones(3)})
+
+
+def test_momentum_correction_is_not_misled_by_the_name_of_a_parameter() -> None:
+    class Named(NamedTuple):
+        nu: Any
+
+    params = Named(jnp.ones(3))
+    optimizer = mj.momentum_correction(mj.scale_by_heavy_ball(0.9), stepped_rate)
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_allclose(updates.nu, -float(stepped_rate(0)) * np.ones(3), rtol=1e-12)
+
+
+def test_restart_by_speed_leaves_fista_its_acceleration() -> None:
+    curvatures = jnp.geomspace(1e-3, 1.0, 30)
+
+    def after_500_steps(optimizer: Any) -> float:
+        def step(_: Any, carry: Any) -> Any:
+            x, state = carry
+            updates, state = optimizer.update(curvatures * x, state, x)
+            return x + updates, state
+
+        x = jnp.ones(30)
+        x, _ = jax.lax.fori_loop(0, 500, step, (x, optimizer.init(x)))
+        return float(jnp.sum(curvatures * x**2))
+
+    descent = after_500_steps(mj.gradient_descent(0.5))
+    assert after_500_steps(mj.adaptive_restart(mj.fista(0.5), criterion="speed")) < descent / 100
+    # The second step of gradient descent is shorter than its first, and FISTA's momentum is 0 in both.
+    assert after_500_steps(mj.adaptive_restart(mj.fista(0.5), criterion="speed", min_steps=2)) == pytest.approx(descent)
