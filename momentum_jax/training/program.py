@@ -57,7 +57,8 @@ class Program:
         """A digest of the program for arguments like these: equal for equal computations, in another process too."""
         key = _shapes(arguments)
         if key not in self._identities:
-            self._identities[key] = hashlib.sha256(self._jitted.lower(*arguments).as_text().encode()).digest()
+            program = f"{self._options} {self._jitted.lower(*arguments).as_text()}"
+            self._identities[key] = hashlib.sha256(program.encode()).digest()
         return self._identities[key]
 
     def __call__(self, *arguments: Any) -> Any:
