@@ -91,10 +91,11 @@ _REMEDIES = {
 
 # Where to look for a class that is not translated.
 _ELSEWHERE = {
-    **{name: f"Optax has optax.{name.lower()}" for name in ("Adafactor", "Adamax", "Lamb", "Lion", "RAdam", "Rprop")},
+    **{name: f"Optax has optax.{name.lower()}" for name in ("Adafactor", "Adamax", "Lamb", "LBFGS", "Lion", "RAdam", "Rprop")},
     "ScheduleFreeAdamW": "Optax has optax.contrib.schedule_free_adamw",
     "LossScaleOptimizer": "give the configuration of the optimizer in it",
     "MultiOptimizer": "give the configurations of the optimizers in it, one by one",
+    "SparseAdam": "momentum_jax.adam is that of dense gradients",
     "Muon": "momentum_jax.muon has settings of its own",
 }
 
