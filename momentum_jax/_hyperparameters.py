@@ -6,7 +6,7 @@ A signature says what it allows, `@checked` holds callers to it when the optimiz
     def heavy_ball(learning_rate: LearningRate, momentum: Decay = 0.9, *, accumulator_dtype: DType = None): ...
 
 Python and NumPy numbers are checked for their value; of JAX arrays, traced ones included, only dtype and shape are
-known; schedules are trusted.
+known; of schedules, that each value they give is a real number.
 """
 
 import functools
@@ -49,7 +49,7 @@ class Interval(NamedTuple):
         if isinstance(value, np.ndarray) and value.ndim == 0:
             value = value[()]
         if isinstance(value, jax.Array):
-            if value.shape != () or not (jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)):
+            if not _is_real_scalar(value):
                 raise TypeError(f"{who}: {name} must be {kinds}, got an array of {value.dtype}{list(value.shape)}.")
             return value
         if _is_number(value):
@@ -205,7 +205,7 @@ def checked(build: Callable[P, R]) -> Callable[P, R]:
             raise TypeError(f"{who}: {error}; its arguments are {bare(signature)}.") from None
         bound.apply_defaults()
         for name, rule in rules.items():
-            bound.arguments[name] = rule.check(who, name, bound.arguments[name])
+            bound.arguments[name] = held(who, name, rule, rule.check(who, name, bound.arguments[name]))
         return build(*bound.args, **bound.kwargs)
 
     # `help` shows names and defaults; the types with their rules would bury them.
@@ -216,6 +216,31 @@ def checked(build: Callable[P, R]) -> Callable[P, R]:
 def bare(signature: inspect.Signature) -> inspect.Signature:
     """`(learning_rate, momentum=0.9)`: names and defaults without the types."""
     return inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()])
+
+
+class Schedule:
+    """A schedule that says what is wrong where it gives no real number: for whom, and which argument it is."""
+
+    def __init__(self, who: str, name: str, schedule: Callable[[Any], Any]) -> None:
+        self.who, self.name, self.schedule = who, name, schedule
+
+    def __call__(self, step: Any) -> Any:
+        value = self.schedule(step)
+        is_array = isinstance(value, (jax.Array, np.ndarray))
+        if not (_is_real_scalar(value) if is_array else _is_number(value)):
+            found = f"an array of {value.dtype}{list(value.shape)}" if is_array else _show(value)
+            raise TypeError(f"{self.who}: the schedule of {self.name} must return a real number or a 0-d array, got {found}.")
+        return value
+
+
+def held(who: str, name: str, rule: Any, value: Any) -> Any:
+    """A checked hyperparameter, its schedules held to real numbers; within an optimizer the outermost constructor is named."""
+    if isinstance(value, tuple):
+        return tuple(held(who, f"{name}[{i}]", rule.rule, each) for i, each in enumerate(value))
+    rule = rule.rule if isinstance(rule, NullOr) else rule
+    if not isinstance(rule, Interval) or not callable(value) or isinstance(value, Schedule):
+        return value
+    return Schedule(who, name, value)
 
 
 def is_zero(value: Any) -> bool:
@@ -234,6 +259,10 @@ def _is_number(value: Any) -> bool:
     # ml_dtypes' bfloat16 scalars are NumPy numbers that Python's numeric tower does not know.
     narrow = isinstance(value, np.generic) and jnp.issubdtype(value.dtype, jnp.floating)
     return narrow or isinstance(value, numbers.Real)
+
+
+def _is_real_scalar(array: Any) -> bool:
+    return array.shape == () and (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer))
 
 
 def _show(value: Any) -> str:

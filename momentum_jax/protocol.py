@@ -16,6 +16,18 @@ from optax.contrib import ScheduleFreeState
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name
 
 
+class UnknownMomentum(ValueError):
+    """Nobody has said how a state of this kind forgets its momentum."""
+
+    remedy = "give that state a method reset_momentum(self)"
+
+    def __init__(self, kind: type) -> None:
+        super().__init__(
+            f"reset_momentum: opt_state must be built of states whose momentum is known, got a {kind.__name__}; {self.remedy}."
+        )
+        self.kind = kind
+
+
 def evaluation_params(params: Any, opt_state: Any) -> Any:
     """The iterate to evaluate and to save, where it is not what the user holds.
 
@@ -79,10 +91,7 @@ def reset_momentum(opt_state: Any) -> Any:
         return fresh if kind is dict else kind(fresh)
     if kind in (tuple, list):
         return kind(reset_momentum(state) for state in opt_state)
-    raise ValueError(
-        f"reset_momentum: opt_state must be built of states whose momentum is known, got a {kind.__name__}; "
-        "give that state a method reset_momentum(self)."
-    )
+    raise UnknownMomentum(kind)
 
 
 def shift_by_path(

@@ -135,12 +135,27 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["convert", "--from", "pytorch", "--to", "ema", "momentum=0.9"], "pytorch needs lr, as lr=0.1."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr"], "written name=value, as lr=0.1; got 'lr'."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "lr=2"], "lr is given twice."),
-        (["convert", "--from", "pytorch", "--to", "ema", "lr=fast"], "lr must be a number, true or false, got 'fast'."),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=fast"], "lr must be a number, got 'fast'."),
         (
             ["convert", "--from", "pytorch", "--to", "ema", "lr=0.1", "momentum=1"],
             "PyTorch: momentum must be in [0, 1), got 1.0.",
         ),
-        (["convert", "--from", "pytorch", "--to", "ema", "lr=0.1", "nesterov=2"], "nesterov must be True or False, got 2.0"),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=0.1", "nesterov=2"], "nesterov must be true or false, got '2'."),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=true"], "lr must be a number, got 'true'."),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=1_0"], "lr must be a number, got '1_0'."),
+        (
+            ["convert", "--from", "pytorch", "--to", "ema", "lr=1", "note=foo"],
+            "pytorch has no hyperparameter 'note'; it has lr",
+        ),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "--choose", "nu=x"], "ema leaves nothing to choose, got nu."),
+        (
+            ["convert", "--from", "pytorch", "--to", "pid", "lr=1", "--choose", "steps=1"],
+            "pid leaves only derivative to choose,",
+        ),
+        (
+            ["convert", "--from", "qhm", "--to", "pid", "learning_rate=1", "--choose", "derivative=x"],
+            "derivative must be a number",
+        ),
         (
             ["convert", "--from", "qhm", "--to", "ema", "learning_rate=1"],
             "no EMA equals QHM(learning_rate=1.0, momentum=0.999, nu=0.7)",
@@ -149,7 +164,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
             ["convert", "--from", "triple_momentum", "--to", "qhm", "alpha=0.1", "beta=1", "gamma=0.5"],
             "no QHM equals TripleMomentum(alpha=0.1, beta=1.0, gamma=0.5): one of its hyperparameters would be infinite.",
         ),
-        (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "--choose", "nu=1"], "EMA leaves nothing to choose, got nu."),
+        (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "--choose", "nu=1"], "ema leaves nothing to choose, got nu."),
     ],
 )
 def test_a_mistake_is_answered_by_one_line_and_exit_code_two(arguments, message, capfd, tmp_path, monkeypatch):
@@ -311,6 +326,11 @@ def test_every_optimizer_is_listed_with_a_line_and_a_source(capfd):
             ["--from", "pytorch", "--to", "keras", "lr=0.1", "momentum=0.9", "nesterov=true"],
             "learning_rate=0.1 momentum=0.9 nesterov=true\n",
         ),
+        (
+            ["--from", "pytorch", "--to", "keras", "lr=0.1", "momentum=0.9", "nesterov=1"],
+            "learning_rate=0.1 momentum=0.9 nesterov=true\n",
+        ),
+        (["--from", "pytorch", "--to", "keras", "lr=-0", "nesterov=0"], "learning_rate=0 momentum=0 nesterov=false\n"),
         (
             [
                 "--from",

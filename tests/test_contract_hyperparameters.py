@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from contract_rows import ROWS
 from contract_rows.row import Row
 from contract_runs import every_build, every_number, gradients, run, some_params, usual
 
@@ -56,6 +57,44 @@ def test_the_first_update_sees_step_zero_of_a_schedule(row: Row, name: str) -> N
     if name != "eps":
         with pytest.raises(AssertionError):
             chex.assert_trees_all_close(constant, changed, rtol=1e-4)
+
+
+every_hyperparameter = pytest.mark.parametrize(
+    ("row", "name"), [pytest.param(row, name, id=f"{row.id}-{name}") for row in ROWS for name in row.numbers]
+)
+
+
+@every_hyperparameter
+def test_a_schedule_that_gives_no_real_number_is_refused_where_it_is_read(row: Row, name: str) -> None:
+    if name in row.no_schedule or row.file == "state_space_momentum":
+        return
+    who = r"\w+: the schedule of \w+(\[\d\])?" if row.wraps else f"{row.id.split('-')[0]}: the schedule of {name}"
+    params = some_params()
+    for value, found in [
+        (jnp.zeros(3), r"an array of float32\[3\]"),  # broadcasts against every leaf of the parameters
+        (jnp.asarray(True), r"an array of bool\[\]"),
+        (None, r"None \(NoneType\)"),
+    ]:
+        optimizer = row.build(**{name: lambda step: value})  # noqa: B023
+        with pytest.raises(TypeError, match=rf"^{who} must return a real number or a 0-d array, got {found}\.$"):
+            optimizer.update(gradients(params, 0), optimizer.init(params), params)
+
+
+def test_the_check_of_a_schedule_reads_shapes_alone_so_that_it_costs_nothing_once_compiled() -> None:
+    params = some_params()
+
+    def program(learning_rate: Any) -> str:
+        optimizer = mj.scale_by_learning_rate(learning_rate)
+        return str(jax.make_jaxpr(optimizer.update)(gradients(params, 0), optimizer.init(params), params))
+
+    assert program(lambda step: 0.1) == program(0.1)
+
+
+@pytest.mark.parametrize("value", [0.1, 1, np.float64(0.1), np.asarray(0.1), jnp.float32(0.1), jnp.asarray(0.1, jnp.bfloat16)])
+def test_a_schedule_may_give_what_a_constant_may_be(value: Any) -> None:
+    chex.assert_trees_all_close(
+        run(mj.heavy_ball(lambda step: value), some_params()), run(mj.heavy_ball(value), some_params()), rtol=1e-6
+    )
 
 
 def test_products_of_decays_do_not_lose_the_first_step_to_float32() -> None:

@@ -1,10 +1,12 @@
 """The notebooks: committed without outputs, calling the library and defining nothing, and running from top to bottom."""
 
 import ast
+import math
 import warnings
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from momentum_jax import data
@@ -51,6 +53,28 @@ def test_a_notebook_calls_the_library_and_defines_nothing(path: Path) -> None:
 def test_a_notebook_names_the_data_sets_that_it_needs_and_no_others(path: Path) -> None:
     words = "".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     assert {name for name in data.NAMES if f"data fetch {name}`" in words} == set(DATA.get(path.stem, ()))
+
+
+@pytest.mark.parametrize("methods", [1, 5, 8])
+def test_the_panels_of_the_family_are_as_many_as_its_methods(methods: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.pyplot as plt
+
+    family = next(path for path in NOTEBOOKS if path.stem == "02_the_momentum_family")
+    (panels,) = [cell.source for cell in code(read(family)) if "plt.subplots(rows" in cell.source]
+    monkeypatch.setattr(plt, "show", plt.gcf)
+    group = {f"method {i}": None for i in range(methods)}
+    space = {
+        "math": math,
+        "np": np,
+        "plt": plt,
+        "paths": dict.fromkeys(group, np.zeros((2, 2))),
+        "linear": group,
+        "others": group,
+    }
+    exec(panels, space)
+    shown = [axes for axes in space["figure"].axes if axes.get_visible()]
+    plt.close("all")
+    assert [axes.get_title() for axes in shown] == list(group)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import momentum_jax as mj
+from momentum_jax.studies import arms
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -90,6 +91,16 @@ def test_every_optimizer_file_is_in_the_table_of_methods() -> None:
     files = {file.stem for file in (ROOT / "momentum_jax" / "optimizers").glob("*.py") if not file.stem.startswith("_")}
     linked = {Path(link).stem for link in re.findall(r"\]\((momentum_jax/optimizers/[^)]+)\)", README)}
     assert linked == files - shared
+
+
+def test_the_table_has_the_learning_rate_of_yellowfin_outside_its_buffer() -> None:
+    (row,) = re.findall(r"^\| `yellowfin\(.*$", README, re.MULTILINE)
+    assert "b' = μₜ b + g; x' = x − ηₜ b'" in row
+
+
+def test_the_number_of_constructors_in_the_readme_is_that_of_the_library() -> None:
+    (stated,) = re.findall(r"(\d+) constructors", README)
+    assert int(stated) == len(arms.names())
 
 
 def test_signatures_in_the_table_of_methods_are_those_of_the_library() -> None:

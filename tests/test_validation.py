@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from contract_rows import ROWS
-from contract_rows.row import FROM_ONE, HALF_LINE, LINE, POSITIVE, SHARE, Row
+from contract_rows.row import FROM_ONE, HALF_LINE, LINE, POSITIVE, POSITIVE_SHARE, SHARE, Row
 
 import momentum_jax as mj
 
@@ -29,6 +29,7 @@ REFUSED = {
     SHARE: [*NEGATIVE, 1.5],
     DECAY: [*NEGATIVE, 1, 1.0, 1.5],
     POSITIVE: [*NEGATIVE, 0, 0.0],
+    POSITIVE_SHARE: [*NEGATIVE, 0, 0.0, 1.5],
     FROM_ONE: [*NEGATIVE, 0, 0.9],
 }
 TAKEN = {
@@ -37,6 +38,7 @@ TAKEN = {
     SHARE: [0, 0.5, 1, 1.0],
     DECAY: [0.5, np.nextafter(1, 0)],
     POSITIVE: [0.5, 100],
+    POSITIVE_SHARE: [0.5, 1, 1.0],
     FROM_ONE: [1, 100],
 }
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from momentum_jax._hyperparameters import Interval, ScalarOrSchedule, is_zero
+from momentum_jax._hyperparameters import Interval, ScalarOrSchedule, held, is_zero
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.weight_decay import add_weight_decay
@@ -54,7 +54,8 @@ class Framework(NamedTuple):
                 if not any(_is_off(value, off) for off in self.inactive[key]):
                     raise ValueError(f"{self.who}: {key}={value!r} of {name} is not translated; {_REMEDIES[key]}.")
             elif key in defaults:
-                known[key] = self.rules[key].check(self.who, key, _plain(value))
+                rule = self.rules[key]
+                known[key] = held(self.who, key, rule, rule.check(self.who, key, _plain(value)))
                 self._refuse_schedules_of_powers(name, key, known[key])
                 if key == "momentum":
                     self._refuse_a_start_at_zero(name, known[key])
@@ -90,10 +91,11 @@ _REMEDIES = {
 
 # Where to look for a class that is not translated.
 _ELSEWHERE = {
-    **{name: f"Optax has optax.{name.lower()}" for name in ("Adafactor", "Adamax", "Lamb", "Lion", "RAdam", "Rprop")},
+    **{name: f"Optax has optax.{name.lower()}" for name in ("Adafactor", "Adamax", "Lamb", "LBFGS", "Lion", "RAdam", "Rprop")},
     "ScheduleFreeAdamW": "Optax has optax.contrib.schedule_free_adamw",
     "LossScaleOptimizer": "give the configuration of the optimizer in it",
     "MultiOptimizer": "give the configurations of the optimizers in it, one by one",
+    "SparseAdam": "momentum_jax.adam is that of dense gradients",
     "Muon": "momentum_jax.muon has settings of its own",
 }
 

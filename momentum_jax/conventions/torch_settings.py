@@ -68,13 +68,16 @@ def _torch_class(group: Settings) -> str:
         raise ValueError(
             f"from_torch: the settings must name their class, as none is given: optimizer= one of {TORCH.translated}."
         )
-    fitting = [name for name, (defaults, _) in TORCH.classes.items() if given <= defaults.keys()]
-    exact = [name for name in fitting if given == TORCH.classes[name][0].keys() - TORCH.ignored]
+    having = [name for name, (defaults, _) in TORCH.classes.items() if given <= defaults.keys()]
+    fitting = [name for name in having if name not in _BY_THEIR_OWN] or having
+    if not fitting:
+        raise ValueError(f"from_torch: {_why_none_fits(given)}.")
+    own = [name for name in fitting if TORCH.classes[name][1]]
+    exact = [name for name in own or fitting if given == TORCH.classes[name][0].keys() - TORCH.ignored]
     found = fitting if len(fitting) == 1 else exact
     if set(found) == {"Adam", "AdamW"} and "decoupled_weight_decay" in group:
         found = ["AdamW" if group["decoupled_weight_decay"] else "Adam"]
     if len(found) != 1:
-        own = [name for name in fitting if TORCH.classes[name][1]]
         others = [name for name in fitting if name not in own]
         also = f" ({_listed(others)}, too, but cannot be translated)" if own and others else ""
         verb = "has" if len(own or others) < 2 else "have"
@@ -85,8 +88,17 @@ def _torch_class(group: Settings) -> str:
     return found[0]
 
 
+def _why_none_fits(given: set[Any]) -> str:
+    """Why no class has all of these settings: one is nobody's, or they are of several classes."""
+    known = {setting for defaults, _ in TORCH.classes.values() for setting in defaults}
+    if foreign := sorted(map(repr, given - known)):
+        settings, them = ("the setting", "it") if len(foreign) == 1 else ("the settings", "them")
+        return f"no optimizer of PyTorch has {settings} {_listed(foreign)}; leave {them} out"
+    return f"no optimizer of PyTorch has all of the settings {', '.join(sorted(given))}; give those of one class"
+
+
 def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "no optimizer"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _torch_sgd(s: Any) -> Transformation:
@@ -127,6 +139,8 @@ def _coupled(s: Any, optimizer: Transformation) -> Transformation:
     return optimizer if is_zero(s.weight_decay) else chain("from_torch", add_weight_decay(s.weight_decay), optimizer)
 
 
+# Classes that only settings of their own tell: lr, momentum and nesterov alone are SGD's, not Muon's.
+_BY_THEIR_OWN = ("Adafactor", "LBFGS", "Muon")
 # What every class of PyTorch has, or what tells two classes apart.
 _SWITCHES = ("maximize", "decoupled_weight_decay")
 # What PyTorch's schedulers keep in the group for themselves.
@@ -154,7 +168,34 @@ TORCH = Framework(
         "RAdam": (_TORCH_ADAM_LIKE, None),
         "Adamax": (_TORCH_ADAM_LIKE, None),
         "ASGD": ({"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0}, None),
+        "SparseAdam": ({"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}, None),
         "Rprop": ({"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50)}, None),
+        "Adafactor": ({"lr": 1e-2, "beta2_decay": -0.8, "eps": (None, 1e-3), "d": 1.0, "weight_decay": 0.0}, None),
+        "LBFGS": (
+            {
+                "lr": 1.0,
+                "max_iter": 20,
+                "max_eval": None,
+                "tolerance_grad": 1e-7,
+                "tolerance_change": 1e-9,
+                "history_size": 100,
+                "line_search_fn": None,
+            },
+            None,
+        ),
+        "Muon": (
+            {
+                "lr": 1e-3,
+                "weight_decay": 0.1,
+                "momentum": 0.95,
+                "nesterov": True,
+                "ns_coefficients": (3.4445, -4.775, 2.0315),
+                "eps": 1e-7,
+                "ns_steps": 5,
+                "adjust_lr_fn": None,
+            },
+            None,
+        ),
     },
     rules=dict.fromkeys(("lr", "weight_decay", "eps", "momentum_decay"), RATE)
     | dict.fromkeys(("momentum", "dampening", "alpha", "rho"), DECAY)

@@ -92,9 +92,11 @@ def loss_of(who: str, value: Any) -> jax.Array:
         raise ValueError(
             f"{who}: value must be the loss at params, got None: call update(gradients, state, params, value=loss)."
         )
-    loss = jnp.asarray(value)
+    must = f"{who}: value must be the loss at params, a real number"
+    try:
+        loss = jnp.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{must}, got {type(value).__name__}.") from None
     if loss.shape != () or not (jnp.issubdtype(loss.dtype, jnp.floating) or jnp.issubdtype(loss.dtype, jnp.integer)):
-        raise TypeError(
-            f"{who}: value must be the loss at params, a real number, got an array of {loss.dtype}{list(loss.shape)}."
-        )
+        raise TypeError(f"{must}, got an array of {loss.dtype}{list(loss.shape)}.")
     return loss

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import DType, LearningRate, NonNegative, OneOrMore, Share, checked, value_at
+from momentum_jax._hyperparameters import DType, LearningRate, NonNegative, OneOrMore, PositiveShare, checked, value_at
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import at_least_float32
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
@@ -43,14 +43,14 @@ class AcceleratedSgdState(NamedTuple):
 
 @checked
 def scale_by_accelerated_sgd(
-    kappa: OneOrMore = 1000.0, xi: NonNegative = 10.0, small_const: Share = 0.7, *, accumulator_dtype: DType = None
+    kappa: OneOrMore = 1000.0, xi: NonNegative = 10.0, small_const: PositiveShare = 0.7, *, accumulator_dtype: DType = None
 ) -> Transformation:
     """The learning-rate-free core, the equations above in u; put it behind the learning rate.
 
     Args:
       kappa: ratio of the long step to the short one, at least 1; a number, a 0-d array or a schedule `step -> value`.
       xi: advantage, at least 0, likewise; the paper has it in [1, sqrt(kappa)].
-      small_const: c in [0, 1], likewise.
+      small_const: c in (0, 1], likewise; the long step is eta kappa / c.
       accumulator_dtype: dtype of the offset; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
@@ -83,7 +83,7 @@ def accelerated_sgd(
     learning_rate: LearningRate,
     kappa: OneOrMore = 1000.0,
     xi: NonNegative = 10.0,
-    small_const: Share = 0.7,
+    small_const: PositiveShare = 0.7,
     *,
     accumulator_dtype: DType = None,
 ) -> Transformation:
@@ -93,7 +93,7 @@ def accelerated_sgd(
       learning_rate: eta >= 0, the short step; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       kappa: ratio of the long step to the short one, at least 1, likewise.
       xi: advantage, at least 0, likewise; the paper has it in [1, sqrt(kappa)].
-      small_const: c in [0, 1], likewise.
+      small_const: c in (0, 1], likewise; the long step is eta kappa / c.
       accumulator_dtype: dtype of the offset; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:

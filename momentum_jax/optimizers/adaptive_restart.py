@@ -32,7 +32,7 @@ from momentum_jax.optimizers._arithmetic import global_norm, inner_product
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import scalar_zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, loss_of, transformation
-from momentum_jax.protocol import evaluation_params, reset_momentum
+from momentum_jax.protocol import UnknownMomentum, evaluation_params, reset_momentum
 
 
 class AdaptiveRestartState(NamedTuple):
@@ -79,8 +79,15 @@ def adaptive_restart(
     def init(params: optax.Params) -> AdaptiveRestartState:
         zero = scalar_zeros(params)
         state = inner.init(params)
+        try:
+            fresh = reset_momentum(state)
+        except UnknownMomentum as unknown:
+            raise ValueError(
+                f"adaptive_restart: optimizer must be one whose momentum is known, got one with a {unknown.kind.__name__}; "
+                f"{unknown.remedy}."
+            ) from None
         # Chosen by the data from the first step on, so the carry of a scan has to vary as the data do from the start.
-        state = _choose(zero != 0, reset_momentum(state), state)
+        state = _choose(zero != 0, fresh, state)
         scalar = zero.astype(scalar_dtype(params))
         return AdaptiveRestartState(
             steps_since_restart=zero.astype(jnp.int32),

@@ -64,19 +64,23 @@ class _Real:
 
     def check(self, who: str, name: str, value: Any) -> Any:
         if callable(value) and not isinstance(value, type):
-            return value
-        traced = any(isinstance(x, jax.Array) for x in jax.tree.leaves(value))
-        try:
-            array = jnp.asarray(value) if traced else np.asarray(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"{who}: {name} must be a real array or a schedule, got {type(value).__name__}.") from None
-        if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-            found = type(value).__name__ if array.dtype == object else array.dtype
-            raise TypeError(f"{who}: {name} must be a real array or a schedule, got {found}.")
+            return lambda step: self._array(f"{who}: the schedule of {name} must return a real array", value(step))
+        array = self._array(f"{who}: {name} must be a real array or a schedule", value)
         if isinstance(array, np.ndarray):
             array = array.astype(np.float64)
             if not np.isfinite(array).all():
                 raise ValueError(f"{who}: {name} must be finite, got {value}.")
+        return array
+
+    def _array(self, must: str, value: Any) -> Any:
+        traced = any(isinstance(x, jax.Array) for x in jax.tree.leaves(value))
+        try:
+            array = jnp.asarray(value) if traced else np.asarray(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{must}, got {type(value).__name__}.") from None
+        if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+            found = type(value).__name__ if array.dtype == object else array.dtype
+            raise TypeError(f"{must}, got {found}.")
         return array
 
 

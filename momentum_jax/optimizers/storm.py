@@ -61,7 +61,7 @@ def storm(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, no params or no `grad_fn=`, a gradient that does not fit the state
         or the parameters.
-      TypeError: an argument of the wrong type.
+      TypeError: an argument of the wrong type; in `update`, a `grad_fn=` that is no function.
     """
 
     def init(params: optax.Params) -> StormState:
@@ -106,6 +106,8 @@ def storm(
 
 
 def _gradient(who: str, grad_fn: Any, params: optax.Params) -> Any:
+    if not callable(grad_fn):
+        raise TypeError(f"{who}: grad_fn must be a function params -> gradient, got {type(grad_fn).__name__}.")
     try:
         gradient = grad_fn(params)
     except Exception as error:

@@ -165,8 +165,11 @@ class Cnn(nnx.Module):
 def _convolve(x: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any) -> jax.Array:
     """`jax.lax.conv_general_dilated` of stride 1 and padding "SAME"; on a CPU a product of matrices.
 
-    Inside a loop XLA's gradient of a convolution on a CPU takes ten times as long.
+    Inside a loop XLA's gradient of a convolution on a CPU takes ten times as long. Of the arguments the product reads
+    `precision` and `preferred_element_type`: that the convolution is undilated, in one group, of that stride and padding, the
+    caller has to see to.
     """
+    product = {name: options.get(name) for name in ("precision", "preferred_element_type")}
 
     def by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
         height, width = x.shape[1:3]
@@ -174,7 +177,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any) 
         margins = [(0, 0), *(((side - 1) // 2, side // 2) for side in (rows, columns)), (0, 0)]
         padded = jnp.pad(x, margins)
         shifted = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-        return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+        return jnp.matmul(jnp.concatenate(shifted, axis=-1), kernel.reshape(-1, kernel.shape[-1]), **product)
 
     def by_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(x, kernel, *arguments, **options)

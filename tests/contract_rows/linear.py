@@ -1,7 +1,7 @@
 """Rows of the linear family: filters of the gradients."""
 
 import momentum_jax as mj
-from contract_rows.row import FROM_ONE, HALF_LINE, LINE, POSITIVE, SHARE, Row, core
+from contract_rows.row import FROM_ONE, HALF_LINE, LINE, POSITIVE, POSITIVE_SHARE, Row, core
 
 ACCELERATED = {"kappa": 100.0, "xi": 5.0, "small_const": 0.7}
 PID = {"momentum": 0.9, "integral": 5.0, "derivative": 10.0}
@@ -83,14 +83,14 @@ LINEAR = (
         "accelerated_sgd",
         mj.accelerated_sgd,
         {"learning_rate": 5e-4, **ACCELERATED},
-        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": SHARE},
+        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": POSITIVE_SHARE},
     ),
     core(
         "scale_by_accelerated_sgd",
         "accelerated_sgd",
         mj.scale_by_accelerated_sgd,
         ACCELERATED,
-        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": SHARE},
+        allowed={"kappa": FROM_ONE, "xi": HALF_LINE, "small_const": POSITIVE_SHARE},
     ),
     Row(
         "triple_momentum",

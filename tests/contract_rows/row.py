@@ -8,7 +8,7 @@ from typing import Any
 import optax
 
 HALF_LINE, LINE, SHARE = "finite and at least 0", "finite", "in [0, 1]"
-POSITIVE, FROM_ONE = "finite and above 0", "finite and at least 1"
+POSITIVE, FROM_ONE, POSITIVE_SHARE = "finite and above 0", "finite and at least 1", "in (0, 1]"
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,6 +91,16 @@ GROUPS = {
     "NAdam": {"lr": 0.002, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "momentum_decay": 0.004,
               "decoupled_weight_decay": False, **SWITCHES, "capturable": False},
 }  # fmt: skip
+# Groups of classes that are not translated, as PyTorch 2.13 makes them.
+FOREIGN = {
+    "Muon": {"lr": 0.001, "weight_decay": 0.1, "momentum": 0.95, "nesterov": True, "ns_coefficients": (3.4445, -4.775, 2.0315),
+             "eps": 1e-7, "ns_steps": 5, "adjust_lr_fn": None},
+    "Adafactor": {"lr": 0.01, "beta2_decay": -0.8, "eps": (None, 0.001), "d": 1.0, "weight_decay": 0.0, "foreach": None,
+                  "maximize": False},
+    "LBFGS": {"lr": 1, "max_iter": 20, "max_eval": 25, "tolerance_grad": 1e-7, "tolerance_change": 1e-9, "history_size": 100,
+              "line_search_fn": None},
+    "SparseAdam": {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "maximize": False},
+}  # fmt: skip
 SAME = {
     "SGD": mj.sgd(0.1, 0.9, nesterov=True),
     "RMSprop": mj.rmsprop(0.01, 0.99),
@@ -108,6 +118,12 @@ def test_the_class_of_a_whole_param_group_is_found_from_its_settings(name: str, 
     expected = descend(SAME[name], problem.quad, problem.theta0, 10).held
     for optimizer in (from_torch(group), from_torch(group, optimizer=name), from_torch(name, group)):
         np.testing.assert_array_equal(descend(optimizer, problem.quad, problem.theta0, 10).held, expected)
+
+
+def test_lr_momentum_and_nesterov_alone_are_sgds_and_not_muons(problem: Problems) -> None:
+    optimizer = from_torch({"lr": 0.1, "momentum": 0.9, "nesterov": True})
+    expected = descend(SAME["SGD"], problem.quad, problem.theta0, 5).held
+    np.testing.assert_array_equal(descend(optimizer, problem.quad, problem.theta0, 5).held, expected)
 
 
 def test_what_schedulers_add_to_a_group_is_passed_over(problem: Problems) -> None:
@@ -147,9 +163,28 @@ def test_a_schedule_of_kerass_epsilon_is_corrected_at_its_step(problem: Problems
         (
             {"lr": 0.1, "betas": (0.9, 0.99)},
             {},
-            "Adam, AdamW and NAdam have the settings betas, lr (RAdam and Adamax, too, but cannot be translated); give",
+            "Adam, AdamW and NAdam have the settings betas, lr (RAdam, Adamax and SparseAdam, too, but cannot be translated);",
         ),
-        ({"lr": 0.1, "beta": 1}, {}, "no optimizer has the settings beta, lr"),
+        ({"lr": 0.1, "beta": 1}, {}, "no optimizer of PyTorch has the setting 'beta'; leave it out."),
+        ({**GROUPS["SGD"], "params": [], "name": "layer1"}, {}, "has the setting 'name'; leave it out."),
+        ({"lr": 0.1, "name": "layer1", 3: 1}, {}, "has the settings 'name' and 3; leave them out."),
+        (
+            {"betas": (0.9, 0.999), "momentum": 0.9},
+            {},
+            "no optimizer of PyTorch has all of the settings betas, momentum; give those of one class.",
+        ),
+        (FOREIGN["Muon"], {}, "Muon is not translated; momentum_jax.muon has settings of its own."),
+        (FOREIGN["Muon"], {"optimizer": "Muon"}, "Muon is not translated; momentum_jax.muon has settings of its own."),
+        (FOREIGN["Adafactor"], {}, "Adafactor is not translated; Optax has optax.adafactor."),
+        (FOREIGN["Adafactor"], {"optimizer": "Adafactor"}, "Adafactor is not translated; Optax has optax.adafactor."),
+        (FOREIGN["LBFGS"], {}, "LBFGS is not translated; Optax has optax.lbfgs."),
+        (FOREIGN["LBFGS"], {"optimizer": "LBFGS"}, "LBFGS is not translated; Optax has optax.lbfgs."),
+        (
+            FOREIGN["SparseAdam"],
+            {},
+            "Adam, AdamW and NAdam have the settings betas, eps, lr (RAdam, Adamax and SparseAdam, too, but cannot be",
+        ),
+        (FOREIGN["SparseAdam"], {"optimizer": "SparseAdam"}, "SparseAdam is not translated; momentum_jax.adam is that of"),
         ({"lr": 0.1, "lambd": 1e-4}, {}, "ASGD is not translated."),
         ({"lr": 0.1, "alpha": 0.9, "weight_decay": 0}, {}, "RMSprop has the settings alpha, lr, weight_decay (ASGD, too, but"),
         ({}, {}, "as none is given: optimizer= one of SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, NAdam."),

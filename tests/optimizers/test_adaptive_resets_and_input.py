@@ -76,3 +76,7 @@ def test_momo_without_a_loss_says_how_to_hand_it_one() -> None:
     for value in (jnp.ones(2), 1j, True):
         with pytest.raises(TypeError, match=r"^momo: value must be the loss at params, a real number, got an array of "):
             optimizer.update(params, state, params, value=value)
+    for value in ("x", [1.0, [2.0]], object()):
+        found = rf"got {type(value).__name__}\.$"
+        with pytest.raises(TypeError, match=rf"^momo: value must be the loss at params, a real number, {found}"):
+            optimizer.update(params, state, params, value=value)

@@ -1,7 +1,6 @@
 """The linear family from outside: steps after a reset, grids under vmap, what it refuses, what it keeps and computes."""
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -171,6 +170,16 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         TypeError,
         "state_space_momentum: B must be a real array or a schedule, got list.",
     ),
+    "a schedule of nothing": (
+        lambda: mj.state_space_momentum(lambda t: None, 1.0, 1.0, 1.0),
+        TypeError,
+        "state_space_momentum: the schedule of A must return a real array, got NoneType.",
+    ),
+    "a complex schedule": (
+        lambda: mj.state_space_momentum(0.9, lambda t: [1j], 1.0, 1.0),
+        TypeError,
+        "state_space_momentum: the schedule of B must return a real array, got complex128.",
+    ),
     "a D that is not finite": (
         lambda: mj.state_space_momentum(0.9, 1.0, 1.0, math.nan),
         ValueError,
@@ -182,8 +191,9 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 def test_bad_input_is_answered_with_what_is_allowed(bad: tuple[Callable[[], Any], type[Exception], str]) -> None:
     build, kind, message = bad
-    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+    with pytest.raises(kind) as caught:
         build()
+    assert str(caught.value) == message
 
 
 def test_a_gradient_that_does_not_fit_names_the_buffer() -> None:

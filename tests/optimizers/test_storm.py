@@ -95,7 +95,7 @@ def test_extra_arguments_reach_storm_through_chains_and_wrappers(problem: Proble
 def test_restart_by_the_loss_and_storm_say_what_their_extra_arguments_must_be() -> None:
     params = {"w": jnp.ones(2), "b": jnp.ones(2)}
     restart = mj.adaptive_restart(mj.heavy_ball(0.1), criterion="function")
-    for value, message in ((None, "got None"), (jnp.ones(2), r"got an array of float\d\d\[2\]")):
+    for value, message in ((None, "got None"), ("x", r"got str\."), (jnp.ones(2), r"got an array of float\d\d\[2\]")):
         with pytest.raises((ValueError, TypeError), match=f"^adaptive_restart: value must be the loss at params.*{message}"):
             restart.update(params, restart.init(params), params, value=value)
     storm = mj.storm()
@@ -104,6 +104,8 @@ def test_restart_by_the_loss_and_storm_say_what_their_extra_arguments_must_be() 
         storm.update(params, state, params, grad_fn=None)
     with pytest.raises(ValueError, match=r"^storm: grad_fn must return the gradient alone, got a tuple of 2\.$"):
         storm.update(params, state, params, grad_fn=jax.value_and_grad(lambda p: p["w"] @ p["b"]))
+    with pytest.raises(TypeError, match=r"^storm: grad_fn must be a function params -> gradient, got int\.$"):
+        storm.update(params, state, params, grad_fn=3)
     part = optax.masked(storm, {"w": True, "b": False})
     with pytest.raises(ValueError, match="put storm around the whole tree"):
         part.update(params, part.init(params), params, grad_fn=jax.grad(lambda p: p["w"] @ p["b"]))

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from momentum_jax.training import train_many
-from momentum_jax.training.model import LOSSES, cnn, from_nnx, mlp
+from momentum_jax.training.model import LOSSES, _convolve, cnn, from_nnx, mlp
 
 
 def call(model, x, *, train=False, key=0):
@@ -78,6 +78,17 @@ def test_convolutions_see_the_neighbourhood_and_pool_to_a_quarter():
     pooled = np.maximum(planes, 0).reshape(2, 3, 2, 2, 3, 2).max(axis=(3, 5))
     features = np.transpose(pooled, (0, 2, 3, 1)).reshape(2, -1)
     np.testing.assert_allclose(outputs, features @ params["dense"]["output"]["kernel"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_product_in_the_place_of_a_convolution_keeps_its_precision_and_its_element_type():
+    x, kernel = jnp.ones((1, 4, 4, 2), jnp.bfloat16), jnp.ones((3, 3, 2, 5), jnp.bfloat16)
+
+    def convolved(x, kernel):
+        options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "precision": "highest", "preferred_element_type": jnp.float32}
+        return _convolve(x, kernel, (1, 1), "SAME", **options)
+
+    assert convolved(x, kernel).dtype == jnp.float32
+    assert "precision = [HIGHEST, HIGHEST]" in str(jax.jit(convolved).lower(x, kernel).as_text())
 
 
 def test_losses_are_per_example():
