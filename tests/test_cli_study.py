@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,22 @@ def test_studies_are_listed(written, capfd):
     assert code == 0, err
     assert re.search(rf"mine .* {RUNS} of {RUNS} .*complete", out)
     assert "web" not in out
+
+
+def test_a_study_that_lost_its_runs_is_listed_and_its_report_says_what_is_damaged(written, tmp_path, capfd):
+    shutil.copytree(written, tmp_path / "mine")
+    runs = tmp_path / "mine" / "runs.jsonl"
+    runs.write_bytes(runs.read_bytes().replace(b'"seed": 1,', b'"seed": 7,', 1))
+    code, _, err = run(capfd, "study", "report", str(tmp_path / "mine"))
+    assert code == 0
+    assert re.search(r"runs\.jsonl is damaged: line .* Run the study again to mend it\.", err)
+    (tmp_path / "mine" / "curves.npz").write_bytes(b"")
+    code, _, err = run(capfd, "study", "report", str(tmp_path / "mine"))
+    assert code == 2
+    assert re.search(r"curves\.npz is damaged .*; run the study again to mend it\.$", err.strip())
+    runs.unlink()
+    code, out, _ = run(capfd, "study", "list", str(tmp_path))
+    assert f"0 of {RUNS}" in out
 
 
 def test_where_there_are_no_studies_that_is_said(tmp_path, capfd):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from rich.table import Table
 from momentum_jax.cli.arguments import StudyAddSeeds, StudyList, StudyReport, StudyRun
 from momentum_jax.studies import Study, StudyError
 from momentum_jax.studies.arms import split_label
+from momentum_jax.studies.errors import DamageWarning
 from momentum_jax.studies.spec import read_toml
-from momentum_jax.studies.store import RUNS, Store
+from momentum_jax.studies.store import MANIFEST, RUNS, Damaged, Store
 
 _NETWORK = ("hidden", "channels", "activation", "output_activation", "initialization", "loss", "dropout")
 _FIELDS = ("dataset", "size", "examples", "steps", "batch", "sampling", "target", "evaluate_every", "seeds")
@@ -105,7 +107,12 @@ def _report(directory: Path) -> int:
     Store.read(directory)  # Before anything is locked, and so made, where there is no study.
     with locked(directory):
         store = Store.read(directory)
-        written = write(store)
+        for sentence in store.damage:
+            warnings.warn(f"{sentence} Run the study again to mend it.", DamageWarning, stacklevel=2)
+        try:
+            written = write(store)
+        except Damaged as damaged:
+            raise StudyError(f"{damaged.what}; run the study again to mend it.") from None
     _say(store, written)
     return 0
 
@@ -142,20 +149,21 @@ def _say(store: Store, written: list[Path]) -> None:
 
 
 def _list(directory: Path) -> int:
-    """One row a study, found by its manifest; what cannot be read is named with the reason."""
+    """One row a study, found by its manifest or its runs; one whose manifest cannot be read is named with the reason."""
     if not directory.is_dir():
         raise StudyError(f"study list: {directory} is no directory.")
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     table = Table("directory", "data set", "arms", "seeds", "steps", "runs", "status")
     unread = []
-    for path in sorted(path.parent for path in directory.rglob(RUNS)):
+    for path in sorted({path.parent for name in (MANIFEST, RUNS) for path in directory.rglob(name)}):
         if not Store.exists(path):
             # Others call files so, too.
             continue
         try:
             store = Store.read(path)
         except StudyError as error:
-            unread.append(str(error))
+            if (path / RUNS).exists():
+                unread.append(str(error))
             continue
         study = store.study
         runs = f"{len(store.runs)} of {store.manifest.get('planned', len(store.runs))}"

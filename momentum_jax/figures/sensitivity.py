@@ -37,7 +37,7 @@ def sensitivity(tunings: Sequence[Tuning], *, title: str, score: Literal["accura
             _draw(axes, tuning, rate, score, _vertical(axes, values, score, loss))
             axes.set_title(note, loc="left", fontsize=8.5, parse_math=False)
             axes.set_xlabel("learning rate")
-            figure.supylabel(axes.get_ylabel(), fontsize=10.5)
+            figure.supylabel(axes.get_ylabel(), fontsize=10.5, multialignment="center")
             axes.set_ylabel("")
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
@@ -58,17 +58,15 @@ def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> floa
     axes.set_yscale("log")
     low, high = (min(values) / 1.2, max(values) * 1.2) if values else (0.1, 10.0)
     axes.set_ylim(high, low)
-    axes.set_ylabel(f"validation loss ({loss}; better is up)")
+    _ticks(axes.yaxis, high / low)
+    axes.set_ylabel(f"validation loss\n({loss}; better is up)")
     return high
 
 
 def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss"], worst: float) -> None:
     axes.set_xscale("log")
     rates = [float(trial.values[rate]) for trial in tuning.trials]
-    # A range of less than two decades would have one tick or none.
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(rates) < 100 * min(rates) else (1.0,), numticks=6))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter("{x:g}")
+    _ticks(axes.xaxis, max(rates) / min(rates))
     shades = _shades(tuning)
     chosen = tuning.trials[tuning.chosen]
     for trial, shade in zip(tuning.trials, shades, strict=True):
@@ -95,6 +93,14 @@ def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss
     if _second(tuning) is None:
         points = sorted((float(t.values[rate]), value) for t in tuning.trials if (value := _score(t, score)) is not None)
         axes.plot(*np.array(points).reshape(-1, 2).T, color="#777777", linewidth=0.9, zorder=2)
+
+
+def _ticks(axis: Any, span: float) -> None:
+    """Plain numbers. Less than two decades would have one or none; where there is more than one, three a decade do not fit."""
+    subs = (1.0, 2.0, 5.0) if span < 10 else (1.0, 3.0) if span < 100 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=6))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter("{x:g}")
 
 
 def _second(tuning: Tuning) -> str | None:

@@ -82,6 +82,8 @@ def run_study(
         _finish(store, bench, on_progress)
         if on_complete is not None:
             on_complete(store)
+        # Until then the command that added seeds, given again, finishes what it began and adds no more.
+        store.note(adding=[])
     return store
 
 
@@ -125,15 +127,18 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
     """The study itself, or the same with the seeds that were added to it in its directory; and those of them that only runs
     stored there tell of, because the manifest is lost."""
     try:
-        stored = Store.read(directory).study
+        store = Store.read(directory)
     except StudyError:
         seeds = jobs.further_seeds(study, environment, stored_runs(directory))
         return replace(study, seeds=(*study.seeds, *seeds)), seeds
+    stored, added = store.study, store.manifest.get("seeds_added", [])
     if study.own_images and stored.own_images:
         # The file may have been moved; its content is compared later.
         stored = replace(stored, dataset=study.dataset)
-    longer = replace(study, seeds=stored.seeds) if stored.seeds[: len(study.seeds)] == study.seeds else study
-    return (stored if longer == stored else study), ()
+    asked, further = stored.seeds[: len(study.seeds)], stored.seeds[len(study.seeds) :]
+    # Fewer seeds than the study began with are another study, and are refused where the two are compared.
+    is_same = asked == study.seeds and set(further) <= set(added) and replace(study, seeds=stored.seeds) == stored
+    return (stored if is_same else study), ()
 
 
 def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None] | None) -> None:
@@ -160,7 +165,7 @@ def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None]
         raise
     # What was damaged has been run again.
     store.damage.clear()
-    store.close("complete", adding=[])
+    store.close("complete")
 
 
 def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from momentum_jax.data import DataError, load
 from momentum_jax.studies import Arm, Network, Study, StudyError, run
-from momentum_jax.studies.run import add_seeds, run_study
+from momentum_jax.studies.run import add_seeds, run_study, with_more_seeds
 from momentum_jax.studies.store import Store
 
 # Two arms share a program; the third diverges at once.
@@ -171,6 +172,33 @@ def test_resuming_a_finished_study_runs_nothing(finished, monkeypatch):
     assert results(finished) == before
 
 
+@pytest.mark.parametrize("stop", [Killed, KeyboardInterrupt])
+def test_adding_seeds_that_was_stopped_at_the_report_adds_them_once(finished, tmp_path, stop):
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory)
+
+    def stopped(store):
+        raise stop
+
+    with pytest.raises(stop):
+        add_seeds(directory, 1, devices=jax.local_devices()[:1], on_complete=stopped)
+    assert Store.read(directory).study.seeds == (0, 5, 6)
+    reported = []
+    add_seeds(directory, 1, devices=jax.local_devices()[:1], on_complete=reported.append)
+    assert Store.read(directory).study.seeds == (0, 5, 6)
+    assert len(reported) == 1
+    assert with_more_seeds(directory, 1).seeds == (0, 5, 6, 7)
+
+
+def test_fewer_seeds_than_a_study_began_with_are_another_study(finished, tmp_path):
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory)
+    with pytest.raises(StudyError, match=r"cannot be resumed: study\.seeds is \[0, 5\] there and \[0\] now"):
+        run_once(dataclasses.replace(TINY, seeds=(0,)), directory, resume=True)
+    add_seeds(directory, 1, devices=jax.local_devices()[:1])
+    assert run_once(TINY, directory, resume=True).study.seeds == (0, 5, 6)
+
+
 def test_resuming_where_nothing_lies_begins(tmp_path):
     study = dataclasses.replace(TINY, arms=TINY.arms[:1], seeds=(0,), steps=2)
     assert len(run_study(study, tmp_path / "new", resume=True).runs) == 1
@@ -262,7 +290,7 @@ def test_a_file_of_other_content_is_another_study(own, tmp_path, what):
         np.savez(own.dataset, images=images, labels=labels)
     else:
         np.savez(own.dataset, images=images[:40], labels=labels[:40], test_images=images[40:], test_labels=labels[40:])
-    with pytest.raises(StudyError, match=r"cannot be resumed: environment\.data is"):
+    with pytest.raises(StudyError, match=r"cannot be resumed: the images and labels of own\.npz are not those"):
         run_once(own, tmp_path / "out", resume=True)
 
 

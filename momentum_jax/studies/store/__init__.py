@@ -25,5 +25,5 @@ from momentum_jax.studies.store.files import (
     UNFINISHED as UNFINISHED,
     locked as locked,
 )
-from momentum_jax.studies.store.manifest import SCHEMA as SCHEMA
+from momentum_jax.studies.store.manifest import SCHEMA as SCHEMA, Damaged as Damaged
 from momentum_jax.studies.store.records import Curves as Curves, Run as Run, stored_runs as stored_runs

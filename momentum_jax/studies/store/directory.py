@@ -125,10 +125,12 @@ class Store:
                     # `adding` until they have been run.
                     manifest |= {name: [*manifest.get(name, []), *added] for name in ("seeds_added", "adding")}
             for key, here, other in differences(asked, there):
-                raise StudyError(
-                    f"{directory} cannot be resumed: {key} is {brief(other)} there and {brief(here)} now; "
-                    "choose another directory, or --overwrite."
+                differ = (
+                    f"the images and labels of {study.data_name} are not those that it was run on, or are divided otherwise"
+                    if key == "environment.data"
+                    else f"{key} is {brief(other)} there and {brief(here)} now"
                 )
+                raise StudyError(f"{directory} cannot be resumed: {differ}; choose another directory, or --overwrite.")
         store = cls(directory, {**manifest, **asked}, *read_runs(directory / RUNS))
         store._drop_damaged_arrays()
         for sentence in store.damage:
