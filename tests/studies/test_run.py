@@ -290,7 +290,7 @@ def test_a_file_of_other_content_is_another_study(own, tmp_path, what):
         np.savez(own.dataset, images=images, labels=labels)
     else:
         np.savez(own.dataset, images=images[:40], labels=labels[:40], test_images=images[40:], test_labels=labels[40:])
-    with pytest.raises(StudyError, match=r"cannot be resumed: the images and labels of own\.npz are not those"):
+    with pytest.raises(StudyError, match=r"cannot be resumed: the images and labels of mine\.npz are not those"):
         run_once(own, tmp_path / "out", resume=True)
 
 
