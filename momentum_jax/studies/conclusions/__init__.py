@@ -86,7 +86,7 @@ def _compared(analysis: Analysis, own: Sequence[ArmResult]) -> list[str]:
         if difference.t_interval is None:
             said.append(f"{text}{seeds(difference.n)} too few to tell their difference from chance.")
             continue
-        text += amount(difference, steps=False)
+        text += amount(difference)
         if each.pvalue is not None:
             text += f", {p_shown(each.pvalue)}" + f" (Holm, {count} comparisons)" * (count > 1)
         said.append(f"{text}: {_verdict(difference, each.pvalue, count)}.")

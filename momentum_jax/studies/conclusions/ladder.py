@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from momentum_jax.studies.analysis import Analysis, ArmResult, LadderResult, Rungs
-from momentum_jax.studies.conclusions.words import LEVEL, amount, count_reached, excludes_zero, is_claimed, seeds
+from momentum_jax.studies.conclusions.words import LEVEL, amount, count_reached, excludes_zero, is_claimed, seeds, steps_apart
 from momentum_jax.studies.statistics import FEWEST_PAIRS, holm
 
 # A share whose interval is wider is not known.
@@ -27,13 +27,22 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     plain, control, momentum = (analysis.arm(label) for label in (ladder.plain, ladder.control, ladder.momentum))
     if steps and (nothing := _nothing(analysis, rungs, (plain, control, momentum))):
         return f"The ladder by {what} says nothing: {nothing}."
+    cut_off = steps and any(None in arm.steps_to_target for arm in (plain, control, momentum))
+    said = {
+        name: steps_apart(found, *arms) if steps else amount(found)
+        for name, found, arms in (
+            ("gain", rungs.gain, (momentum, plain)),
+            ("larger step", rungs.larger_step, (control, plain)),
+            ("momentum itself", rungs.momentum_itself, (momentum, control)),
+        )
+    }
     effective = ladder.learning_rate / (1 - ladder.mu)
     text = (
         f"The ladder by {what}: momentum {ladder.mu:g} at {ladder.learning_rate:g} against gradient descent at the same rate, "
-        f"{amount(rungs.gain, steps)}; gradient descent at the effective rate {effective:.4g} against that, "
-        f"{amount(rungs.larger_step, steps)}; momentum at equal effective rate, {amount(rungs.momentum_itself, steps)}. "
+        f"{said['gain']}; gradient descent at the effective rate {effective:.4g} against that, "
+        f"{said['larger step']}; momentum at equal effective rate, {said['momentum itself']}. "
     )
-    if rungs.lower_bound:
+    if cut_off:
         there = [count_reached(arm) for arm in (momentum, plain, control)]
         text += (
             f"{there[0]} of {len(momentum.runs)} runs of momentum got there, {there[1]} of gradient descent at the same rate "
@@ -60,7 +69,7 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if not is_claimed(rungs.gain, own):
         if excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > LEVEL:
             return f"{text}{seeds(rungs.gain.n)} too few to explain it without assuming normal differences."
-        gain = "Counted so, no gain" if rungs.lower_bound else "No gain"
+        gain = "Counted so, no gain" if cut_off else "No gain"
         return f"{text}{gain} of momentum at this learning rate is shown that could be explained."
     if rungs.gain.mean_difference < 0:
         return f"{text}At this learning rate momentum lost."
@@ -83,21 +92,21 @@ def _nothing(analysis: Analysis, rungs: Rungs, arms: Sequence[ArmResult]) -> str
         return "no run of it reached the target"
     if any(each.mean_difference or not each.without_spread for each in (rungs.gain, rungs.larger_step, rungs.momentum_itself)):
         return None
-    if rungs.lower_bound:
+    if any(None in arm.steps_to_target for arm in arms):
         return f"runs that never got there count with {analysis.study.steps:,} steps, and the others took as many"
     return "on every seed its arms got there at the same evaluation"
 
 
 def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
-    if rungs.tuned is None:
+    if rungs.tuned is None or ladder.tuned_momentum is None or ladder.tuned_plain is None:
         return ""
+    pair = momentum, plain = analysis.arm(ladder.tuned_momentum), analysis.arm(ladder.tuned_plain)
     by = "test accuracy"
     if rungs.measure == "steps":
-        pair = [analysis.arm(label) for label in (ladder.tuned_momentum, ladder.tuned_plain) if label is not None]
         capped = any(None in arm.steps_to_target for arm in pair)
         by = "steps to the target" + " (the whole budget where a run never got there)" * capped
     text = f"Both tuned at equal budget{_budget(analysis)}, {ladder.tuned_momentum} against {ladder.tuned_plain} by {by}: "
-    text += amount(rungs.tuned, rungs.measure == "steps")
+    text += steps_apart(rungs.tuned, momentum, plain) if rungs.measure == "steps" else amount(rungs.tuned)
     if rungs.tuned.t_interval is None:
         return f"{text}; {seeds(rungs.tuned.n)} too few for a claim."
     corrected = _corrected(analysis, rungs, ladder.tuned_momentum, ladder.tuned_plain)
