@@ -220,6 +220,41 @@ def test_the_interval_of_steps_has_the_direction_of_its_word(tmp_path, rows, pla
     assert any(re.search(f"by steps to the target: {said}", each) for each in conclusions(analysis)), conclusions(analysis)
 
 
+@pytest.mark.parametrize(
+    ("control", "plain_range", "said"),
+    [
+        (
+            0.94,
+            "log_uniform(0.001, 0.05)",
+            f"but {CONTROL}, of the ladder, is better by +4.00 points [+3.98, +4.02]: the search "
+            "of plain was of too narrow a range, so whether momentum helps is not known.",
+        ),
+        (0.94, "choice(0.01, 0.03)", "the search of plain was of too narrow a range, so whether momentum helps is not known."),
+        (
+            0.94,
+            "log_uniform(0.001, 1)",
+            "the search of plain missed that learning rate, so whether momentum helps is not known.",
+        ),
+        (0.94, "choice(0.03, 0.1)", "the search of plain missed that learning rate, so whether momentum helps is not known."),
+        (0.90, "log_uniform(0.001, 0.05)", "momentum helps here, within the ranges that were searched."),
+    ],
+)
+def test_momentum_is_not_praised_where_a_rung_beats_the_tuned_gradient_descent(tmp_path, rows, control, plain_range, said):
+    words = conclusions(tuned_pair(tmp_path, rows, 0.9, 0.95, control, plain_range))
+    (sentence,) = (each for each in words if each.startswith("Both tuned") and "test accuracy" in each)
+    assert sentence.endswith(said), sentence
+
+
+def test_momentum_is_not_said_to_be_sooner_where_a_rung_is_sooner_than_the_tuned_gradient_descent(tmp_path, rows):
+    steps = {"plain": NEVER, "moving": SPREAD, CONTROL: SPREAD}
+    words = conclusions(with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), steps))
+    (sentence,) = (each for each in words if each.startswith("Both tuned") and "by steps" in each)
+    assert (
+        f"; but {CONTROL}, of the ladder, got there at least 200 steps sooner [+192 or more]: the search of plain" in sentence
+    )
+    assert "helps here" not in sentence
+
+
 @pytest.mark.parametrize("momentum_first", [True, False])
 @pytest.mark.parametrize(("corrected", "says"), [(0.03, "momentum helps here"), (0.06, "momentum is not shown to help")])
 def test_tuned_momentum_is_held_to_holms_correction_whichever_arm_is_first(tmp_path, rows, momentum_first, corrected, says):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from momentum_jax.studies import arms, jobs
 from momentum_jax.studies.analysis import Analysis, ArmResult, LadderResult, Rungs
+from momentum_jax.studies.analysis.ladder import over
 from momentum_jax.studies.conclusions.words import LEVEL, amount, count_reached, excludes_zero, is_claimed, seeds, steps_apart
+from momentum_jax.studies.search import Choice
 from momentum_jax.studies.statistics import FEWEST_PAIRS, holm
 
 # A share whose interval is wider is not known.
@@ -114,8 +117,36 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         if excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > LEVEL:
             return f"{text}; {seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
         return f"{text}: momentum is not shown to help."
-    verdict = "helps" if rungs.tuned.mean_difference > 0 else "does harm"
-    return f"{text}: momentum {verdict} here, within the ranges that were searched."
+    if rungs.tuned.mean_difference <= 0:
+        return f"{text}: momentum does harm here, within the ranges that were searched."
+    if better := _better_rung(analysis, ladder, rungs.measure):
+        return f"{text}; but {better}, so whether momentum helps is not known."
+    return f"{text}: momentum helps here, within the ranges that were searched."
+
+
+def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str | None:
+    """A gradient descent of the ladder that beats the tuned one, and what that says of the search."""
+    assert ladder.tuned_plain is not None
+    plain = analysis.arm(ladder.tuned_plain)
+    for label in (ladder.control, ladder.plain):
+        rung = analysis.arm(label)
+        for each in dict.fromkeys(("accuracy", measure)):
+            found = over(analysis.study, each, rung, plain)
+            if found is None or not excludes_zero(found) or found.mean_difference < 0:
+                continue
+            by = f"got there {steps_apart(found, rung, plain)}" if each == "steps" else f"is better by {amount(found)}"
+            why = "missed that learning rate" if _was_searched(rung, plain) else "was of too narrow a range"
+            return f"{label}, of the ladder, {by}: the search of {ladder.tuned_plain} {why}"
+    return None
+
+
+def _was_searched(rung: ArmResult, plain: ArmResult) -> bool:
+    """Whether the rung's learning rate lies within what was searched for the tuned gradient descent."""
+    found = jobs.rate_and_momentum(rung.optimizer)
+    searched = arms.ranges(plain.written).get("learning_rate")
+    if found is None or searched is None:
+        return False
+    return found[0] in searched.values if isinstance(searched, Choice) else searched.low <= found[0] <= searched.high
 
 
 def _budget(analysis: Analysis) -> str:
