@@ -111,7 +111,7 @@ def test_no_share_is_given_of_steps_that_the_budget_cut_off(tmp_path, rows):
     assert by_steps.lower_bound
     assert (by_steps.share.value, by_steps.share.interval) == (None, None)
     (by_steps_in_words,) = (sentence for sentence in conclusions(analysis) if "The ladder by steps" in sentence)
-    assert "do not tell how much of the gain the larger step explains" in by_steps_in_words
+    assert "Runs that never got there do not tell how much of the gain the larger step explains" in by_steps_in_words
 
 
 def test_where_all_pairs_differ_by_the_same_the_exact_rank_test_alone_decides(tmp_path, rows):
@@ -253,6 +253,35 @@ def test_momentum_is_not_said_to_be_sooner_where_a_rung_is_sooner_than_the_tuned
         f"; but {CONTROL}, of the ladder, got there at least 200 steps sooner [+192 or more]: the search of plain" in sentence
     )
     assert "helps here" not in sentence
+
+
+@pytest.mark.parametrize(("plain", "does"), [(0.90, "helps"), (0.97, "does harm")])
+@pytest.mark.parametrize("is_a_comparison", [True, False])
+def test_what_tuned_momentum_does_is_called_uncorrected_where_it_is(tmp_path, rows, plain, does, is_a_comparison):
+    late = [step + 100 for step in SPREAD]
+    steps = {"plain": late if does == "helps" else SPREAD, "moving": SPREAD if does == "helps" else late}
+    analysis = with_steps(tuned_pair(tmp_path, rows, plain, 0.95), {**steps, PLAIN: NEVER, CONTROL: NEVER})
+    if not is_a_comparison:
+        analysis = dataclasses.replace(analysis, comparisons=())
+    by_accuracy, by_steps = (each for each in conclusions(analysis) if each.startswith("Both tuned"))
+    claim = f"momentum {does} here, within the ranges that were searched"
+    assert by_accuracy.endswith(f"{claim}{'' if is_a_comparison else ' (uncorrected)'}.")
+    assert by_steps.endswith(f"{claim} (uncorrected).")
+
+
+def test_a_loss_of_momentum_by_steps_is_called_uncorrected(tmp_path, rows):
+    late = [step + 100 + index for index, step in enumerate(SPREAD)]
+    words = conclusions(with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), {PLAIN: SPREAD, CONTROL: SPREAD, "moving": late}))
+    assert any(each.startswith("The ladder by steps") and each.endswith("momentum lost (uncorrected).") for each in words)
+
+
+def test_an_exact_test_is_limited_by_the_pairs_that_differ(tmp_path, rows):
+    """Five of eight pairs do: enough for the t interval to leave out zero, too few for the exact test."""
+    faster = [step - 50 * (index > 2) - index % 2 * (index > 2) for index, step in enumerate(SPREAD)]
+    steps = {"plain": SPREAD, PLAIN: SPREAD, CONTROL: SPREAD, "moving": faster}
+    words = " ".join(conclusions(with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), steps)))
+    assert "; 5 pairs that differ are too few for a claim without assuming normal differences." in words
+    assert ". 5 pairs that differ are too few to explain it without assuming normal differences." in words
 
 
 @pytest.mark.parametrize("momentum_first", [True, False])

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from momentum_jax.studies import arms, jobs
+from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis import Analysis, ArmResult, LadderResult, Rungs
 from momentum_jax.studies.analysis.ladder import over
-from momentum_jax.studies.conclusions.words import LEVEL, amount, count_reached, excludes_zero, is_claimed, seeds, steps_apart
+from momentum_jax.studies.arms import ranges
+from momentum_jax.studies.conclusions.words import (
+    LEVEL,
+    amount,
+    count_reached,
+    differing,
+    excludes_zero,
+    is_claimed,
+    seeds,
+    steps_apart,
+)
 from momentum_jax.studies.search import Choice
 from momentum_jax.studies.statistics import FEWEST_PAIRS, holm
 
 # A share whose interval is wider is not known.
 _WIDEST_SHARE = 1.0
+_UNCORRECTED = " (uncorrected)"
 
 
 def ladder_sentences(analysis: Analysis, ladder: LadderResult) -> list[str]:
@@ -71,17 +82,18 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     claimed = {name: is_claimed(parts[name], pvalue) for name, pvalue in pvalues.items()}
     if not is_claimed(rungs.gain, own):
         if excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > LEVEL:
-            return f"{text}{seeds(rungs.gain.n)} too few to explain it without assuming normal differences."
+            return f"{text}{differing(rungs.gain)} too few to explain it without assuming normal differences."
         gain = "Counted so, no gain" if cut_off else "No gain"
         return f"{text}{gain} of momentum at this learning rate is shown that could be explained."
     if rungs.gain.mean_difference < 0:
-        return f"{text}At this learning rate momentum lost."
+        return f"{text}At this learning rate momentum lost{_UNCORRECTED * (own is None)}."
     if claimed.get("larger_step") and rungs.larger_step.mean_difference < 0:
         return f"{text}The larger step alone does harm here: what momentum gains is its own."
     share = rungs.share
     low, high = share.interval or (-float("inf"), float("inf"))
     if share.value is None or high - low > _WIDEST_SHARE or rungs.larger_step.mean_difference <= 0:
-        return f"{text}These seeds do not tell how much of the gain the larger step explains."
+        who = "Runs that never got there do" if cut_off else "These seeds do"
+        return f"{text}{who} not tell how much of the gain the larger step explains."
     explained = f"The larger effective step explains {share.value:.0%} of momentum's gain (95%: {low:.0%} to {high:.0%})"
     rest = "the rest is momentum's own" if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
     if not claimed.get("momentum_itself"):
@@ -115,13 +127,14 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     corrected = _corrected(analysis, rungs, ladder.tuned_momentum, ladder.tuned_plain)
     if not is_claimed(rungs.tuned, corrected):
         if excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > LEVEL:
-            return f"{text}; {seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
+            return f"{text}; {differing(rungs.tuned)} too few for a claim without assuming normal differences."
         return f"{text}: momentum is not shown to help."
+    uncorrected = _UNCORRECTED * (corrected is None)
     if rungs.tuned.mean_difference <= 0:
-        return f"{text}: momentum does harm here, within the ranges that were searched."
+        return f"{text}: momentum does harm here, within the ranges that were searched{uncorrected}."
     if better := _better_rung(analysis, ladder, rungs.measure):
         return f"{text}; but {better}, so whether momentum helps is not known."
-    return f"{text}: momentum helps here, within the ranges that were searched."
+    return f"{text}: momentum helps here, within the ranges that were searched{uncorrected}."
 
 
 def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str | None:
@@ -143,7 +156,7 @@ def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str 
 def _was_searched(rung: ArmResult, plain: ArmResult) -> bool:
     """Whether the rung's learning rate lies within what was searched for the tuned gradient descent."""
     found = jobs.rate_and_momentum(rung.optimizer)
-    searched = arms.ranges(plain.written).get("learning_rate")
+    searched = ranges(plain.written).get("learning_rate")
     if found is None or searched is None:
         return False
     return found[0] in searched.values if isinstance(searched, Choice) else searched.low <= found[0] <= searched.high
@@ -157,7 +170,7 @@ def _budget(analysis: Analysis) -> str:
 
 
 def _corrected(analysis: Analysis, rungs: Rungs, one: str | None, other: str | None) -> float | None:
-    """Where the pair is one of the comparisons, by accuracy, it is held to the same correction."""
+    """Where the pair is one of the comparisons, by accuracy, it is held to the same correction; None: to none."""
     if rungs.measure != "accuracy":
         return None
     return next((each.pvalue for each in analysis.comparisons if {each.arm, each.reference} == {one, other}), None)

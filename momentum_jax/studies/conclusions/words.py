@@ -71,5 +71,12 @@ def seeds(count: int) -> str:
     return f"{count} seed{'s are' if count != 1 else ' is'}"
 
 
+def differing(difference: PairedComparison) -> str:
+    """What limits an exact test: the pairs that differ, which may be fewer than the seeds."""
+    if difference.n_differing == difference.n:
+        return seeds(difference.n)
+    return "1 pair that differs is" if difference.n_differing == 1 else f"{difference.n_differing} pairs that differ are"
+
+
 def p_shown(pvalue: float) -> str:
     return f"p = {pvalue:.2g}" if pvalue >= 1e-4 else "p < 0.0001"
