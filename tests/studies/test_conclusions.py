@@ -284,6 +284,20 @@ def test_an_exact_test_is_limited_by_the_pairs_that_differ(tmp_path, rows):
     assert ". 5 pairs that differ are too few to explain it without assuming normal differences." in words
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_who_is_ahead_only_as_the_budget_cut_it_off_is_not_said_to_be(tmp_path, rows, lost):
+    """All but `lost` runs of momentum are sooner, and that one never got there."""
+    late = [395, 396, 394, 397, 393, 395, 396, 394]
+    moving = [None] * lost + list(SPREAD[lost:])
+    words = conclusions(
+        with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), dict.fromkeys(("plain", PLAIN, CONTROL), late) | {"moving": moving})
+    )
+    (tuned,) = (each for each in words if each.startswith("Both tuned") and "by steps" in each)
+    (ladder,) = (each for each in words if each.startswith("The ladder by steps"))
+    assert ("momentum helps here" in tuned) == (not lost)
+    assert ("at most" in tuned) == ("Counted so, no gain" in ladder) == bool(lost)
+
+
 @pytest.mark.parametrize("momentum_first", [True, False])
 @pytest.mark.parametrize(("corrected", "says"), [(0.03, "momentum helps here"), (0.06, "momentum is not shown to help")])
 def test_tuned_momentum_is_held_to_holms_correction_whichever_arm_is_first(tmp_path, rows, momentum_first, corrected, says):

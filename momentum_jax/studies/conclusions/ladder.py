@@ -14,6 +14,7 @@ from momentum_jax.studies.conclusions.words import (
     count_reached,
     differing,
     excludes_zero,
+    is_at_most,
     is_claimed,
     seeds,
     steps_apart,
@@ -80,7 +81,7 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     parts = {name: getattr(rungs, name) for name in ("larger_step", "momentum_itself")}
     pvalues = holm({name: each.pvalue for name, each in parts.items() if each.pvalue is not None})
     claimed = {name: is_claimed(parts[name], pvalue) for name, pvalue in pvalues.items()}
-    if not is_claimed(rungs.gain, own):
+    if not is_claimed(rungs.gain, own) or (steps and is_at_most(rungs.gain, momentum, plain)):
         if excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > LEVEL:
             return f"{text}{differing(rungs.gain)} too few to explain it without assuming normal differences."
         gain = "Counted so, no gain" if cut_off else "No gain"
@@ -125,7 +126,7 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if rungs.tuned.t_interval is None:
         return f"{text}; {seeds(rungs.tuned.n)} too few for a claim."
     corrected = _corrected(analysis, rungs, ladder.tuned_momentum, ladder.tuned_plain)
-    if not is_claimed(rungs.tuned, corrected):
+    if not is_claimed(rungs.tuned, corrected) or (rungs.measure == "steps" and is_at_most(rungs.tuned, momentum, plain)):
         if excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > LEVEL:
             return f"{text}; {differing(rungs.tuned)} too few for a claim without assuming normal differences."
         return f"{text}: momentum is not shown to help."

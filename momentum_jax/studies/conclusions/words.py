@@ -36,6 +36,11 @@ def amount(difference: PairedComparison) -> str:
     return f"{text} [{points(low)}, {points(high)}]"
 
 
+def is_at_most(difference: PairedComparison, arm: ArmResult, other: ArmResult) -> bool:
+    """The arm that was ahead is the one whose steps the budget cut off: without it, it may have been behind."""
+    return bound(arm, other) == ("upper" if difference.mean_difference > 0 else "lower")
+
+
 def steps_apart(difference: PairedComparison, arm: ArmResult, other: ArmResult) -> str:
     """By how many steps `arm` is the sooner, or the later: positive ends of the interval bear the word out."""
     mean, known = difference.mean_difference, bound(arm, other)
