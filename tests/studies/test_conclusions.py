@@ -10,7 +10,9 @@ from scipy import stats
 
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.conclusions import conclusions
+from momentum_jax.studies.report import evidence
 from momentum_jax.studies.report.evidence import comparisons
 from momentum_jax.studies.statistics import lost_to_holm, ratio_of_means
 from momentum_jax.studies.store import Store
@@ -109,7 +111,7 @@ def test_no_share_is_given_of_steps_that_the_budget_cut_off(tmp_path, rows):
     assert by_steps.lower_bound
     assert (by_steps.share.value, by_steps.share.interval) == (None, None)
     (by_steps_in_words,) = (sentence for sentence in conclusions(analysis) if "The ladder by steps" in sentence)
-    assert "do not tell how much of the gain the larger step explains" in by_steps_in_words
+    assert "Runs that never got there do not tell how much of the gain the larger step explains" in by_steps_in_words
 
 
 def test_where_all_pairs_differ_by_the_same_the_exact_rank_test_alone_decides(tmp_path, rows):
@@ -132,6 +134,168 @@ def test_a_momentum_that_diverges_too_is_not_praised(tmp_path, rows):
     words = " ".join(conclusions(analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, diverged=diverged))))
     assert "diverged in 1 of 8 runs, momentum in 7: scores of diverged runs explain nothing" in words
     assert "bears a step" not in words
+
+
+def tuned_pair(directory, rows, plain, moving, control=0.9, plain_range="log_uniform(0.001, 0.05)"):
+    """Gradient descent and momentum, each tuned, and the ladder's two rungs, which are neither."""
+    study = Study(
+        steps=400,
+        seeds=SEEDS,
+        target=0.5,
+        noise_floor=False,
+        arms=(
+            Arm(f"gradient_descent({plain_range})", "plain"),
+            Arm("heavy_ball(log_uniform(0.001, 0.1), 0.9)", "moving"),
+        ),
+        search=Search(trials=1, seeds=(1000,)),
+    )
+    at = {"plain": "gradient_descent(0.03)", "moving": MOMENTUM}
+    trials = [
+        dataclasses.replace(
+            rows.run(label, 1000, optimizer=at[label]), phase="tuning", name=f"tuning/arm-{n}/trial-0/seed-1000"
+        )
+        for n, label in enumerate(at)
+    ]
+    scores = {"plain": plain + SHARED, "moving": moving + SHARED + OWN, PLAIN: 0.8 + SHARED, CONTROL: control + SHARED - OWN}
+    phases = {PLAIN: "ladder", CONTROL: "ladder"}
+    return analyse(filled(directory, study, rows, scores, phases=phases, tuning=trials, optimizers=at))
+
+
+def with_steps(analysis, steps):
+    """As if the arms had reached the target at these steps: label -> one a seed."""
+    arms = tuple(
+        dataclasses.replace(arm, steps_to_target=tuple(steps.get(arm.label, arm.steps_to_target))) for arm in analysis.arms
+    )
+    ladder = ladder_result(analysis.study, {arm.label: arm for arm in arms})
+    return dataclasses.replace(analysis, arms=arms, ladder=ladder)
+
+
+SPREAD = (200, 210, 190, 205, 195, 200, 215, 185)
+ONCE = (390, *[None] * 7)
+NEVER = (None,) * 8
+
+
+@pytest.mark.parametrize(
+    ("plain", "moving", "said", "cell"),
+    [
+        (NEVER, SPREAD, "at least 200 steps sooner [+192 or more]", ("≥ +200", "≥ +192")),
+        (SPREAD, NEVER, "at least 200 steps later [+192 or more]", ("≤ -200", "≤ -192")),
+        (ONCE, SPREAD, "at least 199 steps sooner [+190 or more]", ("≥ +199", "≥ +190")),
+        ((400,) * 8, ONCE, "at most 1 step sooner [+4 or less]", ("≤ +1", "≤ +4")),
+        (NEVER, ONCE, "1 step sooner up to the budget [-2, +4]", ("+1", "[-2, +4]")),
+        ((400,) * 8, (*[400] * 7, None), "no difference up to the budget", ("≤ +0", "–")),
+    ],
+)
+def test_steps_that_the_budget_cut_off_are_only_a_bound_of_the_difference(tmp_path, rows, plain, moving, said, cell):
+    """Also where none of the rungs was cut off, as in the first case."""
+    analysis = with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), {"plain": plain, "moving": moving})
+    (sentence,) = (each for each in conclusions(analysis) if each.startswith("Both tuned") and "by steps" in each)
+    assert said in sentence
+    table = evidence.ladder(analysis, set())[-1]
+    (row,) = (row for row in table.rows if row[:2] == ("both tuned", "steps saved"))
+    assert row[2:4] == cell
+    assert "count with the whole budget" in table.caption
+
+
+def test_a_pair_that_alone_was_cut_off_leaves_the_rungs_their_share(tmp_path, rows):
+    rungs = {PLAIN: SPREAD, CONTROL: [step - 20 for step in SPREAD], "moving": [step // 2 for step in SPREAD]}
+    analysis = with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), {**rungs, "plain": NEVER})
+    by_steps = analysis.ladder.rungs[1]
+    assert by_steps.lower_bound
+    assert by_steps.share.value == pytest.approx(20 / np.mean([step - step // 2 for step in SPREAD]))
+
+
+@pytest.mark.parametrize(
+    ("plain", "moving", "said"),
+    [
+        ([step + 12 + 5 * (index % 2) for index, step in enumerate(SPREAD)], SPREAD, r"14 steps sooner \[\+12, \+17\]"),
+        (SPREAD, [step + 12 + 5 * (index % 2) for index, step in enumerate(SPREAD)], r"14 steps later \[\+12, \+17\]"),
+        (SPREAD, [step + 1 for step in SPREAD], "1 step later on every seed"),
+        (SPREAD, SPREAD, "no difference on any seed"),
+        (SPREAD, [step + (0, 1, -1)[index % 3] for index, step in enumerate(SPREAD)], r"0 steps sooner \[-1, \+1\]"),
+    ],
+)
+def test_the_interval_of_steps_has_the_direction_of_its_word(tmp_path, rows, plain, moving, said):
+    analysis = with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), {"plain": plain, "moving": moving})
+    assert any(re.search(f"by steps to the target: {said}", each) for each in conclusions(analysis)), conclusions(analysis)
+
+
+@pytest.mark.parametrize(
+    ("control", "plain_range", "said"),
+    [
+        (
+            0.94,
+            "log_uniform(0.001, 0.05)",
+            f"but {CONTROL}, of the ladder, is better by +4.00 points [+3.98, +4.02]: the search "
+            "of plain was of too narrow a range, so whether momentum helps is not known.",
+        ),
+        (0.94, "choice(0.01, 0.03)", "the search of plain was of too narrow a range, so whether momentum helps is not known."),
+        (
+            0.94,
+            "log_uniform(0.001, 1)",
+            "the search of plain missed that learning rate, so whether momentum helps is not known.",
+        ),
+        (0.94, "choice(0.03, 0.1)", "the search of plain missed that learning rate, so whether momentum helps is not known."),
+        (0.90, "log_uniform(0.001, 0.05)", "momentum helps here, within the ranges that were searched."),
+    ],
+)
+def test_momentum_is_not_praised_where_a_rung_beats_the_tuned_gradient_descent(tmp_path, rows, control, plain_range, said):
+    words = conclusions(tuned_pair(tmp_path, rows, 0.9, 0.95, control, plain_range))
+    (sentence,) = (each for each in words if each.startswith("Both tuned") and "test accuracy" in each)
+    assert sentence.endswith(said), sentence
+
+
+def test_momentum_is_not_said_to_be_sooner_where_a_rung_is_sooner_than_the_tuned_gradient_descent(tmp_path, rows):
+    steps = {"plain": NEVER, "moving": SPREAD, CONTROL: SPREAD}
+    words = conclusions(with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), steps))
+    (sentence,) = (each for each in words if each.startswith("Both tuned") and "by steps" in each)
+    assert (
+        f"; but {CONTROL}, of the ladder, got there at least 200 steps sooner [+192 or more]: the search of plain" in sentence
+    )
+    assert "helps here" not in sentence
+
+
+@pytest.mark.parametrize(("plain", "does"), [(0.90, "helps"), (0.97, "does harm")])
+@pytest.mark.parametrize("is_a_comparison", [True, False])
+def test_what_tuned_momentum_does_is_called_uncorrected_where_it_is(tmp_path, rows, plain, does, is_a_comparison):
+    late = [step + 100 for step in SPREAD]
+    steps = {"plain": late if does == "helps" else SPREAD, "moving": SPREAD if does == "helps" else late}
+    analysis = with_steps(tuned_pair(tmp_path, rows, plain, 0.95), {**steps, PLAIN: NEVER, CONTROL: NEVER})
+    if not is_a_comparison:
+        analysis = dataclasses.replace(analysis, comparisons=())
+    by_accuracy, by_steps = (each for each in conclusions(analysis) if each.startswith("Both tuned"))
+    claim = f"momentum {does} here, within the ranges that were searched"
+    assert by_accuracy.endswith(f"{claim}{'' if is_a_comparison else ' (uncorrected)'}.")
+    assert by_steps.endswith(f"{claim} (uncorrected).")
+
+
+def test_a_loss_of_momentum_by_steps_is_called_uncorrected(tmp_path, rows):
+    late = [step + 100 + index for index, step in enumerate(SPREAD)]
+    words = conclusions(with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), {PLAIN: SPREAD, CONTROL: SPREAD, "moving": late}))
+    assert any(each.startswith("The ladder by steps") and each.endswith("momentum lost (uncorrected).") for each in words)
+
+
+def test_an_exact_test_is_limited_by_the_pairs_that_differ(tmp_path, rows):
+    """Five of eight pairs do: enough for the t interval to leave out zero, too few for the exact test."""
+    faster = [step - 50 * (index > 2) - index % 2 * (index > 2) for index, step in enumerate(SPREAD)]
+    steps = {"plain": SPREAD, PLAIN: SPREAD, CONTROL: SPREAD, "moving": faster}
+    words = " ".join(conclusions(with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), steps)))
+    assert "; 5 pairs that differ are too few for a claim without assuming normal differences." in words
+    assert ". 5 pairs that differ are too few to explain it without assuming normal differences." in words
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_who_is_ahead_only_as_the_budget_cut_it_off_is_not_said_to_be(tmp_path, rows, lost):
+    """All but `lost` runs of momentum are sooner, and that one never got there."""
+    late = [395, 396, 394, 397, 393, 395, 396, 394]
+    moving = [None] * lost + list(SPREAD[lost:])
+    words = conclusions(
+        with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), dict.fromkeys(("plain", PLAIN, CONTROL), late) | {"moving": moving})
+    )
+    (tuned,) = (each for each in words if each.startswith("Both tuned") and "by steps" in each)
+    (ladder,) = (each for each in words if each.startswith("The ladder by steps"))
+    assert ("momentum helps here" in tuned) == (not lost)
+    assert ("at most" in tuned) == ("Counted so, no gain" in ladder) == bool(lost)
 
 
 @pytest.mark.parametrize("momentum_first", [True, False])

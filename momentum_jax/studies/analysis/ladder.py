@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.results import ArmResult, LadderResult, Rungs
 from momentum_jax.studies.spec import Study
-from momentum_jax.studies.statistics import Ratio, paired, ratio_of_means
+from momentum_jax.studies.statistics import PairedComparison, Ratio, paired, ratio_of_means
 
 
 def ladder_result(study: Study, arms: Mapping[str, ArmResult]) -> LadderResult | None:
@@ -56,11 +57,9 @@ def _rungs(
     if not seeds:
         return None
     p, c, m = (_merits(study, measure, arm, seeds) for arm in (plain, control, momentum))
-    censored = measure == "steps" and any(None in arm.steps_to_target for arm in rungs)
-    pair = None
-    if tuned is not None:
-        shared = [seed for seed in tuned[0].seeds if seed in tuned[1].seeds]
-        pair = paired(*(_merits(study, measure, arm, shared) for arm in tuned)) if shared else None
+    censored, pair_censored = (
+        measure == "steps" and any(None in arm.steps_to_target for arm in arms) for arms in (rungs, tuned or ())
+    )
     return Rungs(
         measure=measure,
         gain=paired(m, p),
@@ -68,9 +67,24 @@ def _rungs(
         momentum_itself=paired(m, c),
         # Of differences that the budget cut off the ratio is the budget's.
         share=Ratio(len(seeds), None, 0.95, None) if censored else ratio_of_means(c - p, m - p),
-        tuned=pair,
-        lower_bound=censored,
+        tuned=None if tuned is None else over(study, measure, *tuned),
+        lower_bound=censored or pair_censored,
     )
+
+
+def over(study: Study, measure: str, arm: ArmResult, other: ArmResult) -> PairedComparison | None:
+    """By how much an arm is the better; None where no seed has run both."""
+    shared = [seed for seed in arm.seeds if seed in other.seeds]
+    return paired(*(_merits(study, measure, each, shared) for each in (arm, other))) if shared else None
+
+
+def bound(arm: ArmResult, other: ArmResult) -> Literal["lower", "upper", "none"] | None:
+    """What the steps that `arm` saves over `other` are where a run never got to the target and counts with the whole budget.
+
+    None: exact. "none": not even a bound, for runs of both never did.
+    """
+    late, late_other = None in arm.steps_to_target, None in other.steps_to_target
+    return ("none" if late_other else "upper") if late else "lower" if late_other else None
 
 
 def _merits(study: Study, measure: str, arm: ArmResult, seeds: Sequence[int]) -> np.ndarray:

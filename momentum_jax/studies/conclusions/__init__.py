@@ -1,9 +1,11 @@
 """What the evidence supports, in plain words: a handful of sentences, each about numbers of the analysis.
 
 A difference is claimed only where the 95% t interval of the paired differences leaves out zero, the exact signed-rank test
-agrees and Holm's correction, over the arms or over the two parts of momentum's gain, leaves it standing. Where all pairs
-differ by the same amount, which no t test can judge, the exact test alone does. What is not claimed is not denied: the
-sentence says how large a difference could have stayed unseen.
+agrees and Holm's correction, over the arms or over the two parts of momentum's gain, leaves it standing. Differences of
+steps, and of accuracies of two arms neither of which is the first, are not corrected: what is claimed of those is called
+uncorrected where there is something to correct for, and the gain whose parts the ladder explains may be one of them. Where
+all pairs differ by the same amount, which no t test can judge, the exact test alone does. What is not claimed is not denied:
+the sentence says how large a difference could have stayed unseen.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def _compared(analysis: Analysis, own: Sequence[ArmResult]) -> list[str]:
         if difference.t_interval is None:
             said.append(f"{text}{seeds(difference.n)} too few to tell their difference from chance.")
             continue
-        text += amount(difference, steps=False)
+        text += amount(difference)
         if each.pvalue is not None:
             text += f", {p_shown(each.pvalue)}" + f" (Holm, {count} comparisons)" * (count > 1)
         said.append(f"{text}: {_verdict(difference, each.pvalue, count)}.")

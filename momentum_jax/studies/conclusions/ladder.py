@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis import Analysis, ArmResult, LadderResult, Rungs
-from momentum_jax.studies.conclusions.words import LEVEL, amount, count_reached, excludes_zero, is_claimed, seeds
+from momentum_jax.studies.analysis.ladder import over
+from momentum_jax.studies.arms import ranges
+from momentum_jax.studies.conclusions.words import (
+    LEVEL,
+    amount,
+    count_reached,
+    differing,
+    excludes_zero,
+    is_at_most,
+    is_claimed,
+    seeds,
+    steps_apart,
+)
+from momentum_jax.studies.search import Choice
 from momentum_jax.studies.statistics import FEWEST_PAIRS, holm
 
 # A share whose interval is wider is not known.
 _WIDEST_SHARE = 1.0
+_UNCORRECTED = " (uncorrected)"
 
 
 def ladder_sentences(analysis: Analysis, ladder: LadderResult) -> list[str]:
@@ -27,13 +42,22 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     plain, control, momentum = (analysis.arm(label) for label in (ladder.plain, ladder.control, ladder.momentum))
     if steps and (nothing := _nothing(analysis, rungs, (plain, control, momentum))):
         return f"The ladder by {what} says nothing: {nothing}."
+    cut_off = steps and any(None in arm.steps_to_target for arm in (plain, control, momentum))
+    said = {
+        name: steps_apart(found, *arms) if steps else amount(found)
+        for name, found, arms in (
+            ("gain", rungs.gain, (momentum, plain)),
+            ("larger step", rungs.larger_step, (control, plain)),
+            ("momentum itself", rungs.momentum_itself, (momentum, control)),
+        )
+    }
     effective = ladder.learning_rate / (1 - ladder.mu)
     text = (
         f"The ladder by {what}: momentum {ladder.mu:g} at {ladder.learning_rate:g} against gradient descent at the same rate, "
-        f"{amount(rungs.gain, steps)}; gradient descent at the effective rate {effective:.4g} against that, "
-        f"{amount(rungs.larger_step, steps)}; momentum at equal effective rate, {amount(rungs.momentum_itself, steps)}. "
+        f"{said['gain']}; gradient descent at the effective rate {effective:.4g} against that, "
+        f"{said['larger step']}; momentum at equal effective rate, {said['momentum itself']}. "
     )
-    if rungs.lower_bound:
+    if cut_off:
         there = [count_reached(arm) for arm in (momentum, plain, control)]
         text += (
             f"{there[0]} of {len(momentum.runs)} runs of momentum got there, {there[1]} of gradient descent at the same rate "
@@ -57,19 +81,20 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     parts = {name: getattr(rungs, name) for name in ("larger_step", "momentum_itself")}
     pvalues = holm({name: each.pvalue for name, each in parts.items() if each.pvalue is not None})
     claimed = {name: is_claimed(parts[name], pvalue) for name, pvalue in pvalues.items()}
-    if not is_claimed(rungs.gain, own):
+    if not is_claimed(rungs.gain, own) or (steps and is_at_most(rungs.gain, momentum, plain)):
         if excludes_zero(rungs.gain) and rungs.gain.smallest_pvalue > LEVEL:
-            return f"{text}{seeds(rungs.gain.n)} too few to explain it without assuming normal differences."
-        gain = "Counted so, no gain" if rungs.lower_bound else "No gain"
+            return f"{text}{differing(rungs.gain)} too few to explain it without assuming normal differences."
+        gain = "Counted so, no gain" if cut_off else "No gain"
         return f"{text}{gain} of momentum at this learning rate is shown that could be explained."
     if rungs.gain.mean_difference < 0:
-        return f"{text}At this learning rate momentum lost."
+        return f"{text}At this learning rate momentum lost{_UNCORRECTED * (own is None)}."
     if claimed.get("larger_step") and rungs.larger_step.mean_difference < 0:
         return f"{text}The larger step alone does harm here: what momentum gains is its own."
     share = rungs.share
     low, high = share.interval or (-float("inf"), float("inf"))
     if share.value is None or high - low > _WIDEST_SHARE or rungs.larger_step.mean_difference <= 0:
-        return f"{text}These seeds do not tell how much of the gain the larger step explains."
+        who = "Runs that never got there do" if cut_off else "These seeds do"
+        return f"{text}{who} not tell how much of the gain the larger step explains."
     explained = f"The larger effective step explains {share.value:.0%} of momentum's gain (95%: {low:.0%} to {high:.0%})"
     rest = "the rest is momentum's own" if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
     if not claimed.get("momentum_itself"):
@@ -83,30 +108,59 @@ def _nothing(analysis: Analysis, rungs: Rungs, arms: Sequence[ArmResult]) -> str
         return "no run of it reached the target"
     if any(each.mean_difference or not each.without_spread for each in (rungs.gain, rungs.larger_step, rungs.momentum_itself)):
         return None
-    if rungs.lower_bound:
+    if any(None in arm.steps_to_target for arm in arms):
         return f"runs that never got there count with {analysis.study.steps:,} steps, and the others took as many"
     return "on every seed its arms got there at the same evaluation"
 
 
 def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
-    if rungs.tuned is None:
+    if rungs.tuned is None or ladder.tuned_momentum is None or ladder.tuned_plain is None:
         return ""
+    pair = momentum, plain = analysis.arm(ladder.tuned_momentum), analysis.arm(ladder.tuned_plain)
     by = "test accuracy"
     if rungs.measure == "steps":
-        pair = [analysis.arm(label) for label in (ladder.tuned_momentum, ladder.tuned_plain) if label is not None]
         capped = any(None in arm.steps_to_target for arm in pair)
         by = "steps to the target" + " (the whole budget where a run never got there)" * capped
     text = f"Both tuned at equal budget{_budget(analysis)}, {ladder.tuned_momentum} against {ladder.tuned_plain} by {by}: "
-    text += amount(rungs.tuned, rungs.measure == "steps")
+    text += steps_apart(rungs.tuned, momentum, plain) if rungs.measure == "steps" else amount(rungs.tuned)
     if rungs.tuned.t_interval is None:
         return f"{text}; {seeds(rungs.tuned.n)} too few for a claim."
     corrected = _corrected(analysis, rungs, ladder.tuned_momentum, ladder.tuned_plain)
-    if not is_claimed(rungs.tuned, corrected):
+    if not is_claimed(rungs.tuned, corrected) or (rungs.measure == "steps" and is_at_most(rungs.tuned, momentum, plain)):
         if excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > LEVEL:
-            return f"{text}; {seeds(rungs.tuned.n)} too few for a claim without assuming normal differences."
+            return f"{text}; {differing(rungs.tuned)} too few for a claim without assuming normal differences."
         return f"{text}: momentum is not shown to help."
-    verdict = "helps" if rungs.tuned.mean_difference > 0 else "does harm"
-    return f"{text}: momentum {verdict} here, within the ranges that were searched."
+    uncorrected = _UNCORRECTED * (corrected is None)
+    if rungs.tuned.mean_difference <= 0:
+        return f"{text}: momentum does harm here, within the ranges that were searched{uncorrected}."
+    if better := _better_rung(analysis, ladder, rungs.measure):
+        return f"{text}; but {better}, so whether momentum helps is not known."
+    return f"{text}: momentum helps here, within the ranges that were searched{uncorrected}."
+
+
+def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str | None:
+    """A gradient descent of the ladder that beats the tuned one, and what that says of the search."""
+    assert ladder.tuned_plain is not None
+    plain = analysis.arm(ladder.tuned_plain)
+    for label in (ladder.control, ladder.plain):
+        rung = analysis.arm(label)
+        for each in dict.fromkeys(("accuracy", measure)):
+            found = over(analysis.study, each, rung, plain)
+            if found is None or not excludes_zero(found) or found.mean_difference < 0:
+                continue
+            by = f"got there {steps_apart(found, rung, plain)}" if each == "steps" else f"is better by {amount(found)}"
+            why = "missed that learning rate" if _was_searched(rung, plain) else "was of too narrow a range"
+            return f"{label}, of the ladder, {by}: the search of {ladder.tuned_plain} {why}"
+    return None
+
+
+def _was_searched(rung: ArmResult, plain: ArmResult) -> bool:
+    """Whether the rung's learning rate lies within what was searched for the tuned gradient descent."""
+    found = jobs.rate_and_momentum(rung.optimizer)
+    searched = ranges(plain.written).get("learning_rate")
+    if found is None or searched is None:
+        return False
+    return found[0] in searched.values if isinstance(searched, Choice) else searched.low <= found[0] <= searched.high
 
 
 def _budget(analysis: Analysis) -> str:
@@ -117,7 +171,7 @@ def _budget(analysis: Analysis) -> str:
 
 
 def _corrected(analysis: Analysis, rungs: Rungs, one: str | None, other: str | None) -> float | None:
-    """Where the pair is one of the comparisons, by accuracy, it is held to the same correction."""
+    """Where the pair is one of the comparisons, by accuracy, it is held to the same correction; None: to none."""
     if rungs.measure != "accuracy":
         return None
     return next((each.pvalue for each in analysis.comparisons if {each.arm, each.reference} == {one, other}), None)

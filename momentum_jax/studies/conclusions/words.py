@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from momentum_jax.studies.analysis import ArmResult
+from momentum_jax.studies.analysis.ladder import bound
 from momentum_jax.studies.statistics import PairedComparison
 
 LEVEL = 0.05
@@ -24,16 +25,42 @@ def is_claimed(difference: PairedComparison, corrected: float | None) -> bool:
     return excludes_zero(difference) and max(difference.wilcoxon_pvalue, corrected or 0.0) <= LEVEL
 
 
-def amount(difference: PairedComparison, steps: bool) -> str:
-    mean = difference.mean_difference
-    apart = "sooner" if mean >= 0.5 else "later" if mean <= -0.5 else "apart"
-    text = f"{abs(mean):,.0f} steps {apart}" if steps else f"{points(mean)} points"
+def amount(difference: PairedComparison) -> str:
+    """Of accuracies."""
+    text = f"{points(difference.mean_difference)} points"
     if difference.t_interval is None:
         return text
     if difference.without_spread:
-        return f"{text} on every seed" if mean else "no difference on any seed"
+        return f"{text} on every seed" if difference.mean_difference else "no difference on any seed"
     low, high = difference.t_interval
-    return text + (f" [{low:+,.0f}, {high:+,.0f}]" if steps else f" [{100 * low:+.2f}, {100 * high:+.2f}]")
+    return f"{text} [{points(low)}, {points(high)}]"
+
+
+def is_at_most(difference: PairedComparison, arm: ArmResult, other: ArmResult) -> bool:
+    """The arm that was ahead is the one whose steps the budget cut off: without it, it may have been behind."""
+    return bound(arm, other) == ("upper" if difference.mean_difference > 0 else "lower")
+
+
+def steps_apart(difference: PairedComparison, arm: ArmResult, other: ArmResult) -> str:
+    """By how many steps `arm` is the sooner, or the later: positive ends of the interval bear the word out."""
+    mean, known = difference.mean_difference, bound(arm, other)
+    if difference.without_spread and not mean:
+        return "no difference on any seed" if known is None else "no difference up to the budget"
+    sooner = mean > -0.5
+    count = f"{abs(mean):,.0f}"
+    limit = "" if known in (None, "none") else "at least " if (known == "lower") == sooner else "at most "
+    text = f"{limit}{count} step{'s' * (count != '1')} {'sooner' if sooner else 'later'}"
+    if known == "none":
+        text += " up to the budget"
+    if difference.t_interval is None:
+        return text
+    if difference.without_spread:
+        return f"{text} on every seed"
+    ends = difference.t_interval if sooner else [-end for end in reversed(difference.t_interval)]
+    low, high = (f"{end:+z,.0f}" for end in ends)
+    if limit:
+        return f"{text} [{low} or more]" if limit == "at least " else f"{text} [{high} or less]"
+    return f"{text} [{low}, {high}]"
 
 
 def score(arm: ArmResult) -> str:
@@ -47,6 +74,13 @@ def points(difference: float) -> str:
 
 def seeds(count: int) -> str:
     return f"{count} seed{'s are' if count != 1 else ' is'}"
+
+
+def differing(difference: PairedComparison) -> str:
+    """What limits an exact test: the pairs that differ, which may be fewer than the seeds."""
+    if difference.n_differing == difference.n:
+        return seeds(difference.n)
+    return "1 pair that differs is" if difference.n_differing == 1 else f"{difference.n_differing} pairs that differ are"
 
 
 def p_shown(pvalue: float) -> str:

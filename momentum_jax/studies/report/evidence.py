@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
+from momentum_jax.studies.analysis.ladder import bound
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 
 # Unit and form of a difference of accuracies.
 _POINTS = (" points", "z.2f")
+_BOUNDS: Mapping[str | None, str] = {"lower": "≥ ", "upper": "≤ "}
 
 
 def comparisons(analysis: Analysis) -> tuple[Block, ...]:
@@ -99,8 +101,11 @@ def _comparison(each: Comparison, skewed: bool) -> tuple[str, ...]:
     )
 
 
-def _t_interval(found: PairedComparison, factor: float, form: str) -> str:
-    return cells.interval(None if found.without_spread else found.t_interval, factor, form)
+def _t_interval(found: PairedComparison, factor: float, form: str, known: str | None = None) -> str:
+    """Of a bound the end that it has."""
+    if found.without_spread or found.t_interval is None or known not in _BOUNDS:
+        return cells.interval(None if found.without_spread else found.t_interval, factor, form)
+    return f"{_BOUNDS[known]}{factor * found.t_interval[known == 'upper']:{form}}"
 
 
 def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
@@ -173,12 +178,12 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     )
     blocks: list[Block] = [Text(text), *pictures(drawn, ladder=alt)]
     names = {
-        "gain": ("the whole gain", f"{found.momentum} over {found.plain}"),
-        "larger_step": ("the larger step", f"{found.control} over {found.plain}"),
-        "momentum_itself": ("momentum itself", f"{found.momentum} over {found.control}"),
-        "tuned": ("both tuned", f"{found.tuned_momentum} over {found.tuned_plain}"),
+        "gain": ("the whole gain", found.momentum, found.plain),
+        "larger_step": ("the larger step", found.control, found.plain),
+        "momentum_itself": ("momentum itself", found.momentum, found.control),
+        "tuned": ("both tuned", found.tuned_momentum, found.tuned_plain),
     }
-    rows = tuple(row for rungs in found.rungs for row in _rung_rows(rungs, names))
+    rows = tuple(row for rungs in found.rungs for row in _rung_rows(analysis, rungs, names))
     headings = (
         *("what", "measured in", "mean", "95% t interval"),
         *("t test p", "Wilcoxon p", "share of the gain", "95% of the share", "difference"),
@@ -189,18 +194,24 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         "Fieller's interval; none is given where these seeds leave any share possible, or where the larger step does harm."
     )
     if any(rungs.lower_bound for rungs in found.rungs):
-        caption += " Runs that never reached the target count with the whole budget."
+        caption += (
+            " Runs that never reached the target count with the whole budget: where only one of the two arms has such runs, "
+            "the steps saved are a bound, at least (≥) or at most (≤) as many."
+        )
     blocks.append(Table(headings, rows, caption))
     return tuple(blocks)
 
 
-def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple[str, ...]]:
+def _rung_rows(
+    analysis: Analysis, rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | None]]
+) -> list[tuple[str, ...]]:
     factor, form, unit = (100, ".2f", "points of accuracy") if rungs.measure == "accuracy" else (1, ",.0f", "steps saved")
     rows = []
-    for name, (what, arms) in names.items():
+    for name, (what, arm, other) in names.items():
         found: PairedComparison | None = getattr(rungs, name)
-        if found is None:
+        if found is None or arm is None or other is None:
             continue
+        known = bound(analysis.arm(arm), analysis.arm(other)) if rungs.measure == "steps" else None
         share, limits = cells.NONE, cells.NONE
         if name == "larger_step" and found.mean_difference > 0 and rungs.share.interval is not None:
             share = cells.number(rungs.share.value, ".0%")
@@ -209,13 +220,13 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str]]) -> list[tuple
             (
                 what,
                 unit,
-                f"{factor * found.mean_difference:+z{form}}",
-                _t_interval(found, factor, f"+z{form}"),
+                f"{_BOUNDS.get(known, '')}{factor * found.mean_difference:+z{form}}",
+                _t_interval(found, factor, f"+z{form}", known),
                 cells.pvalue(found.t_pvalue),
                 cells.pvalue(found.wilcoxon_pvalue),
                 share,
                 limits,
-                Words(arms),
+                Words(f"{arm} over {other}"),
             )
         )
     return rows
