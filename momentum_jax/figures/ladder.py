@@ -46,7 +46,7 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
             ends = []
         mean = factor * difference.mean_difference
         axes.plot([mean], [index], "D", color="white", markeredgecolor=colour, markeredgewidth=1.8, markersize=7, zorder=4)
-        form = "+.2f" if rungs.measure == "accuracy" else "+,.0f"
+        form = "+z.2f" if rungs.measure == "accuracy" else "+z,.0f"
         text = f"{mean:{form}}" + (f" [{ends[0]:{form}}, {ends[1]:{form}}]" if ends else "")
         written.append((mean, index, text))
     axes.set_ylim(len(rows) - 0.5, -0.7)
@@ -63,7 +63,7 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
     axes.set_xlabel(
         "test accuracy gained (percentage points)"
         if rungs.measure == "accuracy"
-        else f"mini-batches to the target saved{' (at least)' if rungs.lower_bound else ''}"
+        else f"mini-batches to the target saved{' (never: the whole budget)' if rungs.lower_bound else ''}"
     )
 
 

@@ -114,11 +114,12 @@ class Tuning:
 @dataclass(frozen=True)
 class Rungs:
     """The ladder by one measure: "accuracy" (higher is better), or "steps" to the target (fewer are, so signs are turned:
-    positive is a gain; a run that never got there counts with the whole budget, and `lower_bound` says that one did).
+    positive is a gain; a run that never got there counts with the whole budget, and `lower_bound` says that one of the rungs or
+    of the tuned pair did).
 
     gain: momentum over gradient descent at its learning rate. larger_step: gradient descent at eta/(1 - mu) over that at eta.
     momentum_itself: momentum over gradient descent at eta/(1 - mu). share: larger_step in units of gain; without a value where
-      a run never got to the target.
+      a run of the rungs never got to the target.
     tuned: the tuned momentum arm over the tuned gradient descent; None where the study has not tuned both.
     """
 
