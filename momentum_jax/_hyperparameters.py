@@ -226,6 +226,9 @@ class Schedule:
 
     def __call__(self, step: Any) -> Any:
         value = self.schedule(step)
+        if not isinstance(value, jax.Array) and hasattr(value, "__jax_array__"):
+            # As of an `nnx.Variable`.
+            value = value.__jax_array__()
         is_array = isinstance(value, (jax.Array, np.ndarray))
         if not (_is_real_scalar(value) if is_array else _is_number(value)):
             found = f"an array of {value.dtype}{list(value.shape)}" if is_array else _show(value)

@@ -27,6 +27,9 @@ class UnknownMomentum(ValueError):
         )
         self.kind = kind
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind,)
+
 
 def evaluation_params(params: Any, opt_state: Any) -> Any:
     """The iterate to evaluate and to save, where it is not what the user holds.

@@ -161,3 +161,10 @@ def test_a_field_named_value_is_read_out_where_its_sibling_belongs_to_another(ar
     updates, state = optimizer.update(params, optimizer.init(params), params)
     read = mj.evaluation_params(optax.apply_updates(params, updates), state)
     np.testing.assert_allclose(read["a"].value, 0.9, rtol=1e-6)
+
+
+def test_a_schedule_may_give_an_nnx_variable() -> None:
+    rate = nnx.Variable(jnp.asarray(0.1))
+    optimizer, params = mj.sgd(lambda step: rate, 0.9), {"w": jnp.ones(2)}
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["w"], -0.1 * np.ones(2), rtol=1e-6)

@@ -1,5 +1,6 @@
 """`reset_momentum`: the velocity and its place in the momentum's sequence start anew, and nothing else does."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -237,3 +238,9 @@ def test_a_state_of_the_users_own_takes_part_by_its_method() -> None:
     fresh = mj.reset_momentum(({"inner": [Own(jnp.ones(2), jnp.ones(2))]}, None, optax.EmptyState()))
     np.testing.assert_array_equal(fresh[0]["inner"][0].memory, 0)
     np.testing.assert_array_equal(fresh[0]["inner"][0].scale, 1)
+
+
+def test_the_error_of_an_unknown_momentum_can_be_sent_to_another_process() -> None:
+    with pytest.raises(ValueError, match="ScaleByLionState") as caught:
+        mj.reset_momentum(optax.lion(0.1).init({"w": jnp.ones(2)}))
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -85,25 +85,27 @@ def pauses(form: Convention, steps: int | None) -> Iterator[str]:
 
 
 def in_force(source: Convention, steps: int | None) -> tuple[dict[str, Any], str]:
-    """The hyperparameters of a source as its framework takes them, and what is to be said of steps that were not looked at.
+    """The hyperparameters of a source as its framework takes them, and what is to be said of its start, and of unseen steps.
 
     PyTorch does not dampen while momentum is 0: where that was seen, its dampening is a schedule.
     """
     values = source.hyperparameters()
     if not isinstance(source, velocities.PyTorch) or is_zero(source.dampening) or not callable(momentum := source.momentum):
-        return values, ""
+        return values, source.start()
     row = values_at(momentum, 2 if steps is None else steps)
     unseen = "PyTorch does not dampen while momentum is 0, the translation does where it was not looked at: give steps."
     if isinstance(row, Tracer):
-        return values, unseen
-    if not np.any(np.asarray(row) == 0):
-        return values, unseen if steps is None else ""
+        return values, f"{source.start()} {unseen}"
+    off = np.asarray(row) == 0
+    if not off.any():
+        return values, source.start() + f" {unseen}" * (steps is None)
 
     def dampening(t: Any) -> Any:
         tau = value_of(source.dampening, t) if callable(source.dampening) else source.dampening
         return jnp.where(value_of(momentum, t) == 0, 0.0, tau)
 
-    return {**values, "dampening": dampening}, ""
+    # Where the first is 0 too, nothing is left to be undone at the start.
+    return {**values, "dampening": dampening}, "" if off[0] else source.start()
 
 
 def _schedules(hyperparameters: Convention) -> dict[str, Callable[[Any], Any]]:

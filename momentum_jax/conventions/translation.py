@@ -101,7 +101,7 @@ def _same(value: Any, number: float) -> bool:
 
 def _translate(source: Convention, target: type[Convention], steps: int | None, chosen: dict[str, Any]) -> Convention:
     values = source.hyperparameters()
-    taken, unseen = in_force(source, steps)
+    taken, said = in_force(source, steps)
     rule = Rule(taken, source.one_pole, source.rate, steps)
     fields = target.read(rule, **{**target.open, **chosen})
     built = {name: _simplify(rule, f, values) if callable(f) else f for name, f in fields.items()}
@@ -110,10 +110,9 @@ def _translate(source: Convention, target: type[Convention], steps: int | None, 
     own = [value for value in values.values() if callable(value)]
     computed = [name for name, f in fields.items() if callable(built[name]) and not any(rule.is_multiple(f, v) for v in own)]
     notes = [
-        source.start(),
+        said,
         result.start(),
         *looked_at(source, result, steps, rule if result.rate in computed else None),
-        unseen,
         *pauses(source, steps),
         *pauses(result, steps),
     ]

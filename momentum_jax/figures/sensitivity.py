@@ -56,9 +56,10 @@ def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> floa
     if score == "accuracy":
         return accuracy_axis.scale(axes, "y", values, "validation accuracy")[0]
     axes.set_yscale("log")
-    low, high = (min(values) / 1.2, max(values) * 1.2) if values else (0.1, 10.0)
+    positive = [value for value in values if value > 0]
+    low, high = (min(positive) / 1.2, max(positive) * 1.2) if positive else (0.1, 10.0)
     axes.set_ylim(high, low)
-    _ticks(axes.yaxis, high / low)
+    _ticks(axes.yaxis, low, high)
     axes.set_ylabel(f"validation loss\n({loss}; better is up)")
     return high
 
@@ -66,7 +67,7 @@ def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> floa
 def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss"], worst: float) -> None:
     axes.set_xscale("log")
     rates = [float(trial.values[rate]) for trial in tuning.trials]
-    _ticks(axes.xaxis, max(rates) / min(rates))
+    _ticks(axes.xaxis, min(rates), max(rates))
     shades = _shades(tuning)
     chosen = tuning.trials[tuning.chosen]
     for trial, shade in zip(tuning.trials, shades, strict=True):
@@ -95,9 +96,9 @@ def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss
         axes.plot(*np.array(points).reshape(-1, 2).T, color="#777777", linewidth=0.9, zorder=2)
 
 
-def _ticks(axis: Any, span: float) -> None:
+def _ticks(axis: Any, low: float, high: float) -> None:
     """Plain numbers. Less than two decades would have one or none; where there is more than one, three a decade do not fit."""
-    subs = (1.0, 2.0, 5.0) if span < 10 else (1.0, 3.0) if span < 100 else (1.0,)
+    subs = (1.0, 2.0, 5.0) if high < 10 * low else (1.0, 3.0) if high < 100 * low else (1.0,)
     axis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter("{x:g}")

@@ -18,14 +18,14 @@ from momentum_jax.optimizers._precision import complex_of, scalar_dtype, working
 
 _SECOND_MOMENTS = frozenset(
     {
-        "second_moment", "max_second_moment", "mean_square", "sum_of_squares", "squared_update",
-        "nu", "nu_max", "e_g", "e_x", "exp_avg_sq", "sum_of_squared_gradients",
+        "second_moment", "max_second_moment", "mean_square", "sum_of_squares", "squared_update", "v_row", "v_col",
+        "nu", "nu_max", "e_g", "e_x", "exp_avg_sq", "sum_of_squared_gradients", "grad_sum_sq",
     }
 )  # fmt: skip
 
 
 def second_moment(path: Path) -> str | None:
-    """The buffer of squares, by the names of this library and of Optax, that a path in a state leads into; None for none."""
+    """The buffer of squares that a path in a state leads into, by this library's names and Optax's usual ones, or None."""
     return next((key.name for key in path if isinstance(key, GetAttrKey) and key.name in _SECOND_MOMENTS), None)
 
 

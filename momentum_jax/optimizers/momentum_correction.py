@@ -7,7 +7,7 @@ schedule; so every step is a step of `sgd`, while the state holds true steps. It
 which are sums of what it was fed, are rescaled by eta_t / eta_{t-1} before the core sees -eta_t g.
 
 Convention: `core` is learning-rate-free and linear, as `scale_by_heavy_ball`, `scale_by_nesterov`, `optax.trace`; the rate is
-given here. Cores with second moments are not linear, and are refused by the names that this library and Optax have for those;
+given here. Cores with second moments are not linear, and are refused by the usual names of those;
 what has its rate outside (`sgd`) needs no correction; `quantized_state` goes around both, not around the core. While the rate
 is 0 nothing moves, and the buffers go on in the units of the last rate that was not (of 1 before the first).
 State: `step`, int32 scalar; `last_rate`, the rate that the buffers are in units of, float32 scalar (float64 when a leaf is 64

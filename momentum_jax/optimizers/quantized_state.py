@@ -12,12 +12,13 @@ leaves), and a step is computed before its buffers are rounded.
 Convention: blocks are of consecutive entries of the flattened leaf, at most `block_size` and as equal as can be; the real and
 the imaginary parts of a complex leaf have scales of their own. Quantised are the floating point leaves of the state that have
 the shape of their parameter and at least `min_size` entries, but not copies of the parameters (`storm`'s, Schedule-Free's z),
-told by a start that depends on the values of the parameters. Never negative are those that this library and Optax name as
+told by a start that depends on the values of the parameters. Never negative are those that have one of the usual names of
 second moments: they get the map without signs, in which only 0 becomes 0, for steps are divided by their roots; an unknown
 name gets the map with signs. An infinite or NaN entry spoils its block: put `optax.apply_if_finite` outside.
 State: `inner_state`, the optimizer's own with the codes in place of each quantised leaf, int8 with signs and uint8 without, in
 the leaf's shape (an axis of 2 more for a complex one); `largest`, A of each block, float32 (float64 for 64-bit leaves), under
-the path of each quantised leaf: 1 + 4 / block_size bytes an entry.
+the path of each quantised leaf: 1 + 4 / block_size bytes an entry. `optax.tree_map_params` takes `largest`, all of it, for one
+that is no parameter.
 Memory: about a quarter of that of its optimizer in float32.
 Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Optimizers via Block-wise Quantization, ICLR,
 arXiv:2110.02861.

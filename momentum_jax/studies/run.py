@@ -110,9 +110,9 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
     if adding := store.manifest.get("adding"):
         # Stopped on its way: the seeds are in the study already.
         if len(adding) != count:
+            meant = f"{len(adding)} seed{'s' * (len(adding) > 1)}"
             raise StudyError(
-                f"add_seeds: {directory} was stopped while it got {len(adding)} seeds; finish them first, "
-                f"with count = {len(adding)}."
+                f"add_seeds: {directory} was stopped while it got {meant}; finish that first, with count = {len(adding)}."
             )
         return study
     if store.manifest["status"] != "complete":

@@ -91,9 +91,12 @@ def _by_steps(study: Study, rungs: Ladder) -> str:
         # A run of `plain` that never got there counts with the whole budget: the gain is then at least this.
         gain = _paired_steps(p, c, study.steps)
     ahead = _paired_steps(c, m, study.steps)
-    # A run that never got there counts with the whole budget, so the difference is at least the one that is seen.
-    least = "at least " if m.never or c.never else ""
-    return f"{text}; {alone}: {_conclusion(ahead, gain, 'steps', ',.0f', study.evaluate_every, least)}"
+    # A run that never got there counts with the whole budget. Where only those of the arm behind do, the difference is at least
+    # the one that is seen; else it may be any.
+    behind, leading = (c, m) if sum(ahead) > 0 else (m, c)
+    least = "at least " if behind.never and not leading.never else ""
+    cut_off = bool(m.never or c.never)
+    return f"{text}; {alone}: {_conclusion(ahead, gain, 'steps', ',.0f', study.evaluate_every, least, cut_off)}"
 
 
 def _by_accuracy(rungs: Ladder) -> str:
@@ -111,7 +114,13 @@ def _by_accuracy(rungs: Ladder) -> str:
 
 
 def _conclusion(
-    ahead: Sequence[float], gain: Sequence[float] | None, unit: str, form: str, resolution: float, least: str = ""
+    ahead: Sequence[float],
+    gain: Sequence[float] | None,
+    unit: str,
+    form: str,
+    resolution: float,
+    least: str = "",
+    cut_off: bool = False,
 ) -> str:
     """What the seeds allow to say.
 
@@ -120,6 +129,7 @@ def _conclusion(
       gain: by how much the control was ahead of gradient descent at momentum's own learning rate; None: not known.
       resolution: differences below it are not seen.
       least: "at least " where the difference is a lower bound.
+      cut_off: some runs count with the whole budget; without `least` the difference is no bound, and not claimed.
     """
     if len(ahead) < _FEWEST_SEEDS:
         return f"{len(ahead)} seed{'s are' if len(ahead) > 1 else ' is'} too few to tell their difference from chance."
@@ -128,7 +138,8 @@ def _conclusion(
     unresolved, noise = abs(difference.mean) < resolution, _half_width(difference.error, difference.count)
     # Without a spread there is the exact rank test alone.
     few = difference.error == 0 and difference.count < FEWEST_PAIRS
-    if not unresolved and not few and abs(difference.mean) > noise:
+    unbounded = cut_off and not least
+    if not unresolved and not few and not unbounded and abs(difference.mean) > noise:
         if difference.mean > 0:
             return f"momentum itself is worth {least}{size} beyond the larger effective step."
         return f"at equal effective step momentum was behind, by {least}{size}."
@@ -138,12 +149,14 @@ def _conclusion(
         else "too few seeds"
         if few
         else "within noise"
+        if abs(difference.mean) <= noise
+        else "which the budget decides"
     )
     seen = f"no effect of momentum itself is seen (difference {size}, {reason})"
     # The largest effect of momentum itself that these seeds leave possible.
     possible = max(abs(difference.mean) + noise, resolution)
     room = f"these seeds leave room for up to {possible:{form}} {unit}"
-    if least:
+    if cut_off:
         return f"{seen}, but not every run reached the target, so the steps are lower bounds."
     if gain is not None and len(gain) >= _FEWEST_SEEDS:
         larger_step = estimate(gain)

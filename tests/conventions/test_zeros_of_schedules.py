@@ -113,6 +113,13 @@ def test_pytorch_does_not_dampen_where_a_schedule_of_momentum_has_come_to_zero(
     assert_same_path(path(source, problem, 10), optimizer)
 
 
+def test_where_momentum_is_0_from_the_start_there_is_nothing_to_undo_at_the_start(problem: Problems) -> None:
+    source = PyTorch(0.1, lambda t: jnp.zeros(()), dampening=0.5)
+    translated = convert(source, to=Keras, steps=5)
+    assert translated.note == ""
+    assert_same_path(path(translated, problem, 5), path(source, problem, 5))
+
+
 def test_without_steps_it_is_noted_that_dampening_ends_where_momentum_does() -> None:
     note = "PyTorch does not dampen while momentum is 0, the translation does where it was not looked at: give steps."
     dampened = PyTorch(0.1, momentum, dampening=0.5)

@@ -1,5 +1,6 @@
 """The figures of a study's report: they show the numbers that they were given, and can be read at 600 pixels."""
 
+import dataclasses
 import itertools
 import xml.etree.ElementTree as ElementTree
 
@@ -10,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from momentum_jax import figures
 from momentum_jax.figures import accuracy_axis, style
+from momentum_jax.figures.sensitivity import sensitivity
 from momentum_jax.figures.test_accuracy import test_accuracy as draw_test_accuracy
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
@@ -272,3 +274,13 @@ def test_a_label_that_looks_like_an_id_or_a_reference_is_left_alone(analysis):
     figure = draw_test_accuracy([dataclasses.replace(analysis.arms[0], label=label)], title="t")
     tree = ElementTree.fromstring(style.svg(figure, "p"))
     assert label in ["".join(element.itertext()).strip() for element in tree.iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.mark.parametrize("score", ["accuracy", "loss"])
+def test_a_learning_rate_of_0_and_a_loss_of_0_do_not_stop_the_sensitivity(analysis, score):
+    tuning = next(each for each in analysis.tunings if each.learning_rate == "learning_rate")
+    first, *others = tuning.trials
+    first = dataclasses.replace(first, values={**first.values, "learning_rate": 0.0}, loss=0.0)
+    tuning = dataclasses.replace(tuning, trials=(first, *others))
+    figure = sensitivity([tuning], title="zeros", score=score, loss="nats")
+    FigureCanvasAgg(figure).draw()

@@ -266,7 +266,7 @@ def test_adding_seeds_that_was_stopped_goes_on_with_those_that_were_meant(sound,
     # As `resume` writes it before the first of the new runs.
     Store.resume(copy, longer, store.manifest["environment"])
     assert with_more_seeds(copy, 1) == longer
-    with pytest.raises(StudyError, match="was stopped while it got 1 seeds; finish them first, with count = 1"):
+    with pytest.raises(StudyError, match="was stopped while it got 1 seed; finish that first, with count = 1"):
         with_more_seeds(copy, 2)
     # A study that was never finished has no results to add to.
     Store.read(copy).note("running", seeds_added=[], adding=[])

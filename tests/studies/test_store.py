@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from momentum_jax.studies import StudyError
-from momentum_jax.studies.store import Store, locked
+from momentum_jax.studies.store import Store, locked, stored_runs
 
 ENVIRONMENT = {"versions": {"jax": "0"}}
 
@@ -273,3 +273,10 @@ def test_a_kill_between_the_first_two_files_leaves_a_directory_that_can_be_begun
     (tmp_path / "runs.jsonl").write_text("precious\n")
     with pytest.raises(StudyError, match=r"holds other files \(runs.jsonl\)"):
         Store.create(tmp_path, study, ENVIRONMENT)
+
+
+@pytest.mark.parametrize("line", [b'"a"\n', b"3\n", b"[1]\n", b"null\n"])
+def test_a_line_that_is_json_but_no_run_is_damage(tmp_path, line):
+    (tmp_path / "runs.jsonl").write_bytes(line)
+    assert stored_runs(tmp_path) == []
+    assert not Store.exists(tmp_path)

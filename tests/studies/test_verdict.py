@@ -126,6 +126,20 @@ def test_a_censored_difference_within_noise_explains_nothing():
     assert said.endswith("but not every run reached the target, so the steps are lower bounds.")
 
 
+@pytest.mark.parametrize(
+    ("momentum", "steps"),
+    [((400, 500, 400, 500, None, 400), (1800, 1900, 2000, 1700, 1800, 1900)), ((9000,) * 6, (100, 110, 100, 120, 100, None))],
+)
+def test_where_the_runs_of_the_arm_ahead_are_cut_off_no_bound_is_claimed(momentum, steps):
+    study = dataclasses.replace(STUDY, seeds=tuple(range(6)), steps=3000 if None in momentum else 9500)
+    accuracies = (0.9, 0.91, 0.92, 0.9, 0.91, 0.9)
+    said = verdict(study, [control(*steps, accuracies=accuracies), arm("heavy_ball(0.01, 0.9)", momentum, accuracies)])
+    assert "at least" not in said
+    assert "momentum itself is worth" not in said
+    assert "was behind" not in said
+    assert said.endswith("but not every run reached the target, so the steps are lower bounds.")
+
+
 def test_where_both_missed_the_target_in_some_runs_it_says_in_how_many():
     momentum = arm("heavy_ball(0.01, 0.9)", (None, 100, 100, 100))
     said = verdict(STUDY, [PLAIN, control(None, None, 100, 100), momentum])

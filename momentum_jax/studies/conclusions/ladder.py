@@ -88,7 +88,8 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         return f"{text}{gain} of momentum at this learning rate is shown that could be explained."
     if rungs.gain.mean_difference < 0:
         return f"{text}At this learning rate momentum lost{_UNCORRECTED * (own is None)}."
-    if claimed.get("larger_step") and rungs.larger_step.mean_difference < 0:
+    harms = claimed.get("larger_step") and rungs.larger_step.mean_difference < 0
+    if harms and not (steps and is_at_most(rungs.larger_step, control, plain)):
         return f"{text}The larger step alone does harm here: what momentum gains is its own."
     share = rungs.share
     low, high = share.interval or (-float("inf"), float("inf"))
@@ -144,13 +145,19 @@ def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str 
     plain = analysis.arm(ladder.tuned_plain)
     for label in (ladder.control, ladder.plain):
         rung = analysis.arm(label)
-        for each in dict.fromkeys(("accuracy", measure)):
+        for each in dict.fromkeys((measure, "accuracy")):
             found = over(analysis.study, each, rung, plain)
-            if found is None or not excludes_zero(found) or found.mean_difference < 0:
+            if found is None or not is_claimed(found, None) or found.mean_difference < 0:
                 continue
-            by = f"got there {steps_apart(found, rung, plain)}" if each == "steps" else f"is better by {amount(found)}"
+            if each == "steps" and is_at_most(found, rung, plain):
+                continue
+            by = (
+                f"got there {steps_apart(found, rung, plain)}"
+                if each == "steps"
+                else f"is better in test accuracy by {amount(found)}"
+            )
             why = "missed that learning rate" if _was_searched(rung, plain) else "was of too narrow a range"
-            return f"{label}, of the ladder, {by}: the search of {ladder.tuned_plain} {why}"
+            return f"{label}, of the ladder, {by}{_UNCORRECTED}: the search of {ladder.tuned_plain} {why}"
     return None
 
 

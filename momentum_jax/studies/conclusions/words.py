@@ -45,7 +45,7 @@ def steps_apart(difference: PairedComparison, arm: ArmResult, other: ArmResult) 
     """By how many steps `arm` is the sooner, or the later: positive ends of the interval bear the word out."""
     mean, known = difference.mean_difference, bound(arm, other)
     if difference.without_spread and not mean:
-        return "no difference on any seed" if known is None else "no difference up to the budget"
+        return "no difference on any seed" if known is None else "no difference that the budget lets be seen"
     sooner = mean > -0.5
     count = f"{abs(mean):,.0f}"
     limit = "" if known in (None, "none") else "at least " if (known == "lower") == sooner else "at most "

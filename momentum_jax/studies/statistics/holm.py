@@ -29,4 +29,5 @@ def lost_to_holm(pvalue: float | None, corrected: float | None, comparisons: int
     """Says that a p-value which alone would claim a difference does not bear the correction; None where it does, or is none."""
     if pvalue is None or corrected is None or not pvalue <= alpha < corrected:
         return None
-    return f"no difference is shown: the p-value does not bear Holm's correction for {comparisons} comparisons"
+    count = f" for {comparisons} comparisons" if comparisons > 1 else ""
+    return f"no difference is shown: the p-value does not bear Holm's correction{count}, after which it is {corrected:.2g}"

@@ -78,7 +78,7 @@ class Line:
 
     @classmethod
     def of(cls, text: str) -> Line:
-        """Raises ValueError, TypeError or KeyError where the text is not what `text` was."""
+        """Raises ValueError, TypeError, KeyError or AttributeError where the text is not what `text` was."""
         content = json.loads(text)
         if content.pop("sha256") != digest_of_json(content):
             raise ValueError("checksum")
@@ -113,7 +113,7 @@ def read_runs(path: Path) -> tuple[list[Line], list[str]]:
         try:
             line = Line.of(piece.decode())
             lines[line.run.name] = line
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             damage.append(f"{path} is damaged: line {number} is not a stored run.")
     return list(lines.values()), damage
 
