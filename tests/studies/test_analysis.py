@@ -125,5 +125,5 @@ def test_a_class_that_the_test_set_lacks_has_no_shares(tmp_path, rows):
 def test_what_a_correction_takes_away_no_sentence_claims():
     found = paired([2.0, 2.1, 2.3, 2.2, 2.4, 2.6], [1.0, 1.2, 1.1, 1.0, 1.3, 1.2])
     assert "a is higher than b" in found.sentence()
-    lost = "no difference is shown: the p-value does not bear Holm's correction for 4 comparisons"
+    lost = "no difference is shown: the p-value does not bear Holm's correction for 4 comparisons, after which it is 0.2"
     assert found.sentence(corrected=0.2, comparisons=4).endswith(f"{lost}.")
