@@ -63,8 +63,7 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
     axes.set_xlabel(
         "test accuracy gained (percentage points)"
         if rungs.measure == "accuracy"
-        else "mini-batches to the target saved"
-        + "\n(a run that never got there counts with the whole budget)" * rungs.lower_bound
+        else "mini-batches to the target saved" + "\n(never: counted as the whole budget)" * rungs.lower_bound
     )
 
 
