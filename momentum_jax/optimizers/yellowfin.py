@@ -78,7 +78,7 @@ def yellowfin(
       decay: beta of all averages in [0, 1); a number, a 0-d array or a schedule `step -> value`, step 0 first.
       curvature_window: W, at least 1; the rate is raised along a line over the first 10 W steps.
       factor: multiplies the learning rate of every step, at least 0, likewise: for a decay by hand.
-      eps: above 0, likewise, for logarithms are taken of squares that may be 0; 1e-6 as in the authors' code.
+      eps: above 0, likewise, for logarithms are taken of squares that may be 0; 1e-6 by default.
       accumulator_dtype: dtype of both buffers; None: that of the parameter, float32 for the average of 16-bit leaves.
 
     Raises:

@@ -227,7 +227,7 @@ def test_a_triple_momentum_that_forgets_all_is_translated(
 
 
 @pytest.mark.parametrize("steps", [3, 20])  # gamma at step 3 is read by the last of three updates
-@pytest.mark.parametrize("dtype", [pytest.param(jnp.float32, marks=pytest.mark.slow), jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_an_alpha_that_only_rounding_keeps_from_zero_is_refused(dtype: Any, steps: int) -> None:
     # alpha_t is 0.6 r_t - 0.4 r_(t+1): 0 at step 2 of this warm-up.
     source = QHM(lambda t: 0.05 * jnp.minimum(jnp.asarray(t, dtype) / 5, 1), 0.8, 0.5)
