@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -10,6 +11,9 @@ from matplotlib.figure import Figure
 from momentum_jax.figures import style
 from momentum_jax.studies.analysis import LadderResult, Rungs
 from momentum_jax.studies.statistics import PairedComparison
+
+# Points of the page from a bound to its arrow's head.
+_ARROW = 26.0
 
 
 def ladder(found: LadderResult, *, title: str) -> Figure:
@@ -21,50 +25,83 @@ def ladder(found: LadderResult, *, title: str) -> Figure:
         panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
         for axes, rungs in zip(panels, shown, strict=True):
             _draw(axes, found, rungs)
-        style.heading(figure, title, "diamonds and bars: mean paired difference with 95% t interval; right of 0: better")
+        note = "diamonds and bars: mean paired difference with 95% t interval; right of 0: better"
+        if any(rungs.bounds for rungs in shown):
+            note += "; arrows: at least or at most (some runs never got there)"
+        style.heading(figure, title, note)
     return figure
 
 
 def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
     eta, effective = f"{found.learning_rate:.4g}", f"{found.learning_rate / (1 - found.mu):.4g}"
-    rows: list[tuple[str, PairedComparison]] = [
-        (f"the whole gain: momentum at {eta}\nover gradient descent at {eta}", rungs.gain),
-        (f"the larger step: gradient descent\nat {effective} over that at {eta}", rungs.larger_step),
-        (f"momentum itself: at {eta} over\ngradient descent at {effective}", rungs.momentum_itself),
+    rows: list[tuple[str, PairedComparison, str | None]] = [
+        (f"the whole gain: momentum at {eta}\nover gradient descent at {eta}", rungs.gain, rungs.bounds.get("gain")),
+        (
+            f"the larger step: gradient descent\nat {effective} over that at {eta}",
+            rungs.larger_step,
+            rungs.bounds.get("larger_step"),
+        ),
+        (
+            f"momentum itself: at {eta} over\ngradient descent at {effective}",
+            rungs.momentum_itself,
+            rungs.bounds.get("momentum_itself"),
+        ),
     ]
     if rungs.tuned is not None:
-        rows.append(("both tuned: momentum over\ngradient descent", rungs.tuned))
-    factor = 100.0 if rungs.measure == "accuracy" else 1.0
+        rows.append(("both tuned: momentum over\ngradient descent", rungs.tuned, rungs.bounds.get("tuned")))
+    factor, form = (100.0, "+z.2f") if rungs.measure == "accuracy" else (1.0, "+z,.0f")
     written: list[tuple[float, int, str]] = []
     axes.axvline(0, color="#777777", linewidth=0.9, zorder=1)
-    for index, (_, difference) in enumerate(rows):
+    for index, (_, difference, known) in enumerate(rows):
         colour = style.COLOURS[0] if index in (0, 3) else style.COLOURS[index + 1]
-        if difference.t_interval is not None:
-            ends = [factor * end for end in difference.t_interval]
-            axes.plot(ends, [index, index], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=3)
-        else:
-            ends = []
         mean = factor * difference.mean_difference
-        axes.plot([mean], [index], "D", color="white", markeredgecolor=colour, markeredgewidth=1.8, markersize=7, zorder=4)
-        form = "+z.2f" if rungs.measure == "accuracy" else "+z,.0f"
-        text = f"{mean:{form}}" + (f" [{ends[0]:{form}}, {ends[1]:{form}}]" if ends else "")
-        written.append((mean, index, text))
+        ends = [factor * end for end in difference.t_interval or ()]
+        _bar(axes, index, mean, ends, known, colour)
+        written.append((mean, index, _said(mean, ends, known, form)))
     axes.set_ylim(len(rows) - 0.5, -0.7)
-    axes.margins(x=0.12)
+    axes.margins(x=0.2 if rungs.bounds else 0.12)
     low, high = axes.get_xlim()
     for mean, index, text in written:
         # Away from the nearer edge.
         place = (mean - low) / (high - low)
         side = "left" if place < 0.3 else "right" if place > 0.7 else "center"
         axes.annotate(text, (mean, index), xytext=(0, 8), textcoords="offset points", ha=side, fontsize=8.5)
-    axes.set_yticks(range(len(rows)), labels=[label for label, _ in rows], fontsize=8.5)
+    axes.set_yticks(range(len(rows)), labels=[label for label, *_ in rows], fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(
-        "test accuracy gained (percentage points)"
-        if rungs.measure == "accuracy"
-        else "mini-batches to the target saved" + "\n(never: counted as the whole budget)" * rungs.lower_bound
+        "test accuracy gained (percentage points)" if rungs.measure == "accuracy" else "mini-batches to the target saved"
     )
+
+
+def _bar(axes: Any, row: int, mean: float, ends: Sequence[float], known: str | None, colour: str) -> None:
+    """A diamond at the mean and its interval; of a bound the end that it has, and an arrow in the place of the other."""
+    is_bound = known in ("lower", "upper")
+    shown = [ends[known == "upper"], mean] if ends and is_bound else ends
+    if shown:
+        # What is not even a bound is drawn as it is counted, but not as firmly.
+        line = {"linestyle": (0, (1.2, 0.8))} if known == "none" else {"solid_capstyle": "butt"}
+        axes.plot(shown, [row, row], color=colour, linewidth=2.4, zorder=3, **line)
+    if is_bound:
+        axes.annotate(
+            "",
+            (mean, row),
+            xytext=(_ARROW if known == "lower" else -_ARROW, 0),
+            textcoords="offset points",
+            arrowprops={"arrowstyle": "<|-", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 3},
+            zorder=3,
+        )
+    axes.plot([mean], [row], "D", color="white", markeredgecolor=colour, markeredgewidth=1.8, markersize=7, zorder=4)
+
+
+def _said(mean: float, ends: Sequence[float], known: str | None, form: str) -> str:
+    sign = {"lower": "≥ ", "upper": "≤ "}.get(known or "", "")
+    text = f"{sign}{mean:{form}}"
+    if not ends:
+        return text
+    if sign:
+        return f"{text} [{sign}{ends[known == 'upper']:{form}}]"
+    return f"{text} [{ends[0]:{form}}, {ends[1]:{form}}]" + ", up to the budget" * (known == "none")
 
 
 def _nothing(rungs: Rungs) -> bool:

@@ -58,7 +58,7 @@ def accuracy_curves(store: Store, *, ladder: bool = False) -> list[AccuracyCurve
     """The curve of validation accuracy of each arm that has stored runs, in the order of the study; see `learning_curves`."""
     curves = []
     for label, runs in _arms(store, ladder):
-        whole = [store.curves(run) for run in runs if run.diverged is None]
+        whole = list(store.curves_of(run for run in runs if run.diverged is None))
         steps = whole[0].steps if whole else np.zeros(0)
         values = np.stack([each.validation_accuracy for each in whole]).astype(np.float64) if whole else np.zeros((1, 0))
         spread = (values.mean(axis=0), values.min(axis=0), values.max(axis=0))
@@ -83,7 +83,7 @@ def learning_curves(store: Store, *, ladder: bool = False, points: int = MOST_PO
     window = window_of(study)
     curves = []
     for label, runs in _arms(store, ladder):
-        stored = [store.curves(run) for run in runs]
+        stored = list(store.curves_of(runs))
         raw = np.stack([each.train_loss for each in stored]).astype(np.float64)
         for row, run in zip(raw, runs, strict=True):
             # From a divergence on, a run stands still: what it records says nothing any more.

@@ -105,8 +105,7 @@ def summarize(store: Store) -> list[ArmSummary]:
         runs = store.of(arm.label)
         if not runs:
             continue
-        curves = [store.curves(run) for run in runs]
-        each = list(zip(runs, curves, strict=True))
+        each = list(zip(runs, store.curves_of(runs), strict=True))
         summaries.append(
             ArmSummary(
                 label=arm.label,

@@ -90,7 +90,8 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
 def _read(store: Store, event_files: str) -> Outcome:
     study = store.study
     target = study.target or COST
-    runs = {arm.label: [(run, store.curves(run)) for run in store.of(arm.label)] for arm in study.arms}
+    by_arm = {arm.label: store.of(arm.label) for arm in study.arms}
+    runs = {label: list(zip(found, store.curves_of(found), strict=True)) for label, found in by_arm.items()}
     steps = {
         label: {curve: [_reached(run, curves, curve, target) for run, curves in each] for curve in _CURVES}
         for label, each in runs.items()

@@ -65,7 +65,8 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     with trained(study, surroundings) as store:
         runs = {arm.label: store.of(arm.label) for arm in study.arms}
         by_epoch = {
-            label: np.mean([store.curves(run).validation_accuracy for run in each], axis=0) for label, each in runs.items()
+            label: np.mean([curves.validation_accuracy for curves in store.curves_of(each)], axis=0)
+            for label, each in runs.items()
         }
     scores = {label: accuracies(each) for label, each in runs.items()}
     seconds = {label: _by_wave([run.seconds for run in each]) for label, each in runs.items()}

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from momentum_jax import figures
 from momentum_jax.figures import accuracy_axis, style
+from momentum_jax.figures.ladder import ladder as draw_ladder
 from momentum_jax.figures.sensitivity import sensitivity
 from momentum_jax.figures.test_accuracy import test_accuracy as draw_test_accuracy
 from momentum_jax.studies import Arm, Search, Study
@@ -172,6 +173,23 @@ def test_the_ladder_shows_each_mean_and_interval(drawn, analysis):
         assert [x for x, _ in marks(axes, "D")] == pytest.approx([factor * each.mean_difference for each in found])
         bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
         assert bars == [tuple(factor * end for end in each.t_interval) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("known", "end", "sign"), [("lower", 0, "≥ "), ("upper", 1, "≤ "), ("none", None, ""), (None, None, "")]
+)
+def test_the_ladder_draws_a_bound_with_the_one_end_that_it_has(analysis, known, end, sign):
+    found = analysis.ladder
+    rungs = dataclasses.replace(found.rungs[1], bounds={} if known is None else {"gain": known})
+    figure = draw_ladder(dataclasses.replace(found, rungs=(found.rungs[0], rungs)), title="t")
+    axes, gain = figure.axes[1], rungs.gain
+    bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
+    assert bars[0] == pytest.approx(gain.t_interval if end is None else (gain.t_interval[end], gain.mean_difference))
+    texts = [text.get_text() for text in axes.texts if text.get_text()]
+    assert texts[0].startswith(f"{sign}{gain.mean_difference:+z,.0f} [{sign}")
+    assert ("up to the budget" in texts[0]) == (known == "none")
+    arrows = [text for text in axes.texts if text.arrow_patch is not None]
+    assert [arrow.get_position()[0] > 0 for arrow in arrows] == ([] if end is None else [known == "lower"])
 
 
 def test_the_sensitivity_shows_every_trial_and_rings_the_chosen_one(drawn, analysis):

@@ -108,10 +108,22 @@ def test_no_share_is_given_of_steps_that_the_budget_cut_off(tmp_path, rows):
     late = [2.0, 1.0, 0.9]
     analysis = analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, curves={PLAIN: late, CONTROL: late}))
     by_steps = next(rungs for rungs in analysis.ladder.rungs if rungs.measure == "steps")
-    assert by_steps.lower_bound
+    assert by_steps.bounds == {"gain": "lower", "larger_step": "none", "momentum_itself": "lower"}
+    assert analysis.ladder.rungs[0].bounds == {}
     assert (by_steps.share.value, by_steps.share.interval) == (None, None)
     (by_steps_in_words,) = (sentence for sentence in conclusions(analysis) if "The ladder by steps" in sentence)
     assert "Runs that never got there do not tell how much of the gain the larger step explains" in by_steps_in_words
+
+
+@pytest.mark.parametrize(
+    ("late", "cell"), [((), "+0"), ((PLAIN,), "≤ -200"), ((MOMENTUM,), "≥ +200"), ((PLAIN, MOMENTUM), "+0")]
+)
+def test_the_table_of_steps_marks_a_mean_difference_that_the_budget_cut_off(tmp_path, rows, late, cell):
+    analysis = analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, curves={label: [2.0, 1.0, 0.9] for label in late}))
+    table = evidence.steps(analysis, set())[-1]
+    (row,) = table.rows
+    assert row[0] == MOMENTUM
+    assert row[table.headings.index("mean difference")] == cell
 
 
 def test_where_all_pairs_differ_by_the_same_the_exact_rank_test_alone_decides(tmp_path, rows):
@@ -201,7 +213,7 @@ def test_a_pair_that_alone_was_cut_off_leaves_the_rungs_their_share(tmp_path, ro
     rungs = {PLAIN: SPREAD, CONTROL: [step - 20 for step in SPREAD], "moving": [step // 2 for step in SPREAD]}
     analysis = with_steps(tuned_pair(tmp_path, rows, 0.9, 0.95), {**rungs, "plain": NEVER})
     by_steps = analysis.ladder.rungs[1]
-    assert by_steps.lower_bound
+    assert by_steps.bounds == {"tuned": "lower"}
     assert by_steps.share.value == pytest.approx(20 / np.mean([step - step // 2 for step in SPREAD]))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -280,3 +281,29 @@ def test_a_line_that_is_json_but_no_run_is_damage(tmp_path, line):
     (tmp_path / "runs.jsonl").write_bytes(line)
     assert stored_runs(tmp_path) == []
     assert not Store.exists(tmp_path)
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+def test_reading_all_curves_opens_each_archive_once(study, waves, tmp_path, monkeypatch, gathered):
+    """However many waves there were: what is opened once a run grows with the square of their number."""
+    store = Store.create(tmp_path / "store", study, {"versions": {"jax": "0"}})
+    for wave in waves:
+        store.add(wave)
+    if gathered:
+        store.close("complete")
+    opened = []
+    load = np.load
+    monkeypatch.setattr(np, "load", lambda file, **options: opened.append(file) or load(file, **options))
+    stored = list(store.curves_of(store.runs))
+    for curves, (_, made) in zip(stored, itertools.chain(*waves), strict=True):
+        np.testing.assert_array_equal(curves.train_loss, made.train_loss)
+    # Twice where there are several: once for their names, newest first, once for their arrays.
+    assert len(opened) <= (1 if gathered else 2 * len(waves))
+    assert all(file.closed for file in opened)
+
+
+def test_an_archive_that_is_no_archive_is_damage(store):
+    with open(store.directory / "curves.npz", "wb") as file:
+        np.save(file, np.arange(3))
+    with pytest.raises(StudyError, match=r"curves\.npz is damaged"):
+        store.curves(store.runs[0])

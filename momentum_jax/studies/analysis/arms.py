@@ -22,7 +22,10 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
     study, runs = store.study, store.of(label, REPORT, LADDER)
     accuracies = tuple(accuracy(run) for run in runs)
     mccs = tuple(run.mcc if run.diverged is None else WORST_MCC for run in runs)
-    steps = tuple(steps_to_target(run, store.curves(run), study.target) for run in runs) if study.target is not None else ()
+    steps: tuple[int | None, ...] = ()
+    if study.target is not None:
+        found = zip(runs, store.curves_of(runs), strict=True)
+        steps = tuple(steps_to_target(run, curves, study.target) for run, curves in found)
     shares = [_shares(run) for run in runs if run.diverged is None]
     mean, half_width = _mean_matrix(shares)
     return ArmResult(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
 from momentum_jax.studies import jobs
-from momentum_jax.studies.analysis.results import ArmResult, LadderResult, Rungs
+from momentum_jax.studies.analysis.results import ArmResult, Bound, LadderResult, Rungs
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import PairedComparison, Ratio, paired, ratio_of_means
 
@@ -57,18 +56,18 @@ def _rungs(
     if not seeds:
         return None
     p, c, m = (_merits(study, measure, arm, seeds) for arm in (plain, control, momentum))
-    censored, pair_censored = (
-        measure == "steps" and any(None in arm.steps_to_target for arm in arms) for arms in (rungs, tuned or ())
-    )
+    pairs = {"gain": (momentum, plain), "larger_step": (control, plain), "momentum_itself": (momentum, control)}
+    known = {name: bound(*pair) for name, pair in {**pairs, **({"tuned": tuned} if tuned else {})}.items()}
+    bounds = {name: each for name, each in known.items() if each is not None} if measure == "steps" else {}
     return Rungs(
         measure=measure,
         gain=paired(m, p),
         larger_step=paired(c, p),
         momentum_itself=paired(m, c),
         # Of differences that the budget cut off the ratio is the budget's.
-        share=Ratio(len(seeds), None, 0.95, None) if censored else ratio_of_means(c - p, m - p),
+        share=Ratio(len(seeds), None, 0.95, None) if pairs.keys() & bounds.keys() else ratio_of_means(c - p, m - p),
         tuned=None if tuned is None else over(study, measure, *tuned),
-        lower_bound=censored or pair_censored,
+        bounds=bounds,
     )
 
 
@@ -78,7 +77,7 @@ def over(study: Study, measure: str, arm: ArmResult, other: ArmResult) -> Paired
     return paired(*(_merits(study, measure, each, shared) for each in (arm, other))) if shared else None
 
 
-def bound(arm: ArmResult, other: ArmResult) -> Literal["lower", "upper", "none"] | None:
+def bound(arm: ArmResult, other: ArmResult) -> Bound | None:
     """What the steps that `arm` saves over `other` are where a run never got to the target and counts with the whole budget.
 
     None: exact. "none": not even a bound, for runs of both never did.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import (
@@ -17,6 +17,8 @@ from momentum_jax.studies.statistics import (
     PairedSteps,
     Ratio,
 )
+
+Bound = Literal["lower", "upper", "none"]
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,14 @@ class Tuning:
 @dataclass(frozen=True)
 class Rungs:
     """The ladder by one measure: "accuracy" (higher is better), or "steps" to the target (fewer are, so signs are turned:
-    positive is a gain; a run that never got there counts with the whole budget, and `lower_bound` says that one of the rungs or
-    of the tuned pair did).
+    positive is a gain; a run that never got there counts with the whole budget).
 
     gain: momentum over gradient descent at its learning rate. larger_step: gradient descent at eta/(1 - mu) over that at eta.
     momentum_itself: momentum over gradient descent at eta/(1 - mu). share: larger_step in units of gain; without a value where
       a run of the rungs never got to the target.
     tuned: the tuned momentum arm over the tuned gradient descent; None where the study has not tuned both.
+    bounds: by the name of each of these four differences that the budget cut off, what it is then: a "lower" or an "upper"
+      bound of the steps saved, or "none", where runs of both arms never got there.
     """
 
     measure: str
@@ -129,7 +132,7 @@ class Rungs:
     momentum_itself: PairedComparison
     share: Ratio
     tuned: PairedComparison | None
-    lower_bound: bool
+    bounds: dict[str, Bound]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 # Unit and form of a difference of accuracies.
 _POINTS = (" points", "z.2f")
 _BOUNDS: Mapping[str | None, str] = {"lower": "≥ ", "upper": "≤ "}
+# The same of steps taken, where `bound` is of steps saved.
+_LATER: Mapping[str | None, str] = {"lower": "≤ ", "upper": "≥ "}
 
 
 def comparisons(analysis: Analysis) -> tuple[Block, ...]:
@@ -135,13 +137,14 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     blocks: list[Block] = [*pictures(drawn, steps_to_target=alt), Table(headings, rows, caption)]
     compared = [each for each in analysis.comparisons if each.steps is not None and each.log_rank is not None]
     if compared:
+        reference = compared[0].reference
         rows = tuple(
             (
                 each.arm,
                 f"{each.steps.a_sooner}",
                 f"{each.steps.b_sooner}",
                 f"{each.steps.tied}",
-                f"{each.steps.mean_difference:+z,.0f}",
+                f"{_LATER.get(bound(analysis.arm(each.arm), analysis.arm(reference)), '')}{each.steps.mean_difference:+z,.0f}",
                 cells.pvalue(each.steps.sign_pvalue),
                 cells.pvalue(each.steps.wilcoxon_pvalue),
                 cells.pvalue(each.log_rank.pvalue),
@@ -149,12 +152,11 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
             for each in compared
             if each.steps is not None and each.log_rank is not None
         )
-        reference = compared[0].reference
         headings = ("arm", "sooner", "later or never", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
         caption = (
             f"Against {reference}, paired by seed, p-values not corrected; negative: sooner. In the mean difference a run that "
-            "never got there counts with the whole budget. The log-rank test (by permutation) treats the arms as if they had "
-            "seeds of their own."
+            "never got there counts with the whole budget: where only one of the two arms has such runs, it is a bound "
+            "(≤ or ≥). The log-rank test (by permutation) treats the arms as if they had seeds of their own."
         )
         blocks.append(Table(headings, rows, caption))
     return tuple(blocks)
@@ -183,7 +185,7 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         "momentum_itself": ("momentum itself", found.momentum, found.control),
         "tuned": ("both tuned", found.tuned_momentum, found.tuned_plain),
     }
-    rows = tuple(row for rungs in found.rungs for row in _rung_rows(analysis, rungs, names))
+    rows = tuple(row for rungs in found.rungs for row in _rung_rows(rungs, names))
     headings = (
         *("what", "measured in", "mean", "95% t interval"),
         *("t test p", "Wilcoxon p", "share of the gain", "95% of the share", "difference"),
@@ -193,7 +195,7 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         "The share is the larger step's difference in units of the whole gain, with "
         "Fieller's interval; none is given where these seeds leave any share possible, or where the larger step does harm."
     )
-    if any(rungs.lower_bound for rungs in found.rungs):
+    if any(rungs.bounds for rungs in found.rungs):
         caption += (
             " Runs that never reached the target count with the whole budget: where only one of the two arms has such runs, "
             "the steps saved are a bound, at least (≥) or at most (≤) as many."
@@ -202,16 +204,14 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _rung_rows(
-    analysis: Analysis, rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | None]]
-) -> list[tuple[str, ...]]:
+def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | None]]) -> list[tuple[str, ...]]:
     factor, form, unit = (100, ".2f", "points of accuracy") if rungs.measure == "accuracy" else (1, ",.0f", "steps saved")
     rows = []
     for name, (what, arm, other) in names.items():
         found: PairedComparison | None = getattr(rungs, name)
         if found is None or arm is None or other is None:
             continue
-        known = bound(analysis.arm(arm), analysis.arm(other)) if rungs.measure == "steps" else None
+        known = rungs.bounds.get(name)
         share, limits = cells.NONE, cells.NONE
         if name == "larger_step" and found.mean_difference > 0 and rungs.share.interval is not None:
             share = cells.number(rungs.share.value, ".0%")

@@ -7,8 +7,7 @@ import os
 import shutil
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from momentum_jax.studies.errors import DamageWarning, StudyError
 from momentum_jax.studies.spec import Study
+from momentum_jax.studies.store.archives import Archives
 from momentum_jax.studies.store.files import (
     CURVES,
     LOCK,
@@ -32,7 +32,7 @@ from momentum_jax.studies.store.files import (
     sync,
 )
 from momentum_jax.studies.store.manifest import SCHEMA, Damaged, brief, differences, made_anew, read_manifest
-from momentum_jax.studies.store.records import ARRAYS, Curves, Line, Run, digest_of, digest_of_json, read_runs, stored_runs
+from momentum_jax.studies.store.records import Curves, Line, Run, digest_of, digest_of_json, read_runs, stored_runs
 
 
 class Store:
@@ -174,32 +174,25 @@ class Store:
 
     def curves(self, run: Run) -> Curves:
         """The arrays of a stored run. Raises `StudyError` where they are missing, or not those that were stored."""
-        wanted = self._lines[run.name].arrays
-        found = ""
-        for path in self._archives():
-            try:
-                # Opened here: what np.load cannot read it leaves open.
-                with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                    if f"{run.name}/steps" not in arrays:
-                        continue
-                    curves = Curves(**{name: arrays[f"{run.name}/{name}"] for name in ARRAYS})
-            except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-                found = found or f"{path} is damaged ({_one_line(error)})"
-                continue
-            if digest_of(curves) == wanted:
-                return curves
-            found = found or f"{path} is damaged: run {run.name} does not agree with its checksum"
-        raise Damaged(found or f"{self.directory}: the curves of run {run.name} are missing")
+        (curves,) = self.curves_of([run])
+        return curves
+
+    def curves_of(self, runs: Iterable[Run]) -> Iterator[Curves]:
+        """The arrays of stored runs, one after the other; each archive is listed once. Errors are those of `curves`."""
+        with Archives(self.directory) as archives:
+            for run in runs:
+                yield archives.curves(run.name, self._lines[run.name].arrays)
 
     def _drop_damaged_arrays(self) -> None:
         """Forgets the runs whose arrays cannot be read, one sentence of `damage` a file."""
-        for run in self.runs:
-            try:
-                self.curves(run)
-            except Damaged as damaged:
-                del self._lines[run.name]
-                if str(damaged) not in self.damage:
-                    self.damage.append(str(damaged))
+        with Archives(self.directory) as archives:
+            for name, line in list(self._lines.items()):
+                try:
+                    archives.curves(name, line.arrays)
+                except Damaged as damaged:
+                    del self._lines[name]
+                    if str(damaged) not in self.damage:
+                        self.damage.append(str(damaged))
 
     def _rewrite_lines(self) -> None:
         text = "".join(line.text for line in self._lines.values()).encode()
@@ -213,8 +206,8 @@ class Store:
         self._lines = {line.run.name: line for line in read_runs(self.directory / RUNS)[0]}
         # One run at a time: a study's curves need not fit into memory.
         with atomic(self.directory / CURVES) as file, zipfile.ZipFile(file, "w") as gathered:
-            for run in self.runs:
-                for name, array in vars(self.curves(run)).items():
+            for run, curves in zip(self.runs, self.curves_of(self.runs), strict=True):
+                for name, array in vars(curves).items():
                     with gathered.open(f"{run.name}/{name}.npy", "w") as entry:
                         np.lib.format.write_array(entry, array, allow_pickle=False)
         remove_parts(self.directory)
@@ -230,12 +223,3 @@ class Store:
         checked = {**self.manifest, "sha256": digest_of_json(self.manifest)}
         with atomic(self.directory / MANIFEST) as file:
             file.write((json.dumps(checked, indent=2, allow_nan=False) + "\n").encode())
-
-    def _archives(self) -> list[Path]:
-        """Where arrays lie, the newest first."""
-        parts = sorted((self.directory / PARTS).glob("[0-9]*.npz"), reverse=True)
-        return [*parts, *(path for path in [self.directory / CURVES] if path.exists())]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

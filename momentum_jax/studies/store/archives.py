@@ -1,0 +1,87 @@
+"""Reading the arrays of many runs out of a store's archives, each of which is listed once and opened when it is wanted."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from momentum_jax.studies.store.files import CURVES, PARTS
+from momentum_jax.studies.store.manifest import Damaged
+from momentum_jax.studies.store.records import ARRAYS, Curves, digest_of
+
+# What a file that is not as it was written makes NumPy and the standard library raise.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+class Archives:
+    """The archives of the store in a directory, as they lie there now; a context manager, which leaves none open.
+
+    One is open at a time: neighbouring runs lie in one, and a long study has more of them than a process may open.
+    """
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        # The newest first.
+        parts = sorted((directory / PARTS).glob("[0-9]*.npz"), reverse=True)
+        self._paths = [*parts, *(path for path in [directory / CURVES] if path.exists())]
+        self._names: dict[Path, frozenset[str]] = {}
+        self._broken: dict[Path, str] = {}
+        self._path: Path | None = None
+        self._file: IO[bytes] | None = None
+        self._arrays: Any = None
+
+    def __enter__(self) -> Archives:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._shut()
+
+    def curves(self, name: str, digest: str) -> Curves:
+        """The arrays of the run of that name. Raises `Damaged` where they are missing, or not those of that digest."""
+        found = ""
+        for path in self._paths:
+            if f"{name}/{ARRAYS[0]}" not in self._listed(path):
+                found = found or self._broken.get(path, "")
+                continue
+            try:
+                arrays = self._opened(path)
+                curves = Curves(**{array: arrays[f"{name}/{array}"] for array in ARRAYS})
+            except _UNREADABLE as error:
+                found = found or _damaged(path, error)
+                continue
+            if digest_of(curves) == digest:
+                return curves
+            found = found or f"{path} is damaged: run {name} does not agree with its checksum"
+        raise Damaged(found or f"{self._directory}: the curves of run {name} are missing")
+
+    def _listed(self, path: Path) -> frozenset[str]:
+        if path not in self._names:
+            try:
+                self._names[path] = frozenset(self._opened(path).files)
+            except _UNREADABLE as error:
+                self._names[path], self._broken[path] = frozenset(), _damaged(path, error)
+        return self._names[path]
+
+    def _opened(self, path: Path) -> Any:
+        if path != self._path:
+            self._shut()
+            # Opened here: what np.load cannot read it leaves open.
+            self._file = open(path, "rb")  # noqa: SIM115
+            self._arrays = np.load(self._file, allow_pickle=False)
+            if not isinstance(self._arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it holds one array and is no archive")
+            self._path = path
+        return self._arrays
+
+    def _shut(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._path = self._file = self._arrays = None
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    return f"{path} is damaged ({' '.join(str(error).split()) or type(error).__name__})"
