@@ -55,7 +55,8 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
     for index, (_, difference, known) in enumerate(rows):
         colour = style.COLOURS[0] if index in (0, 3) else style.COLOURS[index + 1]
         mean = factor * difference.mean_difference
-        ends = [factor * end for end in difference.t_interval or ()]
+        # Without spread there is no interval, as in the table.
+        ends = [] if difference.without_spread else [factor * end for end in difference.t_interval or ()]
         _bar(axes, index, mean, ends, known, colour)
         written.append((mean, index, _said(mean, ends, known, form)))
     axes.set_ylim(len(rows) - 0.5, -0.7)

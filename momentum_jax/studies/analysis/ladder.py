@@ -57,8 +57,10 @@ def _rungs(
         return None
     p, c, m = (_merits(study, measure, arm, seeds) for arm in (plain, control, momentum))
     pairs = {"gain": (momentum, plain), "larger_step": (control, plain), "momentum_itself": (momentum, control)}
-    known = {name: bound(*pair) for name, pair in {**pairs, **({"tuned": tuned} if tuned else {})}.items()}
-    bounds = {name: each for name, each in known.items() if each is not None} if measure == "steps" else {}
+    bounds: dict[str, Bound] = {}
+    if measure == "steps":
+        every = {**pairs, "tuned": tuned} if tuned else pairs
+        bounds = {name: known for name, pair in every.items() if (known := bound(*pair)) is not None}
     return Rungs(
         measure=measure,
         gain=paired(m, p),
