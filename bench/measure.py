@@ -82,6 +82,20 @@ def machine() -> dict[str, Any]:
     }
 
 
+def products_per_second(side: int = 1024, seconds: float = 2.0) -> float:
+    """The most float32 operations a second that NumPy's BLAS reaches on all cores, in products of square matrices.
+
+    A yardstick of the machine: no training that consists of products of matrices is faster than its operations over this.
+    """
+    a, b = (np.random.default_rng(seed).standard_normal((side, side), np.float32) for seed in (0, 1))
+    best, until = np.inf, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        begun = time.perf_counter()
+        np.matmul(a, b)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * side**3 / best
+
+
 def versions(*distributions: str) -> dict[str, str]:
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in distributions}
 

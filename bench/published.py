@@ -129,7 +129,16 @@ class Anchor:
     is_target: bool = False
 
 
-def _mlp_classifier(name: str, dataset: str, activation: str, published: float) -> Anchor:
+_OTHER_FILES = (
+    "the paper is of 25 August 2017; on the 31st images that stood twice, or in both the training and the test set, were "
+    "reported (issue 44 of that repository), and the files were replaced: the table may be of the earlier ones. In September "
+    "the authors' page of benchmarks showed 0.877 for an MLP (according to pull request 160 of denizyuret/Knet.jl)",
+)
+
+
+def _mlp_classifier(
+    name: str, dataset: str, activation: str, published: float, further_differences: tuple[str, ...] = ()
+) -> Anchor:
     """A row of the Fashion-MNIST paper: MLPClassifier(activation=..., hidden_layer_sizes=(100,)), all else by default."""
     return Anchor(
         name=name,
@@ -144,6 +153,7 @@ def _mlp_classifier(name: str, dataset: str, activation: str, published: float) 
             "at most 100 epochs, not 200",
             "the training loss that stops a run is without the penalty, 2.5e-7 times the sum of the squared weights",
             "float32, not float64",
+            *further_differences,
         ),
         dataset=dataset,
         held_out=0,
@@ -167,8 +177,8 @@ def _mlp_classifier(name: str, dataset: str, activation: str, published: float) 
 
 
 ANCHORS = (
-    _mlp_classifier("fashion_relu", "fashion_mnist", "relu", 0.871),
-    _mlp_classifier("fashion_tanh", "fashion_mnist", "tanh", 0.868),
+    _mlp_classifier("fashion_relu", "fashion_mnist", "relu", 0.871, _OTHER_FILES),
+    _mlp_classifier("fashion_tanh", "fashion_mnist", "tanh", 0.868, _OTHER_FILES),
     _mlp_classifier("mnist_relu", "mnist", "relu", 0.972),
     _mlp_classifier("mnist_tanh", "mnist", "tanh", 0.962),
     Anchor(

@@ -9,6 +9,9 @@ that start-up and the peak of memory are its own. `--quick` takes 4,000 mini-bat
 Outside training is what is left of the process's time less training, start-up (imports and data) and compilation:
 evaluation, storing, the report's numbers. Memory is the peak of the resident set; what a run needs by itself, its curves,
 is printed beside the growth that more runs bring.
+
+Seconds of one machine say little of another, so beside them stands what the products of matrices of the training alone would
+take at the speed of the largest products that NumPy's BLAS reaches on all cores there.
 """
 
 import argparse
@@ -19,11 +22,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 STEPS, BATCH, SEEDS = 40_000, 64, 22
 EVERY = 2_000
+WIDTHS = (196, 100, 50, 10)
+
+
+def operations_per_step() -> int:
+    """Of the products of one step: each layer's forwards, for its weights' gradient and, but for the first, for its inputs'."""
+    layers = [2 * BATCH * fan_in * fan_out for fan_in, fan_out in pairwise(WIDTHS)]
+    return 3 * sum(layers) - layers[0]
 
 
 def work(seeds: int, steps: int, directory: str) -> dict[str, Any]:
@@ -35,7 +46,7 @@ def work(seeds: int, steps: int, directory: str) -> dict[str, Any]:
     from momentum_jax.training import Progress, use_all_cpu_cores
 
     use_all_cpu_cores()
-    sigmoid = Network((100, 50), "sigmoid", output_activation="sigmoid", initialization="uniform", loss="half_squared_error")
+    sigmoid = Network(WIDTHS[1:-1], "sigmoid", output_activation="sigmoid", initialization="uniform", loss="half_squared_error")
     study = Study(
         dataset="fashion_mnist",
         size=14,
@@ -91,13 +102,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seeds, steps, directory = options.work
         print(json.dumps(work(int(seeds), int(steps), directory)))
         return
-    from measure import machine, versions, write_json
+    from measure import machine, products_per_second, versions, write_json
 
     steps = STEPS // 10 if options.quick else STEPS
+    # Before and after: other work on the machine slows it for minutes.
+    speeds = [products_per_second()]
     rows = []
     for seeds in (2, options.seeds):
         row = in_a_process(seeds, steps)
         rows.append(row)
+        speeds.append(products_per_second())
         print(
             f"{row['runs']} runs of {steps:,}: "
             f"training {row['training']:.1f} s ({row['model_steps_per_second']:,.0f} steps/s), "
@@ -108,8 +122,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     few, many = rows
     growth = (many["peak_megabytes"] - few["peak_megabytes"]) / (many["runs"] - few["runs"])
     print(f"memory grows by {growth:.2f} MB a run; its loss curve is {many['curves_megabytes_per_run']:.2f} MB")
+    speed = max(speeds)
+    limit = many["runs"] * steps * operations_per_step() / speed
+    print(
+        f"products of matrices alone, at NumPy's {speed / 1e9:,.0f} GFLOP/s: {limit:.1f} s; "
+        f"training took {many['training'] / limit:.2f} times as long"
+    )
     report = {"machine": machine(), "versions": versions("momentum_jax", "jax", "jaxlib", "optax", "flax", "numpy")}
-    write_json(options.output, report | {"steps": steps, "rows": rows, "megabytes_per_run": growth})
+    measured = {"steps": steps, "rows": rows, "megabytes_per_run": growth}
+    yardstick = {"products_per_second": speeds, "operations_per_step": operations_per_step(), "products_alone_seconds": limit}
+    write_json(options.output, report | measured | yardstick)
     print(f"Written to {options.output}.")
 
 

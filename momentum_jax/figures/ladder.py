@@ -28,6 +28,8 @@ def ladder(found: LadderResult, *, title: str) -> Figure:
         note = "diamonds and bars: mean paired difference with 95% t interval; right of 0: better"
         if any(rungs.bounds for rungs in shown):
             note += "; arrows: at least or at most (some runs never got there)"
+        if found.diverged:
+            note += f"; diverged runs ({found.diverged}) count with accuracy 0"
         style.heading(figure, title, note)
     return figure
 

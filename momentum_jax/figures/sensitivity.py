@@ -55,19 +55,25 @@ def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> floa
     """Sets up the axis; returns where its worse end is."""
     if score == "accuracy":
         return accuracy_axis.scale(axes, "y", values, "validation accuracy")[0]
+    axes.set_ylabel(f"validation loss\n({loss}; better is up)")
+    if values and min(values) <= 0:
+        # A loss of 0 has no place on a logarithmic axis.
+        margin = 0.05 * (max(values) - min(values)) or 1.0
+        axes.set_ylim(max(values) + margin, min(values) - margin)
+        return max(values) + margin
+    low, high = (min(values) / 1.2, max(values) * 1.2) if values else (0.1, 10.0)
     axes.set_yscale("log")
-    positive = [value for value in values if value > 0]
-    low, high = (min(positive) / 1.2, max(positive) * 1.2) if positive else (0.1, 10.0)
     axes.set_ylim(high, low)
     _ticks(axes.yaxis, low, high)
-    axes.set_ylabel(f"validation loss\n({loss}; better is up)")
     return high
 
 
 def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss"], worst: float) -> None:
-    axes.set_xscale("log")
     rates = [float(trial.values[rate]) for trial in tuning.trials]
-    _ticks(axes.xaxis, min(rates), max(rates))
+    # A rate that is not positive has no place on a logarithmic axis.
+    if min(rates) > 0:
+        axes.set_xscale("log")
+        _ticks(axes.xaxis, min(rates), max(rates))
     shades = _shades(tuning)
     chosen = tuning.trials[tuning.chosen]
     for trial, shade in zip(tuning.trials, shades, strict=True):
@@ -91,7 +97,7 @@ def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss
                 clip_on=False,
                 zorder=6,
             )
-    if _second(tuning) is None:
+    if len(tuning.trials[0].values) == 1:
         points = sorted((float(t.values[rate]), value) for t in tuning.trials if (value := _score(t, score)) is not None)
         axes.plot(*np.array(points).reshape(-1, 2).T, color="#777777", linewidth=0.9, zorder=2)
 
@@ -126,7 +132,10 @@ def _shades(tuning: Tuning) -> list[str]:
 def _note(tuning: Tuning) -> str:
     name = _second(tuning)
     lost = sum(trial.accuracy is None for trial in tuning.trials)
+    partly = sum(trial.accuracy is not None and trial.diverged > 0 for trial in tuning.trials)
     text = "ring: chosen" + (f"; crosses: diverged ({lost})" if lost else "")
+    if partly:
+        text += f"\ncrosses on dots: on some seeds ({partly})"
     if name is None:
         return text
     values = [trial.values[name] for trial in tuning.trials]

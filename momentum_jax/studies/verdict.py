@@ -13,13 +13,12 @@ descent at eta is, at the low end of its interval, twice what momentum itself ma
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from momentum_jax.studies.jobs import rate_and_momentum
 from momentum_jax.studies.spec import Study
-from momentum_jax.studies.statistics import FEWEST_PAIRS
+from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, paired
 from momentum_jax.studies.summary import ArmSummary, estimate
 
 _FEWEST_SEEDS = 3
@@ -93,7 +92,7 @@ def _by_steps(study: Study, rungs: Ladder) -> str:
     ahead = _paired_steps(c, m, study.steps)
     # A run that never got there counts with the whole budget. Where only those of the arm behind do, the difference is at least
     # the one that is seen; else it may be any.
-    behind, leading = (c, m) if sum(ahead) > 0 else (m, c)
+    behind, leading = (c, m) if ahead and ahead.mean_difference > 0 else (m, c)
     least = "at least " if behind.never and not leading.never else ""
     cut_off = bool(m.never or c.never)
     return f"{text}; {alone}: {_conclusion(ahead, gain, 'steps', ',.0f', study.evaluate_every, least, cut_off)}"
@@ -107,15 +106,15 @@ def _by_accuracy(rungs: Ladder) -> str:
         text = f"{reached[0]} and {reached[1]} reached the target; {text}"
     if p:
         text += f", {p.label} " + (_divergence(p) if p.diverged else f"at {p.accuracy.mean:.2%}")
-    gain = [100 * (a - b) for a, b in _paired(c, p, "accuracies")] if p and not p.diverged else None
-    ahead = [100 * (a - b) for a, b in _paired(m, c, "accuracies")]
+    gain = _paired_accuracies(c, p) if p and not p.diverged else None
+    ahead = _paired_accuracies(m, c)
     text += f"; {_described(c)} ended at {c.accuracy.mean:.2%}"
     return f"{text}: {_conclusion(ahead, gain, 'points', '.2f', 0.0)}"
 
 
 def _conclusion(
-    ahead: Sequence[float],
-    gain: Sequence[float] | None,
+    ahead: PairedComparison | None,
+    gain: PairedComparison | None,
     unit: str,
     form: str,
     resolution: float,
@@ -125,22 +124,22 @@ def _conclusion(
     """What the seeds allow to say.
 
     Args:
-      ahead: by how much momentum was ahead of its control, seed by seed.
+      ahead: by how much momentum was ahead of its control; None: no seed has run both.
       gain: by how much the control was ahead of gradient descent at momentum's own learning rate; None: not known.
       resolution: differences below it are not seen.
       least: "at least " where the difference is a lower bound.
       cut_off: some runs count with the whole budget; without `least` the difference is no bound, and not claimed.
     """
-    if len(ahead) < _FEWEST_SEEDS:
-        return f"{len(ahead)} seed{'s are' if len(ahead) > 1 else ' is'} too few to tell their difference from chance."
-    difference = estimate(ahead)
-    size = f"{abs(difference.mean):{form}} ± {difference.error:{form}} {unit} over {difference.count} seeds"
-    unresolved, noise = abs(difference.mean) < resolution, _half_width(difference.error, difference.count)
-    # Without a spread there is the exact rank test alone.
-    few = difference.error == 0 and difference.count < FEWEST_PAIRS
+    seeds = ahead.n if ahead else 0
+    if ahead is None or seeds < _FEWEST_SEEDS:
+        return f"{seeds} seed{' is' if seeds == 1 else 's are'} too few to tell their difference from chance."
+    mean, noise = ahead.mean_difference, _half_width(ahead)
+    size = f"{abs(mean):{form}} ± {ahead.standard_error or 0.0:{form}} {unit} over {seeds} seeds"
+    unresolved = abs(mean) < resolution
+    few = _is_too_few(ahead)
     unbounded = cut_off and not least
-    if not unresolved and not few and not unbounded and abs(difference.mean) > noise:
-        if difference.mean > 0:
+    if not unresolved and not few and not unbounded and abs(mean) > noise:
+        if mean > 0:
             return f"momentum itself is worth {least}{size} beyond the larger effective step."
         return f"at equal effective step momentum was behind, by {least}{size}."
     reason = (
@@ -149,18 +148,17 @@ def _conclusion(
         else "too few seeds"
         if few
         else "within noise"
-        if abs(difference.mean) <= noise
+        if abs(mean) <= noise
         else "which the budget decides"
     )
     seen = f"no effect of momentum itself is seen (difference {size}, {reason})"
     # The largest effect of momentum itself that these seeds leave possible.
-    possible = max(abs(difference.mean) + noise, resolution)
+    possible = max(abs(mean) + noise, resolution)
     room = f"these seeds leave room for up to {possible:{form}} {unit}"
     if cut_off:
         return f"{seen}, but not every run reached the target, so the steps are lower bounds."
-    if gain is not None and len(gain) >= _FEWEST_SEEDS:
-        larger_step = estimate(gain)
-        sure = larger_step.mean - _half_width(larger_step.error, larger_step.count)
+    if gain is not None and gain.n >= _FEWEST_SEEDS and not _is_too_few(gain):
+        sure = gain.mean_difference - _half_width(gain)
         if sure > _EXPLAINED * possible:
             return f"the larger effective step explains the gain, and {seen}."
         if sure > resolution:
@@ -168,23 +166,32 @@ def _conclusion(
     return f"{seen}; {room}."
 
 
-def _paired_steps(slow: ArmSummary, fast: ArmSummary, budget: int) -> list[float]:
-    """How many steps `fast` was ahead of `slow`, seed by seed."""
-    pairs = _paired(slow, fast, "steps_to_target")
-    return [float((budget if a is None else a) - (budget if b is None else b)) for a, b in pairs]
+def _paired_steps(slow: ArmSummary, fast: ArmSummary, budget: int) -> PairedComparison | None:
+    """How many steps `fast` was ahead of `slow`; a run that never got there counts with the whole budget."""
+    return _paired(slow, fast, lambda arm: [budget if steps is None else steps for steps in arm.steps_to_target])
 
 
-def _paired(first: ArmSummary, second: ArmSummary, what: str) -> list[tuple[Any, Any]]:
-    """The values of two arms at the seeds that both have run."""
-    a, b = (dict(zip(arm.seeds, getattr(arm, what), strict=True)) for arm in (first, second))
-    return [(a[seed], b[seed]) for seed in a if seed in b]
+def _paired_accuracies(first: ArmSummary, second: ArmSummary) -> PairedComparison | None:
+    """By how many points the first was ahead."""
+    return _paired(first, second, lambda arm: [100 * accuracy for accuracy in arm.accuracies])
 
 
-def _half_width(error: float, count: int) -> float:
-    """Of the 95% t interval."""
-    from scipy.special import stdtrit
+def _paired(first: ArmSummary, second: ArmSummary, of: Callable[[ArmSummary], Sequence[float]]) -> PairedComparison | None:
+    """The first arm less the second at the seeds that both have run; None: there are none."""
+    a, b = (dict(zip(arm.seeds, of(arm), strict=True)) for arm in (first, second))
+    shared = [seed for seed in a if seed in b]
+    return paired([a[seed] for seed in shared], [b[seed] for seed in shared]) if shared else None
 
-    return float(stdtrit(count - 1, 0.975)) * error
+
+def _half_width(difference: PairedComparison) -> float:
+    """Of the 95% t interval; 0 where the differences have no spread."""
+    low, high = difference.t_interval or (0.0, 0.0)
+    return (high - low) / 2
+
+
+def _is_too_few(difference: PairedComparison) -> bool:
+    """Without a spread there is the exact rank test alone."""
+    return difference.without_spread and difference.n < FEWEST_PAIRS
 
 
 def _described(control: ArmSummary) -> str:

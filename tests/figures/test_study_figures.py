@@ -15,7 +15,7 @@ from momentum_jax.figures.ladder import ladder as draw_ladder
 from momentum_jax.figures.sensitivity import sensitivity
 from momentum_jax.figures.test_accuracy import test_accuracy as draw_test_accuracy
 from momentum_jax.studies import Arm, Search, Study
-from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.analysis import Trial, analyse
 from momentum_jax.studies.learning_curves import accuracy_curves, learning_curves
 
 LONG = "a label of one hundred characters that has spaces, so that it can be broken where a reader would do so"
@@ -211,6 +211,50 @@ def test_the_sensitivity_shows_every_trial_and_rings_the_chosen_one(drawn, analy
     assert [len(marks(axes, "x")) for axes in panels] == [1, 1]
     # All runs of the second panel's lost trial diverged: it lies at the worse end.
     assert marks(panels[1], "x")[0][1] == panels[1].get_ylim()[0]
+
+
+def tried(values, accuracies, losses=None, diverged=None):
+    """Trials of a search, of two runs each."""
+    return tuple(
+        Trial(str(each), each, ("a", "b"), (accuracy,) * 2, (loss,) * 2, accuracy, loss, lost)
+        for each, accuracy, loss, lost in zip(
+            values, accuracies, losses or [0.5] * len(values), diverged or [0] * len(values), strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_rates_and_losses_that_are_not_positive_have_their_place(analysis, chosen):
+    rates = [{"learning_rate": rate} for rate in (0.0, 0.1, -0.1)]
+    one = dataclasses.replace(
+        analysis.tunings[0], trials=tried(rates, (0.5, 0.9, 0.4), (0.0, 0.2, 0.3)), chosen=chosen, score="loss"
+    )
+    figure = sensitivity([one], title="t", score="loss", loss="half squared error")
+    axes = figure.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
+    assert len(marks(axes, "o")) == 4
+    figure.draw_without_rendering()
+    (low_x, high_x), (high_y, low_y) = axes.get_xlim(), axes.get_ylim()
+    assert all(low_x < x < high_x and low_y < y < high_y for x, y in marks(axes, "o"))
+
+
+@pytest.mark.parametrize(("second", "joined"), [({}, True), ({"nesterov": True}, False), ({"clip": 2.0}, False)])
+def test_trials_are_joined_where_the_learning_rate_alone_was_searched(analysis, second, joined):
+    rates = [{"learning_rate": rate, **second} for rate in (0.01, 0.1, 1.0)]
+    one = dataclasses.replace(analysis.tunings[0], trials=tried(rates, (0.5, 0.9, 0.4)), chosen=1)
+    axes = sensitivity([one], title="t", score="accuracy", loss="nats").axes[0]
+    assert any(len(line.get_xdata()) == 3 for line in axes.get_lines()) == joined
+
+
+def test_trials_that_diverged_on_some_seeds_are_counted_apart(analysis):
+    rates = [{"learning_rate": rate} for rate in (0.01, 0.1, 1.0)]
+    one = dataclasses.replace(
+        analysis.tunings[0], trials=tried(rates, (0.5, 0.9, None), (0.5, 0.4, None), diverged=(0, 1, 2)), chosen=0
+    )
+    figure = sensitivity([one], title="t", score="accuracy", loss="nats")
+    note = figure.axes[0].get_title(loc="left")
+    assert "crosses: diverged (1)" in note
+    assert "crosses on dots: on some seeds (1)" in note
 
 
 def test_darker_dots_have_more_momentum(drawn, analysis):

@@ -186,3 +186,15 @@ def test_without_a_control_it_says_what_to_add():
 def test_the_control_is_recognised_by_its_effective_learning_rate(optimizer, found):
     rungs = ladder([control(1, 2, 3, 4), arm(optimizer, (1, 2, 3, 4))])
     assert (rungs is not None) == found
+
+
+@pytest.mark.parametrize("base", [(8316, 8368, 8143), (8187, 8569, 8545)])
+def test_the_last_bit_of_a_double_decides_nothing(base):
+    """Momentum is ahead by 100 images of 10,000 on each of three seeds: without a spread, too few to claim anything."""
+    plain, control, momentum = (
+        arm(optimizer, (None,) * 3, [(one + images) / 1e4 for one in base])
+        for optimizer, images in (("gradient_descent(0.01)", 0), ("gradient_descent(0.1)", 500), ("heavy_ball(0.01, 0.9)", 600))
+    )
+    said = verdict(STUDY, [plain, control, momentum])
+    assert "no effect of momentum itself is seen (difference 1.00 ± 0.00 points over 3 seeds, too few seeds)" in said
+    assert "explains the gain" not in said

@@ -47,6 +47,7 @@ def analyse(store: Store) -> Analysis:
         ladder=ladder_result(study, {arm.label: arm for arm in arms}),
         noise=noise_floor(own[0].accuracies, [accuracy(run) for run in again]) if own and again else None,
         control_runs=tuple(run.name for run in again),
+        control_diverged=sum(run.diverged is not None for run in again),
     )
 
 

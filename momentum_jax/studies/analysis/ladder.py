@@ -30,19 +30,21 @@ def ladder_result(study: Study, arms: Mapping[str, ArmResult]) -> LadderResult |
         mu=found.mu,
         tuned_plain=tuned_plain,
         tuned_momentum=tuned_momentum,
+        diverged=sum(arm.diverged for arm in {arm.label: arm for arm in (*rungs, *(tuned or ()))}.values()),
         rungs=tuple(found for measure in measures if (found := _rungs(study, measure, rungs, tuned)) is not None),
     )
 
 
 def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], momentum: str) -> tuple[str | None, str | None]:
-    """The labels of the tuned gradient descent and of the tuned momentum arm, if the study has both."""
-    tuned = {arm.label for arm in study.tuned}
-    plain = [
-        label
-        for label in (arm.label for arm in study.arms if arm.label in tuned)
-        if (found := jobs.rate_and_momentum(arms[label].optimizer)) is not None and found[1] == 0
-    ]
-    return (plain[0], momentum) if plain and momentum in tuned else (None, None)
+    """The labels of the tuned gradient descent and of a tuned momentum arm, if the study has both: that of the ladder, or else
+    the first.
+    """
+    found = {arm.label: jobs.rate_and_momentum(arms[arm.label].optimizer) for arm in study.tuned}
+    plain = [label for label, each in found.items() if each is not None and each[1] == 0]
+    moving = [label for label, each in found.items() if each is not None and each[1] > 0]
+    if not plain or not moving:
+        return None, None
+    return plain[0], momentum if momentum in moving else moving[0]
 
 
 def _rungs(

@@ -97,7 +97,7 @@ class Tuning:
     optimism: by how much the first is the better: what was selected for its score has less of it when it is measured again.
     optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
-    edges: the ranges in whose outer tenth the chosen value lies.
+    edges: the ranges in whose outer tenth the chosen value lies, or of whose numbers it is the least or the greatest.
     """
 
     arm: str
@@ -137,7 +137,10 @@ class Rungs:
 
 @dataclass(frozen=True)
 class LadderResult:
-    """What momentum's gain is made of. Labels of its arms, and of the tuned pair where there is one."""
+    """What momentum's gain is made of. Labels of its arms, and of the tuned pair where there is one.
+
+    diverged: how many runs of them all diverged, and count with an accuracy of 0.
+    """
 
     plain: str
     control: str
@@ -146,12 +149,17 @@ class LadderResult:
     mu: float
     tuned_plain: str | None
     tuned_momentum: str | None
+    diverged: int
     rungs: tuple[Rungs, ...]
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that a report shows. `arms` are the study's, then the rungs that the ladder added."""
+    """Everything that a report shows. `arms` are the study's, then the rungs that the ladder added.
+
+    noise: the A/A control. control_runs: those of its second half; control_diverged: how many of these diverged, and count with
+      an accuracy of 0 there.
+    """
 
     study: Study
     status: str
@@ -167,6 +175,7 @@ class Analysis:
     ladder: LadderResult | None
     noise: NoiseFloor | None
     control_runs: tuple[str, ...]
+    control_diverged: int
 
     def arm(self, label: str) -> ArmResult:
         """The arm or rung of that label."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.results import Trial, Tuning
 from momentum_jax.studies.arms import read_back
-from momentum_jax.studies.search import Choice
+from momentum_jax.studies.search import Choice, Range
 from momentum_jax.studies.spec import Arm
 from momentum_jax.studies.statistics import independent
 from momentum_jax.studies.store import Run, Store
@@ -35,11 +36,7 @@ def tuning(store: Store, arm: Arm) -> Tuning:
     better_first = (tuned, fresh) if study.search.score == "accuracy" else (fresh, tuned)
     optimism = independent(*better_first) if tuned and fresh else None
     ranges = arm.ranges
-    edges = (
-        name
-        for name, value in trials[chosen].values.items()
-        if not isinstance(ranges[name], Choice) and not _EDGE <= ranges[name].position(value) <= 1 - _EDGE
-    )
+    edges = (name for name, value in trials[chosen].values.items() if _at_the_edge(ranges[name], value))
     return Tuning(
         arm=arm.label,
         written=arm.optimizer,
@@ -53,6 +50,14 @@ def tuning(store: Store, arm: Arm) -> Tuning:
         learning_rate=next((name for name in ranges if name.split(".")[-1] == "learning_rate"), None),
         edges=tuple(edges),
     )
+
+
+def _at_the_edge(searched: Range, value: Any) -> bool:
+    """In the outer tenth of a range of numbers, or the least or the greatest of some numbers."""
+    if not isinstance(searched, Choice):
+        return not _EDGE <= searched.position(value) <= 1 - _EDGE
+    numbers = [each for each in searched.values if isinstance(each, int | float) and not isinstance(each, bool)]
+    return len(numbers) == len(searched.values) and value in (min(numbers), max(numbers))
 
 
 def _trial(arm: Arm, optimizer: str, runs: Sequence[Run]) -> Trial:

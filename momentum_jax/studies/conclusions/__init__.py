@@ -19,6 +19,7 @@ from momentum_jax.studies.conclusions.words import (
     LEVEL,
     amount,
     count_reached,
+    differing,
     excludes_zero,
     is_claimed,
     p_shown,
@@ -33,7 +34,8 @@ def conclusions(analysis: Analysis) -> list[str]:
     """The sentences, the answer first; at least one, whatever there is."""
     said = []
     if analysis.missing:
-        said.append(f"This is a part of the study: {analysis.missing} of {analysis.runs + analysis.missing} runs are missing.")
+        lacking = f"{analysis.missing} of {analysis.runs + analysis.missing} runs {'is' if analysis.missing == 1 else 'are'}"
+        said.append(f"This is a part of the study: {lacking} missing.")
     own = [arm for arm in analysis.arms if not arm.rung]
     if not own:
         return [*said, "No arm has been run yet."]
@@ -48,9 +50,16 @@ def conclusions(analysis: Analysis) -> list[str]:
             "There is no ladder: no arm is gradient descent with momentum (heavy_ball, sgd or nesterov) whose learning rate "
             "and momentum are plain numbers."
         )
-    said += [_tuning(tuning) for tuning in analysis.tunings]
+    said += [_tuning(analysis, tuning) for tuning in analysis.tunings]
     if analysis.noise is not None and analysis.noise.half_width is not None:
         said.append(f"The noise floor: {analysis.noise.sentence(own[0].label, ' points', 'z.2f', scale=100)}")
+        if analysis.noise.pvalue is not None and analysis.comparisons:
+            said.append("Arms share their seeds, so differences between them finer than the noise floor can be shown.")
+    if analysis.control_diverged:
+        said.append(
+            f"In the A/A control {own[0].label} diverged in {analysis.control_diverged} of {len(analysis.control_runs)} runs; "
+            "counted with accuracy 0, they make the noise floor one of divergence."
+        )
     said += [
         f"{arm.label} diverged in {arm.diverged} of {len(arm.seeds)} runs, which count with accuracy 0."
         for arm in own
@@ -58,7 +67,8 @@ def conclusions(analysis: Analysis) -> list[str]:
     ]
     if analysis.seeds_added:
         said.append(
-            f"{len(analysis.seeds_added)} of {len(analysis.study.seeds)} seeds were added to the study: where that was "
+            f"{len(analysis.seeds_added)} of {len(analysis.study.seeds)} seeds "
+            f"{'was' if len(analysis.seeds_added) == 1 else 'were'} added to the study: where that was "
             "decided after a look at its results, the p-values are too small."
         )
     return said
@@ -111,8 +121,8 @@ def _verdict(difference: PairedComparison, pvalue: float | None, count: int) -> 
         if pvalue > LEVEL:
             return f"no difference is shown{_unseen(difference)}"
         return (
-            f"more than the spread of these seeds, but with {difference.n_differing} pairs no test without the assumption of "
-            f"normality can claim it (its p cannot fall below {difference.smallest_pvalue:.2g})"
+            f"more than the spread of these seeds, but {differing(difference)} too few for a test without the assumption of "
+            f"normality (its p cannot fall below {difference.smallest_pvalue:.2g})"
         )
     if (lost := lost_to_holm(difference.pvalue, pvalue, count)) is not None:
         return lost
@@ -150,12 +160,22 @@ def _sooner(each: Comparison, arm: ArmResult, reference: ArmResult, count: int) 
     return f"{text}{test}."
 
 
-def _tuning(tuning: Tuning) -> str:
+def _tuning(analysis: Analysis, tuning: Tuning) -> str:
     trial = tuning.trials[tuning.chosen]
+    fresh_runs = next((arm for arm in analysis.arms if arm.label == tuning.arm), None)
+    lost_fresh = (
+        f"diverged on {fresh_runs.diverged} of {len(fresh_runs.runs)} fresh seeds" if fresh_runs and fresh_runs.diverged else ""
+    )
+    which = f"the best of {len(tuning.trials)} trials" if len(tuning.trials) > 1 else "the only trial"
     if tuning.tuned is None or tuning.fresh is None or tuning.optimism is None:
         lost = f"diverged on {trial.diverged} of {len(trial.runs)} seeds of the search"
-        why = lost if tuning.tuned is None else "has no score on fresh seeds"
-        return f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, {why}."
+        why = lost if tuning.tuned is None else lost_fresh or "has no score on fresh seeds"
+        return f"{tuning.arm}: {which}, {trial.optimizer}, {why}."
+    if lost_fresh:
+        return (
+            f"{tuning.arm}: {which}, {trial.optimizer}, did not diverge on the seeds of the search, but {lost_fresh}: what was "
+            "chosen does not hold on others."
+        )
     by_accuracy = tuning.score == "accuracy"
     tuned, fresh = (f"{each:.2%}" if by_accuracy else f"{each:.4g}" for each in (tuning.tuned, tuning.fresh))
     optimism = f"{points(tuning.optimism)} points" if by_accuracy else f"{tuning.optimism:+.4g}"
@@ -163,7 +183,7 @@ def _tuning(tuning: Tuning) -> str:
         low, high = (points(each) if by_accuracy else f"{each:+.4g}" for each in tuning.optimism_interval)
         optimism += f", 95% interval {low} to {high}"
     text = (
-        f"{tuning.arm}: the best of {len(tuning.trials)} trials, {trial.optimizer}, had a validation {tuning.score} of "
+        f"{tuning.arm}: {which}, {trial.optimizer}, had a validation {tuning.score} of "
         f"{tuned} when it was chosen and {fresh} on fresh seeds (optimism {optimism})"
     )
     if tuning.edges:

@@ -16,11 +16,12 @@ from momentum_jax.studies.conclusions.words import (
     excludes_zero,
     is_at_most,
     is_claimed,
+    p_shown,
     seeds,
     steps_apart,
 )
 from momentum_jax.studies.search import Choice
-from momentum_jax.studies.statistics import FEWEST_PAIRS, holm
+from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, Ratio, holm
 
 # A share whose interval is wider is not known.
 _WIDEST_SHARE = 1.0
@@ -88,19 +89,44 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         return f"{text}{gain} of momentum at this learning rate is shown that could be explained."
     if rungs.gain.mean_difference < 0:
         return f"{text}At this learning rate momentum lost{_UNCORRECTED * (own is None)}."
+    uncorrected = _UNCORRECTED * (own is None)
     harms = claimed.get("larger_step") and rungs.larger_step.mean_difference < 0
     if harms and not (steps and is_at_most(rungs.larger_step, control, plain)):
-        return f"{text}The larger step alone does harm here: what momentum gains is its own."
-    share = rungs.share
-    low, high = share.interval or (-float("inf"), float("inf"))
-    if share.value is None or high - low > _WIDEST_SHARE or rungs.larger_step.mean_difference <= 0:
+        return f"{text}The larger step alone does harm here: what momentum gains is its own{uncorrected}."
+    if (explained := _explained(rungs.share)) is None:
         who = "Runs that never got there do" if cut_off else "These seeds do"
         return f"{text}{who} not tell how much of the gain the larger step explains."
-    explained = f"The larger effective step explains {share.value:.0%} of momentum's gain (95%: {low:.0%} to {high:.0%})"
     rest = "the rest is momentum's own" if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
     if not claimed.get("momentum_itself"):
-        rest = "nothing is shown to be left for momentum itself"
-    return f"{text}{explained}; {rest}."
+        rest = _nothing_left(rungs.momentum_itself, pvalues.get("momentum_itself"))
+    return f"{text}The larger effective step explains {explained}{uncorrected}; {rest}."
+
+
+def _explained(share: Ratio) -> str | None:
+    """How much of the gain; None where these seeds do not tell."""
+    gain = "of momentum's gain"
+    if share.value is None:
+        return None
+    if share.without_spread:
+        return f"{share.value:.0%} {gain} on every seed" if share.value > 0 else f"nothing {gain} on any seed"
+    if share.interval is None or share.interval[1] - share.interval[0] > _WIDEST_SHARE:
+        return None
+    low, high = share.interval
+    if high <= 0:
+        return f"nothing {gain} (95%: {low:.0%} to {high:.0%})"
+    return f"{f'at most {high:.0%}' if share.value <= 0 else f'{share.value:.0%}'} {gain} (95%: {low:.0%} to {high:.0%})"
+
+
+def _nothing_left(itself: PairedComparison, corrected: float | None) -> str:
+    """Why nothing is claimed for momentum itself, where its interval leaves out zero."""
+    nothing = "nothing is shown to be left for momentum itself"
+    if not excludes_zero(itself):
+        return nothing
+    if itself.smallest_pvalue > LEVEL:
+        return f"{nothing}: {differing(itself)} too few for a claim without assuming normal differences"
+    if corrected is not None and corrected > LEVEL:
+        return f"{nothing} that bears Holm's correction for the two parts ({p_shown(corrected)})"
+    return f"{nothing}: its t test and its exact rank test do not agree"
 
 
 def _nothing(analysis: Analysis, rungs: Rungs, arms: Sequence[ArmResult]) -> str | None:
@@ -118,16 +144,21 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if rungs.tuned is None or ladder.tuned_momentum is None or ladder.tuned_plain is None:
         return ""
     pair = momentum, plain = analysis.arm(ladder.tuned_momentum), analysis.arm(ladder.tuned_plain)
-    by = "test accuracy"
-    if rungs.measure == "steps":
+    by, steps = "test accuracy", rungs.measure == "steps"
+    if steps:
         capped = any(None in arm.steps_to_target for arm in pair)
         by = "steps to the target" + " (the whole budget where a run never got there)" * capped
+    if untuned := _untuned(analysis, (ladder.tuned_momentum, ladder.tuned_plain)):
+        # Said once, not again by steps.
+        return "" if steps else f"Tuned momentum and tuned gradient descent are not compared: {untuned}."
     text = f"Both tuned at equal budget{_budget(analysis)}, {ladder.tuned_momentum} against {ladder.tuned_plain} by {by}: "
-    text += steps_apart(rungs.tuned, momentum, plain) if rungs.measure == "steps" else amount(rungs.tuned)
+    text += steps_apart(rungs.tuned, momentum, plain) if steps else amount(rungs.tuned)
     if rungs.tuned.t_interval is None:
         return f"{text}; {seeds(rungs.tuned.n)} too few for a claim."
+    if lost := " and ".join(f"{arm.label} diverged in {arm.diverged} of {len(arm.seeds)} runs" for arm in pair if arm.diverged):
+        return f"{text}; {lost}: scores of diverged runs say nothing of momentum."
     corrected = _corrected(analysis, rungs, ladder.tuned_momentum, ladder.tuned_plain)
-    if not is_claimed(rungs.tuned, corrected) or (rungs.measure == "steps" and is_at_most(rungs.tuned, momentum, plain)):
+    if not is_claimed(rungs.tuned, corrected) or (steps and is_at_most(rungs.tuned, momentum, plain)):
         if excludes_zero(rungs.tuned) and rungs.tuned.smallest_pvalue > LEVEL:
             return f"{text}; {differing(rungs.tuned)} too few for a claim without assuming normal differences."
         return f"{text}: momentum is not shown to help."
@@ -137,6 +168,15 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if better := _better_rung(analysis, ladder, rungs.measure):
         return f"{text}; but {better}, so whether momentum helps is not known."
     return f"{text}: momentum helps here, within the ranges that were searched{uncorrected}."
+
+
+def _untuned(analysis: Analysis, pair: Sequence[str]) -> str | None:
+    """Why one of the pair was not tuned, though it was to be."""
+    for tuning in analysis.tunings:
+        chosen = tuning.trials[tuning.chosen]
+        if tuning.arm in pair and chosen.diverged:
+            return f"the best of {len(tuning.trials)} trials of {tuning.arm} diverged"
+    return None
 
 
 def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str | None:

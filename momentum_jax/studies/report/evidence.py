@@ -191,10 +191,13 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         *("t test p", "Wilcoxon p", "share of the gain", "95% of the share", "difference"),
     )
     caption = (
-        "Positive: better (for steps, fewer). P-values are not corrected. "
-        "The share is the larger step's difference in units of the whole gain, with "
-        "Fieller's interval; none is given where these seeds leave any share possible, or where the larger step does harm."
+        "Positive: better (for steps, fewer). P-values are not corrected here; what the conclusions claim of the two parts of "
+        "the gain is held to Holm's correction for both. The share is the larger step's difference in units of the whole gain, "
+        "with Fieller's interval, which is missing where the share is the same on every seed; none is given where these seeds "
+        "leave any share possible, or where there is no gain."
     )
+    if found.diverged:
+        caption += f" Runs of these arms that diverged ({found.diverged}) count with accuracy 0."
     if any(rungs.bounds for rungs in found.rungs):
         caption += (
             " Runs that never reached the target count with the whole budget: where only one of the two arms has such runs, "
@@ -213,7 +216,8 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | No
             continue
         known = rungs.bounds.get(name)
         share, limits = cells.NONE, cells.NONE
-        if name == "larger_step" and found.mean_difference > 0 and rungs.share.interval is not None:
+        known_share = rungs.share.interval is not None or rungs.share.without_spread
+        if name == "larger_step" and rungs.gain.mean_difference > 0 and known_share:
             share = cells.number(rungs.share.value, ".0%")
             limits = cells.interval(rungs.share.interval, 1, ".0%")
         rows.append(
@@ -236,4 +240,7 @@ def noise(analysis: Analysis) -> tuple[Block, ...]:
     if analysis.noise is None:
         return ()
     sentence = analysis.noise.sentence(analysis.arms[0].label, *_POINTS, scale=100)
-    return (Text(f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"),)
+    text = f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"
+    if analysis.control_diverged:
+        text += f" Runs of the control that diverged ({analysis.control_diverged}) count with accuracy 0."
+    return (Text(text),)

@@ -261,6 +261,8 @@ class NoiseFloor:
         if self.t_interval is None or self.half_width is None:
             return f"{text}: too few seeds for a noise floor."
         text += _interval_shown(self.t_interval, self.confidence, form, scale)
+        if self.pvalue is None and self.difference:
+            return f"{text}: neither set of values varies and yet they differ, so the two sets of runs were not made alike."
         if self.pvalue is None:
             return f"{text}: the values do not vary, so they show no noise."
         floor = f"arms on seeds of their own are not told apart by less than {scale * self.half_width:{form}}{unit}"

@@ -16,13 +16,15 @@ class Ratio:
 
     `interval` holds the ratios r for which a paired t test does not find mean(a - r b) to differ from zero: exact for normal
     values, and not symmetric. It is None where the mean of b cannot be told from zero, since any ratio is then possible, and
-    where the seeds show no spread; `value` is None where that mean is zero.
+    of a single seed; `value` is None where that mean is zero. `without_spread`: the ratio is the same on every one of two or
+    more seeds, so that nothing tells how far chance reaches, and there is no interval either.
     """
 
     n: int
     value: float | None
     confidence: float
     interval: Interval | None
+    without_spread: bool = False
 
 
 def ratio_of_means(a: Values, b: Values, *, confidence: float = 0.95) -> Ratio:
@@ -43,9 +45,10 @@ def ratio_of_means(a: Values, b: Values, *, confidence: float = 0.95) -> Ratio:
         raise ValueError(f"ratio_of_means: a and b must have a value for each seed, got {first.size} and {second.size}.")
     n, top, bottom = first.size, first.mean(), second.mean()
     value = float(top / bottom) if bottom != 0 else None
-    if n < 2 or value is None or np.ptp(first - value * second) <= 1e-12 * np.abs(first).max():
-        # One seed, or seeds that do not differ: nothing tells how far chance reaches.
+    if n < 2 or value is None:
         return Ratio(n, value, confidence, None)
+    if np.ptp(first - value * second) <= 1e-12 * np.abs(first).max():
+        return Ratio(n, value, confidence, None, without_spread=True)
     t = special.stdtrit(n - 1, (1 + confidence) / 2)
     (aa, ab), (_, bb) = t**2 * np.cov(first, second) / n
     square, linear, constant = bottom**2 - bb, top * bottom - ab, top**2 - aa
