@@ -16,11 +16,12 @@ import momentum_jax
 
 HOUSE = Path(momentum_jax.__file__).parent
 
-GROUND = {"_trees", "_hyperparameters", "protocol"}
+GROUND = {"_trees", "_hyperparameters", "_npz", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
 TOOLS = {"landscapes", "descent", "curvature", "smoothing"}
 ALLOWED = {
     "_trees": set(),
+    "_npz": set(),
     "protocol": {"_trees"},
     "_hyperparameters": set(),
     "schedules": {"_hyperparameters"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "smoothing": {"_hyperparameters"},
     "optimizers": GROUND | {"schedules"},
     "conventions": OPTIMIZERS | {"_hyperparameters"},
-    "data": set(),
+    "data": {"_npz"},
     "training": GROUND,
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},

@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that `--help` and mistakes are
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}.", 2)
+        safe = "; what was stored before is safe" if error.errno == errno.ENOSPC else ""
+        return _complain(f"{where}{error.strerror or error}{safe}.", 2)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
 
@@ -115,9 +117,10 @@ def _run(command: Any) -> int:
                 return data.run(action)
     except (StudyError, DataError, arguments.ArgumentError) as error:
         raise _Refused(_one_line(str(error))) from error
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         # JAX's own error type; jax.errors would be an import too many for most commands.
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        full = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
+        if isinstance(error, RuntimeError) and not any(each in str(error) for each in full):
             raise
         raise _Refused("not enough memory; ask for fewer steps, smaller layers or fewer --cores.") from error
     raise AssertionError(f"no such command: {command!r}")

@@ -1,11 +1,11 @@
 """Labelled images of the user's own, from a .npz file."""
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from momentum_jax._npz import UNREADABLE, open_archive
 from momentum_jax.data.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ def read(path: Path) -> "Dataset":
     from momentum_jax.data.datasets import Dataset
 
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open(path, "rb") as file:
+            stored = open_archive(file)
             arrays = {name: stored[name] for name in stored.files}
     except OSError as error:
         raise DataError(f"load: {path} cannot be read ({error.strerror or error}).") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"load: {path} is no sound .npz file ({error}).") from None
+    except UNREADABLE as error:
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"load: {path} is no sound .npz file ({what}).") from None
     images, labels = _pair(path, arrays, "images", "labels")
     test = None
     if "test_images" in arrays or "test_labels" in arrays:

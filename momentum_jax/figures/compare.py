@@ -13,6 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from momentum_jax.figures import style
 from momentum_jax.studies.learning_curves import LearningCurve
 
+# How many times beyond the others' losses those of runs that diverged are shown.
+_BEYOND = 10.0
+
 
 def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: float | None = None) -> Figure:
     """Training loss against mini-batches.
@@ -23,13 +26,14 @@ def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: f
     with mpl.rc_context(style.SETTINGS):
         figure = Figure(figsize=(style.WIDTH, style.HEIGHT), layout="constrained")
         axes = figure.add_subplot()
+        limits = _limits(curves, target)
         for index, curve in enumerate(curves):
-            _draw(axes, curve, style.line_style(index, of=len(curves)))
+            _draw(axes, curve, style.line_style(index, of=len(curves)), limits[1])
         if target is not None:
             _draw_target(axes, curves, target)
         axes.set_yscale("log")
         axes.set_xlim(0, max((int(curve.steps[-1]) + 1 for curve in curves if curve.steps.size), default=1))
-        axes.set_ylim(*_limits(curves, target))
+        axes.set_ylim(*limits)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("mini-batches")
@@ -43,7 +47,7 @@ def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: f
     return figure
 
 
-def _draw(axes, curve: LearningCurve, look: dict[str, Any]) -> None:
+def _draw(axes, curve: LearningCurve, look: dict[str, Any], top: float) -> None:
     colour = look["color"]
     note = f" ({len(curve.diverged)} of {curve.runs} diverged)" if curve.diverged else ""
     axes.plot(curve.steps, curve.raw, color=colour, alpha=0.25, linewidth=0.5, zorder=2)
@@ -51,7 +55,9 @@ def _draw(axes, curve: LearningCurve, look: dict[str, Any]) -> None:
     axes.plot(curve.steps, curve.mean, label=style.legend_label(f"{curve.label}{note}"), zorder=4, **look)
     for steps, losses in curve.diverged:
         axes.plot(steps, losses, color=colour, linewidth=0.8, zorder=4)
-        axes.plot(steps[-1:], losses[-1:], marker="x", markersize=7, markeredgewidth=1.8, color=colour, zorder=5, clip_on=False)
+        # A loss beyond the axis ends at its edge.
+        end = np.minimum(losses[-1:], top)
+        axes.plot(steps[-1:], end, marker="x", markersize=7, markeredgewidth=1.8, color=colour, zorder=5, clip_on=False)
 
 
 def _draw_target(axes, curves: Sequence[LearningCurve], target: float) -> None:
@@ -74,8 +80,16 @@ def _key(curves: Sequence[LearningCurve]) -> str:
 
 
 def _limits(curves: Sequence[LearningCurve], target: float | None) -> tuple[float, float]:
-    """Room for the bands and the target; raw losses, which scatter down to zero on a log axis, may leave it."""
+    """Room for the bands and the target; raw losses, which scatter down to zero on a log axis, may leave it, and so may those
+    of runs that diverged: on their way to infinity they would leave the others no room.
+    """
     alone = [losses for curve in curves for _, losses in curve.diverged]
-    values = np.concatenate([*(curve.low for curve in curves), *(curve.high for curve in curves), *alone, [target or np.nan]])
-    values = values[values > 0]
-    return (float(values.min()) / 1.5, float(values.max()) * 1.5) if values.size else (0.1, 10.0)
+    values = np.concatenate([*(curve.low for curve in curves), *(curve.high for curve in curves), [target or np.nan]])
+    sound, lost = (each[each > 0] for each in (values, np.concatenate([*alone, [np.nan]])))
+    if not sound.size or not any(np.isfinite(curve.low).any() for curve in curves):
+        both = np.concatenate([sound, lost])
+        return (float(both.min()) / 1.5, float(both.max()) * 1.5) if both.size else (0.1, 10.0)
+    low, high = float(sound.min()), float(sound.max())
+    if lost.size:
+        low, high = min(low, max(float(lost.min()), low / _BEYOND)), max(high, min(float(lost.max()), high * _BEYOND))
+    return low / 1.5, high * 1.5

@@ -74,14 +74,20 @@ def legend_label(text: str) -> str:
     return f"{_AS_WRITTEN}{text}"
 
 
+# Lines of a legend that a figure has room for, and the height of a further one in inches.
+_LINES, _LINE = 4, 0.19
+
+
 def legend(figure: Figure, axes: Any) -> None:
-    """The legend below the axes, in two columns where no label is too long for them."""
+    """The legend below the axes, in two columns where no label is too long for them; the figure grows by its further lines."""
     handles, labels = axes.get_legend_handles_labels()
     short = all(_inches(label, 9.0) <= 2.9 for label in labels)
     made = figure.legend(handles, labels, loc="outside lower center", ncols=2 if short else 1, frameon=False, handlelength=3.2)
     for text in made.get_texts():
         text.set_parse_math(False)
         text.set_text(wrapped(text.get_text().removeprefix(_AS_WRITTEN), 5.0, 9.0))
+    lines = -(-len(labels) // 2) if short else sum(text.get_text().count("\n") + 1 for text in made.get_texts())
+    figure.set_figheight(figure.get_figheight() + _LINE * max(0, lines - _LINES))
 
 
 # Without Matplotlib's version and the date of writing: the same figure is the same file.

@@ -264,9 +264,12 @@ class _Reader:
 
     def range(self, call: ast.Call) -> Range:
         """What a call of `log_uniform` and its like means."""
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+            if made := next((node for node in ast.walk(argument) if isinstance(node, ast.Call)), None):
+                raise self.error(f"{name} takes literals, got {ast.unparse(made)}; put the range inside it, or make two arms.")
         positional = [self.value(argument) for argument in call.args]
         keywords = {str(keyword.arg): self.value(keyword.value) for keyword in call.keywords}
-        name = call.func.id if isinstance(call.func, ast.Name) else ""
         try:
             return RANGES[name](*positional, **keywords)
         except TypeError:

@@ -132,11 +132,14 @@ def further_seeds(study: Study, environment: Mapping[str, Any], runs: Iterable[R
     own = (
         run.seed
         for run in runs
-        if run.phase == REPORT
-        and (run.arm, run.optimizer) in asked_for
-        and run.key == Job(run.name, REPORT, run.arm, run.optimizer, run.seed).key(study, environment)
+        if run.phase == REPORT and (run.arm, run.optimizer) in asked_for and belongs(run, study, environment)
     )
     return tuple(sorted({*own} - {*study.seeds, *study.search.seeds, *study.control_seeds}))
+
+
+def belongs(run: Run, study: Study, environment: Mapping[str, Any]) -> bool:
+    """Whether a stored run's numbers are those that the study, there, would get."""
+    return run.key == Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, environment)
 
 
 @dataclass(frozen=True)

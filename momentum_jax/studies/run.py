@@ -21,8 +21,8 @@ from momentum_jax.studies import jobs
 from momentum_jax.studies.arms import Optimizer, resolve, settle
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.jobs import TUNING, Job
-from momentum_jax.studies.spec import Study
-from momentum_jax.studies.store import UNFINISHED, Curves, Run, Store, locked, stored_runs
+from momentum_jax.studies.spec import MOST_SEEDS, Study
+from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
 from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.model import cnn, mlp
 
@@ -107,6 +107,8 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
         raise fail("add_seeds", "count", "a whole number >= 1", count)
     store = Store.read(directory)
     study = store.study
+    if len(study.seeds) + count > MOST_SEEDS:
+        raise fail("add_seeds", "count", f"at most {MOST_SEEDS - len(study.seeds):,}, for {MOST_SEEDS:,} seeds in all", count)
     if adding := store.manifest.get("adding"):
         # Stopped on its way: the seeds are in the study already.
         if len(adding) != count:
@@ -128,8 +130,16 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
     stored there tell of, because the manifest is lost."""
     try:
         store = Store.read(directory)
-    except StudyError:
-        seeds = jobs.further_seeds(study, environment, stored_runs(directory))
+    except StudyError as error:
+        stored = stored_runs(directory)
+        strange = [run for run in stored if not jobs.belongs(run, study, environment)]
+        if isinstance(error, Damaged) and strange:
+            # A sound manifest would have said what differs, and they would have been kept.
+            raise StudyError(
+                f"{error.what}, and {len(strange)} of {len(stored)} runs stored in {directory} are of another study, or of "
+                "other versions, data or devices; choose another directory, or --overwrite."
+            ) from None
+        seeds = jobs.further_seeds(study, environment, stored)
         return replace(study, seeds=(*study.seeds, *seeds)), seeds
     stored, added = store.study, store.manifest.get("seeds_added", [])
     if study.own_images and stored.own_images:

@@ -24,6 +24,7 @@ from momentum_jax.studies.errors import StudyError, fail, is_whole
 
 # Enough to say where a point lies, few enough to read and to copy.
 _DIGITS = 4
+_MOST_TRIALS = 100_000
 SAMPLERS = ("sobol", "halton")
 SCORES = ("accuracy", "loss")
 
@@ -39,7 +40,7 @@ class LogUniform:
         _check_ends("log_uniform", self.low, self.high, 0.0, math.inf, "positive numbers")
 
     def at(self, u: float) -> float:
-        return _rounded(self.low * (self.high / self.low) ** u)
+        return _inside(self, _rounded(self.low * (self.high / self.low) ** u))
 
     def position(self, value: float) -> float:
         """The `u` in [0, 1] of a value."""
@@ -59,7 +60,7 @@ class OneMinusLogUniform:
     def at(self, u: float) -> float:
         rest = (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** u
         # Rounded to the digits that 1 - x has, so that 0.9 stays 0.9.
-        return round(1 - _rounded(rest), 12)
+        return _inside(self, round(1 - _rounded(rest), 12))
 
     def position(self, value: float) -> float:
         """The `u` in [0, 1] of a value."""
@@ -77,7 +78,7 @@ class Uniform:
         _check_ends("uniform", self.low, self.high, -math.inf, math.inf, "finite numbers")
 
     def at(self, u: float) -> float:
-        return _rounded(self.low + (self.high - self.low) * u)
+        return _inside(self, _rounded(self.low + (self.high - self.low) * u))
 
     def position(self, value: float) -> float:
         """The `u` in [0, 1] of a value."""
@@ -135,8 +136,8 @@ class Search:
     scramble: int = 0
 
     def __post_init__(self):
-        if not is_whole(self.trials, 1):
-            raise fail("Search", "trials", "a whole number >= 1", self.trials)
+        if not is_whole(self.trials, 1) or self.trials > _MOST_TRIALS:
+            raise fail("Search", "trials", f"a whole number from 1 to {_MOST_TRIALS:,}", self.trials)
         if not is_whole(self.scramble, 0):
             raise fail("Search", "scramble", "a whole number >= 0", self.scramble)
         for name, value, allowed in (("score", self.score, SCORES), ("sampler", self.sampler, SAMPLERS)):
@@ -162,7 +163,23 @@ def points(search: Search, ranges: Mapping[str, Range]) -> list[dict[str, Any]]:
 def _check_ends(who: str, low: Any, high: Any, least: float, most: float, allowed: str) -> None:
     real = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
     if not (real and least < low < high < most):
-        raise StudyError(f"{who}: low and high must be {allowed}, low < high, got {low!r} and {high!r}.")
+        raise StudyError(f"{who}: low and high must be {allowed}, low < high, got {_brief(low)} and {_brief(high)}.")
+    try:
+        wide = high / low if who == "log_uniform" else float(high) - low
+    except OverflowError:
+        wide = math.inf
+    if not math.isfinite(wide):
+        raise StudyError(f"{who}: low and high must not be too far apart for a float, got {_brief(low)} and {_brief(high)}.")
+
+
+def _brief(value: object, most: int = 40) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def _inside(searched: LogUniform | OneMinusLogUniform | Uniform, value: float) -> float:
+    """Rounding leaves no range."""
+    return min(max(value, float(searched.low)), float(searched.high))
 
 
 def _rounded(value: float) -> float:

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,9 @@ def _number(where: str, what: str, value: object, allowed: str, low: float, high
 
 # What the trainer takes.
 MOST_STEPS = 100_000_000
-_MOST_SEEDS = 100_000
+MOST_SEEDS = 100_000
+# Of a layer; 28 x 28 images into one of these take 3 GB of weights.
+_MOST_UNITS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,11 @@ class Network:
     def __post_init__(self):
         for name, what, each in (("hidden", "layer widths", "width"), ("channels", "numbers of channels", "number")):
             if not isinstance(getattr(self, name), tuple):
-                raise fail("Network", name, f"a tuple of {what}", getattr(self, name))
+                raise fail("Network", name, f"a tuple (in TOML a list) of {what}", getattr(self, name))
             for value in getattr(self, name):
                 _whole("Network", f"every {each} in {name}", value, 1)
+                if value > _MOST_UNITS:
+                    raise fail("Network", f"every {each} in {name}", f"at most {_MOST_UNITS:,}", value)
         _choice("Network", "activation", self.activation, ACTIVATIONS)
         if self.output_activation is not None:
             _choice("Network", "output_activation", self.output_activation, ACTIVATIONS)
@@ -260,12 +265,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 def _check_seeds(where: str, seeds: object) -> None:
     if not isinstance(seeds, tuple) or not seeds:
-        raise fail(where, "seeds", "a tuple of at least one seed", seeds)
+        raise fail(where, "seeds", "a tuple of at least one seed (in TOML a list, or how many)", seeds)
     for seed in seeds:
         _whole(where, "every seed", seed, 0)
         if seed >= 2**32:
             raise fail(where, "every seed", "below 2**32", seed)
-    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    repeated = sorted(seed for seed, times in Counter(seeds).items() if times > 1)
     if repeated:
         raise StudyError(f"{where}: every seed must occur once, {', '.join(map(str, repeated))} is repeated.")
 
@@ -278,8 +283,8 @@ def _overlap(name: str, other: str, both: Sequence[int]) -> StudyError:
 def _seeds(fields: dict[str, Any], first: int) -> dict[str, Any]:
     """A number of seeds is short for that many, numbered from `first`."""
     count: Any = fields.get("seeds")
-    if is_whole(count, 1) and count > _MOST_SEEDS:
-        raise fail("Study", "seeds", f"at most {_MOST_SEEDS:,}", count)
+    if is_whole(count, 1) and count > MOST_SEEDS:
+        raise fail("Study", "seeds", f"at most {MOST_SEEDS:,}", count)
     return {**fields, "seeds": tuple(range(first, first + count))} if is_whole(count, 1) else fields
 
 

@@ -64,3 +64,20 @@ def test_a_file_that_is_missing_or_no_archive_is_named(tmp_path):
     (tmp_path / "text.npz").write_text("not an archive")
     with pytest.raises(DataError, match=r"text\.npz is no sound \.npz file"):
         data.load(str(tmp_path / "text.npz"))
+
+
+def test_one_array_an_encrypted_and_a_strange_archive_are_no_sound_files(tmp_path):
+    path = tmp_path / "mine.npz"
+    with open(path, "wb") as file:
+        np.save(file, IMAGES)
+    with pytest.raises(DataError, match=r"mine\.npz is no sound \.npz file \(it is no archive of arrays\)"):
+        data.load(str(path))
+    np.savez(path, images=IMAGES, labels=LABELS)
+    sound = path.read_bytes()
+    entry = sound.find(b"PK\x01\x02")
+    for offset, value in ((8, 1), (10, 99)):
+        damaged = bytearray(sound)
+        damaged[entry + offset] |= value
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"mine\.npz is no sound \.npz file"):
+            data.load(str(path))

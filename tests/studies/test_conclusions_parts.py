@@ -181,3 +181,11 @@ def test_a_choice_of_truth_values_has_no_edge(tmp_path, rows):
     settled = {"moving": "sgd(0.1, 0.9, nesterov=True)"}
     store = filled(tmp_path, study, rows, {"moving": 0.95 + SHARED}, tuning=trials, optimizers=settled)
     assert analyse(store).tunings[0].edges == ()
+
+
+@pytest.mark.parametrize(("reached", "said"), [([2.0, 0.4, 0.3], True), ([2.0, 1.0, 0.4], False)])
+def test_a_target_that_every_run_reached_at_once_is_questioned(tmp_path, rows, reached, said):
+    first = {PLAIN: [2.0, 0.4, 0.3], CONTROL: [2.0, 0.4, 0.3], MOMENTUM: reached}
+    analysis = analyse(ladder_store(tmp_path, rows, 0.9, 0.95, 0.96, curves=first))
+    question = "Every run reached the target by the first evaluation, step 100: a lower target"
+    assert any(each.startswith(question) for each in conclusions(analysis)) == said

@@ -114,6 +114,16 @@ def is_damaged(directory):
     return False
 
 
+def test_an_archive_that_says_it_is_encrypted_is_damaged(copy):
+    path = copy / "curves.npz"
+    content = bytearray(path.read_bytes())
+    # The flags of the first entry of the list of contents.
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(StudyError, match=r"curves\.npz is damaged"):
+        list(Store.read(copy).curves_of(Store.read(copy).runs))
+
+
 def test_every_bit_of_the_arrays_counts(sound, copy):
     """Against the checksum of the archive as well as ours: the archive's is made to agree."""
     store = Store.read(copy)
@@ -205,13 +215,48 @@ def test_a_changed_manifest_is_not_believed(sound, copy, monkeypatch):
         assert added(copy, monkeypatch) == []
 
 
-@pytest.mark.slow
-def test_runs_of_another_study_are_not_taken_for_ones_own(copy, monkeypatch):
-    (copy / "manifest.json").write_text("")
-    other = dataclasses.replace(TUNED, steps=10)
-    with pytest.warns(DamageWarning):
-        assert len(added(copy, monkeypatch, study=other)) == RUNS
-    assert all(len(Store.read(copy).curves(run).train_loss) == 10 for run in Store.read(copy).runs)
+@pytest.mark.parametrize("text", ["", None], ids=["damaged", "missing"])
+def test_runs_of_another_study_are_neither_taken_for_ones_own_nor_lost_with_their_manifest(sound, copy, text):
+    manifest = copy / "manifest.json"
+    manifest.unlink() if text is None else manifest.write_text(text)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    told = rf"manifest\.json is .*, and {RUNS} of {RUNS} runs stored in .* are of another study, .* or --overwrite\."
+    with pytest.raises(StudyError, match=told):
+        work(copy, dataclasses.replace(TUNED, steps=10))
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    with pytest.warns(DamageWarning, match="It is written anew"):
+        work(copy)
+    assert content(copy) == content(sound)
+
+
+def test_a_store_with_a_damaged_manifest_can_be_overwritten(copy):
+    (copy / "manifest.json").write_text("x")
+    other = dataclasses.replace(TUNED, steps=10, search=Search(), arms=(Arm("sgd(0.1)"),), noise_floor=False)
+    store = run_study(other, copy, devices=jax.local_devices()[:1], overwrite=True)
+    assert [run.name for run in Store.read(copy).runs] == ["arm-0/seed-0", "arm-0/seed-1"]
+    assert all(len(curves.train_loss) == 10 for curves in store.curves_of(store.runs))
+
+
+def test_what_differs_is_named_before_the_seeds_that_were_added(longer, tmp_path):
+    copy = shutil.copytree(longer, tmp_path / "copy")
+    with pytest.raises(StudyError, match=r"study\.target is 2\.0 there and 3\.0 now"):
+        work(copy, dataclasses.replace(TUNED, target=3.0))
+
+
+def test_a_study_of_which_nothing_was_stored_gives_way_to_another(tmp_path):
+    """As where its network did not fit into memory, and a smaller one is tried."""
+    begun = dataclasses.replace(TUNED, network=Network(hidden=(999_999,)))
+    environment = {"versions": {"jax": "0"}}
+    Store.create(tmp_path / "study", begun, environment)
+    assert Store.resume(tmp_path / "study", TUNED, environment).study == TUNED
+    (tmp_path / "study" / "runs.jsonl").write_text("damaged\n")
+    with pytest.raises(StudyError, match=r"study\.network\.hidden is \[8\] there and \[999999\] now"):
+        Store.resume(tmp_path / "study", begun, environment)
+
+
+def test_seeds_to_add_have_a_limit(sound):
+    with pytest.raises(StudyError, match="add_seeds: count must be at most 99,998, for 100,000 seeds in all, got 99999999"):
+        with_more_seeds(sound, 99_999_999)
 
 
 def test_a_strangers_manifest_is_left_alone(tmp_path):

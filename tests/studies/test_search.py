@@ -34,6 +34,14 @@ def test_a_range_begins_at_low_ends_at_high_and_knows_where_a_value_lies(each):
         assert each.position(each.at(u)) == pytest.approx(u, abs=2e-3)
 
 
+@pytest.mark.parametrize(
+    "each", [Uniform(0.9, 0.9999999), OneMinusLogUniform(0.9, 0.9999999999999999), LogUniform(0.99999, 1.00001)]
+)
+def test_rounding_leaves_no_range(each):
+    values = [each.at(u) for u in (0.0, 0.3, 0.9999, 1.0)]
+    assert all(each.low <= value <= each.high for value in values)
+
+
 def test_a_choice_gives_each_of_its_values_the_same_share():
     drawn = [Choice(("a", None, True)).at(u) for u in np.linspace(0, 1, 300, endpoint=False)]
     assert [drawn.count(value) for value in ("a", None, True)] == [100, 100, 100]
@@ -98,6 +106,14 @@ def test_a_range_is_no_value_to_those_who_train():
         ("sgd(log_uniform(0.1))", r"log_uniform takes low and high, got log_uniform\(0.1\)"),
         ("sgd(choice(0.1))", "choice: values must be at least two, got 1"),
         ("sgd(log_unifrom(0.1, 1))", "unknown name 'log_unifrom'"),
+        ("sgd(choice(linear(0.1, 0.01, steps=100), 0.1))", r"choice takes literals, got linear\(0.1, 0.01, steps=100\); put"),
+        ("optax.chain(choice(sgd(0.1), adam(0.1)))", r"choice takes literals, got sgd\(0.1\)"),
+        (f"sgd(log_uniform(1, 1{'0' * 400}))", r"log_uniform: low and high must .* got 1 and 10{39}\.\.\."),
+        (
+            "sgd(uniform(-1e308, 1e308))",
+            "uniform: low and high must not be too far apart for a float, got -1e",
+        ),
+        ("sgd(log_uniform(5e-324, 1e308))", "log_uniform: low and high must not be too far apart for a float"),
     ],
 )
 def test_a_range_that_is_none_is_refused_in_one_sentence(expression, message):
@@ -108,10 +124,11 @@ def test_a_range_that_is_none_is_refused_in_one_sentence(expression, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"search": {"trials": 0}}, "Search: trials must be a whole number >= 1, got 0."),
+        ({"search": {"trials": 0}}, "Search: trials must be a whole number from 1 to 100,000, got 0."),
         ({"search": {"sampler": "random"}}, "Search: sampler must be one of sobol, halton, got 'random'."),
         ({"search": {"score": "test"}}, "Search: score must be one of accuracy, loss, got 'test'."),
-        ({"search": {"seeds": []}}, "Search: seeds must be a tuple of at least one seed, got ()."),
+        ({"search": {"trials": 3_000_000_000}}, "Search: trials must be a whole number from 1 to 100,000, got 3000000000."),
+        ({"search": {"seeds": []}}, "Search: seeds must be a tuple of at least one seed (in TOML a list, or how many), got ()"),
         ({"search": {"trails": 3}}, "Study.search: unknown key 'trails'; did you mean 'trials'?"),
         ({"search": {"seeds": [7, 3]}, "seeds": [1, 3, 7]}, "Study: search.seeds must be others than seeds, got 3, 7 in both."),
         ({"ladder": 1}, "Study: ladder must be True or False, got 1."),

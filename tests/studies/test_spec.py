@@ -54,7 +54,7 @@ def test_an_arm_is_kept_in_canonical_spelling_and_is_its_own_label():
         ({"target": 0.0}, "Study: target must be a positive, finite loss, got 0.0."),
         ({"target": float("nan")}, "Study: target must be a positive, finite loss, got nan."),
         ({"target": float("inf")}, "Study: target must be a positive, finite loss, got inf."),
-        ({"seeds": []}, "Study: seeds must be a tuple of at least one seed, got ()."),
+        ({"seeds": []}, "Study: seeds must be a tuple of at least one seed (in TOML a list, or how many), got ()."),
         ({"seeds": [0, 1, 0]}, "Study: every seed must occur once, 0 is repeated."),
         ({"seeds": [-1]}, "Study: every seed must be a whole number >= 0, got -1."),
         ({"seeds": [2**32]}, f"Study: every seed must be below 2**32, got {2**32}."),

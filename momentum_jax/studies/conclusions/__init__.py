@@ -29,6 +29,9 @@ from momentum_jax.studies.conclusions.words import (
 )
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, lost_to_holm
 
+# Seeds of the search below which optimism has no interval worth reading.
+_FEWEST_OF_THE_SEARCH = 3
+
 
 def conclusions(analysis: Analysis) -> list[str]:
     """The sentences, the answer first; at least one, whatever there is."""
@@ -43,6 +46,11 @@ def conclusions(analysis: Analysis) -> list[str]:
         beside = "only its ladder" if analysis.ladder is not None else "nothing"
         said.append(f"{own[0].label} ended at {score(own[0])}; with one arm there is {beside} to compare it with.")
     said += _compared(analysis, own)
+    if first := _reached_at_once(analysis):
+        said.append(
+            f"Every run reached the target by the first evaluation, step {first:,}: a lower target, or an evaluate_every below "
+            f"{first:,}, would tell their steps apart."
+        )
     if analysis.ladder is not None:
         said += ladder_sentences(analysis, analysis.ladder)
     elif _has_no_ladder(analysis, own):
@@ -72,6 +80,13 @@ def conclusions(analysis: Analysis) -> list[str]:
             "decided after a look at its results, the p-values are too small."
         )
     return said
+
+
+def _reached_at_once(analysis: Analysis) -> int | None:
+    """The first evaluation after the start, if every run had reached the target there."""
+    first = min(analysis.study.evaluate_every, analysis.study.steps)
+    reached = [steps for arm in analysis.arms for steps in arm.steps_to_target]
+    return first if reached and all(steps is not None and steps <= first for steps in reached) else None
 
 
 def _has_no_ladder(analysis: Analysis, own: Sequence[ArmResult]) -> bool:
@@ -179,7 +194,10 @@ def _tuning(analysis: Analysis, tuning: Tuning) -> str:
     by_accuracy = tuning.score == "accuracy"
     tuned, fresh = (f"{each:.2%}" if by_accuracy else f"{each:.4g}" for each in (tuning.tuned, tuning.fresh))
     optimism = f"{points(tuning.optimism)} points" if by_accuracy else f"{tuning.optimism:+.4g}"
-    if tuning.optimism_interval is not None:
+    if len(trial.runs) < _FEWEST_OF_THE_SEARCH:
+        # Welch's interval of one or two is so wide that it tells nothing.
+        optimism += f"; {len(trial.runs)} seed{'s' * (len(trial.runs) > 1)} of the search cannot tell it from chance"
+    elif tuning.optimism_interval is not None:
         low, high = (points(each) if by_accuracy else f"{each:+.4g}" for each in tuning.optimism_interval)
         optimism += f", 95% interval {low} to {high}"
     text = (

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
+from momentum_jax._npz import UNREADABLE, open_archive
 from momentum_jax.studies.store.files import CURVES, PARTS
 from momentum_jax.studies.store.manifest import Damaged
 from momentum_jax.studies.store.records import ARRAYS, Curves, digest_of
-
-# What a file that is not as it was written makes NumPy and the standard library raise.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class Archives:
@@ -50,7 +44,7 @@ class Archives:
             try:
                 arrays = self._opened(path)
                 curves = Curves(**{array: arrays[f"{name}/{array}"] for array in ARRAYS})
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 found = found or _damaged(path, error)
                 continue
             if digest_of(curves) == digest:
@@ -62,18 +56,16 @@ class Archives:
         if path not in self._names:
             try:
                 self._names[path] = frozenset(self._opened(path).files)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._names[path], self._broken[path] = frozenset(), _damaged(path, error)
         return self._names[path]
 
     def _opened(self, path: Path) -> Any:
         if path != self._path:
             self._shut()
-            # Opened here: what np.load cannot read it leaves open.
+            # Closed by `_shut`, whatever np.load makes of it.
             self._file = open(path, "rb")  # noqa: SIM115
-            self._arrays = np.load(self._file, allow_pickle=False)
-            if not isinstance(self._arrays, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array and is no archive")
+            self._arrays = open_archive(self._file)
             self._path = path
         return self._arrays
 

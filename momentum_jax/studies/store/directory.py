@@ -80,7 +80,7 @@ class Store:
         if cls.exists(directory):
             if not overwrite:
                 raise StudyError(f"{directory} already holds results; choose another directory, or --resume, or --overwrite.")
-            clear(directory, read_manifest(directory))
+            clear(directory, _manifest_or_nothing(directory))
         elif strangers := sorted(p.name for p in directory.iterdir() if not is_ours(p)):
             raise StudyError(
                 f"{directory} holds other files ({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}) "
@@ -124,7 +124,12 @@ class Store:
                 if added := now[len(stored) :]:
                     # `adding` until they have been run.
                     manifest |= {name: [*manifest.get(name, []), *added] for name in ("seeds_added", "adding")}
-            for key, here, other in differences(asked, there):
+            # Seeds last: added ones are no reason where there is another.
+            found = sorted(differences(asked, there), key=lambda each: each[0] == "study.seeds")
+            if found and _is_bare(directory):
+                # Nothing was stored, so nothing can be lost.
+                return cls.create(directory, study, environment, overwrite=True)
+            for key, here, other in found:
                 differ = (
                     f"the images and labels of {study.data_name} are not those that it was run on, or are divided otherwise"
                     if key == "environment.data"
@@ -223,3 +228,20 @@ class Store:
         checked = {**self.manifest, "sha256": digest_of_json(self.manifest)}
         with atomic(self.directory / MANIFEST) as file:
             file.write((json.dumps(checked, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _is_bare(directory: Path) -> bool:
+    """Whether a study was begun there and nothing of a run was written."""
+    runs = directory / RUNS
+    is_empty = not runs.exists() or not runs.stat().st_size
+    return is_empty and not any((directory / name).exists() for name in (CURVES, PARTS, UNFINISHED))
+
+
+def _manifest_or_nothing(directory: Path) -> dict[str, Any]:
+    """To overwrite what it describes; of a damaged one, beside stored runs, the store's own names are known all the same."""
+    try:
+        return read_manifest(directory)
+    except Damaged:
+        if not stored_runs(directory):
+            raise
+        return {}
