@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 _TICKS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 100.0)
 # Where the worst error is more times the best one than this, a linear axis shows only that.
 _FAR = 6.0
-# Share of the axis that a label takes.
-_ROOM = 0.08
+# Share of the axis that a label takes, of the narrowest that are drawn.
+_ROOM = {"x": 0.11, "y": 0.05}
 # In points: so that 100 per cent, no error at all, lies on the axis too.
 _LEAST_ERROR = 0.1
 
@@ -31,7 +31,7 @@ def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], name: st
         getattr(axes, f"set_{which}scale")("function", functions=(_forward, _backward))
         span = (errors[0] / errors[1]) ** 0.05
         limits = max(0.0, 100 + _LEAST_ERROR - errors[0] * span), min(100.0, 100 + _LEAST_ERROR - errors[1] / span)
-        ticks = _apart([tick for tick in _TICKS if limits[0] <= tick <= limits[1]], limits)
+        ticks = _apart([tick for tick in _TICKS if limits[0] <= tick <= limits[1]], limits, _ROOM[which])
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
         axis.set_minor_locator(NullLocator())
@@ -45,9 +45,9 @@ def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], name: st
     return limits
 
 
-def _apart(ticks: Sequence[float], limits: tuple[float, float]) -> list[float]:
+def _apart(ticks: Sequence[float], limits: tuple[float, float], room: float) -> list[float]:
     """Without those that lie so near to the one before that their labels would touch."""
-    least = _ROOM * np.diff(_forward(np.array(limits)))[0]
+    least = room * np.diff(_forward(np.array(limits)))[0]
     kept: list[float] = []
     for tick in ticks:
         if not kept or _forward(np.array(tick)) - _forward(np.array(kept[-1])) >= least:

@@ -54,6 +54,29 @@ def test_a_divergence_is_marked_and_counted_in_the_legend():
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in crosses] == [(30, 1.5), (40, 1.4)]
 
 
+def test_a_loss_on_its_way_to_infinity_leaves_the_others_their_room():
+    lost = (np.arange(3), np.array([1.0, 1e9, 1e30]))
+    axes = draw(curve("a", 2.0), curve("b", 2.0, diverged=(lost,))).axes[0]
+    alone = draw(curve("a", 2.0), curve("b", 2.0)).axes[0]
+    low, high = axes.get_ylim()
+    assert alone.get_ylim()[1] <= high < 20 * alone.get_ylim()[1]
+    (cross,) = (line for line in axes.get_lines() if line.get_marker() == "x")
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (2, high)
+    only = draw(LearningCurve("lost", 1, 20, *[np.zeros(0)] * 5, (lost,), None)).axes[0]
+    assert only.get_ylim()[1] > 1e30
+
+
+def test_a_figure_grows_with_its_legend_so_that_its_axes_keep_their_height():
+    def height(arms):
+        figure = draw(
+            *(curve(f"an arm whose label takes one line of its own in the legend, {i}", 1.0 + i) for i in range(arms))
+        )
+        figure.draw_without_rendering()
+        return figure.axes[0].get_window_extent().height / figure.dpi
+
+    assert height(14) > 0.85 * height(3)
+
+
 def test_an_arm_without_a_single_finite_loss_can_be_drawn(tmp_path):
     empty = np.zeros(0)
     lost = LearningCurve("lost", 1, 20, empty, empty, empty, empty, empty, ((np.zeros(1), np.full(1, np.nan)),), None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_studies import made
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from momentum_jax import figures
 from momentum_jax.figures import accuracy_axis, style
@@ -348,3 +349,20 @@ def test_a_learning_rate_of_0_and_a_loss_of_0_do_not_stop_the_sensitivity(analys
     tuning = dataclasses.replace(tuning, trials=(first, *others))
     figure = sensitivity([tuning], title="zeros", score=score, loss="nats")
     FigureCanvasAgg(figure).draw()
+
+
+@pytest.mark.parametrize("values", [(50.0, 99.97), (10.0, 98.0), (99.0, 99.95), (0.0, 100.0), (90.0, 100.0)])
+def test_ticks_of_accuracy_do_not_touch(values):
+    figure = Figure(figsize=(style.WIDTH, 2.0))
+    # As wide as beside the longest labels of arms.
+    axes = figure.add_axes((0.4, 0.4, 0.55, 0.5))
+    accuracy_axis.scale(axes, "x", values, "accuracy")
+    figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    boxes = [
+        label.get_window_extent()
+        for label, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+        if low <= at <= high
+    ]
+    assert len(boxes) >= 2
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(sorted(boxes, key=lambda box: box.x0)))
