@@ -58,7 +58,7 @@ def test_a_loss_on_its_way_to_infinity_leaves_the_others_their_room():
     lost = (np.arange(3), np.array([1.0, 1e9, 1e30]))
     axes = draw(curve("a", 2.0), curve("b", 2.0, diverged=(lost,))).axes[0]
     alone = draw(curve("a", 2.0), curve("b", 2.0)).axes[0]
-    low, high = axes.get_ylim()
+    _, high = axes.get_ylim()
     assert alone.get_ylim()[1] <= high < 20 * alone.get_ylim()[1]
     (cross,) = (line for line in axes.get_lines() if line.get_marker() == "x")
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (2, high)
