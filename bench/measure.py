@@ -85,7 +85,7 @@ def machine() -> dict[str, Any]:
 def products_per_second(side: int = 1024, seconds: float = 2.0) -> float:
     """The most float32 operations a second that NumPy's BLAS reaches on all cores, in products of square matrices.
 
-    A yardstick of the machine: no training that consists of products of matrices is faster than its operations over this.
+    A yardstick of the machine on that day, not a limit: another library's products may be faster.
     """
     a, b = (np.random.default_rng(seed).standard_normal((side, side), np.float32) for seed in (0, 1))
     best, until = np.inf, time.perf_counter() + seconds

@@ -9,14 +9,13 @@ from typing import IO
 import numpy as np
 
 # What a file that is not as it was written makes NumPy and the standard library raise; RuntimeError is that of an encryption
-# flag, and the parent of NotImplementedError, an unknown compression's.
+# flag, and the parent of NotImplementedError, an unknown compression's. A MemoryError may be the machine's fault.
 UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
     KeyError,
     RuntimeError,
-    MemoryError,
     struct.error,
     tokenize.TokenError,
     zipfile.BadZipFile,

@@ -6,7 +6,6 @@ What a command needs is imported when it runs, so that `--help` and mistakes are
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import re
@@ -46,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        safe = "; what was stored before is safe" if error.errno == errno.ENOSPC else ""
-        return _complain(f"{where}{error.strerror or error}{safe}.", 2)
+        return _complain(f"{where}{error.strerror or error}.", 2)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
 

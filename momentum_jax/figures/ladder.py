@@ -26,8 +26,11 @@ def ladder(found: LadderResult, *, title: str) -> Figure:
         for axes, rungs in zip(panels, shown, strict=True):
             _draw(axes, found, rungs)
         note = "diamonds and bars: mean paired difference with 95% t interval; right of 0: better"
-        if any(rungs.bounds for rungs in shown):
+        known = {each for rungs in shown for each in rungs.bounds.values()}
+        if known & {"lower", "upper"}:
             note += "; arrows: at least or at most (some runs never got there)"
+        if "none" in known:
+            note += "; dotted: up to the budget, as runs of both never got there"
         if found.diverged:
             note += f"; diverged runs ({found.diverged}) count with accuracy 0"
         style.heading(figure, title, note)

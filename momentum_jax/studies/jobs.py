@@ -126,13 +126,11 @@ def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
 
 def further_seeds(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> tuple[int, ...]:
     """In increasing order the seeds that the study does not have, of runs that were made of its arms for its report."""
-    asked_for = {
-        (arm.label, optimizer) for arm in study.arms for optimizer in (trials(study, arm) if arm.ranges else [arm.optimizer])
-    }
+    asked = _asked_for(study)
     own = (
         run.seed
         for run in runs
-        if run.phase == REPORT and (run.arm, run.optimizer) in asked_for and belongs(run, study, environment)
+        if run.phase == REPORT and (run.arm, run.optimizer) in asked and belongs(run, study, environment)
     )
     return tuple(sorted({*own} - {*study.seeds, *study.search.seeds, *study.control_seeds}))
 
@@ -140,6 +138,31 @@ def further_seeds(study: Study, environment: Mapping[str, Any], runs: Iterable[R
 def belongs(run: Run, study: Study, environment: Mapping[str, Any]) -> bool:
     """Whether a stored run's numbers are those that the study, there, would get."""
     return run.key == Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, environment)
+
+
+def strangers(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> list[Run]:
+    """Those that the study, there, does not ask for, whichever of its trials win and whatever seeds were added to it."""
+    asked = _asked_for(study)
+    tried = {(job.name, job.arm, job.optimizer) for job in tuning(study)}
+
+    def is_asked_for(run: Run) -> bool:
+        if not belongs(run, study, environment):
+            return False
+        if run.phase == TUNING:
+            return (run.name, run.arm, run.optimizer) in tried
+        if run.phase == LADDER:
+            return study.ladder
+        is_first = run.arm == study.arms[0].label
+        return (run.arm, run.optimizer) in asked and (run.phase == REPORT or (study.noise_floor and is_first))
+
+    return [run for run in runs if not is_asked_for(run)]
+
+
+def _asked_for(study: Study) -> set[tuple[str, str]]:
+    """Labels of arms, each with every expression that may be reported under it."""
+    return {
+        (arm.label, optimizer) for arm in study.arms for optimizer in (trials(study, arm) if arm.ranges else [arm.optimizer])
+    }
 
 
 @dataclass(frozen=True)

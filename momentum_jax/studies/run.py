@@ -107,8 +107,6 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
         raise fail("add_seeds", "count", "a whole number >= 1", count)
     store = Store.read(directory)
     study = store.study
-    if len(study.seeds) + count > MOST_SEEDS:
-        raise fail("add_seeds", "count", f"at most {MOST_SEEDS - len(study.seeds):,}, for {MOST_SEEDS:,} seeds in all", count)
     if adding := store.manifest.get("adding"):
         # Stopped on its way: the seeds are in the study already.
         if len(adding) != count:
@@ -119,6 +117,8 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
         return study
     if store.manifest["status"] != "complete":
         raise StudyError(f"add_seeds: {directory} is not complete; run the study to its end first.")
+    if len(study.seeds) + count > MOST_SEEDS:
+        raise fail("add_seeds", "count", f"at most {MOST_SEEDS - len(study.seeds):,}, for {MOST_SEEDS:,} seeds in all", count)
     first = max(study.seeds) + 1
     taken = {*study.search.seeds, *study.control_seeds}
     fresh = [seed for seed in range(first, first + count + len(taken)) if seed not in taken][:count]
@@ -132,7 +132,7 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
         store = Store.read(directory)
     except StudyError as error:
         stored = stored_runs(directory)
-        strange = [run for run in stored if not jobs.belongs(run, study, environment)]
+        strange = jobs.strangers(study, environment, stored)
         if isinstance(error, Damaged) and strange:
             # A sound manifest would have said what differs, and they would have been kept.
             raise StudyError(

@@ -40,7 +40,7 @@ class LogUniform:
         _check_ends("log_uniform", self.low, self.high, 0.0, math.inf, "positive numbers")
 
     def at(self, u: float) -> float:
-        return _inside(self, _rounded(self.low * (self.high / self.low) ** u))
+        return _inside(self, self.low * (self.high / self.low) ** u)
 
     def position(self, value: float) -> float:
         """The `u` in [0, 1] of a value."""
@@ -60,7 +60,7 @@ class OneMinusLogUniform:
     def at(self, u: float) -> float:
         rest = (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** u
         # Rounded to the digits that 1 - x has, so that 0.9 stays 0.9.
-        return _inside(self, round(1 - _rounded(rest), 12))
+        return _inside(self, 1 - rest, round(1 - _rounded(rest), 12))
 
     def position(self, value: float) -> float:
         """The `u` in [0, 1] of a value."""
@@ -78,7 +78,7 @@ class Uniform:
         _check_ends("uniform", self.low, self.high, -math.inf, math.inf, "finite numbers")
 
     def at(self, u: float) -> float:
-        return _inside(self, _rounded(self.low + (self.high - self.low) * u))
+        return _inside(self, self.low + (self.high - self.low) * u)
 
     def position(self, value: float) -> float:
         """The `u` in [0, 1] of a value."""
@@ -165,7 +165,7 @@ def _check_ends(who: str, low: Any, high: Any, least: float, most: float, allowe
     if not (real and least < low < high < most):
         raise StudyError(f"{who}: low and high must be {allowed}, low < high, got {_brief(low)} and {_brief(high)}.")
     try:
-        wide = high / low if who == "log_uniform" else float(high) - low
+        wide = float(high) / float(low) if who == "log_uniform" else float(high) - float(low)
     except OverflowError:
         wide = math.inf
     if not math.isfinite(wide):
@@ -177,9 +177,12 @@ def _brief(value: object, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _inside(searched: LogUniform | OneMinusLogUniform | Uniform, value: float) -> float:
-    """Rounding leaves no range."""
-    return min(max(value, float(searched.low)), float(searched.high))
+def _inside(searched: LogUniform | OneMinusLogUniform | Uniform, exact: float, rounded: float | None = None) -> float:
+    """The value rounded, to `_DIGITS` if not otherwise; as it is where rounding would leave the range."""
+    value = _rounded(exact) if rounded is None else rounded
+    if searched.low <= value <= searched.high:
+        return value
+    return min(max(exact, float(searched.low)), float(searched.high))
 
 
 def _rounded(value: float) -> float:

@@ -266,6 +266,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 def _check_seeds(where: str, seeds: object) -> None:
     if not isinstance(seeds, tuple) or not seeds:
         raise fail(where, "seeds", "a tuple of at least one seed (in TOML a list, or how many)", seeds)
+    if len(seeds) > MOST_SEEDS:
+        raise StudyError(f"{where}: seeds must be at most {MOST_SEEDS:,}, got {len(seeds):,} of them.")
     for seed in seeds:
         _whole(where, "every seed", seed, 0)
         if seed >= 2**32:

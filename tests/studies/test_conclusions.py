@@ -91,7 +91,7 @@ def test_optimism_is_what_the_winner_loses_on_fresh_seeds(tmp_path, rows):
     # A single seed of the search has no spread.
     assert tuning.optimism_interval is None
     assert "optimism +2.00 points; 1 seed of the search cannot tell it from chance)" in words
-    assert "its learning_rate lies at the edge of the range" in words
+    assert "its learning_rate lies at the edge of what was searched" in words
 
 
 def test_an_unfinished_study_says_what_is_missing(tmp_path, rows):

@@ -114,6 +114,27 @@ def is_damaged(directory):
     return False
 
 
+def test_too_little_memory_is_no_damage_and_loses_no_run(sound, copy, monkeypatch):
+    from momentum_jax.studies.store import archives
+
+    def full(file):
+        raise MemoryError("Unable to allocate 1 MiB")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archives, "open_archive", full)
+        with pytest.raises(MemoryError):
+            work(copy)
+    assert content(copy) == content(sound)
+    # Of an array whose header asks for too much, it is.
+    path = copy / "curves.npz"
+    text = path.read_bytes()
+    at = text.find(b"(20,)")
+    assert at > 0
+    path.write_bytes(text[:at] + b"(9e9)"[:5].replace(b"9e9", b"9" * 3) + text[at + 5 :])
+    with pytest.raises(StudyError, match=r"curves\.npz is damaged"):
+        list(Store.read(copy).curves_of(Store.read(copy).runs))
+
+
 def test_an_archive_that_says_it_is_encrypted_is_damaged(copy):
     path = copy / "curves.npz"
     content = bytearray(path.read_bytes())
@@ -216,13 +237,26 @@ def test_a_changed_manifest_is_not_believed(sound, copy, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["", None], ids=["damaged", "missing"])
-def test_runs_of_another_study_are_neither_taken_for_ones_own_nor_lost_with_their_manifest(sound, copy, text):
+@pytest.mark.parametrize(
+    ("change", "strange"),
+    [
+        ({"steps": 10}, RUNS),
+        # The runs of the same problem with other arms have the same keys.
+        ({"arms": (Arm("adam(0.001)"),)}, RUNS - 2),
+        ({"arms": TUNED.arms[:1]}, 4),
+        ({"search": dataclasses.replace(TUNED.search, scramble=1)}, RUNS - 2),
+        ({"noise_floor": False}, 2),
+        ({"ladder": False}, 2),
+    ],
+    ids=["steps", "arms", "an arm", "search", "control", "ladder"],
+)
+def test_runs_of_another_study_are_neither_taken_for_ones_own_nor_lost_with_their_manifest(sound, copy, text, change, strange):
     manifest = copy / "manifest.json"
     manifest.unlink() if text is None else manifest.write_text(text)
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-    told = rf"manifest\.json is .*, and {RUNS} of {RUNS} runs stored in .* are of another study, .* or --overwrite\."
+    told = rf"manifest\.json is .*, and {strange} of {RUNS} runs stored in .* are of another study, .* or --overwrite\."
     with pytest.raises(StudyError, match=told):
-        work(copy, dataclasses.replace(TUNED, steps=10))
+        work(copy, dataclasses.replace(TUNED, **change))
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
     with pytest.warns(DamageWarning, match="It is written anew"):
         work(copy)

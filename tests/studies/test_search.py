@@ -42,6 +42,11 @@ def test_rounding_leaves_no_range(each):
     assert all(each.low <= value <= each.high for value in values)
 
 
+def test_values_of_a_range_finer_than_the_rounding_are_left_as_they_are():
+    each = Uniform(0.123456, 0.123457)
+    assert len({each.at(u) for u in (0.0, 0.3, 0.6, 1.0)}) == 4
+
+
 def test_a_choice_gives_each_of_its_values_the_same_share():
     drawn = [Choice(("a", None, True)).at(u) for u in np.linspace(0, 1, 300, endpoint=False)]
     assert [drawn.count(value) for value in ("a", None, True)] == [100, 100, 100]
@@ -113,6 +118,7 @@ def test_a_range_is_no_value_to_those_who_train():
             "sgd(uniform(-1e308, 1e308))",
             "uniform: low and high must not be too far apart for a float, got -1e",
         ),
+        (f"sgd(log_uniform(1{'0' * 400}, 1{'0' * 401}))", "log_uniform: low and high must not be too far apart for a float"),
         ("sgd(log_uniform(5e-324, 1e308))", "log_uniform: low and high must not be too far apart for a float"),
     ],
 )

@@ -53,11 +53,11 @@ def tuning(store: Store, arm: Arm) -> Tuning:
 
 
 def _at_the_edge(searched: Range, value: Any) -> bool:
-    """In the outer tenth of a range of numbers, or the least or the greatest of some numbers."""
+    """In the outer tenth of a range of numbers, or the least or the greatest of three numbers or more."""
     if not isinstance(searched, Choice):
         return not _EDGE <= searched.position(value) <= 1 - _EDGE
     numbers = [each for each in searched.values if isinstance(each, int | float) and not isinstance(each, bool)]
-    return len(numbers) == len(searched.values) and value in (min(numbers), max(numbers))
+    return 2 < len(numbers) == len(searched.values) and value in (min(numbers), max(numbers))
 
 
 def _trial(arm: Arm, optimizer: str, runs: Sequence[Run]) -> Trial:

@@ -10,6 +10,7 @@ says how large a difference could have stayed unseen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from momentum_jax.studies import jobs
@@ -47,9 +48,11 @@ def conclusions(analysis: Analysis) -> list[str]:
         said.append(f"{own[0].label} ended at {score(own[0])}; with one arm there is {beside} to compare it with.")
     said += _compared(analysis, own)
     if first := _reached_at_once(analysis):
+        finer = first > 1 and any(arm.steps_to_target != (0,) * len(arm.runs) for arm in analysis.arms)
+        earlier = f", or an evaluate_every below {first:,}," if finer else ""
         said.append(
-            f"Every run reached the target by the first evaluation, step {first:,}: a lower target, or an evaluate_every below "
-            f"{first:,}, would tell their steps apart."
+            f"Every run reached the target by the first evaluation, step {first:,}: a lower target{earlier} could tell their "
+            "steps apart."
         )
     if analysis.ladder is not None:
         said += ladder_sentences(analysis, analysis.ladder)
@@ -61,8 +64,10 @@ def conclusions(analysis: Analysis) -> list[str]:
     said += [_tuning(analysis, tuning) for tuning in analysis.tunings]
     if analysis.noise is not None and analysis.noise.half_width is not None:
         said.append(f"The noise floor: {analysis.noise.sentence(own[0].label, ' points', 'z.2f', scale=100)}")
-        if analysis.noise.pvalue is not None and analysis.comparisons:
-            said.append("Arms share their seeds, so differences between them finer than the noise floor can be shown.")
+        if any(_half_width(each.accuracy) < analysis.noise.half_width for each in analysis.comparisons):
+            said.append(
+                "Arms share their seeds: what is shown of a difference between two of them may be finer than that floor."
+            )
     if analysis.control_diverged:
         said.append(
             f"In the A/A control {own[0].label} diverged in {analysis.control_diverged} of {len(analysis.control_runs)} runs; "
@@ -80,6 +85,11 @@ def conclusions(analysis: Analysis) -> list[str]:
             "decided after a look at its results, the p-values are too small."
         )
     return said
+
+
+def _half_width(difference: PairedComparison) -> float:
+    low, high = difference.t_interval or (-math.inf, math.inf)
+    return (high - low) / 2
 
 
 def _reached_at_once(analysis: Analysis) -> int | None:
@@ -186,11 +196,15 @@ def _tuning(analysis: Analysis, tuning: Tuning) -> str:
         lost = f"diverged on {trial.diverged} of {len(trial.runs)} seeds of the search"
         why = lost if tuning.tuned is None else lost_fresh or "has no score on fresh seeds"
         return f"{tuning.arm}: {which}, {trial.optimizer}, {why}."
-    if lost_fresh:
-        return (
-            f"{tuning.arm}: {which}, {trial.optimizer}, did not diverge on the seeds of the search, but {lost_fresh}: what was "
-            "chosen does not hold on others."
+    at_the_edge = ""
+    if tuning.edges:
+        verb = "lies" if len(tuning.edges) == 1 else "lie"
+        at_the_edge = (
+            f"; its {' and '.join(tuning.edges)} {verb} at the edge of what was searched, a better one may lie outside"
         )
+    if lost_fresh:
+        sound = "did not diverge on the seeds of the search"
+        return f"{tuning.arm}: {which}, {trial.optimizer}, {sound}, but {lost_fresh}{at_the_edge}."
     by_accuracy = tuning.score == "accuracy"
     tuned, fresh = (f"{each:.2%}" if by_accuracy else f"{each:.4g}" for each in (tuning.tuned, tuning.fresh))
     optimism = f"{points(tuning.optimism)} points" if by_accuracy else f"{tuning.optimism:+.4g}"
@@ -204,6 +218,4 @@ def _tuning(analysis: Analysis, tuning: Tuning) -> str:
         f"{tuning.arm}: {which}, {trial.optimizer}, had a validation {tuning.score} of "
         f"{tuned} when it was chosen and {fresh} on fresh seeds (optimism {optimism})"
     )
-    if tuning.edges:
-        text += f"; its {' and '.join(tuning.edges)} lies at the edge of the range, a better one may lie outside"
-    return f"{text}."
+    return f"{text}{at_the_edge}."

@@ -96,7 +96,8 @@ def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if (explained := _explained(rungs.share)) is None:
         who = "Runs that never got there do" if cut_off else "These seeds do"
         return f"{text}{who} not tell how much of the gain the larger step explains."
-    rest = "the rest is momentum's own" if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
+    own_part = "it is all momentum's own" if explained.startswith("nothing") else "the rest is momentum's own"
+    rest = own_part if rungs.momentum_itself.mean_difference > 0 else "momentum itself was behind"
     if not claimed.get("momentum_itself"):
         rest = _nothing_left(rungs.momentum_itself, pvalues.get("momentum_itself"))
     return f"{text}The larger effective step explains {explained}{uncorrected}; {rest}."
@@ -174,8 +175,9 @@ def _untuned(analysis: Analysis, pair: Sequence[str]) -> str | None:
     """Why one of the pair was not tuned, though it was to be."""
     for tuning in analysis.tunings:
         chosen = tuning.trials[tuning.chosen]
-        if tuning.arm in pair and chosen.diverged:
-            return f"the best of {len(tuning.trials)} trials of {tuning.arm} diverged"
+        # The best of them has the fewest runs that diverged.
+        if tuning.arm in pair and chosen.diverged == len(chosen.runs):
+            return f"every trial of {tuning.arm} diverged on every seed of the search"
     return None
 
 

@@ -38,8 +38,8 @@ def tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     blocks.append(Table(headings, rows, caption))
     blocks += [
         Text(
-            f"{tuning.arm}: the chosen {' and '.join(tuning.edges)} lies in the outer tenth of its range, or is the last of "
-            "its choices; better values may lie outside.",
+            f"{tuning.arm}: the chosen {' and '.join(tuning.edges)} lies in the outer tenth of its range, or is the least or "
+            "greatest of its choices; better values may lie outside.",
             warning=True,
         )
         for tuning in analysis.tunings

@@ -262,7 +262,10 @@ class NoiseFloor:
             return f"{text}: too few seeds for a noise floor."
         text += _interval_shown(self.t_interval, self.confidence, form, scale)
         if self.pvalue is None and self.difference:
-            return f"{text}: neither set of values varies and yet they differ, so the two sets of runs were not made alike."
+            return (
+                f"{text}: neither set varies and yet they differ, so there is no noise floor; few test examples, runs that "
+                "learned nothing or runs that were not made alike can be why."
+            )
         if self.pvalue is None:
             return f"{text}: the values do not vary, so they show no noise."
         floor = f"arms on seeds of their own are not told apart by less than {scale * self.half_width:{form}}{unit}"

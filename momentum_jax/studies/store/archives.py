@@ -47,6 +47,12 @@ class Archives:
             except UNREADABLE as error:
                 found = found or _damaged(path, error)
                 continue
+            except MemoryError as error:
+                # Of a damaged header that asks for more than there is; or there is too little for what is sound.
+                if self._is_sound(name):
+                    raise
+                found = found or _damaged(path, error)
+                continue
             if digest_of(curves) == digest:
                 return curves
             found = found or f"{path} is damaged: run {name} does not agree with its checksum"
@@ -56,9 +62,22 @@ class Archives:
         if path not in self._names:
             try:
                 self._names[path] = frozenset(self._opened(path).files)
+            except OSError as error:
+                # It may pass: the next run asks again.
+                self._broken[path] = _damaged(path, error)
+                return frozenset()
             except UNREADABLE as error:
                 self._names[path], self._broken[path] = frozenset(), _damaged(path, error)
         return self._names[path]
+
+    def _is_sound(self, name: str) -> bool:
+        """Whether the run's entries in the open archive agree with the archive's own checksums."""
+        try:
+            for array in ARRAYS:
+                self._arrays.zip.read(f"{name}/{array}.npy")
+        except UNREADABLE:
+            return False
+        return True
 
     def _opened(self, path: Path) -> Any:
         if path != self._path:

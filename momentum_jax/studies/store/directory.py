@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -126,7 +127,7 @@ class Store:
                     manifest |= {name: [*manifest.get(name, []), *added] for name in ("seeds_added", "adding")}
             # Seeds last: added ones are no reason where there is another.
             found = sorted(differences(asked, there), key=lambda each: each[0] == "study.seeds")
-            if found and _is_bare(directory):
+            if found and manifest["status"] != "complete" and not manifest.get("files") and _is_bare(directory):
                 # Nothing was stored, so nothing can be lost.
                 return cls.create(directory, study, environment, overwrite=True)
             for key, here, other in found:
@@ -238,10 +239,14 @@ def _is_bare(directory: Path) -> bool:
 
 
 def _manifest_or_nothing(directory: Path) -> dict[str, Any]:
-    """To overwrite what it describes; of a damaged one, beside stored runs, the store's own names are known all the same."""
+    """To overwrite what it describes; of a damaged one, beside stored runs, the files that it names, if it can be read."""
     try:
         return read_manifest(directory)
     except Damaged:
         if not stored_runs(directory):
             raise
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads((directory / MANIFEST).read_bytes())
+            if isinstance(found, dict) and isinstance(found.get("files"), list):
+                return {"files": [name for name in found["files"] if isinstance(name, str)]}
         return {}
