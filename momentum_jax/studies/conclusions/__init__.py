@@ -4,8 +4,8 @@ A difference is claimed only where the 95% t interval of the paired differences 
 agrees and Holm's correction, over the arms or over the two parts of momentum's gain, leaves it standing. Differences of
 steps, a second measure of the same runs, and of accuracies of two arms neither of which is the first are not corrected: what
 is claimed of those is called uncorrected, and the gain whose parts the ladder explains may be one of them. Where all pairs
-differ by the same amount, which no t test can judge, the exact test alone does. What is not claimed is not denied: the sentence
-says how large a difference could have stayed unseen.
+differ by the same amount, which no t test can judge, the exact test alone does. What is not claimed is not denied: of an arm
+against the first the sentence says how large a difference could have stayed unseen.
 """
 
 from __future__ import annotations
