@@ -106,7 +106,7 @@ def test_seeds_are_added_and_the_report_says_so(tmp_path, capfd):
     assert run(capfd, "study", "run", str(tmp_path / "mine.toml"))[0] == 0
     code, out, err = run(capfd, "study", "add-seeds", str(tmp_path / "mine"), "1")
     assert code == 0, err
-    assert "1 of 3 seeds were added" in out
+    assert "1 of 3 seeds was added" in out
     assert Store.read(tmp_path / "mine").study.seeds == (0, 1, 2)
     # The file still says two seeds: what was added to them stays.
     lines = (tmp_path / "mine" / "runs.jsonl").read_bytes()

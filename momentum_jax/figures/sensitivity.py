@@ -84,7 +84,8 @@ def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss
             continue
         axes.plot([at], [value], "o", color=shade, markeredgecolor="black", markeredgewidth=0.7, markersize=6.5, zorder=3)
         if trial.diverged:
-            axes.plot([at], [value], "x", color=_DIVERGED, markersize=5, zorder=5)
+            # Larger than the dot, so that its ends show.
+            axes.plot([at], [value], "x", color=_DIVERGED, markersize=10, markeredgewidth=1.6, zorder=5)
         if trial is chosen:
             axes.plot(
                 [at],
