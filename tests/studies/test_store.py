@@ -307,3 +307,17 @@ def test_an_archive_that_is_no_archive_is_damage(store):
         np.save(file, np.arange(3))
     with pytest.raises(StudyError, match=r"curves\.npz is damaged"):
         store.curves(store.runs[0])
+
+
+def test_a_header_that_asks_for_more_memory_than_there_is_is_damage(study, rows, tmp_path):
+    """Of an array too long for the archive's checksum to be looked at before its memory is asked for."""
+    store = Store.create(tmp_path / "store", study, ENVIRONMENT)
+    store.add([(rows.run("m", 0), rows.curves([1.0], np.arange(5000, dtype=np.float32)))])
+    store.close("complete")
+    path = store.directory / "curves.npz"
+    header, huge = b"(5000,), }" + b" " * 10, b"(99999999999999,), }"
+    content = path.read_bytes()
+    assert header in content
+    path.write_bytes(content.replace(header, huge))
+    with pytest.raises(StudyError, match=r"curves\.npz is damaged"):
+        store.curves(store.runs[0])
