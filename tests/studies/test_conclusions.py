@@ -178,7 +178,7 @@ def with_steps(analysis, steps):
     arms = tuple(
         dataclasses.replace(arm, steps_to_target=tuple(steps.get(arm.label, arm.steps_to_target))) for arm in analysis.arms
     )
-    ladder = ladder_result(analysis.study, {arm.label: arm for arm in arms})
+    ladder = ladder_result(analysis.study, {arm.label: arm for arm in arms}, analysis.tunings)
     return dataclasses.replace(analysis, arms=arms, ladder=ladder)
 
 

@@ -110,10 +110,17 @@ TUNED = Study(
 
 def test_a_search_whose_trials_all_diverged_tuned_nothing(tmp_path):
     store = made(tmp_path / "store", TUNED, diverged=lambda job: job.phase == "tuning" and job.arm == "moving")
-    said = conclusions(analyse(store))
-    why = "every trial of moving diverged on every seed of the search"
-    assert f"Tuned momentum and tuned gradient descent are not compared: {why}." in said
+    analysis = analyse(store)
+    said = conclusions(analysis)
+    reason = "every trial of moving diverged on every seed of the search"
+    why = f"Tuned momentum and tuned gradient descent are not compared: {reason}."
+    assert why in said
     assert not any(each.startswith("Both tuned") for each in said)
+    table = evidence.ladder(analysis, set())[-1]
+    assert table.caption.endswith(why)
+    assert "both tuned" not in [row[0] for row in table.rows]
+    assert analysis.ladder is not None
+    assert all(rungs.tuned is None for rungs in analysis.ladder.rungs)
 
 
 def test_scores_of_diverged_runs_say_nothing_of_tuned_momentum(tmp_path):

@@ -32,6 +32,7 @@ def analyse(store: Store) -> Analysis:
     arms += [arm_result(store, label, label, rung=True) for label in rungs]
     own = [arm for arm in arms if not arm.rung]
     again = store.of(study.arms[0].label, CONTROL)
+    tunings = tuple(tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING))
     return Analysis(
         study=study,
         status=store.manifest["status"],
@@ -43,8 +44,8 @@ def analyse(store: Store) -> Analysis:
         damage=tuple(store.damage),
         arms=tuple(arms),
         comparisons=comparisons(study, own),
-        tunings=tuple(tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING)),
-        ladder=ladder_result(study, {arm.label: arm for arm in arms}),
+        tunings=tunings,
+        ladder=ladder_result(study, {arm.label: arm for arm in arms}, tunings),
         noise=noise_floor(own[0].accuracies, [accuracy(run) for run in again]) if own and again else None,
         control_runs=tuple(run.name for run in again),
         control_diverged=sum(run.diverged is not None for run in again),

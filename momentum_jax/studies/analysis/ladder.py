@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from momentum_jax.studies import jobs
-from momentum_jax.studies.analysis.results import ArmResult, Bound, LadderResult, Rungs
+from momentum_jax.studies.analysis.results import ArmResult, Bound, LadderResult, Rungs, Tuning
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import PairedComparison, Ratio, paired, ratio_of_means
 
 
-def ladder_result(study: Study, arms: Mapping[str, ArmResult]) -> LadderResult | None:
+def ladder_result(study: Study, arms: Mapping[str, ArmResult], tunings: Sequence[Tuning]) -> LadderResult | None:
     if not study.ladder or not all(arm.label in arms for arm in study.arms):
         return None
     found = jobs.ladder(study, {arm.label: arms[arm.label].optimizer for arm in study.arms})
@@ -20,7 +20,8 @@ def ladder_result(study: Study, arms: Mapping[str, ArmResult]) -> LadderResult |
         return None
     rungs = (arms[found.plain], arms[found.control], arms[found.momentum])
     tuned_plain, tuned_momentum = _tuned_pair(study, arms, found.momentum)
-    tuned = (arms[tuned_momentum], arms[tuned_plain]) if tuned_plain and tuned_momentum else None
+    untuned = next((each.arm for each in tunings if each.arm in (tuned_plain, tuned_momentum) and _found_nothing(each)), None)
+    tuned = (arms[tuned_momentum], arms[tuned_plain]) if tuned_plain and tuned_momentum and untuned is None else None
     measures = ["accuracy"] if study.target is None else ["accuracy", "steps"]
     return LadderResult(
         plain=found.plain,
@@ -30,6 +31,7 @@ def ladder_result(study: Study, arms: Mapping[str, ArmResult]) -> LadderResult |
         mu=found.mu,
         tuned_plain=tuned_plain,
         tuned_momentum=tuned_momentum,
+        untuned=untuned,
         diverged=sum(arm.diverged for arm in {arm.label: arm for arm in (*rungs, *(tuned or ()))}.values()),
         rungs=tuple(found for measure in measures if (found := _rungs(study, measure, rungs, tuned)) is not None),
     )
@@ -45,6 +47,12 @@ def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], momentum: str) -> t
     if not plain or not moving:
         return None, None
     return plain[0], momentum if momentum in moving else moving[0]
+
+
+def _found_nothing(search: Tuning) -> bool:
+    # The trial that was chosen is the best, so it has the fewest runs that diverged.
+    chosen = search.trials[search.chosen]
+    return chosen.diverged == len(chosen.runs)
 
 
 def _rungs(

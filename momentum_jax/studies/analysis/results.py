@@ -140,6 +140,7 @@ class LadderResult:
     """What momentum's gain is made of. Labels of its arms, and of the tuned pair where there is one.
 
     diverged: how many runs of them all diverged, and count with an accuracy of 0.
+    untuned: the arm of the pair whose trials diverged on every seed of the search; then the rungs have no `tuned`.
     """
 
     plain: str
@@ -149,6 +150,7 @@ class LadderResult:
     mu: float
     tuned_plain: str | None
     tuned_momentum: str | None
+    untuned: str | None
     diverged: int
     rungs: tuple[Rungs, ...]
 

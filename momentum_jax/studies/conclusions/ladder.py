@@ -19,6 +19,7 @@ from momentum_jax.studies.conclusions.words import (
     p_shown,
     seeds,
     steps_apart,
+    untuned,
 )
 from momentum_jax.studies.search import Choice
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, Ratio, holm
@@ -142,6 +143,9 @@ def _nothing(analysis: Analysis, rungs: Rungs, arms: Sequence[ArmResult]) -> str
 
 
 def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
+    if ladder.untuned is not None:
+        # Said once, not again by steps.
+        return "" if rungs.measure == "steps" else untuned(ladder.untuned)
     if rungs.tuned is None or ladder.tuned_momentum is None or ladder.tuned_plain is None:
         return ""
     pair = momentum, plain = analysis.arm(ladder.tuned_momentum), analysis.arm(ladder.tuned_plain)
@@ -149,9 +153,6 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if steps:
         capped = any(None in arm.steps_to_target for arm in pair)
         by = "steps to the target" + " (the whole budget where a run never got there)" * capped
-    if untuned := _untuned(analysis, (ladder.tuned_momentum, ladder.tuned_plain)):
-        # Said once, not again by steps.
-        return "" if steps else f"Tuned momentum and tuned gradient descent are not compared: {untuned}."
     text = f"Both tuned at equal budget{_budget(analysis)}, {ladder.tuned_momentum} against {ladder.tuned_plain} by {by}: "
     text += steps_apart(rungs.tuned, momentum, plain) if steps else amount(rungs.tuned)
     if rungs.tuned.t_interval is None:
@@ -169,16 +170,6 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if better := _better_rung(analysis, ladder, rungs.measure):
         return f"{text}; but {better}, so whether momentum helps is not known."
     return f"{text}: momentum helps here, within the ranges that were searched{uncorrected}."
-
-
-def _untuned(analysis: Analysis, pair: Sequence[str]) -> str | None:
-    """Why one of the pair was not tuned, though it was to be."""
-    for tuning in analysis.tunings:
-        chosen = tuning.trials[tuning.chosen]
-        # The best of them has the fewest runs that diverged.
-        if tuning.arm in pair and chosen.diverged == len(chosen.runs):
-            return f"every trial of {tuning.arm} diverged on every seed of the search"
-    return None
 
 
 def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str | None:

@@ -25,6 +25,12 @@ def is_claimed(difference: PairedComparison, corrected: float | None) -> bool:
     return excludes_zero(difference) and max(difference.wilcoxon_pvalue, corrected or 0.0) <= LEVEL
 
 
+def untuned(arm: str) -> str:
+    """In the place of the tuned pair where the search of one arm found nothing."""
+    why = f"every trial of {arm} diverged on every seed of the search"
+    return f"Tuned momentum and tuned gradient descent are not compared: {why}."
+
+
 def amount(difference: PairedComparison) -> str:
     """Of accuracies."""
     text = f"{points(difference.mean_difference)} points"

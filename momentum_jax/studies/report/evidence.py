@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
 from momentum_jax.studies.analysis.ladder import bound
+from momentum_jax.studies.conclusions.words import untuned
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
@@ -198,6 +199,8 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     )
     if found.diverged:
         caption += f" Runs of these arms that diverged ({found.diverged}) count with accuracy 0."
+    if found.untuned is not None:
+        caption += f" {untuned(found.untuned)}"
     if any(rungs.bounds for rungs in found.rungs):
         caption += (
             " Runs that never reached the target count with the whole budget: where only one of the two arms has such runs, "
