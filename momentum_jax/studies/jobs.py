@@ -9,6 +9,7 @@ control   the first arm once more, from independent seeds
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -186,9 +187,10 @@ def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
 
     def rung(rate: float) -> str:
         same = (label for label, other in plain if math.isclose(other, rate, rel_tol=1e-5))
-        expression = f"gradient_descent({rate!r})"
-        # An arm of another optimizer may bear that name.
-        return next(same, f"gradient_descent(learning_rate={rate!r})" if expression in found else expression)
+        # Arms of other optimizers may bear these names; of spaces there is no end.
+        spaced = (f"gradient_descent({' ' * spaces}{rate!r})" for spaces in itertools.count(1))
+        names = itertools.chain((f"gradient_descent({rate!r})", f"gradient_descent(learning_rate={rate!r})"), spaced)
+        return next(same, None) or next(name for name in names if name not in found)
 
     for label, each in found.items():
         if each is not None and each[1] > 0:

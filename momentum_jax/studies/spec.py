@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,8 +42,8 @@ def _choice(where: str, what: str, value: object, allowed: Sequence[str]) -> Non
 
 
 def _number(where: str, what: str, value: object, allowed: str, low: float, high: float) -> None:
-    """Requires low <= value < high."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+    """Requires low <= value < high, and of a whole number that it fits into a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high or value > sys.float_info.max:
         raise fail(where, what, allowed, value)
 
 

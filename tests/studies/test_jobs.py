@@ -69,6 +69,14 @@ def test_an_arm_of_another_optimizer_with_the_name_of_a_rung_is_not_taken_for_it
     chosen = {"gradient_descent(0.1)": "adam(0.001)", "heavy_ball(0.01, 0.9)": "heavy_ball(0.01, 0.9)"}
     added = [job.optimizer for job in jobs.reporting(study, chosen) if job.phase == "ladder" and job.seed == 0]
     assert added == ["gradient_descent(0.01)", "gradient_descent(learning_rate=0.1)"]
+    taken = ("gradient_descent(learning_rate=0.1)", "gradient_descent( 0.1)")
+    study = dataclasses.replace(study, arms=(*study.arms, *(Arm("adam(0.01)", label) for label in taken)))
+    added = [
+        job.optimizer
+        for job in jobs.reporting(study, {**chosen, **dict.fromkeys(taken, "adam(0.01)")})
+        if job.phase == "ladder"
+    ]
+    assert set(added) == {"gradient_descent(0.01)", "gradient_descent(  0.1)"}
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_an_arm_is_kept_in_canonical_spelling_and_is_its_own_label():
         ({"network": {"hidden": [100, 0]}}, "Network: every width in hidden must be a whole number >= 1, got 0."),
         ({"network": {"hidden": [10**6 + 1]}}, "Network: every width in hidden must be at most 1,000,000, got 1000001."),
         ({"network": {"channels": [10**9]}}, "Network: every number in channels must be at most 1,000,000, got 1000000000."),
+        ({"target": 10**400}, "Study: target must be a positive, finite loss, got 1000"),
         ({"network": {"dropout": 1.0}}, "Network: dropout must be in [0, 1), got 1.0."),
         ({"network": {"activation": "swish"}}, "Network: activation must be one of relu, tanh, sigmoid, got 'swish'."),
         ({"network": {"width": 3}}, "Study.network: unknown key 'width'; known keys: hidden, activation"),
