@@ -32,7 +32,10 @@ def analyse(store: Store) -> Analysis:
     arms += [arm_result(store, label, label, rung=True) for label in rungs]
     own = [arm for arm in arms if not arm.rung]
     again = store.of(study.arms[0].label, CONTROL)
-    tunings = tuple(tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING))
+    searches = (tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING))
+    tunings = tuple(search for search in searches if search is not None)
+    # Without runs it is not among `own`, and the control is of no other arm.
+    first = next((arm for arm in own if arm.label == study.arms[0].label), None)
     return Analysis(
         study=study,
         status=store.manifest["status"],
@@ -46,7 +49,7 @@ def analyse(store: Store) -> Analysis:
         comparisons=comparisons(study, own),
         tunings=tunings,
         ladder=ladder_result(study, {arm.label: arm for arm in arms}, tunings),
-        noise=noise_floor(own[0].accuracies, [accuracy(run) for run in again]) if own and again else None,
+        noise=noise_floor(first.accuracies, [accuracy(run) for run in again]) if first and again else None,
         control_runs=tuple(run.name for run in again),
         control_diverged=sum(run.diverged is not None for run in again),
     )

@@ -18,12 +18,17 @@ from momentum_jax.studies.summary import WORST_ACCURACY
 _EDGE = 0.1
 
 
-def tuning(store: Store, arm: Arm) -> Tuning:
+def tuning(store: Store, arm: Arm) -> Tuning | None:
+    """None where the trial that was run from fresh seeds is not among those that can be read: it was chosen by other scores."""
     study = store.study
     tried = jobs.tried_for(arm.label, store.runs)
     trials = tuple(_trial(arm, optimizer, runs) for optimizer, runs in tried.items())
-    chosen = list(tried).index(jobs.choose(study, store.runs)[arm.label])
-    again = _trial(arm, trials[chosen].optimizer, store.of(arm.label))
+    fresh_runs = store.of(arm.label)
+    best = fresh_runs[0].optimizer if fresh_runs else jobs.choose(study, store.runs)[arm.label]
+    if best not in tried:
+        return None
+    chosen = list(tried).index(best)
+    again = _trial(arm, best, fresh_runs)
     if study.search.score == "accuracy":
         tuned, fresh = (
             [WORST_ACCURACY if each is None else each for each in trial.accuracies] for trial in (trials[chosen], again)

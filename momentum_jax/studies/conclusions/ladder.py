@@ -166,10 +166,26 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
         return f"{text}: momentum is not shown to help."
     uncorrected = _UNCORRECTED * (corrected is None)
     if rungs.tuned.mean_difference <= 0:
+        if better := _better_momentum(analysis, momentum, rungs.measure):
+            return f"{text}; but {better} did better than that, so whether momentum does harm is not known."
         return f"{text}: momentum does harm here, within the ranges that were searched{uncorrected}."
     if better := _better_rung(analysis, ladder, rungs.measure):
         return f"{text}; but {better}, so whether momentum helps is not known."
     return f"{text}: momentum helps here, within the ranges that were searched{uncorrected}."
+
+
+def _better_momentum(analysis: Analysis, tuned: ArmResult, measure: str) -> str | None:
+    """Another arm with momentum that is shown to beat the tuned one."""
+    for arm in analysis.arms:
+        known = jobs.rate_and_momentum(arm.optimizer)
+        if arm is tuned or known is None or not known[1]:
+            continue
+        found = over(analysis.study, measure, arm, tuned)
+        if found is None or not is_claimed(found, None) or found.mean_difference <= 0:
+            continue
+        if measure != "steps" or not is_at_most(found, arm, tuned):
+            return arm.label
+    return None
 
 
 def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str | None:
@@ -207,7 +223,8 @@ def _budget(analysis: Analysis) -> str:
     """Where choices repeat themselves, an arm has fewer different trials than points of the search."""
     points = analysis.study.search.trials
     fewer = [f"{each.arm} has {len(each.trials)} different ones" for each in analysis.tunings if len(each.trials) < points]
-    return f" ({points} points of the search each, of which {' and '.join(fewer)})" if fewer else ""
+    # Of a damaged store it is not known.
+    return f" ({points} points of the search each, of which {' and '.join(fewer)})" if fewer and not analysis.damage else ""
 
 
 def _corrected(analysis: Analysis, rungs: Rungs, one: str | None, other: str | None) -> float | None:

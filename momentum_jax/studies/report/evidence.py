@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
 from momentum_jax.studies.analysis.ladder import bound
-from momentum_jax.studies.conclusions.words import untuned
+from momentum_jax.studies.conclusions.words import excludes_zero, untuned
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
@@ -219,7 +219,9 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | No
             continue
         known = rungs.bounds.get(name)
         share, limits = cells.NONE, cells.NONE
-        known_share = rungs.share.interval is not None or rungs.share.without_spread
+        # The same share on every seed may be nothing of a gain that is not shown.
+        is_gain = rungs.gain.without_spread or excludes_zero(rungs.gain)
+        known_share = rungs.share.interval is not None or (rungs.share.without_spread and is_gain)
         if name == "larger_step" and rungs.gain.mean_difference > 0 and known_share:
             share = cells.number(rungs.share.value, ".0%")
             limits = cells.interval(rungs.share.interval, 1, ".0%")
@@ -242,7 +244,7 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | No
 def noise(analysis: Analysis) -> tuple[Block, ...]:
     if analysis.noise is None:
         return ()
-    sentence = analysis.noise.sentence(analysis.arms[0].label, *_POINTS, scale=100)
+    sentence = analysis.noise.sentence(analysis.study.arms[0].label, *_POINTS, scale=100)
     text = f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"
     if analysis.control_diverged:
         text += f" Runs of the control that diverged ({analysis.control_diverged}) count with accuracy 0."
