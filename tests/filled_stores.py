@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from momentum_jax.studies import Arm, Study
+from momentum_jax.studies import Arm, Search, Study
+from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.store import Store
 
 SEEDS = tuple(range(8))
@@ -13,6 +15,11 @@ FIXED = Study(steps=400, seeds=SEEDS, target=0.5, arms=(Arm(PLAIN), Arm(MOMENTUM
 # Off the mean by the same for all arms, as seeds are.
 SHARED = np.array([0.3, -0.2, 0.1, 0.0, -0.4, 0.2, 0.1, -0.1]) / 100
 OWN = np.array([0.02, -0.01, 0.03, -0.02, 0.01, 0.0, -0.03, 0.0]) / 100
+
+# Steps to the target, one a seed of a budget of 400.
+SPREAD = (200, 210, 190, 205, 195, 200, 215, 185)
+ONCE = (390, *[None] * 7)
+NEVER = (None,) * 8
 
 
 def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(), diverged=None, optimizers=None):
@@ -54,3 +61,37 @@ def tried(rows, scores):
         )
         for number, (optimizer, accuracy) in enumerate(scores.items())
     ]
+
+
+def tuned_pair(directory, rows, plain, moving, control=0.9, plain_range="log_uniform(0.001, 0.05)"):
+    """Gradient descent and momentum, each tuned, and the ladder's two rungs, which are neither."""
+    study = Study(
+        steps=400,
+        seeds=SEEDS,
+        target=0.5,
+        noise_floor=False,
+        arms=(
+            Arm(f"gradient_descent({plain_range})", "plain"),
+            Arm("heavy_ball(log_uniform(0.001, 0.1), 0.9)", "moving"),
+        ),
+        search=Search(trials=1, seeds=(1000,)),
+    )
+    at = {"plain": "gradient_descent(0.03)", "moving": MOMENTUM}
+    trials = [
+        dataclasses.replace(
+            rows.run(label, 1000, optimizer=at[label]), phase="tuning", name=f"tuning/arm-{n}/trial-0/seed-1000"
+        )
+        for n, label in enumerate(at)
+    ]
+    scores = {"plain": plain + SHARED, "moving": moving + SHARED + OWN, PLAIN: 0.8 + SHARED, CONTROL: control + SHARED - OWN}
+    phases = {PLAIN: "ladder", CONTROL: "ladder"}
+    return analyse(filled(directory, study, rows, scores, phases=phases, tuning=trials, optimizers=at))
+
+
+def with_steps(analysis, steps):
+    """As if the arms had reached the target at these steps: label -> one a seed."""
+    arms = tuple(
+        dataclasses.replace(arm, steps_to_target=tuple(steps.get(arm.label, arm.steps_to_target))) for arm in analysis.arms
+    )
+    ladder = ladder_result(analysis.study, {arm.label: arm for arm in arms}, analysis.tunings)
+    return dataclasses.replace(analysis, arms=arms, ladder=ladder)

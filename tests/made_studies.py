@@ -4,10 +4,22 @@ import zlib
 
 import numpy as np
 
-from momentum_jax.studies import jobs
+from momentum_jax.studies import Arm, Search, Study, jobs
 from momentum_jax.studies.store import Curves, Run, Store
 
 ENVIRONMENT = {"versions": {"jax": "0"}, "backend": {"platform": "cpu", "device": "cpu"}, "data": "abc"}
+
+# Gradient descent and momentum, each tuned.
+TUNED = Study(
+    steps=200,
+    seeds=tuple(range(8)),
+    evaluate_every=20,
+    arms=(
+        Arm("gradient_descent(log_uniform(0.001, 1))", "plain"),
+        Arm("heavy_ball(log_uniform(0.001, 1), 0.9)", "moving"),
+    ),
+    search=Search(trials=2),
+)
 
 
 def made(directory, study, *, diverged=lambda job: False, left_out=lambda job: False, **notes):

@@ -1,21 +1,29 @@
-"""What the conclusions say of the parts of a gain, of divergence in controls and searches, and of searches at their edges."""
+"""What the conclusions say of the parts of a gain, of divergence in controls, and of searches at their edges."""
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 import pytest
-from filled_stores import CONTROL, FIXED, MOMENTUM, OWN, PLAIN, SEEDS, SHARED, filled, ladder_store, tried
-from made_studies import made
+from filled_stores import (
+    CONTROL,
+    FIXED,
+    MOMENTUM,
+    OWN,
+    PLAIN,
+    SEEDS,
+    SHARED,
+    filled,
+    ladder_store,
+    tried,
+)
+from made_studies import TUNED, made
 
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.conclusions import conclusions
 from momentum_jax.studies.report import evidence
 from momentum_jax.studies.statistics import noise_floor, ratio_of_means
-from momentum_jax.studies.store import Store
 
 NOISE = np.array([3, -2, 1, -3, 2, 0, -1, 1]) / 2e3
 
@@ -99,47 +107,6 @@ def test_what_the_ladder_explains_of_a_gain_that_is_no_comparison_is_called_unco
     assert "59% to 61%) (uncorrected); the rest is momentum's own." in said
 
 
-TUNED = Study(
-    steps=200,
-    seeds=SEEDS,
-    evaluate_every=20,
-    arms=(
-        Arm("gradient_descent(log_uniform(0.001, 1))", "plain"),
-        Arm("heavy_ball(log_uniform(0.001, 1), 0.9)", "moving"),
-    ),
-    search=Search(trials=2),
-)
-
-
-def test_a_search_whose_trials_all_diverged_tuned_nothing(tmp_path):
-    store = made(tmp_path / "store", TUNED, diverged=lambda job: job.phase == "tuning" and job.arm == "moving")
-    analysis = analyse(store)
-    said = conclusions(analysis)
-    reason = "every trial of moving diverged on every seed of the search"
-    why = f"Tuned momentum and tuned gradient descent are not compared: {reason}."
-    assert why in said
-    assert not any(each.startswith("Both tuned") for each in said)
-    table = evidence.ladder(analysis, set())[-1]
-    assert table.caption.endswith(why)
-    assert "both tuned" not in [row[0] for row in table.rows]
-    assert analysis.ladder is not None
-    assert all(rungs.tuned is None for rungs in analysis.ladder.rungs)
-
-
-def test_scores_of_diverged_runs_say_nothing_of_tuned_momentum(tmp_path):
-    lost = [f"arm-0/seed-{seed}" for seed in SEEDS[1:]]
-    store = made(tmp_path / "store", TUNED, diverged=lambda job: job.name in lost)
-    said = conclusions(analyse(store))
-    both = [each for each in said if each.startswith("Both tuned")]
-    assert both
-    assert all(
-        each.endswith("plain diverged in 7 of 8 runs: scores of diverged runs say nothing of momentum.") for each in both
-    )
-    (chosen,) = (each for each in said if each.startswith("plain: the best of 2 trials"))
-    assert "did not diverge on the seeds of the search, but diverged on 7 of 8 fresh seeds" in chosen
-    assert "optimism" not in chosen
-
-
 def test_a_fixed_momentum_before_the_tuned_one_does_not_hide_it(tmp_path):
     plain, moving = TUNED.arms
     study = dataclasses.replace(TUNED, arms=(plain, Arm("heavy_ball(0.01, 0.9)"), moving))
@@ -202,55 +169,6 @@ def test_a_target_that_every_run_reached_at_once_is_questioned(tmp_path, rows, r
     assert any(each.startswith(question) for each in conclusions(analysis)) == said
 
 
-def unreadable(store, names):
-    """The store when the lines of these runs are damaged."""
-    path = store.directory / "runs.jsonl"
-    lines = path.read_text().splitlines()
-    assert sum(json.loads(line)["name"] in names for line in lines) == len(names)
-    path.write_text("".join(f"{'x' * (json.loads(line)['name'] in names)}{line}\n" for line in lines))
-    return Store.read(store.directory)
-
-
-def test_the_noise_floor_of_an_arm_whose_runs_are_damaged_is_not_made_with_another_arm(tmp_path):
-    store = made(tmp_path / "store", TUNED)
-    assert analyse(store).noise is not None
-    analysis = analyse(unreadable(store, {f"arm-0/seed-{seed}" for seed in SEEDS}))
-    assert analysis.noise is None
-    assert not any("noise floor" in each or "itself" in each for each in conclusions(analysis))
-
-
-def test_where_the_first_arm_cannot_be_read_it_is_said_what_the_others_are_compared_with(tmp_path):
-    arms = (*TUNED.arms, Arm("adam(0.001)"))
-    store = made(tmp_path / "store", dataclasses.replace(TUNED, arms=arms))
-    absent = "No run of plain, the study's first arm, can be read: the others are compared with moving."
-    assert absent not in conclusions(analyse(store))
-    assert absent in conclusions(analyse(unreadable(store, {f"arm-0/seed-{seed}" for seed in SEEDS})))
-
-
-def test_the_trial_that_was_run_is_the_chosen_one_though_its_search_is_damaged(tmp_path):
-    store = made(tmp_path / "store", TUNED)
-    moving = next(each for each in analyse(store).tunings if each.arm == "moving")
-    best, other = moving.trials[moving.chosen], moving.trials[1 - moving.chosen]
-    # Of the trial that was not run nothing changes.
-    lost = analyse(unreadable(store, set(other.runs)))
-    left = next(each for each in lost.tunings if each.arm == "moving")
-    assert left.trials[left.chosen].optimizer == lost.arm("moving").optimizer == best.optimizer
-    assert left.optimism == moving.optimism
-    assert not any("different ones" in each for each in conclusions(lost))
-
-
-def test_the_fresh_runs_of_a_trial_whose_search_is_damaged_are_of_no_other_trial(tmp_path):
-    store = made(tmp_path / "store", TUNED)
-    moving = next(each for each in analyse(store).tunings if each.arm == "moving")
-    analysis = analyse(unreadable(store, set(moving.trials[moving.chosen].runs)))
-    assert [each.arm for each in analysis.tunings] == ["plain"]
-    said = conclusions(analysis)
-    assert not any(each.startswith("moving: the") and "fresh seeds" in each for each in said)
-    assert any(
-        "moving: the trial that was chosen is not among the runs of its search that can be read" in each for each in said
-    )
-
-
 def test_no_share_is_given_of_a_gain_that_is_not_shown_though_the_larger_step_brings_nothing_on_any_seed(tmp_path, rows):
     level = 0.85 + SHARED
     scores = {PLAIN: level, CONTROL: level, MOMENTUM: level + NOISE}
@@ -259,23 +177,3 @@ def test_no_share_is_given_of_a_gain_that_is_not_shown_though_the_larger_step_br
     scores[MOMENTUM] = level + 0.05 + NOISE
     gained = analyse(filled(tmp_path / "gained", FIXED, rows, scores, phases={CONTROL: "ladder"}))
     assert share_cells(gained)[0] == "0%"
-
-
-@pytest.mark.parametrize(("fixed", "known"), [(0.88, False), (0.70, True)])
-def test_harm_of_tuned_momentum_is_not_claimed_where_another_momentum_did_better(tmp_path, fixed, known):
-    study = dataclasses.replace(TUNED, arms=(*TUNED.arms, Arm("heavy_ball(0.02, 0.5)", "fixed")))
-    store = made(tmp_path / "store", study)
-    analysis = analyse(store)
-    level = {"plain": 0.9, "moving": 0.8, "fixed": fixed}
-    arms = tuple(
-        dataclasses.replace(arm, accuracies=tuple(level.get(arm.label, 0.6) + SHARED + index * OWN))
-        for index, arm in enumerate(analysis.arms)
-    )
-    ladder = ladder_result(study, {arm.label: arm for arm in arms}, analysis.tunings)
-    (said,) = (
-        each
-        for each in conclusions(dataclasses.replace(analysis, arms=arms, ladder=ladder))
-        if each.startswith("Both tuned") and "by test accuracy" in each
-    )
-    assert ("momentum does harm here" in said) is known
-    assert ("but fixed did better than that, so whether momentum does harm is not known." in said) is not known
