@@ -10,6 +10,7 @@ from made_studies import TUNED, made
 
 from momentum_jax.studies import Arm
 from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.conclusions import conclusions
 from momentum_jax.studies.store import Store
 
@@ -61,3 +62,22 @@ def test_the_fresh_runs_of_a_trial_whose_search_is_damaged_are_of_no_other_trial
     assert any(
         "moving: the trial that was chosen is not among the runs of its search that can be read" in each for each in said
     )
+
+
+def test_a_control_that_diverged_makes_no_noise_floor_where_there_is_none(tmp_path):
+    store = made(tmp_path / "store", TUNED, diverged=lambda job: job.phase == "control")
+    assert any(each.startswith("In the A/A control plain diverged in 8 of 8 runs") for each in conclusions(analyse(store)))
+    analysis = analyse(unreadable(store, {f"arm-0/seed-{seed}" for seed in SEEDS}))
+    assert not any("A/A control" in each for each in conclusions(analysis))
+
+
+def test_a_search_found_something_where_any_of_its_trials_has_a_score(tmp_path):
+    """Damage can leave of the trial that was run only what diverged."""
+    analysis = analyse(made(tmp_path / "store", TUNED))
+    (plain, moving) = analysis.tunings
+    trials = list(moving.trials)
+    trials[moving.chosen] = dataclasses.replace(trials[moving.chosen], diverged=len(trials[moving.chosen].runs))
+    damaged = dataclasses.replace(moving, trials=tuple(trials))
+    found = ladder_result(TUNED, {arm.label: arm for arm in analysis.arms}, (plain, damaged))
+    assert found is not None
+    assert found.untuned is None

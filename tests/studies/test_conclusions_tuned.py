@@ -177,4 +177,4 @@ def test_harm_of_tuned_momentum_is_not_claimed_where_another_momentum_did_better
         if each.startswith("Both tuned") and "by test accuracy" in each
     )
     assert ("momentum does harm here" in said) is known
-    assert ("but fixed did better than that, so whether momentum does harm is not known." in said) is not known
+    assert ("but fixed did better than moving (uncorrected), so whether momentum does harm is not known." in said) is not known

@@ -50,9 +50,7 @@ def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], momentum: str) -> t
 
 
 def _found_nothing(search: Tuning) -> bool:
-    # The trial that was chosen is the best, so it has the fewest runs that diverged.
-    chosen = search.trials[search.chosen]
-    return chosen.diverged == len(chosen.runs)
+    return all(trial.diverged == len(trial.runs) for trial in search.trials)
 
 
 def _rungs(

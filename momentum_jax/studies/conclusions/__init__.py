@@ -46,8 +46,9 @@ def conclusions(analysis: Analysis) -> list[str]:
     if len(own) == 1:
         beside = "only its ladder" if analysis.ladder is not None else "nothing"
         said.append(f"{own[0].label} ended at {score(own[0])}; with one arm there is {beside} to compare it with.")
-    if analysis.comparisons and own[0].label != analysis.study.arms[0].label:
-        absent = f"No run of {analysis.study.arms[0].label}, the study's first arm, can be read"
+    first_arm = analysis.study.arms[0].label
+    if analysis.comparisons and own[0].label != first_arm:
+        absent = f"No run of {first_arm}, the study's first arm, can be read"
         said.append(f"{absent}: the others are compared with {own[0].label}.")
     said += _compared(analysis, own)
     if first := _reached_at_once(analysis):
@@ -70,18 +71,17 @@ def conclusions(analysis: Analysis) -> list[str]:
         f"{arm.label}: the trial that was chosen is not among the runs of its search that can be read, so what selection cost "
         "is not known."
         for arm in analysis.study.tuned
-        if arm.label not in known and any(arm.label == each.label for each in own)
+        if arm.label not in known and arm.label in {each.label for each in own}
     ]
     if analysis.noise is not None and analysis.noise.half_width is not None:
-        said.append(f"The noise floor: {analysis.noise.sentence(analysis.study.arms[0].label, ' points', 'z.2f', scale=100)}")
+        said.append(f"The noise floor: {analysis.noise.sentence(first_arm, ' points', 'z.2f', scale=100)}")
         if any(_half_width(each.accuracy) < analysis.noise.half_width for each in analysis.comparisons):
             said.append(
                 "Arms share their seeds: what is shown of a difference between two of them may be finer than that floor."
             )
-    control = analysis.study.arms[0].label
-    if analysis.control_diverged:
+    if analysis.noise is not None and analysis.control_diverged:
         said.append(
-            f"In the A/A control {control} diverged in {analysis.control_diverged} of {len(analysis.control_runs)} runs; "
+            f"In the A/A control {first_arm} diverged in {analysis.control_diverged} of {len(analysis.control_runs)} runs; "
             "counted with accuracy 0, they make the noise floor one of divergence."
         )
     said += [

@@ -167,7 +167,8 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     uncorrected = _UNCORRECTED * (corrected is None)
     if rungs.tuned.mean_difference <= 0:
         if better := _better_momentum(analysis, momentum, rungs.measure):
-            return f"{text}; but {better} did better than that, so whether momentum does harm is not known."
+            text += f"; but {better} did better than {momentum.label}{_UNCORRECTED}"
+            return f"{text}, so whether momentum does harm is not known."
         return f"{text}: momentum does harm here, within the ranges that were searched{uncorrected}."
     if better := _better_rung(analysis, ladder, rungs.measure):
         return f"{text}; but {better}, so whether momentum helps is not known."
