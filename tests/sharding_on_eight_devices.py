@@ -4,9 +4,13 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from contract_rows import ROWS
+from contract_rows.row import Row
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from momentum_jax import adam, quantized_state
 
 SPEC = PartitionSpec("x", None)
 
@@ -45,7 +49,54 @@ def main(names: list[str]) -> None:
                 moved, after = jax.jit(step, donate_argnums=(0, 1))(jax.tree.map(jnp.copy, params), state)
             check_state(moved, placed, f"{row.id}, parameters after a step, {kind}")
             check_state(after, placed, f"{row.id}, state after a step, {kind}")
+    for row in chosen:
+        check_data_parallelism(row)
+    check_codes()
     print("\n".join(row.id for row in chosen))
+
+
+def check_data_parallelism(row: Row) -> None:
+    """The batch over the devices, parameters and states where JAX puts them: nothing is committed that was not."""
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
+    batch = jax.device_put(jnp.ones((8, 128)), NamedSharding(mesh, PartitionSpec("x")))
+    params, optimizer = {"w": jnp.ones((128, 64))}, row.build()
+    state = optimizer.init(params)
+    assert not any(leaf.committed for leaf in jax.tree.leaves(state)), f"{row.id}, eager init"
+
+    @jax.jit
+    def step(params: dict, state: object, batch: jax.Array) -> object:
+        gradients = jax.grad(lambda p: jnp.mean((batch @ p["w"]) ** 2))(params)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    step(params, state, batch)
+
+
+def check_codes() -> None:
+    """8-bit codes lie as their parameter does, on whichever axes, and a sharded leaf rounds as a whole one."""
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=(kind, kind))
+        for shape, *axes in [((64, 128), None, "x"), ((8, 2048), "y", "x"), ((64, 64), ("x", "y")), ((16, 8, 64), None, "x")]:
+            placed = NamedSharding(mesh, PartitionSpec(*axes, *(None,) * (len(shape) - len(axes))))
+            values = jax.random.normal(jax.random.key(0), shape)
+            optimizer = quantized_state(adam(0.1))
+
+            def walk(params: dict, optimizer: optax.GradientTransformation = optimizer) -> list:
+                state, seen = optimizer.init(params), []
+                for _ in range(2):
+                    updates, state = jax.jit(optimizer.update)(params, state, params)
+                    seen.append((updates, state))
+                return seen
+
+            with jax.set_mesh(mesh):
+                ours = walk({"w": jax.device_put(values, placed)})
+            codes = [leaf for leaf in jax.tree.leaves(ours) if leaf.dtype in (jnp.int8, jnp.uint8)]
+            assert len(codes) == 4
+            for leaf in codes:
+                assert leaf.sharding.is_equivalent_to(placed, len(shape)), f"{shape}, {axes}, {kind}: {leaf.sharding}"
+            whole = walk({"w": values})
+            for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(whole), strict=True):
+                np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=1e-5, atol=1e-7)
 
 
 if __name__ == "__main__":

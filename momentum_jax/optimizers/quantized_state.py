@@ -1,27 +1,31 @@
 """Quantised state: any optimizer, its large buffers kept in 8 bits.
 
-    block of b with A = max |b|          code_i = nearest entry of the map to b_i / A          b_i ~ A map[code_i]
+    block of b with A = max |b|          code r with A (r / R)^p ~ b, rounded up or down at random          E[A (r / R)^p] = b
 
-The dynamic map has 256 entries: 0, 1, and for each decade 10^(i-6), i = 0 .. 6, the midpoints of 2^i equal bins of [0.1, 1]
-with both signs; of buffers that are never negative 2^(i+1) bins with one. So entries near the block's largest have a
-relative error of about 1%, and those a million times smaller still have a sign.
+With signs R = 127, |r| <= R and p = 3; buffers that are never negative have R = 255 and p = 8. Neighbouring entries differ by
+2% near the largest of a block, by 12% at a hundredth of it, by half at a ten-thousandth; without signs by 3%, 6% and 10%.
 
-Equivalent form: the optimizer itself with its buffers rounded after each step; the arithmetic is float32 (float64 for 64-bit
-leaves), and a step is computed before its buffers are rounded.
+Equivalent form: the optimizer itself with its buffers rounded after each step. The arithmetic is float32 (float64 for 64-bit
+leaves), and a step is computed before its buffers are rounded. The mean of the rounding is exact: a buffer decays at any rate
+and follows gradients of any size, on average. Rounding to the nearest entry would keep a code for ever where a step changes it
+by less than half the distance to its neighbour, as a momentum of 0.99 does; a dead unit would go on moving.
 
-Convention: blocks are of consecutive entries of the flattened leaf, at most `block_size` and as equal as can be; the real and
-the imaginary parts of a complex leaf have scales of their own. Quantised are the floating point leaves of the state that have
-the shape of their parameter and at least `min_size` entries, but not copies of the parameters (`storm`'s, Schedule-Free's z),
-told by a start that depends on the values of the parameters. Never negative are those that have one of the usual names of
-second moments: they get the map without signs, in which only 0 becomes 0, for steps are divided by their roots; an unknown
-name gets the map with signs. An infinite or NaN entry spoils its block: put `optax.apply_if_finite` outside.
+Convention: trailing axes lie in one block as long as they have at most `block_size` entries together, and the next axis is
+divided. Blocks have at least `block_size` entries, and scales of complex leaves are those of their real and imaginary parts.
+Quantised are the floating point leaves of the state that have the shape of their parameter and at least `min_size` entries, but
+not copies of the parameters (`storm`'s, Schedule-Free's z), told by a start that depends on the values of the parameters. Never
+negative are those that have one of the usual names of second moments: only 0 becomes 0 there, for steps are divided by their
+roots; an unknown name gets signs. An infinite or NaN entry spoils its block: put `optax.apply_if_finite` outside.
+A method that feeds its rounded buffer back multiplies the errors: under a constant gradient for 3,000 steps the largest entry
+of `adadelta`'s update came to 2.2 times that of float32 (the mean to 1.00 times).
 State: `inner_state`, the optimizer's own with the codes in place of each quantised leaf, int8 with signs and uint8 without, in
-the leaf's shape (an axis of 2 more for a complex one); `largest`, A of each block, float32 (float64 for 64-bit leaves), under
-the path of each quantised leaf: 1 + 4 / block_size bytes an entry. `optax.tree_map_params` takes `largest`, all of it, for one
-that is no parameter.
+the leaf's shape and sharding (an axis of 2 more for a complex one); `largest`, A of each block, float32 (float64 for 64-bit
+leaves), under the path of each quantised leaf: at most 1 + 4 / block_size bytes an entry; `key`, uint32 scalar that counts the
+roundings and wraps, None where nothing is quantised. Equal states round equally. `optax.tree_map_params` takes `largest`, all
+of it, and `key` for what is no parameter.
 Memory: about a quarter of that of its optimizer in float32.
 Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Optimizers via Block-wise Quantization, ICLR,
-arXiv:2110.02861.
+arXiv:2110.02861, for blocks and buffers; its dynamic map rounds to the nearest entry and has the same distances on average.
 """
 
 from typing import Any, NamedTuple
@@ -30,20 +34,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.core import Tracer
 from jax.tree_util import keystr
 
 from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, checked
 from momentum_jax._trees import is_inexact, is_none, leaves_by_path, parameter_at
-from momentum_jax.optimizers._eight_bits import dequantize, quantize
+from momentum_jax.optimizers._eight_bits import dequantize, mixed, quantize, scales_shape
 from momentum_jax.optimizers._state import second_moment
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
+from momentum_jax.optimizers.rmsprop import RmspropState
 from momentum_jax.protocol import evaluation_params, reset_momentum
 
 
 class QuantizedStateState(NamedTuple):
     inner_state: Any
     largest: Any
+    key: Any = None
 
     def evaluation_params(self, params: optax.Params) -> optax.Params:
         return evaluation_params(params, _widened(self))
@@ -62,11 +67,12 @@ def quantized_state(
 
     Args:
       optimizer: any Optax optimizer.
-      block_size: entries that share a scale, at least 1.
+      block_size: the least number of entries that share a scale, where a buffer has so many; at least 1.
       min_size: buffers with fewer entries stay as they are.
 
     Raises:
-      ValueError: a block_size below 1; whatever the optimizer raises.
+      ValueError: a block_size below 1; in `init`, a centred RMSprop; in `update`, a state from before `key`; whatever the
+        optimizer raises.
       TypeError: `optimizer` is no gradient transformation.
     """
     inner = as_link("quantized_state", "optimizer", optimizer)
@@ -74,7 +80,7 @@ def quantized_state(
     def init(params: optax.Params) -> QuantizedStateState:
         state = inner.init(params)
         if _stands_for_params(params):
-            return QuantizedStateState(state, np.zeros(()))
+            return QuantizedStateState(state, np.zeros(()), np.zeros(()))
         shapes = {path: np.shape(p) for path, p in leaves_by_path(params).items() if is_inexact(p)}
         codes, largest = [], {}
         for (path, b), copied in zip(leaves_by_path(state).items(), _copies(inner.init, params), strict=True):
@@ -84,12 +90,12 @@ def quantized_state(
                 codes.append(b)
                 continue
             signed = second_moment(path[: len(path) - len(parameter)]) is None
-            narrow, scales = quantize(b, signed, -(-np.size(b) // block_size))
-            if not isinstance(b, Tracer) and narrow.shape == b.shape:
-                narrow = jax.device_put(narrow, b.sharding)
+            narrow, largest[keystr(path)] = quantize(b, signed, scales_shape(np.shape(b), block_size), jnp.uint32(0))
             codes.append(narrow)
-            largest[keystr(path)] = scales
-        return QuantizedStateState(jax.tree.unflatten(jax.tree.structure(state, is_leaf=is_none), codes), largest)
+        if largest:
+            _refuse_centred(state)
+        inner_state = jax.tree.unflatten(jax.tree.structure(state, is_leaf=is_none), codes)
+        return QuantizedStateState(inner_state, largest, jnp.zeros((), jnp.uint32) if largest else None)
 
     def update(
         who: str, updates: optax.Updates, state: QuantizedStateState, params: Any, **extra_args: Any
@@ -98,6 +104,18 @@ def quantized_state(
         return updates, _narrowed(wide, state)
 
     return transformation("quantized_state", init, update, extra=None)
+
+
+def _refuse_centred(state: Any) -> None:
+    def centred(node: Any) -> bool:
+        ours = isinstance(node, RmspropState) and node.mean is not None
+        return ours or type(node).__name__.startswith("ScaleByRStdDev")  # Optax exports one of the two
+
+    if any(map(centred, jax.tree.leaves(state, is_leaf=centred))):
+        raise ValueError(
+            "quantized_state: optimizer must not be a centred RMSprop, for the difference of its two rounded averages has no "
+            "digits left; use rmsprop(centered=False)."
+        )
 
 
 def _stands_for_params(params: Any) -> bool:
@@ -119,7 +137,12 @@ def _copies(init: Any, params: optax.Params) -> list[bool]:
 
 def _widened(state: QuantizedStateState) -> Any:
     """The optimizer's own state."""
-    scales = {key: _held(value) for key, value in state.largest.items()}
+    if state.largest and state.key is None:
+        raise ValueError(
+            "quantized_state: opt_state must have a key, got one from before 8-bit states rounded at random, whose codes have "
+            "another map; begin with optimizer.init(params)."
+        )
+    scales = {name: _held(value) for name, value in state.largest.items()}
     leaves = leaves_by_path(state.inner_state)
     wide = [dequantize(x, scales[keystr(path)]) if keystr(path) in scales else x for path, x in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(state.inner_state, is_leaf=is_none), wide)
@@ -127,17 +150,20 @@ def _widened(state: QuantizedStateState) -> Any:
 
 def _narrowed(wide: Any, like: QuantizedStateState, unless: Any = None) -> QuantizedStateState:
     """`wide` in 8 bits where `like` is; leaves that are those of `unless` keep the codes of `like`."""
+    if not like.largest:
+        return QuantizedStateState(wide, like.largest, like.key)
     before, kept = leaves_by_path(like.inner_state), leaves_by_path(unless)
-    codes, largest = [], dict(like.largest)
+    codes, largest, key = [], dict(like.largest), _held(like.key)
     for path, b in leaves_by_path(wide).items():
-        key, narrow = keystr(path), b
-        if key in largest:
-            narrow, scales = before[path], _held(largest[key])
+        name, narrow = keystr(path), b
+        if name in largest:
+            narrow, scales = before[path], _held(largest[name])
             if b is not kept.get(path):
-                narrow, new = quantize(b, narrow.dtype == jnp.int8, len(scales))
-                largest[key] = new.astype(scales.dtype)
+                draw = mixed(mixed(key) + jnp.uint32(len(codes)))
+                narrow, new = quantize(b, narrow.dtype == jnp.int8, scales.shape, draw)
+                largest[name] = new.astype(scales.dtype)
         codes.append(narrow)
-    return QuantizedStateState(jax.tree.unflatten(jax.tree.structure(wide, is_leaf=is_none), codes), largest)
+    return QuantizedStateState(jax.tree.unflatten(jax.tree.structure(wide, is_leaf=is_none), codes), largest, key + 1)
 
 
 def _held(node: Any) -> jax.Array:

@@ -117,9 +117,41 @@ def test_the_iterate_is_read_and_momentum_is_reset_through_the_codes() -> None:
     fresh = mj.reset_momentum(state)
     before, after = state.inner_state[0], fresh.inner_state[0]
     assert jax.tree.structure(fresh) == jax.tree.structure(state)
-    assert np.all(np.asarray(after.first_moment["w"]) == -1)
+    assert np.all(np.asarray(after.first_moment["w"]) == 0)
     chex.assert_trees_all_equal(after.second_moment, before.second_moment)
     assert int(after.momentum_step) == 0
+
+
+def test_each_step_rounds_anew_and_equal_states_round_equally() -> None:
+    params = {"w": jnp.linspace(-1, 1, 5000)}
+    optimizer = mj.quantized_state(mj.heavy_ball(0.1, 0.0))
+    _, first = optimizer.update(params, optimizer.init(params), params)
+    _, again = optimizer.update(params, optimizer.init(params), params)
+    _, second = optimizer.update(params, first, params)
+    chex.assert_trees_all_equal(first, again)
+    assert int(second.key) == int(first.key) + 1
+    difference = np.asarray(second.inner_state[1].velocity["w"], int) - np.asarray(first.inner_state[1].velocity["w"], int)
+    assert set(np.unique(difference)) == {-1, 0, 1}
+    _, wrapped = jax.jit(optimizer.update)(params, first._replace(key=jnp.uint32(2**32 - 1)), params)
+    assert int(wrapped.key) == 0
+
+
+def test_a_state_without_codes_has_no_key() -> None:
+    params = {"w": jnp.ones(10)}
+    optimizer = mj.quantized_state(mj.adam(0.1))
+    _, state = optimizer.update(params, optimizer.init(params), params)
+    assert state.key is None
+    assert not state.largest
+
+
+def test_a_state_from_before_there_were_keys_is_refused() -> None:
+    params = {"w": jnp.linspace(-1, 1, 5000)}
+    optimizer = mj.quantized_state(mj.nesterov(0.1))
+    state = optimizer.init(params)
+    old = type(state)(state.inner_state, state.largest)
+    for read in (lambda: optimizer.update(params, old, params), lambda: mj.evaluation_params(params, old)):
+        with pytest.raises(ValueError, match=r"^quantized_state: opt_state must have a key, got one from before"):
+            read()
 
 
 def test_a_block_has_an_entry_and_the_optimizer_is_one() -> None:
@@ -221,7 +253,7 @@ def test_stacked_states_are_read_out_under_vmap_only() -> None:
     params = {"w": jnp.ones((2, 5000))}
     states = jax.vmap(optimizer.init)(params)
     _, states = jax.vmap(optimizer.update)(params, states, params)
-    with pytest.raises(ValueError, match=r"^quantized_state: opt_state must be that of one run, .* use jax\.vmap"):
+    with pytest.raises(ValueError, match=r"opt_state must be that of one run, .* use jax\.vmap"):
         mj.evaluation_params(params, states)
     read = jax.vmap(mj.evaluation_params)(params, states)
     np.testing.assert_allclose(read["w"], 1.09, rtol=1e-2)
