@@ -157,9 +157,7 @@ def test_a_bare_core_with_nesterov_refuses_to_guess_the_rate_of_its_look_ahead()
         mj.scale_by_sgd(0.9, nesterov=True),
         optax.chain(mj.scale_by_sgd(0.9, nesterov=True), mj.scale_by_learning_rate(0.1)),
     ):
-        with pytest.raises(
-            ValueError, match=r"^evaluation_params: opt_state must say how far .* a bare scale_by_sgd\("
-        ):
+        with pytest.raises(ValueError, match=r"^evaluation_params: opt_state must say how far .* a bare scale_by_sgd\("):
             mj.evaluation_params(params, optimizer.init(params))
     plain = mj.scale_by_sgd(0.9)
     assert mj.evaluation_params(params, plain.init(params)) is params
