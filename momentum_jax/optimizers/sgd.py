@@ -155,7 +155,7 @@ def momentum_and_rate(
         return *others, memory._replace(ahead=ahead), rate_after
 
     def init(params: optax.Params) -> tuple[Any, ...]:
-        state = whole.init(params)
+        state: Any = whole.init(params)
         return rescaled(state, state[-1])
 
     def unrounded(who: str, updates: Any, state: tuple[Any, ...], params: Any, **extra_args: Any) -> tuple[Any, Any]:
