@@ -7,6 +7,11 @@
     updates, opt_state = optimizer.update(gradients, opt_state, params)
 
 Every real-valued hyperparameter is a number, a 0-d array (traced too) or a schedule `step -> value`.
+
+An update has the dtype of its parameter. `optax.apply_if_finite`, `conditionally_mask` and `conditionally_transform` ask for
+that of its gradient. Around bfloat16 parameters with float32 gradients they fail with "cond branches must have equal output
+types", as they do around most of Optax's own optimizers. Cast the gradients, `optax.tree.cast_like(gradients, params)`. Or
+give `update` no parameters where the optimizer needs none: its updates then have the dtype of the gradients.
 """
 
 from momentum_jax import (

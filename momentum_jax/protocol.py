@@ -41,6 +41,15 @@ def evaluation_params(params: Any, opt_state: Any) -> Any:
     It is valid when nothing after the method rescales or changes its updates: put learning rates, clipping and weight decay
     before a shifted core, never behind it.
 
+    What an option or a name with Nesterov's comes to:
+
+    - `sgd(nesterov=True)`, `rmsprop(nesterov=True)`: the iterate, in every order of rate and momentum and under schedules.
+    - `scale_by_sgd(nesterov=True)` by itself: a ValueError, for its state does not know the rate of its look ahead.
+    - `nadam`, `adan`, `muon`, `normuon`: the held point. Their step is not that of the buffer, so no point lies before a look
+      ahead.
+    - `optax.sgd(nesterov=True)`, `optax.trace(nesterov=True)`, `optax.nadam`: the held point, for their states do not say that
+      there is another; take this library's `sgd`, which makes the same steps.
+
     Args:
       params: the parameters that the user holds.
       opt_state: the state that belongs to them, any pytree.
@@ -49,7 +58,8 @@ def evaluation_params(params: Any, opt_state: Any) -> Any:
       A tree like `params`, in its shapes and dtypes.
 
     Raises:
-      ValueError: a state has a leaf that `params` have not, or of another shape.
+      ValueError: a state has a leaf that `params` have not, or of another shape; the state of a bare
+        `scale_by_sgd(nesterov=True)`.
     """
     for node in jax.tree.leaves(opt_state, is_leaf=_has_readout):
         if isinstance(node, ScheduleFreeState):

@@ -14,6 +14,7 @@ from flax.training.train_state import TrainState
 from oracles import assert_identical
 
 import momentum_jax as mj
+from momentum_jax import conventions
 
 ETA, MU = 0.05, 0.8
 
@@ -76,6 +77,15 @@ WRAPPERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "MultiSteps of 1": lambda: optax.MultiSteps(nesterov(), 1).gradient_transformation(),
     "conditionally_transform": lambda: optax.conditionally_transform(nesterov(), lambda step: step >= 0),
     "with_extra_args_support": lambda: optax.with_extra_args_support(nesterov()),
+    # At constant numbers these walk the same way, with what they look ahead along in other units.
+    "sgd": lambda: mj.sgd(ETA, MU, nesterov=True),
+    "sgd in a chain": lambda: optax.chain(optax.clip(1e6), mj.sgd(ETA, MU, nesterov=True)),
+    "sgd, inject_hyperparams": lambda: optax.inject_hyperparams(mj.sgd)(ETA, MU, nesterov=True),
+    "sgd, apply_if_finite": lambda: optax.apply_if_finite(mj.sgd(ETA, MU, nesterov=True), 3),
+    "sgd, per_layer": lambda: mj.per_layer({"*": mj.sgd(ETA, MU, nesterov=True)}),
+    "from_torch": lambda: conventions.from_torch({"lr": ETA, "momentum": MU, "nesterov": True}),
+    "from_keras": lambda: conventions.from_keras({"learning_rate": ETA, "momentum": MU, "nesterov": True}, optimizer="SGD"),
+    "build, rate inside": lambda: conventions.build(conventions.ReformulatedNesterov(ETA, MU)),
 }
 
 
@@ -126,14 +136,18 @@ def test_leaves_that_a_mask_keeps_from_the_method_are_unchanged() -> None:
 
 OTHERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "heavy_ball": lambda: mj.heavy_ball(ETA, MU),
-    "sgd with nesterov": lambda: mj.sgd(ETA, MU, nesterov=True),
-    "rmsprop with nesterov": lambda: mj.rmsprop(1e-3, momentum=MU, nesterov=True),
+    "sgd": lambda: mj.sgd(ETA, MU),
+    "rmsprop": lambda: mj.rmsprop(1e-3, momentum=MU),
+    "nadam": lambda: mj.nadam(1e-2),
+    "adan": lambda: mj.adan(1e-2),
+    "muon with nesterov": lambda: mj.muon(fallback=mj.heavy_ball(ETA, MU)),
+    "normuon with nesterov": lambda: mj.normuon(fallback=mj.heavy_ball(ETA, MU)),
     "ema_momentum": lambda: mj.ema_momentum(ETA, MU),
     "adamw": lambda: mj.adamw(1e-2),
     "adagrad": lambda: mj.adagrad(1e-2),
     "adadelta": lambda: mj.adadelta(),
     "gradient_descent": lambda: mj.gradient_descent(ETA),
-    "optax.sgd": lambda: optax.sgd(ETA, MU, nesterov=True),
+    "optax.sgd, whose state does not say that it looked ahead": lambda: optax.sgd(ETA, MU, nesterov=True),
     "optax.adam": lambda: optax.adam(1e-2),
     "optax.lion": lambda: optax.lion(1e-3),
 }

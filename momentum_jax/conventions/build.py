@@ -19,7 +19,7 @@ from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.nesterov import nesterov
 from momentum_jax.optimizers.pid import pid
 from momentum_jax.optimizers.quasi_hyperbolic_momentum import quasi_hyperbolic_momentum
-from momentum_jax.optimizers.sgd import scale_by_sgd, sgd
+from momentum_jax.optimizers.sgd import momentum_and_rate, sgd
 from momentum_jax.optimizers.state_space_momentum import state_space_momentum
 
 
@@ -38,10 +38,8 @@ def build(hyperparameters: Convention) -> Transformation:
         case HeavyBall(learning_rate, momentum) | Keras(learning_rate, momentum, nesterov=False):
             return heavy_ball(learning_rate, momentum)
         case Keras(learning_rate, momentum) | ReformulatedNesterov(learning_rate, momentum):
-            return chain(
-                "reformulated_nesterov",
-                scale_by_learning_rate(learning_rate),
-                scale_by_sgd(momentum, nesterov=not is_zero(momentum)),
+            return momentum_and_rate(
+                "reformulated_nesterov", (), learning_rate, momentum, nesterov=not is_zero(momentum), rate_inside=True
             )
         case Nesterov(learning_rate, momentum):
             return nesterov(learning_rate, momentum)

@@ -7,15 +7,14 @@ import jax.numpy as jnp
 
 from momentum_jax._hyperparameters import Flag, NullOr, is_zero, value_at
 from momentum_jax.conventions.frameworks import DECAY, NUMBER, RATE, Framework, Settings, beside, needs_mapping
-from momentum_jax.optimizers._transformation import Transformation, chain
+from momentum_jax.optimizers._transformation import Transformation
 from momentum_jax.optimizers.adadelta import adadelta
 from momentum_jax.optimizers.adagrad import adagrad
 from momentum_jax.optimizers.adam import adam
 from momentum_jax.optimizers.heavy_ball import heavy_ball
-from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.nadam import nadam
 from momentum_jax.optimizers.rmsprop import rmsprop
-from momentum_jax.optimizers.sgd import scale_by_sgd
+from momentum_jax.optimizers.sgd import momentum_and_rate
 
 
 def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformation:
@@ -59,8 +58,7 @@ def from_keras(config: Settings, *, optimizer: str | None = None) -> Transformat
 def _keras_sgd(s: Any) -> Transformation:
     if s.nesterov and not is_zero(s.momentum):
         # mu_t in both places, unlike `nesterov`.
-        core = scale_by_sgd(s.momentum, nesterov=True)
-        return _decoupled(s, chain("from_keras", scale_by_learning_rate(s.learning_rate), core))
+        return _decoupled(s, momentum_and_rate("from_keras", (), s.learning_rate, s.momentum, nesterov=True, rate_inside=True))
     return _decoupled(s, heavy_ball(s.learning_rate, s.momentum))
 
 

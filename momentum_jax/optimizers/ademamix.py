@@ -14,6 +14,9 @@ State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_
 unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32
 scalars (float64 when a leaf is 64 bits wide).
 Memory: 3 buffers.
+Sharp edge: once gradients have stopped, each step is max(b1, b3) / sqrt(b2) times the last until sqrt(s') nears eps. The
+defaults have b3 > sqrt(b2): after 1000 gradients of 1, the longest step, 39,137 steps on, is 7.6e5 eta. Keep b1 and
+b3 <= sqrt(b2) where gradients may stop.
 Source: M. Pagliardini, P. Ablin and D. Grangier (2025), The AdEMAMix optimizer, ICLR, arXiv:2409.03137.
 """
 

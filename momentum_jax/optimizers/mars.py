@@ -14,6 +14,8 @@ State: of the gradient's correction `step`, int32 scalar, position in the sequen
 `previous_gradient`, the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise;
 then that of `scale_by_adam`.
 Memory: 3 buffers. Needs: params for weight decay.
+Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep
+b1 <= sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 2.3e4 eta.
 Source: H. Yuan, Y. Liu, S. Wu, X. Zhou and Q. Gu (2024), MARS: unleashing the power of variance reduction for training
 large models, arXiv:2411.10438.
 """

@@ -65,14 +65,16 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
     def update(
         who: str, updates: optax.Updates, state: MomentumCorrectionState, params: Any, **extra_args: Any
     ) -> tuple[optax.Updates, MomentumCorrectionState]:
-        eta, before = value_at(learning_rate, state.step), state.inner_state
-        rate = jnp.array(eta, state.last_rate.dtype)
+        rate = jnp.array(value_at(learning_rate, state.step), state.last_rate.dtype)
         unit = jnp.where(rate == 0, state.last_rate, rate)
-        if not isinstance(eta, float):
-            change = unit / state.last_rate
-            before = optax.tree.map_params(
-                inner, lambda b: (b * change).astype(b.dtype) if is_inexact(b) else b, before, is_leaf=lambda x: x is None
-            )
+        # A plain number too may be another than the last: only the state knows. At the same rate this is 1 exactly.
+        change = unit / state.last_rate
+        before = optax.tree.map_params(
+            inner,
+            lambda b: (b * change).astype(b.dtype) if is_inexact(b) else b,
+            state.inner_state,
+            is_leaf=lambda x: x is None,
+        )
         (updates,) = each(who, lambda u, unit: (-unit * u,), updates, {}, unit=unit)
         updates, after = inner.unrounded(who, updates, before, params, **extra_args)
         (updates,) = each(who, lambda u, moving: (u * moving,), updates, {}, moving=rate != 0)

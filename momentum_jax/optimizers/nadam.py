@@ -12,6 +12,8 @@ State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_
 `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of P_t and prod b2_i, float32 scalars
 (float64 when a leaf is 64 bits wide).
 Memory: 2 buffers.
+Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep
+b1 <= sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 1.3e4 eta.
 Source: T. Dozat (2016), Incorporating Nesterov momentum into Adam, ICLR workshop; `torch.optim.NAdam`,
 `keras.optimizers.Nadam`, `optax.nadam`.
 """

@@ -9,11 +9,12 @@
 Convention: at the defaults eps is outside the root and eta outside the buffer, as in PyTorch (whose decay is 0.99).
 Keras: eps=1e-7, eps_inside_sqrt=True, learning_rate_inside=True. Optax: eps_inside_sqrt=True,
 learning_rate_inside=True. T. Tieleman and G. Hinton's global learning rate remains to be chosen: the method does not
-set it by itself.
+set it by itself. With Nesterov the user holds the look-ahead point; x' = y - eta u(y), before the look ahead, is what
+`momentum_jax.evaluation_params` reads from the state, in both places of eta and under schedules.
 State: `step`, int32 scalar; `second_moment`, real, and `mean` (None unless centred), the tree and shapes of the
-parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state of
-`scale_by_sgd`.
-Memory: 2 buffers, 3 when centred, one less with momentum=None.
+parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state
+of `sgd`'s, with Nesterov `ahead`, -eta_t mu_t (mu_t with learning_rate_inside) of the last step.
+Memory: 2 buffers, 3 when centred, one less with momentum=None. Needs: evaluation_params with Nesterov.
 Source: T. Tieleman and G. Hinton (2012), Neural Networks for Machine Learning, lecture 6.5; centred form A. Graves
 (2013), arXiv:1308.0850.
 """
@@ -39,7 +40,7 @@ from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
-from momentum_jax.optimizers.sgd import refuse_contradictions, scale_by_sgd
+from momentum_jax.optimizers.sgd import momentum_and_rate, refuse_contradictions
 
 
 class RmspropState(NamedTuple):
@@ -122,7 +123,8 @@ def rmsprop(
       eps_inside_sqrt: add eps under the root (Keras, Optax) instead of to it (PyTorch).
       centered: divide by the standard deviation instead of the root mean square.
       momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None keeps none.
-      nesterov: step along u + mu b'; needs momentum.
+      nesterov: step along u + mu b'; needs momentum. What you hold is then a look-ahead point; evaluate and save
+        `momentum_jax.evaluation_params(params, opt_state)`.
       learning_rate_inside: multiply by eta before the buffer (Keras, Optax) instead of after it (PyTorch).
       accumulator_dtype: dtype of all buffers; None: float32 averages for 16-bit leaves, else that of the parameter.
 
@@ -133,11 +135,17 @@ def rmsprop(
     """
     who = "rmsprop"
     refuse_contradictions(who, momentum, 0.0, nesterov)
-    rate = scale_by_learning_rate(learning_rate)
     core = scale_by_rmsprop(
         decay, eps=eps, eps_inside_sqrt=eps_inside_sqrt, centered=centered, accumulator_dtype=accumulator_dtype
     )
     if momentum is None:
-        return chain(who, core, rate)
-    memory = scale_by_sgd(momentum, nesterov=nesterov, accumulator_dtype=accumulator_dtype)
-    return chain(who, core, rate, memory) if learning_rate_inside else chain(who, core, memory, rate)
+        return chain(who, core, scale_by_learning_rate(learning_rate))
+    return momentum_and_rate(
+        who,
+        (core,),
+        learning_rate,
+        momentum,
+        nesterov=nesterov,
+        rate_inside=learning_rate_inside,
+        accumulator_dtype=accumulator_dtype,
+    )

@@ -8,10 +8,14 @@ tau = mu an exponential moving average that starts at the first gradient.
 
 Convention: eta is outside the buffer, as in PyTorch and `optax.sgd`; `heavy_ball` keeps it inside. Weight decay is
 coupled (added to the gradient). Nesterov uses mu_t in both places, as PyTorch does, which is exact only at constant
-mu; `nesterov` is exact always. Dampening has no effect where mu is 0, as in PyTorch.
+mu; `nesterov` is exact always. Dampening has no effect where mu is 0, as in PyTorch. With Nesterov the user holds the
+look-ahead point y' = x' - eta_t mu_t b'; x' = y - eta_t g(y), which was stepped to before the look ahead, is what
+`momentum_jax.evaluation_params` reads from the state, under schedules too. It refuses the state of a bare
+`scale_by_sgd(nesterov=True)`, which does not know what rate its look ahead is multiplied by.
 State: `step`, int32 scalar; `velocity` (the buffer b), the tree and shapes of the parameters, in their dtypes or
-`accumulator_dtype`.
-Memory: 1 buffer, none with momentum=None. Needs: params for weight decay.
+`accumulator_dtype`; with Nesterov `ahead`, -eta_t mu_t of the last step, float32 scalar (float64 when a leaf is 64 bits
+wide), None in a bare core.
+Memory: 1 buffer, none with momentum=None. Needs: params for weight decay; evaluation_params with Nesterov.
 Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta (1 - tau) < 2 (1 + mu) / L.
 Source: `torch.optim.SGD`; I. Sutskever, J. Martens, G. Dahl and G. Hinton (2013), ICML.
 """
@@ -34,11 +38,12 @@ from momentum_jax._hyperparameters import (
     value_at,
 )
 from momentum_jax.optimizers._leaves import each
-from momentum_jax.optimizers._precision import as_scalar
+from momentum_jax.optimizers._precision import as_scalar, scalar_dtype
 from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.weight_decay import add_weight_decay
+from momentum_jax.protocol import shift_by_path
 
 
 class SgdState(NamedTuple):
@@ -46,6 +51,27 @@ class SgdState(NamedTuple):
     velocity: optax.Updates
 
     def reset_momentum(self) -> "SgdState":
+        return jax.tree.map(jnp.zeros_like, self)
+
+
+class NesterovSgdState(NamedTuple):
+    """The held point is the iterate plus `ahead` times the velocity; `ahead` is None where the learning rate is not known."""
+
+    step: jax.Array
+    velocity: optax.Updates
+    ahead: Any
+
+    def evaluation_params(self, params: optax.Params) -> optax.Params:
+        """x = held point - ahead b."""
+        if self.ahead is None:
+            raise ValueError(
+                "evaluation_params: opt_state must say how far ahead the held point is, got that of a bare "
+                "scale_by_sgd(nesterov=True), which knows no learning rate; take sgd(..., nesterov=True), or scale_by_nesterov "
+                "behind the rate."
+            )
+        return shift_by_path("sgd", params, self.velocity, lambda y, b, ahead: y - ahead * b, self.ahead)
+
+    def reset_momentum(self) -> "NesterovSgdState":
         return jax.tree.map(jnp.zeros_like, self)
 
 
@@ -58,7 +84,7 @@ def scale_by_sgd(
     Args:
       momentum: mu in [0, 1); a number, a 0-d array or a schedule `step -> value`.
       dampening: tau in [0, 1), likewise.
-      nesterov: return u + mu b'.
+      nesterov: return u + mu b'. `evaluation_params` refuses such a state; `sgd` knows its iterate.
       accumulator_dtype: dtype of the buffer; None: that of the parameter.
 
     Raises:
@@ -66,26 +92,77 @@ def scale_by_sgd(
         not fit the state.
       TypeError: an argument of the wrong type.
     """
-    who = "scale_by_sgd"
-    refuse_contradictions(who, momentum, dampening, nesterov)
+    refuse_contradictions("scale_by_sgd", momentum, dampening, nesterov)
+    return _core(momentum, dampening, nesterov, accumulator_dtype, last=False)
+
+
+def _core(momentum: Any, dampening: Any, nesterov: bool, accumulator_dtype: Any, *, last: bool) -> Transformation:
+    """`last`: nothing that comes behind changes the look ahead, so that the state can say how far it goes."""
     undamped = is_zero(dampening)
 
-    def init(params: optax.Params) -> SgdState:
-        return SgdState(first_step(), zeros(params, velocity_dtype(accumulator_dtype)))
+    def put(step: jax.Array, velocity: Any, mu: Any, dtype: Any) -> SgdState | NesterovSgdState:
+        # jnp.array copies: a donated state must not take the user's own hyperparameter with it.
+        return (
+            NesterovSgdState(step, velocity, jnp.array(mu, dtype) if last else None) if nesterov else SgdState(step, velocity)
+        )
+
+    def init(params: optax.Params) -> SgdState | NesterovSgdState:
+        velocity = zeros(params, velocity_dtype(accumulator_dtype))
+        return put(first_step(), velocity, value_at(momentum, first_step()), scalar_dtype(params))
 
     def leaf(u: jax.Array, b: jax.Array, mu: Any, gain: Any) -> tuple[jax.Array, jax.Array]:
         b = mu * b + (u if undamped else gain * u)
         return (u + mu * b if nesterov else b), b
 
-    def update(who: str, updates: optax.Updates, state: SgdState, params: Any) -> tuple[optax.Updates, SgdState]:
+    def update(who: str, updates: optax.Updates, state: Any, params: Any) -> tuple[optax.Updates, Any]:
         del params
         mu, tau = value_at(momentum, state.step), value_at(dampening, state.step)
         tau = as_scalar(tau, jnp.promote_types(jnp.result_type(tau), jnp.float32))
         gain = 1.0 if undamped else jnp.where((state.step == 0) | (mu == 0), 1.0, 1.0 - tau)
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu, gain=gain)
-        return updates, SgdState(next_step(state.step), velocity)
+        return updates, put(next_step(state.step), velocity, mu, state.ahead.dtype if nesterov and last else None)
 
-    return transformation(who, init, update)
+    return transformation("scale_by_sgd", init, update)
+
+
+def momentum_and_rate(
+    who: str,
+    before: tuple[Transformation, ...],
+    learning_rate: Any,
+    momentum: Any,
+    *,
+    dampening: Any = 0.0,
+    nesterov: bool,
+    rate_inside: bool = False,
+    accumulator_dtype: Any = None,
+) -> Transformation:
+    """The chain of `before`, `scale_by_sgd` and the learning rate, whose state tells the iterate with Nesterov.
+
+    `rate_inside`: the rate comes before the momentum.
+    """
+    core = _core(momentum, dampening, nesterov, accumulator_dtype, last=True)
+    rate = scale_by_learning_rate(learning_rate)
+    if rate_inside:
+        return chain(who, *before, rate, core)
+    whole = chain(who, *before, core, rate)
+    if not nesterov:
+        return whole
+
+    def rescaled(state: tuple[Any, ...], rate_before: Any) -> tuple[Any, ...]:
+        # The look ahead is part of the update, so the rate multiplies both.
+        *others, memory, rate_after = state
+        ahead, _ = rate.unrounded(who, memory.ahead, rate_before, None)
+        return *others, memory._replace(ahead=ahead), rate_after
+
+    def init(params: optax.Params) -> tuple[Any, ...]:
+        state: Any = whole.init(params)
+        return rescaled(state, state[-1])
+
+    def unrounded(who: str, updates: Any, state: tuple[Any, ...], params: Any, **extra_args: Any) -> tuple[Any, Any]:
+        updates, after = whole.unrounded(who, updates, state, params, **extra_args)
+        return updates, rescaled(after, state[-1])
+
+    return transformation(who, init, unrounded, extra=None)
 
 
 @checked
@@ -104,7 +181,8 @@ def sgd(
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None keeps none.
       dampening: tau in [0, 1), likewise; not with nesterov.
-      nesterov: step along g + mu b'; needs momentum.
+      nesterov: step along g + mu b'; needs momentum. What you hold is then a look-ahead point; evaluate and save
+        `momentum_jax.evaluation_params(params, opt_state)`.
       weight_decay: lambda >= 0, likewise, added to the gradient as lambda * params; `update` then needs params.
       accumulator_dtype: dtype of the buffer; None: that of the parameter.
 
@@ -115,11 +193,18 @@ def sgd(
     """
     who = "sgd"
     refuse_contradictions(who, momentum, dampening, nesterov)
-    decay, rate = add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate)
+    decay = add_weight_decay(weight_decay)
     if momentum is None:
-        return chain(who, decay, rate)
-    core = scale_by_sgd(momentum, dampening=dampening, nesterov=nesterov, accumulator_dtype=accumulator_dtype)
-    return chain(who, decay, core, rate)
+        return chain(who, decay, scale_by_learning_rate(learning_rate))
+    return momentum_and_rate(
+        who,
+        (decay,),
+        learning_rate,
+        momentum,
+        dampening=dampening,
+        nesterov=nesterov,
+        accumulator_dtype=accumulator_dtype,
+    )
 
 
 def refuse_contradictions(who: str, momentum: Any, dampening: Any, nesterov: bool) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 import shutil
 import time
 import warnings
@@ -9,44 +10,65 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import DictKey
 
 from momentum_jax.training.host import Curves, Wave
 from momentum_jax.training.loop import RunState
+from momentum_jax.training.opaque import is_key
 from momentum_jax.training.problem import Examples
+from momentum_jax.training.stored_tree import describe, fill, rebuild
+
+# What a directory holds, by the names that Orbax gives it.
+_DESCRIPTION, _ARRAYS = "description", "arrays"
+_FORMAT = b"a described tree"
 
 
 def save_params(path: str | Path, params: Any, *, overwrite: bool = False) -> None:
-    """Writes a tree of arrays (parameters, or `{"params": ..., "model_state": ...}`) to the new directory `path`.
+    """Writes a tree (parameters, or `{"params": ..., "model_state": ...}`) to the new directory `path`.
+
+    Leaves are arrays, also empty ones, or typed PRNG keys; the keys of dicts are strings or ints.
 
     Raises:
       FileExistsError: `path` is there already and `overwrite` is False.
+      TypeError: another leaf or key.
     """
     target = Path(path).absolute()
     if target.exists() and not overwrite:
         raise FileExistsError(f"save_params: path must be new, or overwrite=True, got {target}, which exists.")
-    _write(target, jax.tree.map(np.asarray, params), overwrite)
+    _write("save_params", target, params, overwrite)
 
 
 def restore_params(path: str | Path, like: Any = None) -> Any:
-    """The tree that `save_params` wrote, of NumPy arrays.
+    """The tree that `save_params` wrote, of NumPy arrays and typed PRNG keys.
 
     Args:
       path: its directory.
-      like: a tree of the same structure, shapes and dtypes, arrays or `jax.ShapeDtypeStruct`; None: nested dicts as they
-        were saved.
+      like: a tree of the same structure, shapes and dtypes, arrays or `jax.ShapeDtypeStruct`; None: dicts, lists and tuples as
+        they were saved, a dict in the place of any other node. A directory that Orbax itself wrote is read as Orbax reads it.
 
     Raises:
       FileNotFoundError: there is nothing at `path`.
+      ValueError: `like` is not as what was saved; without it, a directory that Orbax itself wrote with a key of digits, which
+        may have been an int.
     """
     source = Path(path).absolute()
     if not source.exists():
         raise FileNotFoundError(
             f"restore_params: path must be a directory written by save_params, got {source}: no such directory."
         )
-    target = None if like is None else jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-    return _read(source, target)
+    content = _content(source)
+    if _is_described(content):
+        stored = _rebuilt(content)
+        return stored if like is None else fill("restore_params", like, stored)
+    if like is not None:
+        return _content(source, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like))
+    if doubtful := next((name for path, _ in jax.tree.leaves_with_path(content) for name in path if _is_doubtful(name)), None):
+        raise ValueError(
+            f"restore_params: like must say whether the key {doubtful.key!r} was a string or an int, got None; {source} was "
+            "written by Orbax alone and does not say it."
+        )
+    return content
 
 
 class WaveCheckpoints:
@@ -91,19 +113,12 @@ class WaveCheckpoints:
         mark = root / f"{step}.sha256"
         if mark.exists():
             return
-        leaves = {f"{i:05d}": leaf for i, leaf in enumerate(_host(state)) if leaf.size}
-        width = len(state.diverged)
         content = {
-            "state": leaves,
-            "evaluations": {
-                # Orbax keeps no arrays of size 0: the first entry only holds the place.
-                "steps": np.array([-1, *curves.steps], np.int32),
-                "losses": np.stack([np.zeros(width, np.float32), *curves.losses]),
-                "accuracies": np.stack([np.zeros(width, np.float32), *curves.accuracies]),
-            },
-            "seconds": np.array([seconds]),
+            "state": jax.tree.leaves(state),
+            "curves": [np.array(curves.steps, np.int32), *(np.array(each, np.float32) for each in curves[1:])],
+            "seconds": np.array(seconds),
         }
-        _write(root / str(step), content, True)
+        _write("train_many", root / str(step), content, True)
         # Orbax renames a directory that is complete; the mark beside it says so, and what its files are.
         mark.with_suffix(".new").write_text(_digest_of_files(root / str(step)))
         mark.with_suffix(".new").replace(mark)
@@ -128,20 +143,17 @@ class WaveCheckpoints:
         return digest
 
     def _restored(self, path: Path, state: RunState) -> tuple[int, RunState, Curves, float]:
-        content = _read(path)
+        content = _rebuilt(_content(path))
         leaves, structure = jax.tree.flatten(state)
-        filled = [_placed(content["state"][f"{i:05d}"], leaf) if leaf.size else leaf for i, leaf in enumerate(leaves)]
-        evaluations = content["evaluations"]
-        curves = Curves(
-            [int(each) for each in evaluations["steps"][1:]],
-            list(evaluations["losses"][1:]),
-            list(evaluations["accuracies"][1:]),
-        )
-        return int(path.name), jax.tree.unflatten(structure, filled), curves, float(content["seconds"][0])
+        placed = [jax.device_put(leaf, like.sharding) for leaf, like in zip(content["state"], leaves, strict=True)]
+        steps, losses, accuracies = content["curves"]
+        curves = Curves(steps.tolist(), list(losses), list(accuracies))
+        return int(path.name), jax.tree.unflatten(structure, placed), curves, float(content["seconds"])
 
     def _path(self, wave: Wave, state: RunState) -> Path:
         if id(wave) not in self._paths:
             digest = self._data_digest.copy()
+            digest.update(_FORMAT)
             tables = wave.place().tables
             digest.update(wave.programs.advance.identity(wave.run, state, tables, np.int32(0), np.int32(0)))
             # Not `wave.runs`: a call for what is left over numbers the same runs anew.
@@ -153,17 +165,7 @@ class WaveCheckpoints:
 
 def _host(tree: Any) -> list[np.ndarray]:
     """The leaves as NumPy arrays, typed keys as their data."""
-    return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
-
-
-def _placed(array: np.ndarray, like: jax.Array) -> jax.Array:
-    if _is_key(like):
-        return jax.device_put(jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like)), like.sharding)
-    return jax.device_put(array, like.sharding)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def _digest_of_files(directory: Path) -> str:
@@ -183,15 +185,34 @@ def _add(digest: Any, value: Any) -> None:
 # Orbax takes seconds to import, and most trainings are over before anything is saved.
 
 
-def _write(path: Path, tree: Any, overwrite: bool) -> None:
+def _write(who: str, path: Path, tree: Any, overwrite: bool) -> None:
     import orbax.checkpoint as ocp
 
+    # Orbax names all keys by strings, and keeps neither typed keys nor arrays of size 0.
+    description, arrays = describe(who, tree)
+    content = {
+        _DESCRIPTION: np.frombuffer(json.dumps(description).encode(), np.uint8),
+        _ARRAYS: {str(i): array for i, array in enumerate(arrays)},
+    }
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path, tree, force=overwrite)
+        checkpointer.save(path, content, force=overwrite)
 
 
-def _read(path: Path, target: Any = None) -> Any:
+def _content(path: Path, target: Any = None) -> Any:
     import orbax.checkpoint as ocp
 
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(path, target)
+
+
+def _is_described(content: Any) -> bool:
+    return isinstance(content, dict) and set(content) == {_DESCRIPTION, _ARRAYS}
+
+
+def _rebuilt(content: Any) -> Any:
+    """The tree that `_write` was given."""
+    return rebuild(json.loads(content[_DESCRIPTION].tobytes()), content[_ARRAYS])
+
+
+def _is_doubtful(step: Any) -> bool:
+    return isinstance(step, DictKey) and step.key.isdecimal()

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from momentum_jax.training.devices import on_all
 from momentum_jax.training.loop import Evaluation, Run, RunState, Tables
+from momentum_jax.training.opaque import is_key
 from momentum_jax.training.problem import Examples
 from momentum_jax.training.program import Programs
 from momentum_jax.training.results import Progress, RunResult, WaveResult
@@ -271,7 +272,7 @@ def _result(wave: Wave, lane: int, state: Any, curves: Curves, test: Evaluation 
     if diverged >= 0:
         losses[steps > diverged] = np.nan
         accuracies[steps > diverged] = np.nan
-    params, model_state = (None, None) if kept is None else jax.tree.map(lambda leaf: np.array(leaf[lane]), kept)
+    params, model_state = (None, None) if kept is None else jax.tree.map(lambda leaf: _of_lane(leaf, lane), kept)
     return RunResult(
         run=wave.runs[lane],
         losses=np.array(state.losses[lane]),
@@ -289,3 +290,7 @@ def _result(wave: Wave, lane: int, state: Any, curves: Curves, test: Evaluation 
         model_state=model_state,
         seconds=seconds,
     )
+
+
+def _of_lane(leaf: Any, lane: int) -> Any:
+    return leaf[lane] if is_key(leaf) else np.array(leaf[lane])

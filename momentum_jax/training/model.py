@@ -91,7 +91,8 @@ def from_nnx(build: Callable[[nnx.Rngs], Any], loss: Callable[[jax.Array, jax.Ar
 
     Args:
       build: `build(rngs)` makes the module, which is called as `module(x, train=..., rngs=...)`. Layers that draw numbers take
-        them from `rngs` of the call; everything in the module but its `nnx.Param` is model state (`nnx.BatchStat`).
+        them from `rngs` of the call, or from those that the module was built with; everything in the module but its `nnx.Param`
+        is model state: `nnx.BatchStat`, and the key and count of rngs of its own.
       loss: `loss(outputs, labels) -> (batch,)`.
     """
     graph = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)[0]
@@ -101,7 +102,8 @@ def from_nnx(build: Callable[[nnx.Rngs], Any], loss: Callable[[jax.Array, jax.Ar
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
     def apply(params: Any, model_state: Any, x: jax.Array, *, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
-        module = nnx.merge(graph, params, model_state)
+        # NNX writes into what a Variable holds: a caller's NumPy array would change under its hands.
+        module = nnx.merge(graph, *jax.tree.map(jnp.asarray, (params, model_state)))
         outputs = module(x, train=train, rngs=nnx.Rngs(key))
         return outputs, nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
 

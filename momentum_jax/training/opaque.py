@@ -52,6 +52,11 @@ def require_same_kind(what: str, before: Any, after: Any) -> None:
             )
 
 
+def is_key(array: jax.Array) -> bool:
+    """Whether these are typed PRNG keys, which NumPy cannot hold."""
+    return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+
+
 def _kind(leaf: Any) -> str:
     return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}" if _is_array(leaf) else repr(leaf)
 

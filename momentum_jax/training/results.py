@@ -19,7 +19,7 @@ class RunResult:
       what follows is of the frozen parameters: rank a diverged run last, whatever they score.
     test_loss, accuracy, mcc: on the test split at `evaluation_params`; NaN without test examples.
     confusion: (classes, classes) int32 counts on the test split, row = true class; None without test examples.
-    params, model_state: trees of NumPy arrays, the iterate that was evaluated; None when not kept.
+    params, model_state: trees of NumPy arrays, typed PRNG keys as such, the iterate that was evaluated; None when not kept.
     seconds: training time of the run's wave (compilation and evaluation apart) divided by the runs in it.
     """
 

@@ -95,5 +95,5 @@ def test_momentum_in_both_places_at_the_same_step_is_not_the_method_under_a_sche
 
 
 def test_the_readout_of_another_optimizer_is_what_the_user_holds(problem: Problems) -> None:
-    descent = descend(mj.sgd(0.06, momentum, nesterov=True), problem.bent, problem.theta0, 10)
+    descent = descend(mj.sgd(0.06, momentum), problem.bent, problem.theta0, 10)
     np.testing.assert_array_equal(descent.read, descent.held)

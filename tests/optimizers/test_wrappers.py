@@ -213,6 +213,38 @@ def test_rates_of_zero_stop_the_steps_and_not_the_memory(core: Any, zeros: tuple
     assert_same_path(held, walk(outside, problem.bent, problem.theta0)[0])
 
 
+@pytest.mark.parametrize("core", [mj.scale_by_heavy_ball(0.9), mj.scale_by_nesterov(0.9), optax.trace(0.9)])
+def test_the_velocity_follows_a_rate_that_an_eager_schedule_says_as_a_python_float(core: Any) -> None:
+    def rate(step: Any) -> float:
+        return 0.1 if int(step) < 3 else 0.001
+
+    def steps(optimizer: Any) -> list[np.ndarray]:
+        one, seen = jnp.ones(1), []
+        state = optimizer.init(one)
+        for _ in range(6):
+            updates, state = optimizer.update(one, state, one)
+            seen.append(np.asarray(updates))
+        return seen
+
+    outside = optax.chain(core, mj.scale_by_learning_rate(rate))
+    np.testing.assert_allclose(steps(mj.momentum_correction(core, rate)), steps(outside), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_at_a_constant_rate_the_correction_changes_no_bit(dtype: Any) -> None:
+    def end(optimizer: Any) -> Any:
+        params = jnp.linspace(-1, 2, 64).astype(dtype)
+        state, update = optimizer.init(params), jax.jit(optimizer.update)
+        for t in range(8):
+            updates, state = update((jnp.cos(7.3 * params.astype(jnp.float32) + t)).astype(dtype), state, params)
+            params = optax.apply_updates(params, updates)
+        return np.asarray(params.astype(jnp.float32))
+
+    np.testing.assert_array_equal(
+        end(mj.momentum_correction(mj.scale_by_heavy_ball(0.9), 1 / 3)), end(mj.heavy_ball(1 / 3, 0.9))
+    )
+
+
 def test_the_correction_refuses_what_is_no_core_and_no_rate() -> None:
     with pytest.raises(TypeError, match=r"^momentum_correction: core must be a gradient transformation, got float\.$"):
         mj.momentum_correction(0.1, 0.1)

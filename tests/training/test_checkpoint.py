@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from momentum_jax.training import Interrupted, train_many
-from momentum_jax.training.checkpoint import restore_params, save_params
+from momentum_jax.training.checkpoint import WaveCheckpoints, restore_params, save_params
+from momentum_jax.training.model import cross_entropy, from_nnx
 
 
 def study(linear, examples, checkpoint=None, learning_rate=0.01, **options):
@@ -158,3 +161,165 @@ def test_a_process_killed_again_and_again_ends_in_the_same_bits_as_one_left_alon
             break
     assert kills >= 3
     assert digest(tmp_path / "killed.npz") == digest(tmp_path / "alone.npz")
+
+
+class Scaled(nnx.Module):
+    """tanh(w x): two of them do not commute, and twenty compile in no time."""
+
+    def __init__(self, index):
+        self.w = nnx.Param(jnp.linspace(0.8, 1.2 + 0.1 * index, 4))
+
+    def __call__(self, x):
+        return jnp.tanh(self.w * x)
+
+
+class Deep(nnx.Module):
+    """Twelve layers in a list and in a sequence, so that "10" sorts before "2"; dropout draws from the module's own rngs."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Linear(36, 4, rngs=rngs)
+        self.layers = nnx.List([Scaled(i) for i in range(12)])
+        self.sequence = nnx.Sequential(*map(Scaled, range(12)))
+        self.dropout = nnx.Dropout(0.2, rngs=rngs)
+
+    def __call__(self, x, *, train, rngs):
+        x = self.first(x.reshape(x.shape[0], -1))
+        for layer in self.layers:
+            x = layer(x)
+        return self.sequence(self.dropout(x, deterministic=not train))
+
+
+@pytest.fixture(scope="module")
+def deep():
+    return from_nnx(Deep, cross_entropy)
+
+
+@pytest.fixture(scope="module")
+def trained(deep, examples):
+    return study(deep, examples)
+
+
+def test_a_deep_net_that_holds_its_own_rngs_trains_and_comes_back_with_the_same_outputs(tmp_path, deep, trained, equal):
+    run = trained.runs[1]
+    saved = {"params": run.params, "model_state": run.model_state}
+    save_params(tmp_path / "run", saved)
+
+    def outputs(tree, train):
+        x = jax.random.uniform(jax.random.key(3), (5, 6, 6))
+        return deep.apply(tree["params"], tree["model_state"], x, key=jax.random.key(0), train=train)[0]
+
+    for restored in (restore_params(tmp_path / "run"), restore_params(tmp_path / "run", like=saved)):
+        assert list(restored["params"]["layers"]) == list(range(12))
+        for train in (False, True):
+            assert equal(outputs(restored, train), outputs(saved, train))
+    # The runs drew from keys of their own, 40 times each.
+    streams = [each.model_state["dropout"]["rngs"] for each in trained.runs]
+    assert [int(stream["count"]) for stream in streams] == [40, 40]
+    assert not equal(*(jax.random.key_data(stream["key"]) for stream in streams))
+
+
+def test_a_net_that_holds_its_own_rngs_goes_on_from_its_checkpoint_in_the_same_bits(
+    tmp_path, monkeypatch, deep, trained, examples, equal
+):
+    assert cut_off(deep, examples, tmp_path, 0, 4) == [3]
+    steps, restore = [], WaveCheckpoints.restore
+
+    def noted(self, wave, state):
+        found = restore(self, wave, state)
+        steps.append(found and found[0])
+        return found
+
+    monkeypatch.setattr(WaveCheckpoints, "restore", noted)
+    resumed = study(deep, examples, tmp_path)
+    assert steps == [3, None]
+    assert equal(numbers(resumed), numbers(trained))
+
+
+ODD_TREES = {
+    "digits as ints and as strings": {"a": {i: np.float32([i]) for i in range(12)}, "b": {"10": np.ones(2), "2": np.zeros(2)}},
+    "an int and a string beside each other": {1: np.ones(1), "1": np.zeros(1)},
+    "lists, tuples, None and empty ones": {"a": [np.ones(1), (np.zeros(2), None)], "b": {}, "c": [], "d": (), "e": None},
+    "a list of eleven": [np.int32(i)[None] for i in range(11)],
+    "0-d, bfloat16, bool, complex": [np.float32(3.5), jnp.arange(3, dtype=jnp.bfloat16), np.True_, 1j * np.ones(2)],
+    "without elements": {"a": np.zeros((0, 3), np.int32), "b": jnp.zeros(0, jnp.bfloat16)},
+    "nothing but empty arrays": np.zeros((2, 0)),
+    "a single leaf": np.arange(3),
+    "names with strokes and dots": {"a/b": np.ones(1), "a": {"b": np.zeros(1)}, "a.b": np.ones(2), "": np.ones(3)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tree", ODD_TREES.values(), ids=ODD_TREES.keys())
+def test_every_tree_of_arrays_comes_back_as_it_was(tree, tmp_path):
+    save_params(tmp_path / "tree", tree)
+    restored = restore_params(tmp_path / "tree")
+    assert same(restored, tree)
+
+
+def same(a, b):
+    """Equal trees: kinds of nodes and of keys, dtypes, shapes and values. `jax.tree` cannot compare an int with a string."""
+    if isinstance(b, dict):
+        return type(a) is dict and list(a) == list(b) and all(same(a[key], b[key]) for key in b)
+    if isinstance(b, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if b is None:
+        return a is None
+    return a.dtype == b.dtype and a.shape == b.shape and np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+@pytest.mark.parametrize("implementation", ["threefry2x32", "rbg"])
+def test_typed_keys_come_back_as_keys_of_their_implementation(implementation, tmp_path):
+    key = jax.random.key(7, impl=implementation)
+    tree = {"one": key, "many": jax.random.split(key, 3), "none": jax.random.split(key, 3)[:0]}
+    save_params(tmp_path / "keys", tree)
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+    for restored in (restore_params(tmp_path / "keys"), restore_params(tmp_path / "keys", like)):
+        assert jax.tree.map(lambda leaf: (leaf.dtype, leaf.shape), restored) == jax.tree.map(
+            lambda leaf: (leaf.dtype, leaf.shape), tree
+        )
+        np.testing.assert_array_equal(jax.random.bits(restored["one"], (4,)), jax.random.bits(key, (4,)))
+        np.testing.assert_array_equal(jax.random.key_data(restored["many"]), jax.random.key_data(tree["many"]))
+
+
+def test_a_state_of_flax_comes_back_into_its_own_kind_and_else_as_dicts(tmp_path, equal):
+    state = nnx.state(Deep(nnx.Rngs(0)))
+    save_params(tmp_path / "state", state)
+    restored = restore_params(tmp_path / "state", like=state)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    bare = nnx.to_pure_dict(state)
+    for found in (nnx.to_pure_dict(restored), restore_params(tmp_path / "state")):
+        assert jax.tree.structure(found) == jax.tree.structure(bare)
+        assert equal(*(jax.tree.map(jax.random.key_data, tree["dropout"]["rngs"]["key"]) for tree in (found, bare)))
+        assert equal(found["layers"], bare["layers"])
+
+
+def test_what_cannot_be_saved_or_does_not_fit_is_refused_by_the_name_of_its_leaf(tmp_path):
+    with pytest.raises(TypeError, match=r"^save_params: leaf \['a'\] must be an array of numbers or a typed key, got str\.$"):
+        save_params(tmp_path / "no", {"a": "text"})
+    with pytest.raises(TypeError, match=r"^save_params: the keys at .* must be strings or ints, got 1\.5\.$"):
+        save_params(tmp_path / "no", {1.5: np.ones(1)})
+    save_params(tmp_path / "yes", {"a": np.ones(2, np.float32), "b": {0: jax.random.key(0)}})
+    like = {"a": np.ones(2, np.float32), "b": {0: jax.random.key(0)}}
+    for change, message in (
+        ({"a": np.ones(3, np.float32)}, r"float32 of shape \(2,\) at leaf \['a'\], got float32 of shape \(3,\)"),
+        ({"a": np.ones(2, np.float16)}, r"float32 of shape \(2,\) at leaf \['a'\], got float16 of shape \(2,\)"),
+        ({"b": {"0": jax.random.key(0)}}, r"no leaf at leaf \['b'\]\['0'\], got key<fry> of shape \(\)"),
+        ({"b": {}}, r"key<fry> of shape \(\) at leaf \['b'\]\[0\], got no leaf"),
+        ({"b": {0: jax.random.key(0, impl="rbg")}}, r"key<fry> of shape \(\) at leaf \['b'\]\[0\], got key<rbg> of shape \(\)"),
+    ):
+        with pytest.raises(ValueError, match=rf"^restore_params: like must be as what was saved, {message}\.$"):
+            restore_params(tmp_path / "yes", like={**like, **change})
+
+
+def test_what_orbax_alone_wrote_is_read_unless_a_key_may_have_been_an_int(tmp_path, equal):
+    import orbax.checkpoint as ocp
+
+    trees = {"names": {"a": np.ones(2)}, "digits": {"a": {"0": np.ones(2)}}}
+    with ocp.StandardCheckpointer() as checkpointer:
+        for name, tree in trees.items():
+            checkpointer.save(tmp_path / name, tree)
+    assert equal(restore_params(tmp_path / "names"), trees["names"])
+    with pytest.raises(
+        ValueError, match=r"^restore_params: like must say whether the key '0' was a string or an int, got None"
+    ):
+        restore_params(tmp_path / "digits")
+    assert equal(restore_params(tmp_path / "digits", like={"a": {0: np.ones(2)}}), {"a": {0: np.ones(2)}})

@@ -145,3 +145,22 @@ def test_batch_statistics_are_model_state_that_training_updates_and_evaluation_r
 def test_a_model_that_cannot_be_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_a_call_leaves_the_model_state_of_its_caller_as_it_was():
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.norm, self.dropout = nnx.BatchNorm(36, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+
+        def __call__(self, x, *, train, rngs):
+            return self.dropout(self.norm(x.reshape(len(x), -1), use_running_average=not train), deterministic=not train)
+
+    model = from_nnx(Net, LOSSES["cross_entropy"])
+    params, state = model.init(jax.random.key(0))
+    held = {**state, "norm": jax.tree.map(np.array, state["norm"])}
+    held["dropout"]["rngs"]["count"] = np.array(3, np.uint32)
+    before = jax.tree.map(np.copy, (held["norm"], held["dropout"]["rngs"]["count"]))
+    _, after = model.apply(params, held, pictures(), key=jax.random.key(0), train=True)
+    jax.tree.map(np.testing.assert_array_equal, (held["norm"], held["dropout"]["rngs"]["count"]), before)
+    assert int(after["dropout"]["rngs"]["count"]) == 4
+    assert np.any(after["norm"]["mean"] != before[0]["mean"])
