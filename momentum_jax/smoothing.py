@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, Bool, Interval, Scalar, checked
+from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, AverageDecayNumber, Bool, Interval, Scalar, checked
 
-Decay = Annotated[Scalar, Interval(0, 1, schedule=False, closed=True)]
+Decay = Annotated[Scalar, Interval(0, 1, schedule=False, closed=True, average=True)]
 
 
 @checked
@@ -106,7 +106,7 @@ def simple_weight_sums(steps: AtLeastZero, window: AtLeastOne) -> np.ndarray:
 
 
 @checked
-def exponential_weight_sums(steps: AtLeastZero, beta: Annotated[Scalar, Interval(0, 1, schedule=False)]) -> np.ndarray:
+def exponential_weight_sums(steps: AtLeastZero, beta: AverageDecayNumber) -> np.ndarray:
     """The sum of the weights after t = 1, ..., `steps` values: 1 - β^t, float64 (steps,).
 
     Raises:

@@ -34,9 +34,9 @@ import optax
 
 from momentum_jax._hyperparameters import (
     AtLeastOne,
+    AverageDecay,
     Bool,
     Choice,
-    Decay,
     DType,
     LearningRate,
     NonNegative,
@@ -65,7 +65,7 @@ class MuonState(NamedTuple):
 
 @checked
 def scale_by_muon(
-    momentum: Decay = 0.95,
+    momentum: AverageDecay = 0.95,
     *,
     nesterov: Bool = True,
     ns_steps: AtLeastOne = 5,
@@ -110,7 +110,7 @@ def scale_by_muon(
 @checked
 def muon(
     learning_rate: LearningRate = 0.02,
-    momentum: Decay = 0.95,
+    momentum: AverageDecay = 0.95,
     *,
     nesterov: Bool = True,
     ns_steps: AtLeastOne = 5,

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import (
+    AverageDecay,
     Bool,
-    Decay,
     DType,
     LearningRate,
     NonNegative,
@@ -53,7 +53,7 @@ class RmspropState(NamedTuple):
 
 @checked
 def scale_by_rmsprop(
-    decay: Decay = 0.9,
+    decay: AverageDecay = 0.9,
     *,
     eps: NonNegative = 1e-8,
     eps_inside_sqrt: Bool = False,
@@ -103,7 +103,7 @@ def scale_by_rmsprop(
 @checked
 def rmsprop(
     learning_rate: LearningRate,
-    decay: Decay = 0.9,
+    decay: AverageDecay = 0.9,
     *,
     eps: NonNegative = 1e-8,
     eps_inside_sqrt: Bool = False,
