@@ -6,8 +6,8 @@ A signature says what it allows, `@checked` holds callers to it when the optimiz
     def heavy_ball(learning_rate: LearningRate, momentum: Decay = 0.9, *, accumulator_dtype: DType = None): ...
 
 Python and NumPy numbers are checked for their value; of JAX arrays, traced ones included, only dtype and shape are
-known; of schedules, that each value they give is a real number. Numbers of fewer than 32 bits round to 1 what is just below:
-the decay of an average is refused in them, any other number below 1 where its value is known and has become 1.
+known; of schedules, that each value they give is a real number. Numbers of fewer than 32 bits round 0.999 to 1: the decay of
+an average is refused in them, any other number where its value is known to have become the border that is not allowed.
 """
 
 import functools
@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 
 class Interval(NamedTuple):
@@ -69,7 +70,7 @@ class Interval(NamedTuple):
         raise TypeError(f"{who}: {name} must be {kinds}, got {_show(value)}.")
 
     def refuse_rounded(self, who: str, name: str, value: Any) -> None:
-        """Refuse a value of fewer than 32 bits that has, or as the decay of an average may have, rounded to the open border.
+        """Refuse a value of fewer than 32 bits that has, or as the decay of an average may have, rounded to an open border.
 
         Of a traced value only the dtype is known.
         """
@@ -81,7 +82,10 @@ class Interval(NamedTuple):
             raise TypeError(
                 f"{who}: {name} must be at least 32 bits wide, got {dtype}; a decay of an average can round to 1. {remedy}"
             )
-        if not isinstance(value, jax.core.Tracer) and not self.closed and float(value) == self.high:
+        if isinstance(value, Tracer):
+            return
+        number = float(value)
+        if (number == self.high and not self.closed) or (number == self.low and self.above):
             raise ValueError(f"{who}: {name} must be {self}, got {value} in {dtype}. {remedy}")
 
 
@@ -125,11 +129,12 @@ class Count(NamedTuple):
             raise TypeError(f"{who}: {name} must be an int, got an array; optax.inject_hyperparams needs static_args={name!r}.")
         if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool)):
             raise TypeError(f"{who}: {name} must be an int, got {_show(value)}.")
-        if value < self.least:
+        number = int(value)
+        if number < self.least:
             raise ValueError(f"{who}: {name} must be at least {self.least}, got {value}.")
-        if self.most is not None and value > self.most:
+        if self.most is not None and number > self.most:
             raise ValueError(f"{who}: {name} must be at most {self.most}, got {value}.")
-        return int(value)
+        return number
 
 
 class Choice(NamedTuple):

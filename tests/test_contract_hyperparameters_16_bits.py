@@ -105,6 +105,13 @@ def test_inject_hyperparams_on_16_bit_parameters_is_refused_or_right(row: Row) -
         chex.assert_trees_all_close(updates_of(injected()), usual, rtol=5e-2)
 
 
+def test_what_rounds_to_an_excluded_zero_is_refused() -> None:
+    for eps in (narrow(1e-9, "float16"), np.float16(1e-9)):
+        with pytest.raises(ValueError, match=r"^yellowfin: eps must be finite and above 0, got 0\.0 in float16"):
+            mj.yellowfin(eps=eps)
+    mj.yellowfin(eps=narrow(1e-6, "float16"))
+
+
 def test_a_momentum_that_inject_hyperparams_rounds_to_one_is_refused() -> None:
     params = {"w": jnp.ones(3, jnp.bfloat16)}
     with pytest.raises(ValueError, match=f"^heavy_ball: momentum {ROUNDED}bfloat16"):
