@@ -1,7 +1,8 @@
 """Schedules of momentum and what belongs to it: `step -> value`, for every hyperparameter of this library that is a number.
 
 Steps count from 0; a schedule takes a Python int or a traced int32 and returns a 0-d array of JAX's default float dtype.
-Momenta are numbers or 0-d arrays (traced ones too, so that `jax.vmap` runs over a grid of them); step counts are ints.
+Momenta are numbers or 0-d arrays (traced ones too, so that `jax.vmap` runs over a grid of them); step counts are ints up to
+2^31 - 1, the last step that the states of the optimizers count.
 Learning-rate schedules are in Optax (`optax.cosine_decay_schedule`, ...) and serve as they are.
 """
 

@@ -54,7 +54,7 @@ def simple_moving_average(values: Any, window: AtLeastOne, *, debias: Bool = Tru
             window_strides=(1,) * (1 + rest),
             padding=((before, 0),) + ((0, 0),) * rest,
         )
-        averages = sums / window
+        averages = sums / float(window)
     else:
         padded = np.concatenate([np.zeros((before, *values.shape[1:])), values])
         # Not by differences of a running sum: after a spike of 1e23 those would be 0.
@@ -102,7 +102,7 @@ def simple_weight_sums(steps: AtLeastZero, window: AtLeastOne) -> np.ndarray:
     Raises:
       ValueError, TypeError: steps below 0 or a window below 1; one that is no int.
     """
-    return np.minimum(np.arange(1, steps + 1), window) / window
+    return np.minimum(np.arange(1, steps + 1), min(window, steps)) / float(window)
 
 
 @checked
