@@ -6,7 +6,8 @@ A signature says what it allows, `@checked` holds callers to it when the optimiz
     def heavy_ball(learning_rate: LearningRate, momentum: Decay = 0.9, *, accumulator_dtype: DType = None): ...
 
 Python and NumPy numbers are checked for their value; of JAX arrays, traced ones included, only dtype and shape are
-known; of schedules, that each value they give is a real number.
+known; of schedules, that each value they give is a real number. Numbers of fewer than 32 bits round 0.999 to 1: the decay of
+an average is refused in them, any other number where its value is known to have become the border that is not allowed.
 """
 
 import functools
@@ -20,12 +21,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 
 
 class Interval(NamedTuple):
     """Allowed values of a real number: finite ones in [low, high), or [low, high]; and whether a schedule may stand for it.
 
-    `above` leaves `low` itself out.
+    `above` leaves `low` itself out. `average`: the number is the decay of an average, which weighs what is new by 1 - decay.
     """
 
     low: float
@@ -33,6 +35,7 @@ class Interval(NamedTuple):
     schedule: bool = True
     closed: bool = False
     above: bool = False
+    average: bool = False
 
     def __str__(self) -> str:
         if math.isinf(self.high):
@@ -51,8 +54,10 @@ class Interval(NamedTuple):
         if isinstance(value, jax.Array):
             if not _is_real_scalar(value):
                 raise TypeError(f"{who}: {name} must be {kinds}, got an array of {value.dtype}{list(value.shape)}.")
+            self.refuse_rounded(who, name, value)
             return value
         if _is_number(value):
+            self.refuse_rounded(who, name, value)
             try:
                 number = float(value)
             except OverflowError:
@@ -63,6 +68,25 @@ class Interval(NamedTuple):
         if callable(value) and not isinstance(value, type) and self.schedule:
             return value
         raise TypeError(f"{who}: {name} must be {kinds}, got {_show(value)}.")
+
+    def refuse_rounded(self, who: str, name: str, value: Any) -> None:
+        """Refuse a value of fewer than 32 bits that has, or as the decay of an average may have, rounded to an open border.
+
+        Of a traced value only the dtype is known.
+        """
+        dtype = getattr(value, "dtype", None)
+        if dtype is None or not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits >= 32:
+            return
+        remedy = "With optax.inject_hyperparams pass hyperparam_dtype=jnp.float32."
+        if self.average:
+            raise TypeError(
+                f"{who}: {name} must be at least 32 bits wide, got {dtype}; a decay of an average can round to 1. {remedy}"
+            )
+        if isinstance(value, Tracer):
+            return
+        number = float(value)
+        if (number == self.high and not self.closed) or (number == self.low and self.above):
+            raise ValueError(f"{who}: {name} must be {self}, got {value} in {dtype}. {remedy}")
 
 
 class Flag:
@@ -98,15 +122,19 @@ class Count(NamedTuple):
     """A whole number that is never traced: steps, sizes, lengths."""
 
     least: int = 1
+    most: int | None = None
 
     def check(self, who: str, name: str, value: Any) -> int:
         if isinstance(value, jax.Array):
             raise TypeError(f"{who}: {name} must be an int, got an array; optax.inject_hyperparams needs static_args={name!r}.")
         if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool)):
             raise TypeError(f"{who}: {name} must be an int, got {_show(value)}.")
-        if value < self.least:
+        number = int(value)
+        if number < self.least:
             raise ValueError(f"{who}: {name} must be at least {self.least}, got {value}.")
-        return int(value)
+        if self.most is not None and number > self.most:
+            raise ValueError(f"{who}: {name} must be at most {self.most}, got {value}.")
+        return number
 
 
 class Choice(NamedTuple):
@@ -159,6 +187,9 @@ class Several(NamedTuple):
         return tuple(self.rule.check(who, f"{name}[{i}]", v) for i, v in enumerate(value))
 
 
+# The counters in states are int32, and stay at its largest.
+LAST_STEP = 2**31 - 1
+
 Scalar = float | jax.Array
 ScalarOrSchedule = optax.ScalarOrSchedule
 NonNegative = Annotated[ScalarOrSchedule, Interval(0, math.inf)]
@@ -166,6 +197,7 @@ LearningRate = NonNegative
 Positive = Annotated[ScalarOrSchedule, Interval(0, math.inf, above=True)]
 OneOrMore = Annotated[ScalarOrSchedule, Interval(1, math.inf)]
 Decay = Annotated[ScalarOrSchedule, Interval(0, 1)]
+AverageDecay = Annotated[ScalarOrSchedule, Interval(0, 1, average=True)]
 Decays = Annotated[Sequence[ScalarOrSchedule] | np.ndarray | jax.Array, Several(Interval(0, 1))]
 Share = Annotated[ScalarOrSchedule, Interval(0, 1, closed=True)]
 PositiveShare = Annotated[ScalarOrSchedule, Interval(0, 1, closed=True, above=True)]
@@ -173,8 +205,12 @@ Real = Annotated[ScalarOrSchedule, Interval(-math.inf, math.inf)]
 OptionalDecay = Annotated[ScalarOrSchedule | None, NullOr(Interval(0, 1))]
 NonNegativeNumber = Annotated[Scalar, Interval(0, math.inf, schedule=False)]
 DecayNumber = Annotated[Scalar, Interval(0, 1, schedule=False)]
+AverageDecayNumber = Annotated[Scalar, Interval(0, 1, schedule=False, average=True)]
 AtLeastOne = Annotated[int, Count(1)]
 AtLeastZero = Annotated[int, Count(0)]
+Steps = Annotated[int, Count(1, LAST_STEP)]
+StepsOrZero = Annotated[int, Count(0, LAST_STEP)]
+StepsOrNone = Annotated[int | None, NullOr(Count(1, LAST_STEP))]
 Bool = Annotated[bool, Flag()]
 DType = Annotated[Any, FloatingDType()]
 
@@ -219,10 +255,10 @@ def bare(signature: inspect.Signature) -> inspect.Signature:
 
 
 class Schedule:
-    """A schedule that says what is wrong where it gives no real number: for whom, and which argument it is."""
+    """A schedule that says what is wrong where it gives no real number, or too short a one: for whom, and which argument."""
 
-    def __init__(self, who: str, name: str, schedule: Callable[[Any], Any]) -> None:
-        self.who, self.name, self.schedule = who, name, schedule
+    def __init__(self, who: str, name: str, rule: Interval, schedule: Callable[[Any], Any]) -> None:
+        self.who, self.name, self.rule, self.schedule = who, name, rule, schedule
 
     def __call__(self, step: Any) -> Any:
         value = self.schedule(step)
@@ -233,17 +269,18 @@ class Schedule:
         if not (_is_real_scalar(value) if is_array else _is_number(value)):
             found = f"an array of {value.dtype}{list(value.shape)}" if is_array else _show(value)
             raise TypeError(f"{self.who}: the schedule of {self.name} must return a real number or a 0-d array, got {found}.")
+        self.rule.refuse_rounded(self.who, f"the schedule of {self.name}", value)
         return value
 
 
 def held(who: str, name: str, rule: Any, value: Any) -> Any:
-    """A checked hyperparameter, its schedules held to real numbers; within an optimizer the outermost constructor is named."""
+    """A checked hyperparameter, its schedules held to its rule; within an optimizer the outermost constructor is named."""
     if isinstance(value, tuple):
         return tuple(held(who, f"{name}[{i}]", rule.rule, each) for i, each in enumerate(value))
     rule = rule.rule if isinstance(rule, NullOr) else rule
     if not isinstance(rule, Interval) or not callable(value) or isinstance(value, Schedule):
         return value
-    return Schedule(who, name, value)
+    return Schedule(who, name, rule, value)
 
 
 def is_zero(value: Any) -> bool:

@@ -1,7 +1,8 @@
 """Schedules of momentum and what belongs to it: `step -> value`, for every hyperparameter of this library that is a number.
 
 Steps count from 0; a schedule takes a Python int or a traced int32 and returns a 0-d array of JAX's default float dtype.
-Momenta are numbers or 0-d arrays (traced ones too, so that `jax.vmap` runs over a grid of them); step counts are ints.
+Momenta are numbers or 0-d arrays (traced ones too, so that `jax.vmap` runs over a grid of them); step counts are ints up to
+2^31 - 1, the last step that the states of the optimizers count.
 Learning-rate schedules are in Optax (`optax.cosine_decay_schedule`, ...) and serve as they are.
 """
 
@@ -12,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, DecayNumber, NonNegativeNumber, checked
+from momentum_jax._hyperparameters import AverageDecayNumber, DecayNumber, NonNegativeNumber, Steps, StepsOrZero, checked
 
 Schedule = Callable[[Any], jax.Array]
 
@@ -25,7 +27,7 @@ def constant(value: DecayNumber) -> Schedule:
 
 
 @checked
-def linear(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: AtLeastOne) -> Schedule:
+def linear(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: Steps) -> Schedule:
     """Annealing along a line: `start` at step 0, `end` from step `steps` on.
 
     Args:
@@ -40,7 +42,7 @@ def linear(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: AtLeastOn
 
 
 @checked
-def cosine(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: AtLeastOne) -> Schedule:
+def cosine(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: Steps) -> Schedule:
     """Annealing along half a cosine: slow at both ends, `start` at step 0, `end` from step `steps` on.
 
     Args and errors as `linear`.
@@ -49,7 +51,7 @@ def cosine(start: DecayNumber = 0.5, end: DecayNumber = 0.9, *, steps: AtLeastOn
 
 
 @checked
-def sutskever(maximum: DecayNumber = 0.99, *, period: AtLeastOne = 250) -> Schedule:
+def sutskever(maximum: DecayNumber = 0.99, *, period: Steps = 250) -> Schedule:
     """mu_t = min(1 - 2^(-1 - log2(floor(t / period) + 1)), maximum): 0.5, 0.75, 0.833, ... one level a period.
 
     Args:
@@ -63,11 +65,11 @@ def sutskever(maximum: DecayNumber = 0.99, *, period: AtLeastOne = 250) -> Sched
     Source: I. Sutskever, J. Martens, G. Dahl and G. Hinton (2013), ICML, eq. 5.
     """
     # 2^(-1 - log2 k) = 1 / (2k), without the rounding of a logarithm.
-    return lambda step: jnp.minimum(1 - 0.5 / (jnp.asarray(step) // period + 1).astype(_default_float()), maximum)
+    return lambda step: jnp.minimum(1 - 0.5 / _following(jnp.asarray(step) // period).astype(_default_float()), maximum)
 
 
 @checked
-def fista(total_steps: AtLeastOne) -> Schedule:
+def fista(total_steps: Steps) -> Schedule:
     """mu_t = (t_t - 1) / t_{t+1} with t_1 = 1, t_{k+1} = (1 + sqrt(1 + 4 t_k^2)) / 2: 0, 0, 0.28, 0.43, ... towards 1.
 
     With `nesterov` this is Nesterov's method of 1983, FISTA without a proximal step: mu_t carries the point from the iterate
@@ -96,9 +98,9 @@ def warmup_cooldown(
     low: DecayNumber = 0.85,
     high: DecayNumber = 0.95,
     *,
-    warmup_steps: AtLeastZero,
-    cooldown_steps: AtLeastZero,
-    total_steps: AtLeastOne,
+    warmup_steps: StepsOrZero,
+    cooldown_steps: StepsOrZero,
+    total_steps: Steps,
 ) -> Schedule:
     """Warm-up and cool-down: a line from `low` to `high`, a plateau, a line back that ends at `low` at step `total_steps`.
 
@@ -126,7 +128,7 @@ def warmup_cooldown(
 
 
 @checked
-def demon(momentum: DecayNumber = 0.9, *, total_steps: AtLeastOne) -> Schedule:
+def demon(momentum: DecayNumber = 0.9, *, total_steps: Steps) -> Schedule:
     """beta_t = b0 (1 - t / T) / ((1 - b0) + b0 (1 - t / T)): from `momentum` at step 0 to 0 at step `total_steps` and after.
 
     Args:
@@ -148,7 +150,7 @@ def demon(momentum: DecayNumber = 0.9, *, total_steps: AtLeastOne) -> Schedule:
 
 
 @checked
-def ademamix_alpha(alpha: NonNegativeNumber = 5.0, *, steps: AtLeastOne) -> Schedule:
+def ademamix_alpha(alpha: NonNegativeNumber = 5.0, *, steps: Steps) -> Schedule:
     """AdEMAMix's warm-up of the weight of its slow average: alpha min((t + 1) / T, 1).
 
     Args:
@@ -161,11 +163,11 @@ def ademamix_alpha(alpha: NonNegativeNumber = 5.0, *, steps: AtLeastOne) -> Sche
 
     Source: M. Pagliardini, P. Ablin and D. Grangier (2025), The AdEMAMix optimizer, ICLR, arXiv:2409.03137.
     """
-    return lambda step: jnp.asarray(alpha * _progress(jnp.asarray(step) + 1, steps), _default_float())
+    return lambda step: jnp.asarray(alpha * _progress(_following(step), steps), _default_float())
 
 
 @checked
-def ademamix_b3(b3: DecayNumber = 0.9999, *, b1: DecayNumber = 0.9, steps: AtLeastOne) -> Schedule:
+def ademamix_b3(b3: AverageDecayNumber = 0.9999, *, b1: AverageDecayNumber = 0.9, steps: Steps) -> Schedule:
     """AdEMAMix's warm-up of the decay of its slow average: from b1 to b3 along a line in 1 / log b, as its half-life is.
 
         1 / log b_t = (1 - a) / log b1 + a / log b3          a = min((t + 1) / T, 1)
@@ -185,7 +187,7 @@ def ademamix_b3(b3: DecayNumber = 0.9999, *, b1: DecayNumber = 0.9, steps: AtLea
     """
 
     def schedule(step: Any) -> jax.Array:
-        share = _progress(jnp.asarray(step) + 1, steps)
+        share = _progress(_following(step), steps)
         between = jnp.exp(1 / ((1 - share) * _one_over_log(b1) + share * _one_over_log(b3)))
         return jnp.asarray(jnp.where(share < 1, between, b3), _default_float())
 
@@ -197,6 +199,11 @@ def _one_over_log(decay: Any) -> Any:
     if isinstance(decay, float):
         return 1 / math.log(max(decay, 1e-30))
     return 1 / jnp.log(jnp.maximum(jnp.asarray(decay, _default_float()), 1e-30))
+
+
+def _following(step: Any) -> Any:
+    """step + 1; the last int32 step is its own successor, as in the states of the optimizers."""
+    return optax.safe_increment(jnp.asarray(step))
 
 
 def _progress(step: Any, steps: int) -> jax.Array:

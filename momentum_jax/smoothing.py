@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, Bool, Interval, Scalar, checked
+from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, AverageDecayNumber, Bool, Interval, Scalar, checked
 
-Decay = Annotated[Scalar, Interval(0, 1, schedule=False, closed=True)]
+Decay = Annotated[Scalar, Interval(0, 1, schedule=False, closed=True, average=True)]
 
 
 @checked
@@ -54,7 +54,7 @@ def simple_moving_average(values: Any, window: AtLeastOne, *, debias: Bool = Tru
             window_strides=(1,) * (1 + rest),
             padding=((before, 0),) + ((0, 0),) * rest,
         )
-        averages = sums / window
+        averages = sums / float(window)
     else:
         padded = np.concatenate([np.zeros((before, *values.shape[1:])), values])
         # Not by differences of a running sum: after a spike of 1e23 those would be 0.
@@ -102,11 +102,11 @@ def simple_weight_sums(steps: AtLeastZero, window: AtLeastOne) -> np.ndarray:
     Raises:
       ValueError, TypeError: steps below 0 or a window below 1; one that is no int.
     """
-    return np.minimum(np.arange(1, steps + 1), window) / window
+    return np.minimum(np.arange(1, steps + 1), min(window, steps)) / float(window)
 
 
 @checked
-def exponential_weight_sums(steps: AtLeastZero, beta: Annotated[Scalar, Interval(0, 1, schedule=False)]) -> np.ndarray:
+def exponential_weight_sums(steps: AtLeastZero, beta: AverageDecayNumber) -> np.ndarray:
     """The sum of the weights after t = 1, ..., `steps` values: 1 - β^t, float64 (steps,).
 
     Raises:

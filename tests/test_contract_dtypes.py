@@ -9,6 +9,7 @@ import optax
 import pytest
 from contract_rows.row import Row
 from contract_runs import buffered_rows, every_build, every_row, gradients, run, some_params, types
+from decays_of_averages import averages_of
 
 KINDS, DTYPES = ("number", "array", "bfloat16", "schedule"), ("float16", "bfloat16", "float32", "complex64")
 TELLING = {
@@ -37,7 +38,8 @@ def test_a_state_goes_through_scan_and_updates_keep_the_dtype_of_their_parameter
         "bfloat16": lambda v: jnp.asarray(v * 0.99, jnp.bfloat16),
         "schedule": lambda v: lambda step: jnp.float32(v),
     }[kind]
-    optimizer = row.build(**{n: wrap(v) for n, v in row.numbers.items() if kind != "schedule" or n not in row.no_schedule})
+    usual = {"schedule": row.no_schedule, "bfloat16": averages_of(row)}.get(kind, ())
+    optimizer = row.build(**{n: wrap(v) for n, v in row.numbers.items() if n not in usual})
 
     def step(carry: Any, t: Any) -> Any:
         params, state = carry

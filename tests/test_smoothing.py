@@ -188,3 +188,11 @@ def test_dtypes_are_as_promised(library, dtype, expected) -> None:
 def test_what_does_not_fit_is_refused_in_one_sentence(call, error, message) -> None:
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("values", [np.ones(3), jnp.ones(3)], ids=["NumPy", "JAX"])
+@pytest.mark.parametrize("window", [2**31, 10**20])
+def test_a_window_wider_than_any_integer_type_is_one_that_never_fills(values: np.ndarray | jax.Array, window: int) -> None:
+    np.testing.assert_allclose(simple_moving_average(values, window), 1.0, rtol=1e-6)
+    raw = simple_moving_average(values, window, debias=False)
+    np.testing.assert_allclose(raw, np.arange(1, 4) / window, rtol=1e-6)

@@ -68,6 +68,30 @@ def each(
     return jax.tree.unflatten(treedef, outputs), *trees
 
 
+def refuse_what_is_no_array(who: str, tree: Any, what: str) -> None:
+    """Raise TypeError where a leaf of `tree`, which is `what`, is neither an array nor a number, but a function or a string.
+
+    JAX's typed keys count as arrays, which no optimizer moves, and so do shapes without values.
+    """
+    if all(map(_is_array, jax.tree.leaves(tree))):
+        return
+    for path, leaf in leaves_by_path(tree).items():
+        if leaf is not None and not _is_array(leaf):
+            found = f"an array of {leaf.dtype}" if isinstance(leaf, (np.ndarray, np.generic)) else type(leaf).__name__
+            raise TypeError(
+                f"{who}: {path_name(path)} of {what} must be an array or a number, got {found}; pass the arrays only."
+            )
+
+
+def _is_array(leaf: Any) -> bool:
+    if isinstance(leaf, (jax.Array, bool, int, float, complex)):
+        return True
+    dtype = None if isinstance(leaf, type) else getattr(leaf, "dtype", None)
+    if not isinstance(dtype, np.dtype):
+        return dtype is not None and isinstance(leaf, jax.ShapeDtypeStruct)  # of typed keys
+    return dtype == float0 or dtype == np.bool or jnp.issubdtype(dtype, jnp.number)
+
+
 def cast_like(updates: Any, like: Any, who: str) -> Any:
     """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros."""
     leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
-from momentum_jax.optimizers._transformation import Transformation, transformation
+from momentum_jax.optimizers._transformation import Link, Transformation, transformation
 from momentum_jax.protocol import reset_momentum
 
 # Keller Jordan's quintic: steepest at 0 for an image within about [0.7, 1.2].
@@ -64,7 +64,7 @@ class MatricesState(NamedTuple):
         return MatricesState(*(reset_momentum(state) for state in self))
 
 
-def matrices_and_rest(who: str, matrices: Transformation, fallback: Transformation, alone: str) -> Transformation:
+def matrices_and_rest(who: str, matrices: Link, fallback: Link, alone: str) -> Transformation:
     """Leaves with two axes to `matrices`, all others to `fallback`.
 
     Args:

@@ -1,85 +1,117 @@
 """Gradient transformations that round once: in 16-bit training the links of a chain hand each other float32."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from momentum_jax.optimizers._leaves import cast_like, fitting
+from momentum_jax.optimizers._leaves import cast_like, fitting, refuse_what_is_no_array
+
+Transformation: TypeAlias = optax.GradientTransformationExtraArgs
 
 
-class Transformation(optax.GradientTransformationExtraArgs):
-    """An Optax transformation that also offers its update before the last cast.
+class Link(NamedTuple):
+    """A transformation as a chain or a wrapper sees it.
 
-    `update` returns each leaf in the dtype of its parameter, without parameters in that of its gradient.
-    `unrounded(who, updates, state, params, **extra_args)` returns it in working precision; `chain` reads that, and says who is
-    to be named in errors.
+    `update` of a transformation returns each leaf in the dtype of its parameter, without parameters in that of its gradient.
+    `unrounded(who, updates, state, params, **extra_args)` returns it in working precision; `who` is named in errors.
     """
 
+    init: Callable[[Any], Any]
+    unrounded: Callable[..., tuple[Any, Any]]
+
+
+class _Offer(NamedTuple):
+    """What hangs on an update function: its unrounded form, and the function that this is the form of.
+
+    `functools.wraps`, which `jax.jit` uses too, copies the attributes of a function to another one: that one is not bypassed.
+    """
+
+    update: Callable[..., Any]
     unrounded: Callable[..., Any]
 
 
 def transformation(
     who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any], *, extra: tuple[str, ...] | None = ()
 ) -> Transformation:
-    """A `Transformation` from `init(params)` and `unrounded(who, updates, state, params, **read)`.
+    """A transformation from `init(params)` and `unrounded(who, updates, state, params, **read)`, which its update offers.
 
     Of the extra arguments of `update` it is given those named in `extra`, all of them if that is None; the others are accepted
-    and left alone, as `optax.with_extra_args_support` does.
+    and left alone, as `optax.with_extra_args_support` does. Parameters and gradients are trees of arrays and numbers; NumPy
+    arrays in a state, as from a file, are taken for JAX arrays.
     """
+
+    def checked_init(params: Any) -> Any:
+        refuse_what_is_no_array(who, params, "params")
+        return init(params)
 
     def read(who: str, updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
         wanted = extra_args if extra is None else {name: extra_args[name] for name in extra if name in extra_args}
         return unrounded(who, updates, state, params, **wanted)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        refuse_what_is_no_array(who, updates, "the gradient")
         if params is not None:
+            refuse_what_is_no_array(who, params, "params")
             fitting(who, updates, params)
-        new_updates, new_state = read(who, updates, state, params, **extra_args)
+        new_updates, new_state = read(who, updates, _of_jax(state), params, **extra_args)
         return cast_like(new_updates, updates if params is None else params, who), new_state
 
-    built = Transformation(init, update)
-    built.unrounded = read
-    return built
+    update.unrounded = _Offer(update, read)  # pyright: ignore[reportFunctionMemberAccess]
+    return optax.GradientTransformationExtraArgs(checked_init, update)
 
 
 def chain(who: str, *links: Transformation) -> Transformation:
     """As `optax.chain`, for links of this library: values between them are not rounded, and the state is the same tuple."""
+    parts = [link(one) for one in links]
 
     def init(params: Any) -> tuple[Any, ...]:
-        return tuple(link.init(params) for link in links)
+        return tuple(part.init(params) for part in parts)
 
     def unrounded(
         who: str, updates: Any, state: tuple[Any, ...], params: Any, **extra_args: Any
     ) -> tuple[Any, tuple[Any, ...]]:
         new_state = []
-        for link, link_state in zip(links, state, strict=True):
-            updates, link_state = link.unrounded(who, updates, link_state, params, **extra_args)
-            new_state.append(link_state)
+        for part, part_state in zip(parts, state, strict=True):
+            updates, part_state = part.unrounded(who, updates, part_state, params, **extra_args)
+            new_state.append(part_state)
         return updates, tuple(new_state)
 
     return transformation(who, init, unrounded, extra=None)
 
 
-def as_link(who: str, name: str, optimizer: Any) -> Transformation:
-    """Any Optax transformation as a `Transformation`; of this library's the update stays unrounded.
+def as_link(who: str, name: str, optimizer: Any) -> Link:
+    """Any Optax transformation as a `Link`; of an update of this library the result stays unrounded.
 
     Raises:
-      TypeError: `optimizer`, the argument `name` of `who`, is no gradient transformation.
+      TypeError: `optimizer` is no gradient transformation.
     """
-    if isinstance(optimizer, Transformation):
-        return optimizer
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(f"{who}: {name} must be a gradient transformation, got {type(optimizer).__name__}.")
+    return link(optimizer)
+
+
+def link(optimizer: optax.GradientTransformation) -> Link:
+    """A transformation as a `Link`; only an update that offers its own unrounded form is asked for that."""
+    offer = getattr(optimizer.update, "unrounded", None)
+    if isinstance(offer, _Offer) and offer.update is optimizer.update:
+        return Link(optimizer.init, offer.unrounded)
     inner = optax.with_extra_args_support(optimizer)
 
     def unrounded(who: str, updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
         del who
         return inner.update(updates, state, params, **extra_args)
 
-    return transformation(who, inner.init, unrounded, extra=None)
+    return Link(inner.init, unrounded)
+
+
+def _of_jax(state: Any) -> Any:
+    if not any(isinstance(leaf, (np.ndarray, np.generic)) for leaf in jax.tree.leaves(state)):
+        return state
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf, state)
 
 
 def loss_of(who: str, value: Any) -> jax.Array:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import first_step, next_step, second_moment_dtype, zeros
@@ -33,7 +33,7 @@ class AdadeltaState(NamedTuple):
 
 
 @checked
-def scale_by_adadelta(rho: Decay = 0.95, *, eps: NonNegative = 1e-6, accumulator_dtype: DType = None) -> Transformation:
+def scale_by_adadelta(rho: AverageDecay = 0.95, *, eps: NonNegative = 1e-6, accumulator_dtype: DType = None) -> Transformation:
     """The learning-rate-free core: u sqrt(w + eps) / sqrt(s' + eps).
 
     Args:
@@ -68,7 +68,7 @@ def scale_by_adadelta(rho: Decay = 0.95, *, eps: NonNegative = 1e-6, accumulator
 
 @checked
 def adadelta(
-    learning_rate: LearningRate = 1.0, rho: Decay = 0.95, *, eps: NonNegative = 1e-6, accumulator_dtype: DType = None
+    learning_rate: LearningRate = 1.0, rho: AverageDecay = 0.95, *, eps: NonNegative = 1e-6, accumulator_dtype: DType = None
 ) -> Transformation:
     """Adadelta.
 

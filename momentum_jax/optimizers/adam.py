@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import (
+    AverageDecay,
     Bool,
-    Decay,
     DType,
     LearningRate,
     NonNegative,
@@ -60,8 +60,8 @@ class AdamState(NamedTuple):
 
 @checked
 def scale_by_adam(
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
     *,
     eps: NonNegative = 1e-8,
     amsgrad: Bool = False,
@@ -136,8 +136,8 @@ def scale_by_adam(
 @checked
 def adam(
     learning_rate: LearningRate,
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
     *,
     eps: NonNegative = 1e-8,
     amsgrad: Bool = False,
@@ -164,8 +164,8 @@ def adam(
 @checked
 def adamw(
     learning_rate: LearningRate,
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
     *,
     eps: NonNegative = 1e-8,
     amsgrad: Bool = False,

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, is_zero, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, is_zero, value_at
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
 from momentum_jax.optimizers._leaves import each
@@ -53,9 +53,9 @@ class AdanState(NamedTuple):
 @checked
 def adan(
     learning_rate: LearningRate,
-    b1: Decay = 0.98,
-    b2: Decay = 0.92,
-    b3: Decay = 0.99,
+    b1: AverageDecay = 0.98,
+    b2: AverageDecay = 0.92,
+    b3: AverageDecay = 0.99,
     *,
     eps: NonNegative = 1e-8,
     weight_decay: NonNegative = 0.0,

@@ -26,11 +26,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Choice, Count, NullOr, checked
+from momentum_jax._hyperparameters import Choice, StepsOrNone, checked
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._arithmetic import global_norm, inner_product
 from momentum_jax.optimizers._precision import scalar_dtype
-from momentum_jax.optimizers._state import scalar_zeros
+from momentum_jax.optimizers._state import next_step, scalar_zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, loss_of, transformation
 from momentum_jax.protocol import UnknownMomentum, evaluation_params, reset_momentum
 
@@ -55,7 +55,7 @@ def adaptive_restart(
     optimizer: optax.GradientTransformation,
     *,
     criterion: Annotated[str, Choice(("gradient", "function", "speed"))] = "gradient",
-    min_steps: Annotated[int | None, NullOr(Count(1))] = None,
+    min_steps: StepsOrNone = None,
 ) -> Transformation:
     """Any optimizer with momentum, restarted when a criterion says so.
 
@@ -108,7 +108,7 @@ def adaptive_restart(
         value = jnp.where(risen, value, value)
         before = _choose(restart, reset_momentum(state.inner_state), state.inner_state)
         steps, after = inner.unrounded(who, updates, before, params, **extra_args)
-        return steps, AdaptiveRestartState(jnp.where(restart, 0, state.steps_since_restart) + 1, value, None, after)
+        return steps, AdaptiveRestartState(next_step(jnp.where(restart, 0, state.steps_since_restart)), value, None, after)
 
     def after_the_step(
         who: str, updates: optax.Updates, state: AdaptiveRestartState, params: Any, **extra_args: Any
@@ -117,7 +117,7 @@ def adaptive_restart(
         # Read-outs add a multiple of a buffer, so differences of iterates come without the parameters.
         landing = evaluation_params(steps, after)
         move = steps if landing is steps else _minus(landing, evaluation_params(_minus(steps, steps), state.inner_state))
-        since, last_length = state.steps_since_restart + 1, None
+        since, last_length = next_step(state.steps_since_restart), None
         if criterion == "gradient":
             restart = (since >= least) & (inner_product(updates, move) > 0)
         else:

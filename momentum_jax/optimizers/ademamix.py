@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
 from momentum_jax.optimizers._leaves import each
@@ -51,9 +51,9 @@ class AdemamixState(NamedTuple):
 
 @checked
 def scale_by_ademamix(
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
-    b3: Decay = 0.9999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
+    b3: AverageDecay = 0.9999,
     *,
     alpha: NonNegative = 5.0,
     eps: NonNegative = 1e-8,
@@ -131,9 +131,9 @@ def scale_by_ademamix(
 @checked
 def ademamix(
     learning_rate: LearningRate,
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
-    b3: Decay = 0.9999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
+    b3: AverageDecay = 0.9999,
     *,
     alpha: NonNegative = 5.0,
     eps: NonNegative = 1e-8,

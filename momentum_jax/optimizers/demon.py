@@ -18,7 +18,7 @@ arXiv:1910.04952.
 from typing import Any
 
 from momentum_jax import schedules
-from momentum_jax._hyperparameters import AtLeastOne, Decay, DType, LearningRate, checked, value_at
+from momentum_jax._hyperparameters import Decay, DType, LearningRate, Steps, checked, value_at
 from momentum_jax.optimizers._transformation import Transformation, chain
 from momentum_jax.optimizers.heavy_ball import scale_by_heavy_ball
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
@@ -26,7 +26,7 @@ from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 
 @checked
 def demon(
-    learning_rate: LearningRate, momentum: Decay = 0.9, *, total_steps: AtLeastOne, accumulator_dtype: DType = None
+    learning_rate: LearningRate, momentum: Decay = 0.9, *, total_steps: Steps, accumulator_dtype: DType = None
 ) -> Transformation:
     """Demon as an optimizer.
 

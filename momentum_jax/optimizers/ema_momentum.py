@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Bool, Decay, DType, LearningRate, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, Bool, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
@@ -39,7 +39,9 @@ class EmaMomentumState(NamedTuple):
 
 
 @checked
-def scale_by_ema_momentum(momentum: Decay = 0.9, *, debias: Bool = False, accumulator_dtype: DType = None) -> Transformation:
+def scale_by_ema_momentum(
+    momentum: AverageDecay = 0.9, *, debias: Bool = False, accumulator_dtype: DType = None
+) -> Transformation:
     """The learning-rate-free core: m' = mu m + (1 - mu) u, returns m' or m' / (1 - prod mu_i).
 
     Args:
@@ -76,7 +78,7 @@ def scale_by_ema_momentum(momentum: Decay = 0.9, *, debias: Bool = False, accumu
 
 @checked
 def ema_momentum(
-    learning_rate: LearningRate, momentum: Decay = 0.9, *, debias: Bool = False, accumulator_dtype: DType = None
+    learning_rate: LearningRate, momentum: AverageDecay = 0.9, *, debias: Bool = False, accumulator_dtype: DType = None
 ) -> Transformation:
     """Gradient descent along an exponential moving average of the gradients.
 

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, Decay, DType, LearningRate, checked, value_at
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
@@ -50,7 +50,7 @@ class EmaNesterovState(NamedTuple):
 
 
 @checked
-def scale_by_ema_nesterov(beta: Decay, gamma: Decay, *, accumulator_dtype: DType = None) -> Transformation:
+def scale_by_ema_nesterov(beta: Decay, gamma: AverageDecay, *, accumulator_dtype: DType = None) -> Transformation:
     """The learning-rate-free core: m' = gamma m + (1 - gamma) (u + beta_t m), returns u + beta_{t+1} m'.
 
     Args:
@@ -88,7 +88,9 @@ def scale_by_ema_nesterov(beta: Decay, gamma: Decay, *, accumulator_dtype: DType
 
 
 @checked
-def ema_nesterov(learning_rate: LearningRate, beta: Decay, gamma: Decay, *, accumulator_dtype: DType = None) -> Transformation:
+def ema_nesterov(
+    learning_rate: LearningRate, beta: Decay, gamma: AverageDecay, *, accumulator_dtype: DType = None
+) -> Transformation:
     """EMA-Nesterov around gradient descent.
 
     The parameters that you hold are look-ahead points; evaluate and save `momentum_jax.evaluation_params(params,

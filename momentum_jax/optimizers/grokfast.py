@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, NonNegative, checked, value_at
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import at_least_float32
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
@@ -36,7 +36,7 @@ class GrokfastState(NamedTuple):
 
 
 @checked
-def grokfast(alpha: Decay = 0.98, lamb: NonNegative = 2.0, *, accumulator_dtype: DType = None) -> Transformation:
+def grokfast(alpha: AverageDecay = 0.98, lamb: NonNegative = 2.0, *, accumulator_dtype: DType = None) -> Transformation:
     """The filter of gradients g + lambda m'; chain an optimizer behind it.
 
     Args:

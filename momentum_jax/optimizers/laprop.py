@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
 from momentum_jax.optimizers._leaves import each
@@ -46,8 +46,8 @@ class LapropState(NamedTuple):
 @checked
 def laprop(
     learning_rate: LearningRate,
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
     *,
     eps: NonNegative = 1e-15,
     accumulator_dtype: DType = None,

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import dot, root
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
@@ -66,8 +66,8 @@ def _corrected_gradient(b1: Any, gamma: Any, accumulator_dtype: Any) -> Transfor
 
 @checked
 def scale_by_mars(
-    b1: Decay = 0.95,
-    b2: Decay = 0.99,
+    b1: AverageDecay = 0.95,
+    b2: AverageDecay = 0.99,
     *,
     gamma: NonNegative = 0.025,
     eps: NonNegative = 1e-8,
@@ -96,8 +96,8 @@ def scale_by_mars(
 @checked
 def mars(
     learning_rate: LearningRate,
-    b1: Decay = 0.95,
-    b2: Decay = 0.99,
+    b1: AverageDecay = 0.95,
+    b2: AverageDecay = 0.99,
     *,
     gamma: NonNegative = 0.025,
     eps: NonNegative = 1e-8,

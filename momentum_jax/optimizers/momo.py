@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, Real, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, Real, checked, value_at
 from momentum_jax.optimizers._arithmetic import dot, ratio, total
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import as_scalar
@@ -46,7 +46,7 @@ class MomoState(NamedTuple):
 @checked
 def momo(
     learning_rate: LearningRate = 1.0,
-    momentum: Decay = 0.9,
+    momentum: AverageDecay = 0.9,
     *,
     lower_bound: Real = 0.0,
     weight_decay: NonNegative = 0.0,

@@ -34,9 +34,9 @@ import optax
 
 from momentum_jax._hyperparameters import (
     AtLeastOne,
+    AverageDecay,
     Bool,
     Choice,
-    Decay,
     DType,
     LearningRate,
     NonNegative,
@@ -46,7 +46,7 @@ from momentum_jax._hyperparameters import (
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._matrices import SCALES, fallback_rate, matrices_and_rest, orthogonalise
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
-from momentum_jax.optimizers._transformation import Transformation, as_link, chain, transformation
+from momentum_jax.optimizers._transformation import Transformation, as_link, chain, link, transformation
 from momentum_jax.optimizers.adam import adamw
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.weight_decay import add_weight_decay
@@ -65,7 +65,7 @@ class MuonState(NamedTuple):
 
 @checked
 def scale_by_muon(
-    momentum: Decay = 0.95,
+    momentum: AverageDecay = 0.95,
     *,
     nesterov: Bool = True,
     ns_steps: AtLeastOne = 5,
@@ -110,7 +110,7 @@ def scale_by_muon(
 @checked
 def muon(
     learning_rate: LearningRate = 0.02,
-    momentum: Decay = 0.95,
+    momentum: AverageDecay = 0.95,
     *,
     nesterov: Bool = True,
     ns_steps: AtLeastOne = 5,
@@ -151,9 +151,9 @@ def with_fallback(
 ) -> Transformation:
     """`matrices` for the matrices, for the rest `fallback` or, if that is None, the AdamW of Muon's official code."""
     if fallback is not None:
-        return matrices_and_rest(who, matrices, as_link(who, "fallback", fallback), "")
+        return matrices_and_rest(who, link(matrices), as_link(who, "fallback", fallback), "")
     rest = adamw(
         fallback_rate(learning_rate), 0.9, 0.95, eps=1e-10, weight_decay=weight_decay, accumulator_dtype=accumulator_dtype
     )
     remedy = "take adamw for it, or name its optimizer with fallback=."
-    return matrices_and_rest(who, matrices, rest, remedy)
+    return matrices_and_rest(who, link(matrices), link(rest), remedy)

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Choice, Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, Choice, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
 from momentum_jax.optimizers._leaves import each
@@ -52,8 +52,8 @@ class NadamState(NamedTuple):
 
 @checked
 def scale_by_nadam(
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
     *,
     eps: NonNegative = 1e-8,
     momentum_decay: NonNegative = TORCH_DECAY,
@@ -135,8 +135,8 @@ def scale_by_nadam(
 @checked
 def nadam(
     learning_rate: LearningRate,
-    b1: Decay = 0.9,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.9,
+    b2: AverageDecay = 0.999,
     *,
     eps: NonNegative = 1e-8,
     momentum_decay: NonNegative = TORCH_DECAY,

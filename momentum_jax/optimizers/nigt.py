@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import global_norm, ratio
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
@@ -50,7 +50,7 @@ class NigtState(NamedTuple):
 @checked
 def nigt(
     learning_rate: LearningRate,
-    momentum: Decay = 0.9,
+    momentum: AverageDecay = 0.9,
     *,
     eps: NonNegative = 1e-8,
     accumulator_dtype: DType = None,

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import global_norm, ratio
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
@@ -40,7 +40,7 @@ class NormalizedMomentumState(NamedTuple):
 @checked
 def normalized_momentum(
     learning_rate: LearningRate,
-    momentum: Decay = 0.9,
+    momentum: AverageDecay = 0.9,
     *,
     eps: NonNegative = 1e-8,
     accumulator_dtype: DType = None,

@@ -24,9 +24,9 @@ import optax
 
 from momentum_jax._hyperparameters import (
     AtLeastOne,
+    AverageDecay,
     Bool,
     Choice,
-    Decay,
     DType,
     LearningRate,
     NonNegative,
@@ -61,9 +61,9 @@ class NormuonState(NamedTuple):
 
 @checked
 def scale_by_normuon(
-    momentum: Decay = 0.95,
+    momentum: AverageDecay = 0.95,
     *,
-    b2: Decay = 0.95,
+    b2: AverageDecay = 0.95,
     nesterov: Bool = True,
     ns_steps: AtLeastOne = 5,
     scale: Scale = "official",
@@ -134,9 +134,9 @@ def scale_by_normuon(
 @checked
 def normuon(
     learning_rate: LearningRate = 0.02,
-    momentum: Decay = 0.95,
+    momentum: AverageDecay = 0.95,
     *,
-    b2: Decay = 0.95,
+    b2: AverageDecay = 0.95,
     nesterov: Bool = True,
     ns_steps: AtLeastOne = 5,
     scale: Scale = "official",

@@ -21,6 +21,7 @@ import optax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 from momentum_jax._trees import Path, leaves_by_path, same_leaves
+from momentum_jax.optimizers._leaves import refuse_what_is_no_array
 
 
 def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformationExtraArgs:
@@ -65,6 +66,7 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
     inner = optax.partition({**optimizers}, labels)
 
     def init(params: optax.Params) -> Any:
+        refuse_what_is_no_array("per_layer", params, "params")
         used = set(jax.tree.leaves(labels(params)))
         idle = [pattern for pattern in patterns if pattern not in used]
         paths = [layer_path(path) for path, leaf in leaves_by_path(params).items() if leaf is not None]
@@ -77,7 +79,9 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
         return inner.init(params)
 
     def update(updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any) -> tuple[optax.Updates, Any]:
+        refuse_what_is_no_array("per_layer", updates, "the gradient")
         if params is not None:
+            refuse_what_is_no_array("per_layer", params, "params")
             same_leaves("per_layer", updates, params, "the parameters")
         return inner.update(updates, state, params, **extra_args)
 

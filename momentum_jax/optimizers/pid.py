@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import at_least_float32
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, velocity_dtype, zeros
@@ -42,7 +42,11 @@ class PidState(NamedTuple):
 
 @checked
 def scale_by_pid(
-    momentum: Decay = 0.9, integral: NonNegative = 5.0, derivative: NonNegative = 10.0, *, accumulator_dtype: DType = None
+    momentum: AverageDecay = 0.9,
+    integral: NonNegative = 5.0,
+    derivative: NonNegative = 10.0,
+    *,
+    accumulator_dtype: DType = None,
 ) -> Transformation:
     """The learning-rate-free core: returns u + k_i I' + k_d D'.
 
@@ -93,7 +97,7 @@ def scale_by_pid(
 @checked
 def pid(
     learning_rate: LearningRate,
-    momentum: Decay = 0.9,
+    momentum: AverageDecay = 0.9,
     integral: NonNegative = 5.0,
     derivative: NonNegative = 10.0,
     *,

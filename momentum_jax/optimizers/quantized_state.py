@@ -73,7 +73,7 @@ def quantized_state(
     Raises:
       ValueError: a block_size below 1; in `init`, a centred RMSprop; in `update`, a state from before `key`; whatever the
         optimizer raises.
-      TypeError: `optimizer` is no gradient transformation.
+      TypeError: `optimizer` is no gradient transformation; in `init`, a schedule that cannot be traced.
     """
     inner = as_link("quantized_state", "optimizer", optimizer)
 
@@ -126,7 +126,13 @@ def _stands_for_params(params: Any) -> bool:
 
 def _copies(init: Any, params: optax.Params) -> list[bool]:
     """Of each leaf of a state, whether its start depends on the values of the parameters, and not on their shapes alone."""
-    program, shapes = jax.make_jaxpr(init, return_shape=True)(params)
+    try:
+        program, shapes = jax.make_jaxpr(init, return_shape=True)(params)
+    except jax.errors.ConcretizationTypeError as error:
+        raise TypeError(
+            "quantized_state: the init of optimizer must be traceable; a schedule that it reads must not branch on its step in "
+            "Python, as jnp.where(step < 10, 0.5, 0.9) does not."
+        ) from error
     touched = set(map(id, program.jaxpr.invars))
     for equation in program.jaxpr.eqns:
         if any(id(atom) in touched for atom in equation.invars):

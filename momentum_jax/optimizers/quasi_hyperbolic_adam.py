@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, Share, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, Share, checked, value_at
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
 from momentum_jax.optimizers._leaves import each
@@ -48,8 +48,8 @@ class QuasiHyperbolicAdamState(NamedTuple):
 
 @checked
 def scale_by_quasi_hyperbolic_adam(
-    b1: Decay = 0.995,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.995,
+    b2: AverageDecay = 0.999,
     nu1: Share = 0.7,
     nu2: Share = 1.0,
     *,
@@ -124,8 +124,8 @@ def scale_by_quasi_hyperbolic_adam(
 @checked
 def quasi_hyperbolic_adam(
     learning_rate: LearningRate,
-    b1: Decay = 0.995,
-    b2: Decay = 0.999,
+    b1: AverageDecay = 0.995,
+    b2: AverageDecay = 0.999,
     nu1: Share = 0.7,
     nu2: Share = 1.0,
     *,

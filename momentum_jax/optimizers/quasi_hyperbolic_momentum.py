@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, Real, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, Real, checked, value_at
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
@@ -38,7 +38,7 @@ class QuasiHyperbolicMomentumState(NamedTuple):
 
 @checked
 def scale_by_quasi_hyperbolic_momentum(
-    momentum: Decay = 0.999, nu: Real = 0.7, *, accumulator_dtype: DType = None
+    momentum: AverageDecay = 0.999, nu: Real = 0.7, *, accumulator_dtype: DType = None
 ) -> Transformation:
     """The learning-rate-free core: m' = beta m + (1 - beta) u, returns (1 - nu) u + nu m'.
 
@@ -73,7 +73,7 @@ def scale_by_quasi_hyperbolic_momentum(
 
 @checked
 def quasi_hyperbolic_momentum(
-    learning_rate: LearningRate, momentum: Decay = 0.999, nu: Real = 0.7, *, accumulator_dtype: DType = None
+    learning_rate: LearningRate, momentum: AverageDecay = 0.999, nu: Real = 0.7, *, accumulator_dtype: DType = None
 ) -> Transformation:
     """Quasi-hyperbolic momentum, the learning rate outside.
 

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import (
+    AverageDecay,
     Bool,
-    Decay,
     DType,
     LearningRate,
     NonNegative,
@@ -54,7 +54,7 @@ class RmspropState(NamedTuple):
 
 @checked
 def scale_by_rmsprop(
-    decay: Decay = 0.9,
+    decay: AverageDecay = 0.9,
     *,
     eps: NonNegative = 1e-8,
     eps_inside_sqrt: Bool = False,
@@ -104,7 +104,7 @@ def scale_by_rmsprop(
 @checked
 def rmsprop(
     learning_rate: LearningRate,
-    decay: Decay = 0.9,
+    decay: AverageDecay = 0.9,
     *,
     eps: NonNegative = 1e-8,
     eps_inside_sqrt: Bool = False,

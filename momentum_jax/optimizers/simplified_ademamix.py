@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
+from momentum_jax._hyperparameters import AverageDecay, Decay, DType, LearningRate, NonNegative, checked, value_at
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
 from momentum_jax.optimizers._leaves import each
@@ -50,7 +50,7 @@ class SimplifiedAdemamixState(NamedTuple):
 @checked
 def scale_by_simplified_ademamix(
     b1: Decay = 0.99,
-    b2: Decay = 0.95,
+    b2: AverageDecay = 0.95,
     *,
     alpha: NonNegative = 0.0,
     eps: NonNegative = 1e-8,
@@ -117,7 +117,7 @@ def scale_by_simplified_ademamix(
 def simplified_ademamix(
     learning_rate: LearningRate,
     b1: Decay = 0.99,
-    b2: Decay = 0.95,
+    b2: AverageDecay = 0.95,
     *,
     alpha: NonNegative = 0.0,
     eps: NonNegative = 1e-8,

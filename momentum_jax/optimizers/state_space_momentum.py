@@ -158,9 +158,8 @@ def _at(value: Any, step: jax.Array) -> Any:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    if callable(value):
-        return jax.eval_shape(lambda step: _at(value, step), jax.ShapeDtypeStruct((), jnp.int32)).shape
-    return value.shape
+    # Called rather than traced: in a loop without jit a schedule may look at the number of its step.
+    return _at(value, first_step()).shape
 
 
 def _size(who: str, A: Any) -> int:

@@ -29,12 +29,12 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import (
-    AtLeastOne,
-    Decay,
+    AverageDecay,
     DType,
     NonNegative,
     NonNegativeNumber,
     Positive,
+    Steps,
     checked,
     value_at,
 )
@@ -65,8 +65,8 @@ class YellowfinState(NamedTuple):
 def yellowfin(
     learning_rate: NonNegativeNumber = 1e-4,
     *,
-    decay: Decay = 0.999,
-    curvature_window: AtLeastOne = 20,
+    decay: AverageDecay = 0.999,
+    curvature_window: Steps = 20,
     factor: NonNegative = 1.0,
     eps: Positive = 1e-6,
     accumulator_dtype: DType = None,
@@ -131,7 +131,7 @@ def yellowfin(
             log_product=log_product,
         )
         mu, eta = _tuned(new, square_of_average, small, bias_correction(log_product))
-        ramp = jnp.minimum((jnp.asarray(state.step, dtype) + 1) / (10 * curvature_window), 1.0)
+        ramp = jnp.minimum((jnp.asarray(state.step, dtype) + 1) / (10.0 * curvature_window), 1.0)
         rate = jnp.where(state.step == 0, jnp.asarray(learning_rate, dtype), eta * ramp) * value_at(factor, state.step)
         mu = jnp.where(state.step <= 1, 0.0, mu)
         updates, velocity = each(who, move, updates, {"velocity": state.velocity}, mu=mu, rate=rate)
