@@ -46,7 +46,8 @@ def walk(optimizer: Any) -> tuple[np.ndarray, np.ndarray]:
 
         def step(carry: Any, t: Any) -> Any:
             params, state = carry
-            updates, state = optimizer.update({"w": gradient(kind, t)}, state, params)
+            g = {"w": gradient(kind, t)}
+            updates, state = optimizer.update(g, state, params, grad_fn=lambda _: g)
             return (optax.apply_updates(params, updates), state), jnp.max(jnp.abs(updates["w"]))
 
         def steps(carry: Any, ts: Any) -> Any:
