@@ -40,7 +40,7 @@ from momentum_jax._hyperparameters import (
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import as_scalar, scalar_dtype
 from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
-from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers._transformation import Transformation, chain, link, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
 from momentum_jax.optimizers.weight_decay import add_weight_decay
 from momentum_jax.protocol import shift_by_path
@@ -144,14 +144,14 @@ def momentum_and_rate(
     rate = scale_by_learning_rate(learning_rate)
     if rate_inside:
         return chain(who, *before, rate, core)
-    whole = chain(who, *before, core, rate)
     if not nesterov:
-        return whole
+        return chain(who, *before, core, rate)
+    whole, scaled = link(chain(who, *before, core, rate)), link(rate)
 
     def rescaled(state: tuple[Any, ...], rate_before: Any) -> tuple[Any, ...]:
         # The look ahead is part of the update, so the rate multiplies both.
         *others, memory, rate_after = state
-        ahead, _ = rate.unrounded(who, memory.ahead, rate_before, None)
+        ahead, _ = scaled.unrounded(who, memory.ahead, rate_before, None)
         return *others, memory._replace(ahead=ahead), rate_after
 
     def init(params: optax.Params) -> tuple[Any, ...]:
