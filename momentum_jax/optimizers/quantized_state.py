@@ -90,7 +90,9 @@ def quantized_state(
                 codes.append(b)
                 continue
             signed = second_moment(path[: len(path) - len(parameter)]) is None
-            narrow, largest[keystr(path)] = quantize(b, signed, scales_shape(np.shape(b), block_size), jnp.uint32(0))
+            # Behind the barrier XLA's compiler does not compute what is constant, for a minute where a leaf is large.
+            start = jax.lax.optimization_barrier(b)
+            narrow, largest[keystr(path)] = quantize(start, signed, scales_shape(np.shape(b), block_size), jnp.uint32(0))
             codes.append(narrow)
         if largest:
             _refuse_centred(state)
