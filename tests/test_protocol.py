@@ -29,9 +29,9 @@ def gradient(params: Any) -> Any:
 def run(optimizer: optax.GradientTransformation, steps: int = 6, params: Any = None) -> tuple[Any, Any]:
     params = params_tree() if params is None else params
     state = optimizer.init(params)
-    step = jax.jit(lambda p, s: optimizer.update(gradient(p), s, p))
+    # Op by op: all optimizers share the few programs of the ops.
     for _ in range(steps):
-        updates, state = step(params, state)
+        updates, state = optimizer.update(gradient(params), state, params)
         params = optax.apply_updates(params, updates)
     return params, state
 
@@ -233,9 +233,8 @@ def test_from_an_nnx_optimizer_the_readout_is_a_state_that_goes_back_into_the_mo
         nnx.replace_by_pure_dict(params, pure)
         return nnx_loss(nnx.merge(graph, params, rest))
 
-    step = jax.jit(lambda pure, state: transformation.update(jax.grad(loss)(pure), state, pure))
     for _ in range(3):
-        updates, state = step(pure, state)
+        updates, state = transformation.update(jax.grad(loss)(pure), state, pure)
         pure = optax.apply_updates(pure, updates)
     expected = mj.evaluation_params(pure, state)
     assert_close(nnx.to_pure_dict(held), pure)

@@ -68,8 +68,20 @@ def test_copies_of_the_parameters_are_not_quantised() -> None:
     assert not any(map(is_quantized, jax.tree.leaves(state)))
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64", "complex64", "complex128"])
-@pytest.mark.parametrize("make", [mj.heavy_ball, mj.nesterov, mj.adam, lambda rate: optax.sgd(rate, 0.9)])
+# Of momentum all dtypes, of the others those that differ most; the rest is slow.
+OPTIMIZERS = {"heavy_ball": mj.heavy_ball, "nesterov": mj.nesterov, "adam": mj.adam, "optax": lambda rate: optax.sgd(rate, 0.9)}
+WIDTHS = ("bfloat16", "float16", "float32", "float64", "complex64", "complex128")
+TELLING = {*(("heavy_ball", width) for width in WIDTHS), ("adam", "complex64"), ("adam", "bfloat16"), ("optax", "float32")}
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype"),
+    [
+        pytest.param(make, dtype, id=f"{name}-{dtype}", marks=() if (name, dtype) in TELLING else pytest.mark.slow)
+        for name, make in OPTIMIZERS.items()
+        for dtype in WIDTHS
+    ],
+)
 def test_every_dtype_goes_through_a_donated_scan_and_keeps_near_the_exact_path(make: Any, dtype: str) -> None:
     x = jax.random.normal(jax.random.key(0), (65, 64), jnp.float32)
     params = {"w": (x * (1 + 0.5j) if "complex" in dtype else x).astype(dtype)}
@@ -167,7 +179,9 @@ def test_no_copy_of_the_parameters_is_quantised_whatever_it_is_called(make: Any)
         assert after.dtype == before.dtype or np.unique(before).size == 1
 
 
-@pytest.mark.parametrize("make", [mj.adam, lambda rate: optax.sgd(rate, 0.9)], ids=["adam", "optax.sgd"])
+@pytest.mark.parametrize(
+    "make", [mj.adam, pytest.param(lambda rate: optax.sgd(rate, 0.9), marks=pytest.mark.slow)], ids=["adam", "optax.sgd"]
+)
 def test_it_goes_through_an_nnx_optimizer(make: Any) -> None:
     class Net(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:
