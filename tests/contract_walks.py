@@ -14,7 +14,7 @@ optimizers_unlike = pytest.mark.parametrize("row", rows(lambda row: row.descends
 
 
 def some_params() -> dict[str, Any]:
-    return {"a": jnp.asarray([1.0, -2.0, 0.5]), "b": {"c": jnp.full((2, 2), 0.3)}}
+    return {"a": jnp.asarray([1.0, -2.0, 0.5]), "b": {"c": jnp.full((2, 3), 0.3)}}
 
 
 def gradients(params: Any) -> Any:

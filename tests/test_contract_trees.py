@@ -58,8 +58,8 @@ TREES = {
 def test_every_tree_of_parameters_is_taken(row: Row, tree: str) -> None:
     params = TREES[tree]
     optimizer = row.build()
-    state = optimizer.init(params)
-    updates, after = optimizer.update(jax.tree.map(lambda p: 0.5 * p, params), state, params)
+    state = jax.eval_shape(optimizer.init, params)
+    updates, after = jax.eval_shape(optimizer.update, params, state, params)
     assert jax.tree.structure(updates) == jax.tree.structure(params)
     assert types(after) == types(state)
     chex.assert_trees_all_equal_shapes(updates, params)

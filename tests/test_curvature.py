@@ -54,7 +54,7 @@ def quadratic(curvatures, seed=0):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("chunk_size", [None, 1, 10, 22, 100])
+@pytest.mark.parametrize("chunk_size", [1, 10, 100])
 def test_a_product_is_that_with_the_whole_hessian_in_chunks_of_any_size(chunk_size) -> None:
     params, data = net()
     vector = jax.tree.map(lambda p: np.random.default_rng(p.size).normal(size=p.shape), params)

@@ -56,6 +56,9 @@ def test_a_number_out_of_range_is_refused_and_one_within_is_taken(row: Row, name
             row.build(**{name: value})
 
 
+WRONG_TYPES = [True, "0.9", 0.5 + 0j, [0.9], np.ones(2), jnp.float32, jnp.ones(2), jnp.asarray(True), jnp.asarray(1j)]
+
+
 def none_is_allowed(row: Row, name: str) -> bool:
     """Whether None means no buffer."""
     return name == "momentum" and row.file in ("rmsprop", "sgd") and not row.id.startswith("scale_by")
@@ -70,12 +73,10 @@ def test_none_is_refused(row: Row, name: str) -> None:
 
 
 @every_number
-@pytest.mark.parametrize(
-    "value", [True, "0.9", 0.5 + 0j, [0.9], np.ones(2), jnp.float32, jnp.ones(2), jnp.asarray(True), jnp.asarray(1j)]
-)
-def test_a_value_of_the_wrong_type_is_refused(row: Row, name: str, value: Any) -> None:
-    with pytest.raises(TypeError, match=rf"{name} must be a number(,| or) a 0-d array"):
-        row.build(**{name: value})
+def test_a_value_of_the_wrong_type_is_refused(row: Row, name: str) -> None:
+    for value in WRONG_TYPES:
+        with pytest.raises(TypeError, match=rf"{name} must be a number(,| or) a 0-d array"):
+            row.build(**{name: value})
 
 
 @every_number
