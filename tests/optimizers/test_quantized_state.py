@@ -52,7 +52,7 @@ def test_the_state_of_a_resnet50_has_at_most_27_percent_of_its_bytes(make: Any) 
 def test_only_large_buffers_are_quantised_and_second_moments_without_signs() -> None:
     params = {"large": jnp.ones((64, 64)), "small": jnp.ones(4095), "table": jnp.ones((64, 64), jnp.int32)}
     for optimizer in (mj.adam(0.1), optax.adam(0.1), mj.rmsprop(0.1, momentum=0.9), mj.adadelta(), mj.adagrad(0.1)):
-        state = mj.quantized_state(optimizer).init(params)
+        state = jax.eval_shape(mj.quantized_state(optimizer).init, params)
         nodes = jax.tree.leaves_with_path(state.inner_state)
         found = {jax.tree_util.keystr(path): node.dtype == jnp.int8 for path, node in nodes if is_quantized(node)}
         assert found
@@ -64,7 +64,7 @@ def test_only_large_buffers_are_quantised_and_second_moments_without_signs() -> 
 
 def test_copies_of_the_parameters_are_not_quantised() -> None:
     params = {"w": jnp.ones((64, 64))}
-    state = mj.quantized_state(optax.contrib.schedule_free_sgd(0.1)).init(params)
+    state = jax.eval_shape(mj.quantized_state(optax.contrib.schedule_free_sgd(0.1)).init, params)
     assert not any(map(is_quantized, jax.tree.leaves(state)))
 
 
@@ -163,7 +163,7 @@ class Awkward(NamedTuple):
 
 def test_the_names_of_parameters_decide_nothing() -> None:
     params = Awkward(*(jnp.zeros(8192) for _ in range(3)))
-    moments = mj.quantized_state(mj.adam(0.1)).init(params).inner_state[0]
+    moments = jax.eval_shape(mj.quantized_state(mj.adam(0.1)).init, params).inner_state[0]
     assert {leaf.dtype for leaf in moments.first_moment} == {jnp.dtype(jnp.int8)}
     assert {leaf.dtype for leaf in moments.second_moment} == {jnp.dtype(jnp.uint8)}
 
