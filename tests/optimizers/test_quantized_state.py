@@ -68,10 +68,13 @@ def test_copies_of_the_parameters_are_not_quantised() -> None:
     assert not any(map(is_quantized, jax.tree.leaves(state)))
 
 
-# Of momentum all dtypes, of the others those that differ most; the rest is slow.
+# Each dtype with an optimizer, each optimizer with a dtype; the rest is slow.
 OPTIMIZERS = {"heavy_ball": mj.heavy_ball, "nesterov": mj.nesterov, "adam": mj.adam, "optax": lambda rate: optax.sgd(rate, 0.9)}
 WIDTHS = ("bfloat16", "float16", "float32", "float64", "complex64", "complex128")
-TELLING = {*(("heavy_ball", width) for width in WIDTHS), ("adam", "complex64"), ("adam", "bfloat16"), ("optax", "float32")}
+TELLING = {
+    ("heavy_ball", "bfloat16"), ("adam", "float16"), ("optax", "float32"), ("heavy_ball", "float64"), ("adam", "complex64"),
+    ("nesterov", "complex128"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
