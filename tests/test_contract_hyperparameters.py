@@ -52,7 +52,7 @@ def test_vmap_over_hyperparameters_equals_one_run_for_each_of_their_values(row: 
     lanes = [usual]
     for i in range(len(names)):
         lanes += [np.where(np.arange(len(names)) == i, usual / by, usual) for by in (2, 50)]
-    params = some_params()
+    params = {"w": some_params()["layer"]["w"]}
 
     def go(values: Any) -> Any:
         return run(row.build(**dict(zip(names, values, strict=True))), params)

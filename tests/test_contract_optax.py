@@ -1,5 +1,7 @@
 """The contract in company: Optax's chains, wrappers and injected hyperparameters."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -30,13 +32,22 @@ def test_unexpected_extra_arguments_are_left_alone(row: Row) -> None:
     chex.assert_trees_all_equal(extra, plain)
 
 
+def without_programs(update: Any, *args: Any) -> Any:
+    """An update with a `lax.cond` in it: traced, so that its branches must be of one type, and then run op by op."""
+    shapes = jax.eval_shape(update, *args)
+    with jax.disable_jit():
+        result = update(*args)
+    chex.assert_trees_all_equal_shapes_and_dtypes(result, shapes)
+    return result
+
+
 @optimizers_unlike
 def test_multisteps_of_two_equal_gradients_is_one_step(row: Row) -> None:
     optimizer, params = optax.MultiSteps(row.build(), every_k_schedule=2), some_params()
     state = optimizer.init(params)
     g = gradients(params)
-    first, state = optimizer.update(g, state, params)
-    second, state = optimizer.update(g, state, params)
+    first, state = without_programs(optimizer.update, g, state, params)
+    second, state = without_programs(optimizer.update, g, state, params)
     alone, _ = row.build().update(g, row.build().init(params), params)
     chex.assert_trees_all_close(first, jax.tree.map(jnp.zeros_like, params))
     chex.assert_trees_all_close(second, alone, rtol=1e-6)
@@ -64,9 +75,9 @@ def test_masked_leaves_are_not_touched(row: Row) -> None:
 def test_apply_if_finite_skips_a_bad_gradient_and_keeps_the_state(row: Row) -> None:
     optimizer, params = optax.apply_if_finite(row.build(), 5), some_params()
     state = optimizer.init(params)
-    _, state = optimizer.update(gradients(params), state, params)
+    _, state = without_programs(optimizer.update, gradients(params), state, params)
     bad = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), params)
-    updates, after = optimizer.update(bad, state, params)
+    updates, after = without_programs(optimizer.update, bad, state, params)
     chex.assert_trees_all_equal(updates, jax.tree.map(jnp.zeros_like, params))
     chex.assert_trees_all_equal(after.inner_state, state.inner_state)
 

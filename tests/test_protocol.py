@@ -206,10 +206,10 @@ def trained_nnx(transformation: optax.GradientTransformation) -> tuple[Net, nnx.
     "make",
     [
         lambda: mj.nesterov(0.02, MU),
-        lambda: optax.chain(optax.clip(1e6), mj.nesterov(0.02, MU)),
+        pytest.param(lambda: optax.chain(optax.clip(1e6), mj.nesterov(0.02, MU)), marks=pytest.mark.slow),
         lambda: mj.per_layer({"hidden/*": mj.nesterov(0.02, MU), "*": mj.nesterov(0.02, MU)}),
-        lambda: optax.inject_hyperparams(mj.nesterov)(0.02, momentum=MU),
-        lambda: optax.apply_if_finite(mj.nesterov(0.02, MU), 3),
+        pytest.param(lambda: optax.inject_hyperparams(mj.nesterov)(0.02, momentum=MU), marks=pytest.mark.slow),
+        pytest.param(lambda: optax.apply_if_finite(mj.nesterov(0.02, MU), 3), marks=pytest.mark.slow),
         lambda: optax.contrib.schedule_free_sgd(0.02, b1=0.9),
     ],
     ids=["alone", "chain", "per_layer", "inject_hyperparams", "apply_if_finite", "schedule_free"],
