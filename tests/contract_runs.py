@@ -1,6 +1,7 @@
 """What the tests of the contract share: the rows to run, parameters, gradients, and some steps of any optimizer."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,10 +13,19 @@ from contract_rows.row import Row
 every_row = pytest.mark.parametrize("row", rows())
 every_build = pytest.mark.parametrize("row", rows(unlike=True))
 buffered_rows = pytest.mark.parametrize("row", rows(lambda row: row.buffered))
-every_number = pytest.mark.parametrize(
-    ("row", "name"),
-    [pytest.param(row, name, id=f"{row.id}-{name}", marks=marks(row)) for row in ROWS for name in row.numbers],
-)
+
+
+def numbers(keep: Callable[[Row, str], bool]) -> Any:
+    """The hyperparameters of every row to parametrise a contract test with, as `row` and `name`."""
+    names = [(row, name) for row in ROWS for name in row.numbers if keep(row, name)]
+    return pytest.mark.parametrize(
+        ("row", "name"), [pytest.param(row, name, id=f"{row.id}-{name}", marks=marks(row)) for row, name in names]
+    )
+
+
+every_number = numbers(lambda row, name: True)
+every_schedulable_number = numbers(lambda row, name: name not in row.no_schedule)
+every_unschedulable_number = numbers(lambda row, name: name in row.no_schedule)
 
 
 def some_params(dtype: Any = jnp.float32) -> dict[str, Any]:

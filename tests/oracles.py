@@ -27,15 +27,18 @@ class Descent(NamedTuple):
     Attributes:
       held: (steps + 1, n), the parameters that the user holds; the gradient of step t is taken at row t.
       states: the optimizer's state before each step and after the last.
+      cut: where the vector was split into leaves, if it was.
     """
 
     held: np.ndarray
     states: list[Any]
+    cut: int | None = None
 
     @property
     def read(self) -> np.ndarray:
         """(steps + 1, n), `evaluation_params` of each row."""
-        return np.array([join(mj.evaluation_params(split(x), s)) for x, s in zip(self.held, self.states, strict=True)])
+        rows = zip(self.held, self.states, strict=True)
+        return np.array([join(mj.evaluation_params(split(x, self.cut), state)) for x, state in rows])
 
 
 def descend(
@@ -49,7 +52,8 @@ def descend(
 ) -> Descent:
     """Run `optimizer` from `start` (n,) for `steps` steps, from its initial state or from `state`.
 
-    `value` is handed to the update if given; `cut` is where the vector is split into leaves, for methods that tell them apart.
+    `value` is handed to the update if given; `cut` is where the vector is split into two leaves, for methods that tell leaves
+    apart or have numbers of the whole tree. The others have one leaf, which halves what XLA has to compile.
     """
     update = jax.jit(optimizer.update, compiler_options={"xla_backend_optimization_level": 0})
     held = [np.asarray(start, np.float64)]
@@ -59,17 +63,16 @@ def descend(
         updates, new_state = update(split(gradient(t, held[-1]), cut), states[-1], split(held[-1], cut), **extra)
         held.append(held[-1] + join(updates))
         states.append(new_state)
-    return Descent(np.array(held), states)
+    return Descent(np.array(held), states, cut)
 
 
 def split(x: np.ndarray, cut: int | None = None) -> dict[str, np.ndarray]:
-    """A vector as a tree of two leaves, which JAX visits in the other order than they have in the vector."""
-    cut = len(x) // 2 if cut is None else cut
-    return {"w": x[:cut], "b": x[cut:]}
+    """A vector as a tree of one leaf, or of two, which JAX visits in the other order than they have in the vector."""
+    return {"w": x} if cut is None else {"w": x[:cut], "b": x[cut:]}
 
 
 def join(tree: Any) -> np.ndarray:
-    return np.concatenate([np.asarray(tree["w"]), np.asarray(tree["b"])])
+    return np.concatenate([np.asarray(tree[name]) for name in ("w", "b") if name in tree])
 
 
 class Problems(NamedTuple):

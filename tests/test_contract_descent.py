@@ -29,8 +29,15 @@ def rosenbrock(dtype: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], 
 
 
 @pytest.mark.parametrize("row", rows(lambda row: row.descends))
-@pytest.mark.parametrize("dtype", ["float32", "complex64"])
-@pytest.mark.parametrize("target", [parabola, rosenbrock], ids=lambda target: target.__name__)
+@pytest.mark.parametrize(
+    ("target", "dtype"),
+    [
+        pytest.param(parabola, "float32"),
+        pytest.param(parabola, "complex64", marks=pytest.mark.slow),
+        pytest.param(rosenbrock, "float32", marks=pytest.mark.slow),
+        pytest.param(rosenbrock, "complex64"),
+    ],
+)
 def test_it_comes_to_the_minimum(row: Row, target: Callable[..., Any], dtype: str) -> None:
     start, goal, objective = target(jnp.dtype(dtype))
     optimizer = row.build(**getattr(row, target.__name__))

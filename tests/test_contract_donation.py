@@ -94,4 +94,4 @@ def test_donated_parameters_and_state_give_the_same_numbers(row: Row) -> None:
             params, state = step(params, state)
         return params, state
 
-    chex.assert_trees_all_close(three(jax.jit(step, donate_argnums=(0, 1))), three(jax.jit(step)))
+    chex.assert_trees_all_close(three(jax.jit(step, donate_argnums=(0, 1))), three(step), rtol=1e-5, atol=1e-7)

@@ -56,7 +56,7 @@ def test_a_state_goes_through_scan_and_updates_keep_the_dtype_of_their_parameter
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_wide_leaves_make_wide_states(row: Row, dtype: str) -> None:
     with jax.enable_x64(True):
-        *_, updates, state = run(row.build(), some_params(jnp.dtype(dtype)))
+        *_, updates, state = jax.eval_shape(lambda: run(row.build(), some_params(jnp.dtype(dtype)), 2))
         for leaf in jax.tree.leaves(state):
             assert leaf.dtype == jnp.int32 or jnp.finfo(leaf.dtype).bits == 64
         assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {jnp.dtype(dtype)}

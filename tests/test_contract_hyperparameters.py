@@ -9,21 +9,40 @@ import numpy as np
 import pytest
 from contract_rows import ROWS
 from contract_rows.row import Row
-from contract_runs import every_build, every_number, gradients, run, some_params, usual
+from contract_runs import (
+    every_build,
+    every_number,
+    every_schedulable_number,
+    every_unschedulable_number,
+    gradients,
+    run,
+    some_params,
+    usual,
+)
 
 import momentum_jax as mj
 
 
 @every_number
-@pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "array", "schedule"])
-def test_a_hyperparameter_is_a_number_an_array_or_a_schedule(row: Row, name: str, kind: str) -> None:
-    value = row.numbers[name]
-    if kind == "schedule" and name in row.no_schedule:
-        with pytest.raises(TypeError, match=name):
-            row.build(**{name: lambda step: value})
-        return
-    given = {"numpy": np.float64(value), "array": jnp.asarray(value), "schedule": lambda step: jnp.asarray(value)}[kind]
+@pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "array"])
+def test_a_hyperparameter_is_a_number_or_an_array(row: Row, name: str, kind: str) -> None:
+    given = {"numpy": np.float64, "array": jnp.asarray}[kind](row.numbers[name])
     chex.assert_trees_all_close(run(row.build(**{name: given}), some_params()), usual(row), rtol=2e-4, atol=1e-7)
+
+
+@every_schedulable_number
+def test_a_hyperparameter_may_be_a_schedule(row: Row, name: str) -> None:
+    scheduled = row.build(**{name: lambda step: jnp.asarray(row.numbers[name])})
+    chex.assert_trees_all_close(run(scheduled, some_params()), usual(row), rtol=2e-4, atol=1e-7)
+
+
+@every_unschedulable_number
+def test_a_schedule_of_what_takes_none_is_refused(row: Row, name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        row.build(**{name: lambda step: row.numbers[name]})
+
+
+LANES = 1 + 2 * max(len(row.numbers) for row in ROWS)
 
 
 @every_build
@@ -33,20 +52,19 @@ def test_vmap_over_hyperparameters_equals_one_run_for_each_of_their_values(row: 
     lanes = [usual]
     for i in range(len(names)):
         lanes += [np.where(np.arange(len(names)) == i, usual / by, usual) for by in (2, 50)]
-    params = some_params()
+    params = {"w": some_params()["layer"]["w"]}
 
     def go(values: Any) -> Any:
         return run(row.build(**dict(zip(names, values, strict=True))), params)
 
-    together = jax.jit(jax.vmap(go))(jnp.asarray(np.stack(lanes)))
+    # As many lanes for all rows, so that they share the programs of their ops.
+    together = jax.vmap(go)(jnp.asarray(np.stack([*lanes, *[usual] * (LANES - len(lanes))])))
     for i, values in enumerate(lanes):
         chex.assert_trees_all_close(jax.tree.map(lambda x: x[i], together), go(jnp.asarray(values)), rtol=1e-4, atol=1e-6)  # noqa: B023
 
 
-@every_number
+@every_schedulable_number
 def test_the_first_update_sees_step_zero_of_a_schedule(row: Row, name: str) -> None:
-    if name in row.no_schedule:
-        return
     here, later = row.numbers[name], row.numbers[name] / 3
     known = 1 if name in row.looks_ahead else 0
     scheduled = row.build(**{name: lambda step: jnp.where(step <= known, here, later)})
@@ -59,15 +77,17 @@ def test_the_first_update_sees_step_zero_of_a_schedule(row: Row, name: str) -> N
             chex.assert_trees_all_close(constant, changed, rtol=1e-4)
 
 
-every_hyperparameter = pytest.mark.parametrize(
-    ("row", "name"), [pytest.param(row, name, id=f"{row.id}-{name}") for row in ROWS for name in row.numbers]
+# State spaces are scheduled matrices, with messages of their own.
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        pytest.param(row, name, id=f"{row.id}-{name}")
+        for row in ROWS
+        for name in row.numbers
+        if name not in row.no_schedule and row.file != "state_space_momentum"
+    ],
 )
-
-
-@every_hyperparameter
 def test_a_schedule_that_gives_no_real_number_is_refused_where_it_is_read(row: Row, name: str) -> None:
-    if name in row.no_schedule or row.file == "state_space_momentum":
-        return
     who = r"\w+: the schedule of \w+(\[\d\])?" if row.wraps else f"{row.id.split('-')[0]}: the schedule of {name}"
     params = some_params()
     for value, found in [

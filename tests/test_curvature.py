@@ -54,7 +54,7 @@ def quadratic(curvatures, seed=0):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("chunk_size", [None, 1, 10, 22, 100])
+@pytest.mark.parametrize("chunk_size", [1, 10, 100])
 def test_a_product_is_that_with_the_whole_hessian_in_chunks_of_any_size(chunk_size) -> None:
     params, data = net()
     vector = jax.tree.map(lambda p: np.random.default_rng(p.size).normal(size=p.shape), params)
@@ -118,12 +118,18 @@ SPECTRA = {
 }
 
 
+def rows_loss(x, batch):
+    """The quadratic of `quadratic` whose matrix is the data, row by row: one program serves all spectra."""
+    place, row = batch
+    return 0.5 * x.size * jnp.mean(x[place] * (row @ x))
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", SPECTRA)
 def test_with_as_many_iterations_as_parameters_lanczos_finds_the_whole_spectrum(name) -> None:
     """No ghost copies of the outlier, no copy of a repeated eigenvalue missing, and no breakdown."""
-    loss, _ = quadratic(SPECTRA[name])
-    found = extreme_eigenvalues(loss, np.ones(80), k=80, iterations=1000, key=KEY)
+    _, matrix = quadratic(SPECTRA[name])
+    found = extreme_eigenvalues(rows_loss, np.ones(80), (np.arange(80), matrix), k=80, iterations=1000, key=KEY)
     expected = np.sort(SPECTRA[name])
     scale = max(np.abs(expected))
     np.testing.assert_allclose(found.smallest, expected, atol=1e-12 * scale)

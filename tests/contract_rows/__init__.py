@@ -33,9 +33,12 @@ def marks(row: Row) -> Any:
 
 
 def rows(keep: Callable[[Row], bool] = lambda row: True, *, unlike: bool = False) -> list[Any]:
-    """The rows to parametrise a contract test with; `unlike`: by default those of `UNLIKE` only, the others slow."""
+    """The rows to parametrise a contract test with.
+
+    `unlike`: by default those of `UNLIKE` only, the others slow; no cores, which are links of their optimizers' chains.
+    """
     return [
         pytest.param(row, id=row.id, marks=pytest.mark.slow if unlike and row.file not in UNLIKE else marks(row))
         for row in ROWS
-        if keep(row)
+        if keep(row) and not (unlike and not row.descends and row not in FIRST)
     ]

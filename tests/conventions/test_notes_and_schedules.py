@@ -128,7 +128,7 @@ def test_what_only_the_last_update_reads_is_looked_at() -> None:
 @pytest.mark.slow
 def test_a_translation_can_be_translated_again_for_the_same_steps(problem: Problems) -> None:
     source = Nesterov(0.05, momentum)
-    there = convert(convert(source, to=QHM, steps=30), to=TripleMomentum, steps=30)
+    there = convert(convert(source, to=QHM, steps=40), to=TripleMomentum, steps=30)
     assert_same_path(path(there, problem, 30), path(source, problem, 30))
 
 
@@ -136,24 +136,24 @@ def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
     translated = convert(Nesterov(0.05, momentum), to=QHM, steps=10)
     message = r"its own learning_rate is nan at step 12, as the schedule of a translation is after its steps\.$"
     with pytest.raises(ValueError, match=message):
-        convert(translated, to=TripleMomentum, steps=30)
+        convert(translated, to=TripleMomentum, steps=40)
 
     def holed(t: Any) -> Any:
         return jnp.where(t == 7, jnp.inf, 0.1)
 
     with pytest.raises(ValueError, match=r"its own lr is inf at step 7\.$"):
-        convert(PyTorch(holed, 0.9), to=HeavyBall, steps=30)
+        convert(PyTorch(holed, 0.9), to=HeavyBall, steps=40)
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.grad])
 def test_inside_a_transformation_known_schedules_are_tabulated_and_looked_at(transform: Any) -> None:
-    eager = convert(Nesterov(1.0, momentum), to=QHM, steps=20)
+    eager = convert(Nesterov(1.0, momentum), to=QHM, steps=40)
 
     def read(eta: Any) -> Any:
-        assert convert(Nesterov(0.1, momentum), to=QHM, steps=20).note == ""
+        assert convert(Nesterov(0.1, momentum), to=QHM, steps=40).note == ""
         with pytest.raises(ValueError, match="momentum would be inf at step 1"):
             convert(PyTorch(warm_up, 0.9), to=Keras)
-        return convert(Nesterov(eta, momentum), to=QHM, steps=20).learning_rate(16)
+        return convert(Nesterov(eta, momentum), to=QHM, steps=40).learning_rate(16)
 
     assert transform(read)(1.0) == pytest.approx(at(eager.learning_rate, 16), rel=1e-14)
 
@@ -271,7 +271,7 @@ def test_a_pid_from_a_pid_says_once_what_the_start_of_each_is(problem: Problems)
 def test_triple_momentum_is_built_in_the_widest_float() -> None:
     table = jnp.linspace(0.05, 0.01, 24, dtype=jnp.float32)
     source = Keras(lambda t: table[t], 0.9, nesterov=True)
-    translated = convert(source, to=TripleMomentum, steps=20)
+    translated = convert(source, to=TripleMomentum, steps=40)
     start, flat = np.array([1.0, -2.0, 0.5]), np.array([1.0, 3.0, 6.0])
     ours, theirs = (descend(build(h), lambda t, x: flat * x, start, 20).held for h in (translated, source))
     assert_same_path(ours, theirs)

@@ -226,7 +226,7 @@ def test_a_triple_momentum_that_forgets_all_is_translated(
     assert_same_path(path(translated, problem, 40, **options), path(source, problem, 40))
 
 
-@pytest.mark.parametrize("steps", [3, 20])  # gamma at step 3 is read by the last of three updates
+@pytest.mark.parametrize("steps", [3, 40])  # gamma at step 3 is read by the last of three updates
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_an_alpha_that_only_rounding_keeps_from_zero_is_refused(dtype: Any, steps: int) -> None:
     # alpha_t is 0.6 r_t - 0.4 r_(t+1): 0 at step 2 of this warm-up.

@@ -129,7 +129,11 @@ def peer() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("name", "make"),
-    [("sgd8", lambda: mj.sgd(0.05, 0.9)), ("adam8", lambda: mj.adam(0.01)), ("adam8", lambda: optax.adam(0.01))],
+    [
+        ("sgd8", lambda: mj.sgd(0.05, 0.9)),
+        ("adam8", lambda: mj.adam(0.01)),
+        pytest.param("adam8", lambda: optax.adam(0.01), marks=pytest.mark.slow),
+    ],
 )
 def test_the_path_keeps_about_as_close_to_the_exact_one_as_that_of_bitsandbytes(name: str, make: Any) -> None:
     def path(optimizer: Any) -> list[Any]:

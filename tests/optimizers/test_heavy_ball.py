@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import Problems, assert_same_path, descend, discounted_sums
+from oracles import Problems, assert_same_path, descend, discounted_sums, join
 
 import momentum_jax as mj
 
@@ -41,7 +41,7 @@ def test_heavy_ball_is_the_two_point_form(eta, mu, problem: Problems) -> None:
 def test_the_velocity_is_the_last_step(problem: Problems) -> None:
     descent = descend(mj.heavy_ball(rate, momentum), problem.bent, problem.theta0, 10)
     velocity = descent.states[-1][1].velocity
-    np.testing.assert_allclose(np.concatenate([velocity["w"], velocity["b"]]), descent.held[-1] - descent.held[-2], atol=1e-15)
+    np.testing.assert_allclose(join(velocity), descent.held[-1] - descent.held[-2], atol=1e-15)
 
 
 def test_the_core_sums_what_it_is_fed_each_term_discounted_by_the_momenta_since(problem: Problems) -> None:

@@ -52,7 +52,7 @@ def test_the_state_of_a_resnet50_has_at_most_27_percent_of_its_bytes(make: Any) 
 def test_only_large_buffers_are_quantised_and_second_moments_without_signs() -> None:
     params = {"large": jnp.ones((64, 64)), "small": jnp.ones(4095), "table": jnp.ones((64, 64), jnp.int32)}
     for optimizer in (mj.adam(0.1), optax.adam(0.1), mj.rmsprop(0.1, momentum=0.9), mj.adadelta(), mj.adagrad(0.1)):
-        state = mj.quantized_state(optimizer).init(params)
+        state = jax.eval_shape(mj.quantized_state(optimizer).init, params)
         nodes = jax.tree.leaves_with_path(state.inner_state)
         found = {jax.tree_util.keystr(path): node.dtype == jnp.int8 for path, node in nodes if is_quantized(node)}
         assert found
@@ -64,12 +64,27 @@ def test_only_large_buffers_are_quantised_and_second_moments_without_signs() -> 
 
 def test_copies_of_the_parameters_are_not_quantised() -> None:
     params = {"w": jnp.ones((64, 64))}
-    state = mj.quantized_state(optax.contrib.schedule_free_sgd(0.1)).init(params)
+    state = jax.eval_shape(mj.quantized_state(optax.contrib.schedule_free_sgd(0.1)).init, params)
     assert not any(map(is_quantized, jax.tree.leaves(state)))
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64", "complex64", "complex128"])
-@pytest.mark.parametrize("make", [mj.heavy_ball, mj.nesterov, mj.adam, lambda rate: optax.sgd(rate, 0.9)])
+# Each dtype with an optimizer, each optimizer with a dtype; the rest is slow.
+OPTIMIZERS = {"heavy_ball": mj.heavy_ball, "nesterov": mj.nesterov, "adam": mj.adam, "optax": lambda rate: optax.sgd(rate, 0.9)}
+WIDTHS = ("bfloat16", "float16", "float32", "float64", "complex64", "complex128")
+TELLING = {
+    ("heavy_ball", "bfloat16"), ("adam", "float16"), ("optax", "float32"), ("heavy_ball", "float64"), ("adam", "complex64"),
+    ("nesterov", "complex128"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype"),
+    [
+        pytest.param(make, dtype, id=f"{name}-{dtype}", marks=() if (name, dtype) in TELLING else pytest.mark.slow)
+        for name, make in OPTIMIZERS.items()
+        for dtype in WIDTHS
+    ],
+)
 def test_every_dtype_goes_through_a_donated_scan_and_keeps_near_the_exact_path(make: Any, dtype: str) -> None:
     x = jax.random.normal(jax.random.key(0), (65, 64), jnp.float32)
     params = {"w": (x * (1 + 0.5j) if "complex" in dtype else x).astype(dtype)}
@@ -183,7 +198,7 @@ class Awkward(NamedTuple):
 
 def test_the_names_of_parameters_decide_nothing() -> None:
     params = Awkward(*(jnp.zeros(8192) for _ in range(3)))
-    moments = mj.quantized_state(mj.adam(0.1)).init(params).inner_state[0]
+    moments = jax.eval_shape(mj.quantized_state(mj.adam(0.1)).init, params).inner_state[0]
     assert {leaf.dtype for leaf in moments.first_moment} == {jnp.dtype(jnp.int8)}
     assert {leaf.dtype for leaf in moments.second_moment} == {jnp.dtype(jnp.uint8)}
 
@@ -199,7 +214,9 @@ def test_no_copy_of_the_parameters_is_quantised_whatever_it_is_called(make: Any)
         assert after.dtype == before.dtype or np.unique(before).size == 1
 
 
-@pytest.mark.parametrize("make", [mj.adam, lambda rate: optax.sgd(rate, 0.9)], ids=["adam", "optax.sgd"])
+@pytest.mark.parametrize(
+    "make", [mj.adam, pytest.param(lambda rate: optax.sgd(rate, 0.9), marks=pytest.mark.slow)], ids=["adam", "optax.sgd"]
+)
 def test_it_goes_through_an_nnx_optimizer(make: Any) -> None:
     class Net(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:

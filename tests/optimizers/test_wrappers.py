@@ -95,10 +95,20 @@ def loss(problem: Problems, x: np.ndarray) -> float:
     return 0.5 * (x - problem.center) @ problem.H @ (x - problem.center) + np.sum(np.log(np.cosh(x)))
 
 
-@pytest.mark.parametrize("min_steps", [1, 5])
 @pytest.mark.parametrize("criterion", ["gradient", "function", "speed"])
 @pytest.mark.parametrize("look_ahead", [False, True], ids=["heavy_ball", "nesterov"])
-@pytest.mark.parametrize("momentum", [mj.schedules.fista(150), lambda t: 0.97], ids=["fista", "constant"])
+@pytest.mark.parametrize(
+    ("momentum", "min_steps"),
+    [
+        pytest.param(momentum, min_steps, id=f"{name}-{min_steps}", marks=() if telling else pytest.mark.slow)
+        for name, momentum, min_steps, telling in (
+            ("fista", mj.schedules.fista(150), 1, True),
+            ("fista", mj.schedules.fista(150), 5, False),
+            ("constant", lambda t: 0.97, 1, False),
+            ("constant", lambda t: 0.97, 5, True),
+        )
+    ],
+)
 def test_restarts_come_where_the_published_scheme_has_them(
     momentum: Any, look_ahead: bool, criterion: str, min_steps: int, problem: Problems
 ) -> None:
@@ -203,7 +213,7 @@ def test_a_corrected_velocity_is_the_step_itself(problem: Problems) -> None:
 
 
 @pytest.mark.parametrize("core", [mj.scale_by_heavy_ball(0.9), mj.scale_by_nesterov(0.9), optax.trace(0.9)])
-@pytest.mark.parametrize("zeros", [(0,), (0, 1, 2), (5,), (0, 7, 8, 20)])
+@pytest.mark.parametrize("zeros", [pytest.param((0,), marks=pytest.mark.slow), (0, 1, 2), (5,), (0, 7, 8, 20)])
 def test_rates_of_zero_stop_the_steps_and_not_the_memory(core: Any, zeros: tuple[int, ...], problem: Problems) -> None:
     def rate(t: Any) -> Any:
         return jnp.where(jnp.isin(t, jnp.asarray(zeros)), 0.0, 0.05 / (1 + jnp.asarray(t, float)))

@@ -21,7 +21,7 @@ from momentum_jax.studies.store import Store
 TUNED = Study(
     network=Network(hidden=(8,)),
     steps=20,
-    batch=16,
+    batch=32,
     seeds=(0, 1),
     arms=(Arm("gradient_descent(log_uniform(0.01, 1))", "plain"), Arm("heavy_ball(log_uniform(0.001, 0.1), 0.9)", "moving")),
     search=Search(trials=2, seeds=(1000,)),

@@ -245,10 +245,10 @@ def test_the_paired_tests_of_censored_steps_call_equal_arms_different_at_most_as
 def test_the_normal_approximation_of_the_log_rank_test_is_too_sure_as_the_docstring_says(n, said):
     rng = np.random.default_rng(n)
     pvalues = []
-    for _ in range(6000):
+    for _ in range(3000):
         samples = [scipy_stats.CensoredData(uncensored=rng.exponential(size=n)) for _ in "ab"]
         pvalues.append(scipy_stats.logrank(*samples).pvalue)
-    assert np.mean(np.array(pvalues) <= 0.05) == pytest.approx(said, abs=0.012)
+    assert np.mean(np.array(pvalues) <= 0.05) == pytest.approx(said, abs=0.016)
 
 
 @pytest.mark.slow

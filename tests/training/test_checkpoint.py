@@ -25,7 +25,7 @@ def study(linear, examples, checkpoint=None, learning_rate=0.01, **options):
         {"learning_rate": learning_rate},
         linear,
         examples,
-        steps=40,
+        steps=26,
         batch_size=16,
         evaluate_at=7,
         checkpoint=checkpoint,

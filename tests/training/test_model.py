@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,14 +11,23 @@ from momentum_jax.training import train_many
 from momentum_jax.training.model import LOSSES, _convolve, cnn, from_nnx, mlp
 
 
+def begun(model, key=0):
+    """Parameters and model state, drawn by one program."""
+    return jax.jit(model.init)(jax.random.key(key))
+
+
+@functools.cache
+def called(model, train):
+    return jax.jit(lambda params, state, x, key: model.apply(params, state, x, key=key, train=train)[0])
+
+
 def call(model, x, *, train=False, key=0):
-    params, state = model.init(jax.random.key(1))
-    outputs, _ = model.apply(params, state, x, key=jax.random.key(key), train=train)
-    return params, outputs
+    params, state = begun(model, 1)
+    return params, called(model, train)(params, state, x, jax.random.key(key))
 
 
 def pictures(n=3, shape=(6, 6)):
-    return jax.random.uniform(jax.random.key(0), (n, *shape))
+    return np.random.default_rng(0).random((n, *shape), np.float32)
 
 
 def test_an_mlp_is_its_matrix_products():
@@ -32,7 +43,7 @@ def test_an_mlp_is_its_matrix_products():
 
 
 def test_he_normal_weights_have_variance_two_over_fan_in_with_tails_and_no_bias():
-    params, _ = mlp((300,), input_shape=(20, 20)).init(jax.random.key(0))
+    params, _ = begun(mlp((300,), input_shape=(20, 20)))
     kernel = np.asarray(params["hidden_0"]["kernel"]) / np.sqrt(2 / 400)
     assert abs(kernel.std() - 1) < 0.01
     assert abs(kernel.mean()) < 0.01
@@ -42,7 +53,7 @@ def test_he_normal_weights_have_variance_two_over_fan_in_with_tails_and_no_bias(
 
 def test_glorot_uniform_weights_fill_the_interval_that_both_fans_give_and_biases_are_zero():
     # Off centre: 300 in and 100 out, so that neither fan alone gives the same bound.
-    params, _ = mlp((100,), init="glorot_uniform", input_shape=(15, 20), classes=4).init(jax.random.key(0))
+    params, _ = begun(mlp((100,), init="glorot_uniform", input_shape=(15, 20), classes=4))
     for layer, fan_in, fan_out in (("hidden_0", 300, 100), ("output", 100, 4)):
         kernel = np.asarray(params[layer]["kernel"]) / np.sqrt(6 / (fan_in + fan_out))
         assert -1 <= kernel.min() < -0.98
@@ -52,7 +63,7 @@ def test_glorot_uniform_weights_fill_the_interval_that_both_fans_give_and_biases
 
 
 def test_uniform_weights_and_biases_fill_the_interval_from_minus_to_plus_one_half():
-    params, _ = mlp((1000,), init="uniform", input_shape=(10, 10)).init(jax.random.key(0))
+    params, _ = begun(mlp((1000,), init="uniform", input_shape=(10, 10)))
     for leaf in params["hidden_0"].values():
         assert -0.5 <= leaf.min() < -0.49
         assert 0.49 < leaf.max() <= 0.5
