@@ -1,7 +1,17 @@
 """Training: many runs at once, each as if it were alone. Models built from Flax are in `momentum_jax.training.model`."""
 
+from momentum_jax.training.classification import Examples as Examples, Model as Model, classification as classification
 from momentum_jax.training.devices import use_all_cpu_cores as use_all_cpu_cores
-from momentum_jax.training.problem import Examples as Examples, Model as Model
+from momentum_jax.training.problem import (
+    Problem as Problem,
+    Score as Score,
+    Table as Table,
+    fixed_split as fixed_split,
+    higher as higher,
+    kept as kept,
+    lower as lower,
+    random_split as random_split,
+)
 from momentum_jax.training.results import (
     Interrupted as Interrupted,
     Progress as Progress,

@@ -71,18 +71,19 @@ def _shapes(arguments: Any) -> Any:
 
 
 class Programs(NamedTuple):
-    """The functions of `loop` for the waves of one group."""
+    """The functions of `loop` for the waves of one group, and the names of the scores that are ranked."""
 
     initialise: Program
     begin: Program
     advance: Program
     readout: Program
     evaluate: Program
+    ranked: tuple[str, ...]
 
     @property
     def compile_seconds(self) -> float:
         """What all compilations took so far."""
-        return sum(program.compile_seconds for program in self)
+        return sum(program.compile_seconds for program in self if isinstance(program, Program))
 
 
 def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
@@ -97,6 +98,7 @@ def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
         advance=_program(loop.advance, recipe, mesh, lanes, own=2, donate=(1,)),
         readout=_program(loop.readout, recipe, mesh, lanes, own=2),
         evaluate=_program(loop.evaluate, recipe.task, mesh, lanes, own=3),
+        ranked=tuple(name for name, score in recipe.task.scores if score.better is not None),
     )
 
 
