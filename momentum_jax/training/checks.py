@@ -1,6 +1,6 @@
 """A problem checked before anything is trained: its functions by the shapes of one batch, its table by its splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,8 +16,12 @@ from momentum_jax.training.users import UserFunction
 PARTS = ("train", "validation", "test")
 
 
-def check_fields(problem: Any) -> None:
-    """Raises ValueError where a Problem holds what cannot be one, as far as that is seen without calling anything."""
+def checked_fields(problem: Any) -> Problem:
+    """The problem itself.
+
+    Raises:
+      ValueError: it is no Problem or holds what cannot be in one, as far as that is seen without calling anything.
+    """
     if not isinstance(problem, Problem):
         raise ValueError(
             f"train_many: problem must be a Problem, or a Model with its Examples, got {describe(problem).removeprefix('a ')}."
@@ -25,7 +29,7 @@ def check_fields(problem: Any) -> None:
     for name in ("init", "loss", "measure"):
         if not callable(getattr(problem, name)):
             raise ValueError(f"Problem: {name} must be a function, got {describe(getattr(problem, name))}.")
-    scores = problem.scores if hasattr(problem.scores, "items") else {"scores": problem.scores}
+    scores: Mapping[str, Any] = problem.scores if isinstance(problem.scores, Mapping) else {"scores": problem.scores}
     for name, score in scores.items():
         if not isinstance(score, Score):
             raise ValueError(
@@ -38,6 +42,7 @@ def check_fields(problem: Any) -> None:
     size = problem.evaluation_batch
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"Problem: evaluation_batch must be a whole number of at least 1, got {size!r}.")
+    return problem
 
 
 def parts_of(table: Table, seeds: Sequence[int]) -> dict[str, np.ndarray]:
@@ -127,7 +132,7 @@ def check_functions(task: Task, arrays: Any, parts: dict[str, np.ndarray] | None
       ValueError: what a function returns is not what `Problem` says, or a score cannot be computed from it.
       TypeError: the state changes its structure, a shape or a dtype in a step.
     """
-    run = Run(jax.ShapeDtypeStruct((), jax.random.key(0).dtype), _shape(np.int32(0)), {})
+    run = Run(_shape(jax.random.key(0)), _shape(np.int32(0)), {})
     tables, sets, chosen = Tables(None, None), [None], None
     if parts is not None:
         shapes = {part: _shape(indices) for part, indices in parts.items()}
@@ -136,6 +141,7 @@ def check_functions(task: Task, arrays: Any, parts: dict[str, np.ndarray] | None
         chosen = jax.ShapeDtypeStruct((batch_size or shapes["train"].shape[1],), jnp.int32)
 
     def trace(run: Run, tables: Tables, sets: Any, chosen: Any) -> None:
+        loss: Any
         params, state = _initialised(task, run.key)
         batch = None if tables.train is None else task.take(tables.arrays, chosen)
         found = task.loss(params, state, batch, run.key)
@@ -172,6 +178,6 @@ def _pair(what: str, form: str, found: Any) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def _shape(array: Any) -> jax.ShapeDtypeStruct:
+def _shape(array: Any) -> Any:
     dtype = array.dtype if isinstance(array, jax.Array) else jax.dtypes.canonicalize_dtype(np.asarray(array).dtype)
     return jax.ShapeDtypeStruct(np.shape(array), dtype)

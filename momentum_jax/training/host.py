@@ -222,8 +222,9 @@ def _evaluate(wave: Wave, state: RunState, placed: Placed, which: str) -> tuple[
     params = programs.readout(wave.run, state)
     evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, placed.tables, indices)
     begun = time.perf_counter()
-    scores = jax.device_get(evaluate(wave.run, params, state.model_state, placed.tables, indices))
-    return scores, time.perf_counter() - begun
+    found = jax.device_get(evaluate(wave.run, params, state.model_state, placed.tables, indices))
+    # A program sorts them by name.
+    return {name: found[name] for name in programs.scores}, time.perf_counter() - begun
 
 
 def _note(wave: Wave, curves: Curves, step: int, scores: dict[str, np.ndarray]) -> None:

@@ -179,11 +179,11 @@ def _batches(task: Task, run: Run, tables: Tables) -> Callable[[Segment, jax.Arr
     """`batch_at(segment, t)`: the batch of step t."""
     if tables.train is None:
         return lambda segment, t: None
-    train = tables.train[run.split]
-    if isinstance(task.sampler, Steady):
+    train, sampler = tables.train[run.split], task.sampler
+    if isinstance(sampler, Steady):
         whole = task.take(tables.arrays, train)
         return lambda segment, t: whole
-    return lambda segment, t: task.take(tables.arrays, train[task.sampler.batch(segment, t)])
+    return lambda segment, t: task.take(tables.arrays, train[sampler.batch(segment, t)])
 
 
 def evaluate(

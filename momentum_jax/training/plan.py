@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from momentum_jax.training.checks import check_fields, check_functions, parts_of
+from momentum_jax.training.checks import checked_fields, check_functions, parts_of
 from momentum_jax.training.classification import Examples, Model, classification
 from momentum_jax.training.devices import choose_lanes, mesh_for, on_each
 from momentum_jax.training.grouping import Group, group_runs
@@ -36,8 +36,7 @@ def plan_waves(
     if isinstance(problem, Model) and isinstance(data, Examples):
         problem, seeds = classification(problem, data), _seeds(splits, runs, len(data.train))
     else:
-        check_fields(problem)
-        seeds = _seeds(splits, runs, None)
+        problem, seeds = checked_fields(problem), _seeds(splits, runs, None)
     if data is not None and not isinstance(data, Examples):
         raise ValueError(f"train_many: data must be the Examples of a Model, got {type(data).__name__}.")
     groups = group_runs(make_optimizer, hyperparameters, runs, problem.axes)

@@ -71,13 +71,14 @@ def _shapes(arguments: Any) -> Any:
 
 
 class Programs(NamedTuple):
-    """The functions of `loop` for the waves of one group, and the names of the scores that are ranked."""
+    """The functions of `loop` for the waves of one group, and the names of the scores, and of those that are ranked."""
 
     initialise: Program
     begin: Program
     advance: Program
     readout: Program
     evaluate: Program
+    scores: tuple[str, ...]
     ranked: tuple[str, ...]
 
     @property
@@ -98,6 +99,7 @@ def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
         advance=_program(loop.advance, recipe, mesh, lanes, own=2, donate=(1,)),
         readout=_program(loop.readout, recipe, mesh, lanes, own=2),
         evaluate=_program(loop.evaluate, recipe.task, mesh, lanes, own=3),
+        scores=tuple(name for name, _ in recipe.task.scores),
         ranked=tuple(name for name, score in recipe.task.scores if score.better is not None),
     )
 

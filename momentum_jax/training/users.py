@@ -3,9 +3,10 @@
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-_OPENING = "The trainer called "
+_HOUSE = Path(__file__).parent.parent
 
 
 class UserFunction:
@@ -26,9 +27,9 @@ class UserFunction:
         try:
             return self._function(*arguments, **options)
         except Exception as error:
-            # The innermost function is the one at fault.
-            if not any(note.startswith(_OPENING) for note in getattr(error, "__notes__", ())):
-                error.add_note(f"{_OPENING}{self._role}: {_place(self._function)}.")
+            note = f"The trainer called {self._role}{_place(self._function)}."
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
             raise
 
     def __eq__(self, other: object) -> bool:
@@ -39,11 +40,15 @@ class UserFunction:
 
 
 def _place(function: Any) -> str:
-    """The name of a function, its file and its line."""
+    """Where a function is: its name, its file and its line; nothing of one that is the library's own."""
     while isinstance(function, functools.partial):
         function = function.func
     function = inspect.unwrap(function)
-    called = function if hasattr(function, "__code__") else vars(type(function)).get("__call__")
+    called = function if hasattr(function, "__code__") else inspect.unwrap(type(function).__call__)
     code = getattr(called, "__code__", None)
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{name} in {code.co_filename}, line {code.co_firstlineno}" if code is not None else name
+    if code is None:
+        return f", {name}"
+    if _HOUSE in Path(code.co_filename).parents:
+        return ""
+    return f", {name} in {code.co_filename}, line {code.co_firstlineno}"
