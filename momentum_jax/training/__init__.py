@@ -9,6 +9,7 @@ from momentum_jax.training.devices import use_all_cpu_cores as use_all_cpu_cores
 from momentum_jax.training.problem import (
     Problem as Problem,
     Score as Score,
+    Stream as Stream,
     Table as Table,
     fixed_split as fixed_split,
     higher as higher,

@@ -153,11 +153,24 @@ class WaveCheckpoints:
     def _path(self, wave: Wave, state: RunState) -> Path:
         if id(wave) not in self._paths:
             digest = hashlib.sha256(_FORMAT + self._data_digest(wave.shared))
-            tables, sets = wave.place()
+            tables, sets, blocks = wave.place()
+            if blocks is not None:
+                blocks.close()
+                # Of a stream the first batches are known: those of a block, and of each set.
+                for leaf in _host(tables):
+                    _add(digest, leaf)
             digest.update(wave.programs.advance.identity(wave.run, state, tables, np.int32(0), np.int32(0)))
             for name, indices in sets.items():
                 # The parameters to evaluate have the shapes of those held.
-                identity = wave.programs.evaluate.identity(wave.run, state.params, state.model_state, tables, indices)
+                held = (wave.run, state.params, state.model_state)
+                if blocks is None:
+                    identity = wave.programs.evaluate.identity(*held, tables, indices)
+                else:
+                    batch = jax.tree.map(np.asarray, next(iter(indices())))
+                    for leaf in jax.tree.leaves(batch):
+                        _add(digest, leaf)
+                    values = wave.programs.measure.shapes(*held, batch)
+                    identity = wave.programs.measure.identity(*held, batch) + wave.programs.score.identity(values)
                 digest.update(name.encode() + repr(wave.programs.ranked).encode() + identity)
             # Not `wave.runs`: a call for what is left over numbers the same runs anew.
             for leaf in [*_host(wave.run), wave.rows, np.array(wave.evaluations), np.array(len(wave.runs))]:

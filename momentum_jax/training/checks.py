@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr
 
-from momentum_jax.training.loop import Run, Tables, Task, evaluate
+from momentum_jax.training.blocks import require_same_shapes
+from momentum_jax.training.loop import Run, Tables, Task, evaluate, measure, score
 from momentum_jax.training.opaque import describe, put_together, require_same_kind, take_apart
-from momentum_jax.training.problem import Problem, Score, Table
+from momentum_jax.training.problem import Problem, Score, Stream, Table
+from momentum_jax.training.settings import Settings
 from momentum_jax.training.users import UserFunction
 
 PARTS = ("train", "validation", "test")
@@ -30,15 +32,15 @@ def checked_fields(problem: Any) -> Problem:
         if not callable(getattr(problem, name)):
             raise ValueError(f"Problem: {name} must be a function, got {describe(getattr(problem, name))}.")
     scores: Mapping[str, Any] = problem.scores if isinstance(problem.scores, Mapping) else {"scores": problem.scores}
-    for name, score in scores.items():
-        if not isinstance(score, Score):
+    for name, each in scores.items():
+        if not isinstance(each, Score):
             raise ValueError(
-                f"Problem: scores must map names to what higher(), lower() or kept() return, got {describe(score)} at {name!r}."
+                f"Problem: scores must map names to what higher(), lower() or kept() return, got {describe(each)} at {name!r}."
             )
-    if all(score.better is None for score in scores.values()):
+    if all(each.better is None for each in scores.values()):
         raise ValueError("Problem: scores must hold at least one ranked score, got none.")
-    if problem.data is not None and not isinstance(problem.data, Table):
-        raise ValueError(f"Problem: data must be a Table or None, got {describe(problem.data)}.")
+    if problem.data is not None and not isinstance(problem.data, Table | Stream):
+        raise ValueError(f"Problem: data must be a Table, a Stream or None, got {describe(problem.data)}.")
     size = problem.evaluation_batch
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"Problem: evaluation_batch must be a whole number of at least 1, got {size!r}.")
@@ -121,43 +123,70 @@ def _require_disjoint(seed: int, parts: dict[str, np.ndarray], size: int) -> Non
             raise ValueError(f"Table: split({seed}) shares {shared} row{'s' * (shared != 1)} between {one} and {other}.")
 
 
-def check_functions(task: Task, arrays: Any, parts: dict[str, np.ndarray] | None, batch_size: int | None) -> None:
+def check_functions(task: Task, data: Any, parts: Mapping[str, Any] | None, seeds: Sequence[int], settings: Settings) -> None:
     """Traces init, loss, measure and scores on the shapes of one batch, and compiles nothing.
 
     Args:
-      arrays, parts: of the table, as `parts_of` gives them; None without data.
-      batch_size: examples in a mini-batch; None: all.
+      data: of the problem. parts: those of a table, as `parts_of` gives them.
+      seeds: those of the runs.
 
     Raises:
       ValueError: what a function returns is not what `Problem` says, or a score cannot be computed from it.
       TypeError: the state changes its structure, a shape or a dtype in a step.
     """
-    run = Run(_shape(jax.random.key(0)), _shape(np.int32(0)), {})
-    tables, sets, chosen = Tables(None, None), [None], None
+    tables, sets, batch = Tables(None, None), [None], None
     if parts is not None:
         shapes = {part: _shape(indices) for part, indices in parts.items()}
-        tables = Tables(jax.tree.map(_shape, arrays), shapes["train"])
+        tables = Tables(jax.tree.map(_shape, data.arrays), shapes["train"])
         sets = [shapes[part] for part in ("validation", "test") if shapes[part].shape[1]]
-        chosen = jax.ShapeDtypeStruct((batch_size or shapes["train"].shape[1],), jnp.int32)
+        size = settings.batch_size or shapes["train"].shape[1]
+        batch = jax.eval_shape(task.take, tables.arrays, jax.ShapeDtypeStruct((size,), jnp.int32))
+    elif isinstance(data, Stream):
+        batch, *sets = (jax.tree.map(_shape, each) for each in _first_batches(data, seeds, settings.steps))
+        sets = [(each, each) for each in sets]
 
-    def trace(run: Run, tables: Tables, sets: Any, chosen: Any) -> None:
-        loss: Any
+    def trace(run: Run, tables: Tables, sets: Any, batch: Any) -> None:
         params, state = _initialised(task, run.key)
-        batch = None if tables.train is None else task.take(tables.arrays, chosen)
-        found = task.loss(params, state, batch, run.key)
-        loss, after = found if isinstance(found, tuple | list) and len(found) == 2 else (found, None)
-        if after is None or jnp.shape(loss) or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
-            got = (
-                f"{describe(loss)} and {describe(after)}"
-                if isinstance(found, tuple | list) and len(found) == 2
-                else describe(found)
-            )
-            raise ValueError(f"Problem: loss must return (scalar, state), got {got}.")
+        loss, after = _pair("loss", "(scalar, state)", task.loss(params, state, batch, run.key))
+        if jnp.shape(loss) or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+            raise ValueError(f"Problem: loss must return (scalar, state), got {describe(loss)} and {describe(after)}.")
         require_same_kind("the state", state, after)
-        for indices in sets:
-            evaluate(task, run, params, state, tables, indices)
+        for each in sets:
+            if isinstance(each, tuple):
+                score(task, measure(task, run, params, state, each[0]))
+            else:
+                evaluate(task, run, params, state, tables, each)
 
-    jax.eval_shape(trace, run, tables, sets, chosen)
+    jax.eval_shape(trace, Run(_shape(jax.random.key(0)), _shape(np.int32(0)), {}), tables, sets, batch)
+
+
+def _first_batches(stream: Stream, seeds: Sequence[int], steps: int) -> list[Any]:
+    """The first batches of a stream: to train on, to validate and to test with."""
+    train = UserFunction("train of the stream", stream.train)
+    first, again = train(seeds[0], 0), train(seeds[0], 0)
+    require_same_shapes(again, 0, first)
+    _rows_of_batch("train", first)
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True)
+    if any(np.asarray(one).tobytes() != np.asarray(other).tobytes() for one, other in pairs):
+        raise ValueError(f"Stream: train({seeds[0]}, 0) called twice gave different arrays.")
+    if steps > 1:
+        require_same_shapes(train(seeds[0], 1), 1, first)
+    found = [first]
+    for part in ("validation", "test"):
+        batch = next(iter(UserFunction(f"{part} of the stream", getattr(stream, part))()), None)
+        if batch is None:
+            raise ValueError(f"Stream: {part} must give at least one batch, got none.")
+        _rows_of_batch(part, batch)
+        found.append(batch)
+    return found
+
+
+def _rows_of_batch(part: str, batch: Any) -> None:
+    leaves = jax.tree.leaves(batch)
+    sizes = {np.shape(leaf)[:1] for leaf in leaves if _is_rows(leaf)}
+    if len(sizes) != 1 or not all(map(_is_rows, leaves)):
+        found = ", ".join(map(_shown, leaves)) or "none"
+        raise ValueError(f"Stream: {part} must give arrays of numbers that share their first axis, got {found}.")
 
 
 def _initialised(task: Task, key: jax.Array) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -12,37 +13,49 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from momentum_jax.training.devices import on_all
+from momentum_jax.training.blocks import Blocks
+from momentum_jax.training.devices import on_all, on_each
 from momentum_jax.training.loop import Run, RunState, Tables
 from momentum_jax.training.opaque import is_key
+from momentum_jax.training.problem import Stream, Table
 from momentum_jax.training.program import Programs
 from momentum_jax.training.results import Progress, RunResult, WaveResult
+from momentum_jax.training.users import UserFunction
 
 if TYPE_CHECKING:
     from momentum_jax.training.checkpoint import WaveCheckpoints
 
 
 class Placed(NamedTuple):
-    """What one wave reads, on the devices of its mesh. `sets` are the indices of what is evaluated, by name.
+    """What one wave reads, on the devices of its mesh. `sets` are what is evaluated, by name, as indices.
 
-    Without data there is one set, "validation", and no indices: None.
+    Without data there is one set, "validation", and no indices: None. The sets of a stream are its functions, and `blocks` has
+    the tables of each step.
     """
 
     tables: Tables
-    sets: dict[str, jax.Array | None]
+    sets: dict[str, Any]
+    blocks: Blocks | None = None
 
 
 class Shared(NamedTuple):
-    """What all waves of one mesh read: the arrays of the data on its devices, the parts of the splits on the host."""
+    """What all waves of one mesh read: the arrays of a table on its devices, the parts of its splits on the host.
+
+    seeds: of the splits, in the order of the rows of each part. stream: the data where they are one.
+    """
 
     mesh: Mesh
     arrays: Any
     parts: Mapping[str, np.ndarray] | None
+    seeds: np.ndarray
+    stream: Stream | None
 
     @classmethod
-    def of(cls, arrays: Any, parts: Mapping[str, np.ndarray] | None, mesh: Mesh) -> Shared:
-        """Copies the arrays to every device of the mesh."""
-        return cls(mesh, jax.tree.map(lambda array: jax.device_put(_plain(array), on_all(mesh)), arrays), parts)
+    def of(cls, data: Table | Stream | None, parts: Mapping[str, np.ndarray] | None, seeds: np.ndarray, mesh: Mesh) -> Shared:
+        """Copies the arrays of a table to every device of the mesh."""
+        arrays = data.arrays if isinstance(data, Table) else None
+        placed = jax.tree.map(lambda array: jax.device_put(_plain(array), on_all(mesh)), arrays)
+        return cls(mesh, placed, parts, seeds, data if isinstance(data, Stream) else None)
 
 
 class Wave(NamedTuple):
@@ -62,6 +75,10 @@ class Wave(NamedTuple):
 
     def place(self) -> Placed:
         """What the wave reads, with its own splits copied to the devices."""
+        if (stream := self.shared.stream) is not None:
+            train = UserFunction("train of the stream", stream.train)
+            blocks = Blocks(train, self.shared.seeds[self.rows].tolist(), self.steps, self.shared.mesh)
+            return Placed(blocks.tables(0), {"validation": stream.validation, "test": stream.test}, blocks)
         if self.shared.parts is None:
             return Placed(Tables(None, None), {"validation": None})
         indices = {
@@ -177,7 +194,23 @@ def train_wave(
     saver: WaveCheckpoints | None,
 ) -> WaveResult:
     """Trains one wave from its beginning, or from its checkpoint, to its results."""
-    programs, run, placed = wave.programs, wave.run, wave.place()
+    placed = wave.place()
+    with contextlib.closing(placed.blocks) if placed.blocks is not None else contextlib.nullcontext():
+        return _train_placed(wave, placed, number, waves, chunk_seconds, keep_params, reporter, interrupts, saver)
+
+
+def _train_placed(
+    wave: Wave,
+    placed: Placed,
+    number: int,
+    waves: int,
+    chunk_seconds: float,
+    keep_params: bool,
+    reporter: Reporter,
+    interrupts: Interrupts,
+    saver: WaveCheckpoints | None,
+) -> WaveResult:
+    programs, run, blocks = wave.programs, wave.run, placed.blocks
     compiled_before = programs.compile_seconds
     reporter.report("compile", 0, None, always=True)
     state: RunState = programs.begin(run, programs.initialise(run))
@@ -205,7 +238,10 @@ def train_wave(
             saver.save_if_due(wave, step, state, curves, training)
         last = min(step + chunk, min(mark for mark in wave.evaluations if mark > step))
         begun = time.perf_counter()
-        state = advance(run, state, placed.tables, np.int32(step), np.int32(last))
+        tables = placed.tables
+        if blocks is not None:
+            tables, last = blocks.tables(step), min(last, blocks.end(step))
+        state = advance(run, state, tables, np.int32(step), np.int32(last))
         jax.block_until_ready(state)
         seconds = time.perf_counter() - begun
         training += seconds
@@ -220,11 +256,32 @@ def _evaluate(wave: Wave, state: RunState, placed: Placed, which: str) -> tuple[
     """The scores on the host, and the seconds that they took without compilation."""
     programs, indices = wave.programs, placed.sets[which]
     params = programs.readout(wave.run, state)
+    if placed.blocks is not None:
+        return _evaluate_stream(wave, params, state.model_state, UserFunction(f"{which} of the stream", indices))
     evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, placed.tables, indices)
     begun = time.perf_counter()
     found = jax.device_get(evaluate(wave.run, params, state.model_state, placed.tables, indices))
     # A program sorts them by name.
     return {name: found[name] for name in programs.scores}, time.perf_counter() - begun
+
+
+def _evaluate_stream(wave: Wave, params: Any, model_state: Any, batches: Any) -> tuple[dict[str, np.ndarray], float]:
+    """The same batch by batch; what was measured is put together on the host, and the scores see all of it."""
+    programs, mesh = wave.programs, wave.shared.mesh
+    begun, compiled = time.perf_counter(), programs.compile_seconds
+    measured, width = [], 0
+    for batch in batches():
+        size = len(jax.tree.leaves(batch)[0])
+        width = width or size
+        # A last batch that is smaller is filled up with copies of a row, which are cut off again.
+        places = np.minimum(np.arange(max(size, width)), size - 1)
+        filled = jax.device_put(jax.tree.map(lambda each, rows=places: np.asarray(each)[rows], batch), on_all(mesh))
+        values = jax.device_get(programs.measure(wave.run, params, model_state, filled))
+        measured.append(jax.tree.map(lambda each, size=size: each[:, :size], values))
+    values = jax.tree.map(lambda *each: np.concatenate(each, axis=1), *measured)
+    found = jax.device_get(programs.score(jax.device_put(values, on_each(mesh))))
+    seconds = time.perf_counter() - begun - (programs.compile_seconds - compiled)
+    return {name: found[name] for name in programs.scores}, seconds
 
 
 def _note(wave: Wave, curves: Curves, step: int, scores: dict[str, np.ndarray]) -> None:

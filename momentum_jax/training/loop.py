@@ -20,7 +20,7 @@ import optax
 from momentum_jax.protocol import evaluation_params
 from momentum_jax.training.opaque import describe, put_together, require_same_kind, take_apart
 from momentum_jax.training.problem import Score
-from momentum_jax.training.sampling import Sampler, Segment, Steady
+from momentum_jax.training.sampling import Sampler, Segment, Steady, Streamed
 
 
 class Task(NamedTuple):
@@ -60,10 +60,14 @@ class Run(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The data on the device, the same for all runs: all rows, and for each split the training rows; None without data."""
+    """The data on the device, the same for all runs: all rows, and for each split the training rows; None without data.
+
+    Of a stream: the batches from step `begin` on, (seeds, steps, ...), and for each split its place among the seeds.
+    """
 
     arrays: Any
     train: jax.Array | None
+    begin: jax.Array | None = None
 
 
 class Start(NamedTuple):
@@ -180,6 +184,9 @@ def _batches(task: Task, run: Run, tables: Tables) -> Callable[[Segment, jax.Arr
     if tables.train is None:
         return lambda segment, t: None
     train, sampler = tables.train[run.split], task.sampler
+    if isinstance(sampler, Streamed):
+        begin: Any = tables.begin
+        return lambda segment, t: jax.tree.map(lambda each: each[train, t - begin], tables.arrays)
     if isinstance(sampler, Steady):
         whole = task.take(tables.arrays, train)
         return lambda segment, t: whole
@@ -191,7 +198,9 @@ def evaluate(
 ) -> dict[str, jax.Array]:
     """The scores of `params` over the run's row of `indices` (splits, size), measured in a few large batches; None: no data."""
     if indices is None:
-        return _scored(task, task.measure(params, model_state, None, run.key))
+        values = task.measure(params, model_state, None, run.key)
+        _require_names(values)
+        return score(task, values)
     rows = indices[run.split]
     (size,) = rows.shape
     batches = -(-size // task.evaluation_batch)
@@ -200,27 +209,30 @@ def evaluate(
     filled = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (batches * width - size,))]).reshape(batches, width)
 
     def batch(some: jax.Array) -> Any:
-        values = task.measure(params, model_state, task.take(tables.arrays, some), run.key)
-        _require_rows(values, width)
-        return values
+        return measure(task, run, params, model_state, task.take(tables.arrays, some), width)
 
     values = jax.lax.map(batch, filled)
-    return _scored(task, jax.tree.map(lambda each: each.reshape(batches * width, *each.shape[2:])[:size], values))
+    return score(task, jax.tree.map(lambda each: each.reshape(batches * width, *each.shape[2:])[:size], values))
 
 
-def _scored(task: Task, values: Any) -> dict[str, jax.Array]:
+def measure(task: Task, run: Run, params: Any, model_state: Any, batch: Any, size: int | None = None) -> Any:
+    """What is measured of each example of one batch, which has `size` of them; None: as its first array."""
+    values = task.measure(params, model_state, batch, run.key)
+    _require_rows(values, jax.tree.leaves(batch)[0].shape[0] if size is None else size)
+    return values
+
+
+def score(task: Task, values: Any) -> dict[str, jax.Array]:
     """The scores of what was measured; ranked ones are float32 scalars."""
-    if not isinstance(values, dict) or not values:
-        raise ValueError(f"Problem: measure must return a dict of measured values by name, got {describe(values)}.")
     found = {}
-    for name, score in task.scores:
-        if isinstance(score.of, str) and score.of not in values:
+    for name, each in task.scores:
+        if isinstance(each.of, str) and each.of not in values:
             raise ValueError(
-                f"Problem: score {name!r} reads {score.of!r}, which measure does not return; "
+                f"Problem: score {name!r} reads {each.of!r}, which measure does not return; "
                 f"it returns {', '.join(map(repr, values))}."
             )
-        found[name] = jnp.asarray(score(values))
-        if score.better is not None:
+        found[name] = jnp.asarray(each(values))
+        if each.better is not None:
             if found[name].shape:
                 raise ValueError(
                     f"Problem: score {name!r} must be a scalar, got {describe(found[name])}; keep arrays with kept()."
@@ -229,8 +241,14 @@ def _scored(task: Task, values: Any) -> dict[str, jax.Array]:
     return found
 
 
+def _require_names(values: Any) -> None:
+    if not isinstance(values, dict) or not values:
+        raise ValueError(f"Problem: measure must return a dict of measured values by name, got {describe(values)}.")
+
+
 def _require_rows(values: Any, size: int) -> None:
-    """Raises ValueError where `measure` did not return one row for each of `size` examples."""
+    """Raises ValueError where `measure` did not return a dict, or not one row for each of `size` examples."""
+    _require_names(values)
     for path, leaf in jax.tree.leaves_with_path(values):
         if jnp.shape(leaf)[:1] != (size,):
             raise ValueError(

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from momentum_jax.training.checks import checked_fields, check_functions, parts_of
+from momentum_jax.training.checks import check_functions, checked_fields, parts_of
 from momentum_jax.training.classification import Examples, Model, classification
 from momentum_jax.training.devices import choose_lanes, mesh_for, on_each
 from momentum_jax.training.grouping import Group, group_runs
 from momentum_jax.training.host import Shared, Wave
 from momentum_jax.training.loop import Recipe, Run, Task, begin, initialise
-from momentum_jax.training.problem import Problem, Score, rows
+from momentum_jax.training.problem import Problem, Score, Table, rows
 from momentum_jax.training.program import programs_for
-from momentum_jax.training.sampling import Steady, make_sampler
+from momentum_jax.training.sampling import Steady, Streamed, make_sampler
 from momentum_jax.training.settings import Settings
 from momentum_jax.training.users import UserFunction
 
@@ -42,16 +42,15 @@ def plan_waves(
     groups = group_runs(make_optimizer, hyperparameters, runs, problem.axes)
     # Without data a seed decides nothing.
     distinct, numbers = np.unique(seeds if problem.data is not None else np.zeros_like(seeds), return_inverse=True)
-    parts = None if problem.data is None else parts_of(problem.data, distinct.tolist())
+    parts = parts_of(problem.data, distinct.tolist()) if isinstance(problem.data, Table) else None
     task = _task(problem, parts, settings)
-    arrays = None if problem.data is None else problem.data.arrays
-    check_functions(task, arrays, parts, settings.batch_size)
+    check_functions(task, problem.data, parts, distinct.tolist(), settings)
     shared: dict[Mesh, Shared] = {}
     waves: list[Wave] = []
     for group in groups:
         mesh = mesh_for(settings.devices, len(group.runs))
         if mesh not in shared:
-            shared[mesh] = Shared.of(arrays, parts, mesh)
+            shared[mesh] = Shared.of(problem.data, parts, distinct, mesh)
         recipe = Recipe(task, group.make_optimizer, settings.steps, settings.norms)
         count = settings.lanes or choose_lanes(
             mesh, len(group.runs), functools.partial(_bytes_per_run, recipe, keys, shared[mesh], group)
@@ -80,11 +79,14 @@ def _task(problem: Problem, parts: Mapping[str, np.ndarray] | None, settings: Se
         return score if isinstance(score.of, str) else score._replace(of=UserFunction(f"score {name!r}", score.of))
 
     sampler, take = Steady(), rows
-    if problem.data is not None and parts is not None:
+    if isinstance(problem.data, Table) and parts is not None:
         sampler = make_sampler(settings.sampling, parts["train"].shape[1], settings.batch_size)
         take = problem.data.take
     elif settings.batch_size is not None:
-        raise ValueError(f"train_many: batch_size is of a Table, got {settings.batch_size} with data=None.")
+        found = "data=None" if problem.data is None else "a Stream (its batches have their own size)"
+        raise ValueError(f"train_many: batch_size is of a Table, got {settings.batch_size} with {found}.")
+    elif problem.data is not None:
+        sampler = Streamed()
     return Task(
         init=UserFunction("init of the problem", problem.init),
         loss=UserFunction("loss of the problem", problem.loss),

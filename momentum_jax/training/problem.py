@@ -3,7 +3,7 @@
 minimise loss over params        measure each example        score = a function of all that was measured
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -70,6 +70,21 @@ class Table(NamedTuple):
     take: Callable[[Any, jax.Array], Any] = rows
 
 
+class Stream(NamedTuple):
+    """Data that do not fit on a device: batches from the host, made by a thread of their own while the devices work.
+
+    train: `train(seed, step) -> batch`, a tree of NumPy arrays that is a function of the two alone, in the same shapes and
+      dtypes in every step. So a run goes on anywhere, and runs of one seed share their batches.
+    validation, test: `validation() -> batches`, the same whenever it is called. The last one may be smaller.
+
+    Example: `Stream(lambda seed, step: draw(seed, step), lambda: map(read, range(9)), lambda: map(read, range(9, 18)))`.
+    """
+
+    train: Callable[[int, int], Any]
+    validation: Callable[[], Iterable[Any]]
+    test: Callable[[], Iterable[Any]]
+
+
 class Problem(NamedTuple):
     """Whatever JAX can differentiate, as pure functions.
 
@@ -80,7 +95,7 @@ class Problem(NamedTuple):
       on other rows. The key is fixed for a run.
     scores: by name; the first ranked one is the primary score, by which runs are selected and compared.
     data: None: `batch` is None in loss and measure, and what is measured is handed to the scores as it is.
-    evaluation_batch: the most examples that `measure` sees at once.
+    evaluation_batch: the most examples that `measure` sees at once; a `Stream` has batches of its own.
     axes: handed to an optimizer's constructor that has an argument `axes` and was given none.
 
     Example, the line through points `x` and `y`:
@@ -98,7 +113,7 @@ class Problem(NamedTuple):
     loss: Callable[..., Any]
     measure: Callable[..., Any]
     scores: Mapping[str, Score]
-    data: Table | None = None
+    data: Table | Stream | None = None
     evaluation_batch: int = 2048
     axes: Any = None
 

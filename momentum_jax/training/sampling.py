@@ -139,6 +139,11 @@ class Steady:
         return segment.order
 
 
+@dataclass(frozen=True)
+class Streamed(Steady):
+    """Batches that come from the host."""
+
+
 Sampler = Shuffle | Replacement | Steady
 
 

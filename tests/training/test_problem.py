@@ -10,6 +10,7 @@ import sklearn.metrics
 from momentum_jax.training import (
     Interrupted,
     Problem,
+    Stream,
     Table,
     classification,
     classifier,
@@ -417,7 +418,7 @@ ILL_POSED = {
         r"^Problem: score 'e' reads 'f', which measure does not return; it returns 'e'\.",
     ),
     "no function": (least_squares(loss=1.0), r"Problem: loss must be a function, got float32\[\]"),
-    "data as arrays": (least_squares(data=(X, Y)), "Problem: data must be a Table or None, got a tuple"),
+    "data as arrays": (least_squares(data=(X, Y)), "Problem: data must be a Table, a Stream or None, got a tuple"),
     "evaluation batch": (
         least_squares(evaluation_batch=0),
         "Problem: evaluation_batch must be a whole number of at least 1, got 0",
@@ -462,6 +463,109 @@ def test_an_ill_posed_problem_is_refused_by_one_sentence_before_anything_is_comp
             problem,
             batch_size=8 if message.startswith(r"^Problem: loss must return \(scalar, state\), got float32\[8") else None,
         )
+
+
+def streamed(train=None, validation=None, test=None, **changed):
+    """The mini-batches of `least_squares` with replacement, and its sets in batches whose last is smaller."""
+    _, valid, held_out = SPLIT(0)
+
+    def batches(rows):
+        return lambda: ((X[rows[i : i + 4]], Y[rows[i : i + 4]]) for i in range(0, len(rows), 4))
+
+    def drawn(seed, step):
+        rows = np.random.default_rng([seed, step]).integers(0, 50, 8)
+        return X[rows], Y[rows]
+
+    return least_squares(data=Stream(train or drawn, validation or batches(valid), test or batches(held_out)), **changed)
+
+
+def test_a_stream_ends_where_a_loop_by_hand_ends_whatever_the_blocks(monkeypatch):
+    with jax.enable_x64(True):
+        run = one(streamed(), steps=23, splits=[5], evaluate_at=[3, 17])
+        monkeypatch.setattr("momentum_jax.training.blocks._MOST_STEPS", 5)
+        cut = one(streamed(), steps=23, splits=[5])
+        monkeypatch.setattr("momentum_jax.training.blocks._MOST_BYTES", 1)
+        single = one(streamed(), steps=23, splits=[5], chunk_seconds=1e-9)
+        params, _ = linear_init(jax.random.split(KEYS[0], 3)[0])
+        rows = [np.random.default_rng([5, step]).integers(0, 50, 8) for step in range(23)]
+        params, losses = by_hand(rows, squared, params, optax.sgd(0.1, 0.9))
+    for each in (run, cut, single):
+        np.testing.assert_allclose(each.params["w"], params["w"], rtol=1e-12)
+        np.testing.assert_allclose(each.losses, losses, rtol=1e-6)
+    rows = SPLIT(0)[2]
+    expected = sklearn.metrics.r2_score(Y[rows], X[rows] @ run.params["w"] + run.params["b"])
+    np.testing.assert_allclose(run.test["r2"], expected, rtol=1e-5)
+    assert run.evaluation_steps.tolist() == [0, 3, 17, 23]
+
+
+def test_runs_of_one_seed_share_the_batches_of_a_stream_and_others_have_their_own():
+    asked = []
+
+    def train(seed, step):
+        asked.append((seed, step))
+        rows = np.random.default_rng([seed, step]).integers(0, 50, 8)
+        return X[rows], Y[rows]
+
+    keys = jax.random.split(KEYS[0], 3)
+    options = {"steps": 6, "lanes": 3, "devices": jax.devices()[:1]}
+    together = train_many(keys, optax.sgd, {"learning_rate": 0.1}, streamed(train), splits=[9, 4, 9], **options).runs
+    assert sorted(set(asked)) == [(seed, step) for seed in (4, 9) for step in range(6)]
+    assert max(asked.count(each) for each in asked if each[1] > 1) == 1
+    alone = train_many(keys[1:2], optax.sgd, {"learning_rate": 0.1}, streamed(), splits=[4], steps=6).runs[0]
+    np.testing.assert_allclose(together[1].losses, alone.losses, rtol=1e-5)
+    assert not np.allclose(together[0].losses, together[1].losses)
+
+
+def test_a_stream_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path, equal):
+    def stop(report):
+        if report.phase == "train" and report.step >= 20:
+            raise KeyboardInterrupt
+
+    often = {"steps": 30, "evaluate_at": 7, "checkpoint_seconds": 0.0, "chunk_seconds": 1e-9}
+    whole, steps = one(streamed(), **often), []
+    with pytest.raises(Interrupted):
+        one(streamed(), checkpoint=tmp_path, on_progress=stop, **often)
+    seen = lambda report: steps.append(report.step) if report.phase == "train" else None  # noqa: E731
+    resumed = one(streamed(), checkpoint=tmp_path, on_progress=seen, **often)
+    assert steps[0] == 19
+    for name in ("losses", "validation", "test", "params"):
+        assert equal(getattr(resumed, name), getattr(whole, name))
+
+
+def growing(seed, step):
+    return X[: 4 + (step == 1)], Y[: 4 + (step == 1)]
+
+
+REFUSED_STREAMS = [
+    (
+        streamed(lambda seed, step: (RNG.normal(size=(4, 3)), np.ones(4))),
+        {},
+        r"^Stream: train\(0, 0\) called twice gave different",
+    ),
+    (
+        streamed(growing),
+        {},
+        r"^Stream: train must keep shapes and dtypes, got float\d+\[5, 3\] at step 1, float\d+\[4, 3\] at step 0\.",
+    ),
+    (
+        streamed(lambda seed, step: (X, Y) if step < 3 else {"x": X}),
+        {},
+        "train must keep its structure, got .* at step 3",
+    ),
+    (streamed(validation=list), {}, "Stream: validation must give at least one batch, got none"),
+    (streamed(test=lambda: [(X, Y[:3])]), {}, r"Stream: test must give arrays .* first axis, got .*\[50, 3\], .*\[3\]"),
+    (
+        streamed(),
+        {"batch_size": 32},
+        r"^train_many: batch_size is of a Table, got 32 with a Stream \(its batches have their own size\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("problem", "options", "message"), REFUSED_STREAMS)
+def test_a_stream_that_cannot_be_trained_on_is_refused(problem, options, message):
+    with pytest.raises(ValueError, match=message):
+        one(problem, **options)
 
 
 def test_splits_of_other_sizes_are_refused():
