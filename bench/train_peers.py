@@ -20,6 +20,7 @@ from train_nets import Data, Net
 import momentum_jax
 from momentum_jax.training import Examples
 from momentum_jax.training.plan import plan_waves
+from momentum_jax.training.settings import Settings
 
 _LONGEST = 1_000_000
 
@@ -47,9 +48,7 @@ class Ours:
             {"learning_rate": net.learning_rate, "momentum": net.momentum},
             net.model(),
             examples,
-            steps=_LONGEST,
-            batch_size=net.batch_size,
-            sampling=net.sampling,
+            Settings(_LONGEST, net.batch_size, net.sampling),
         )
         self.placed = [wave.place() for wave in self.waves]
         before = self.waves[0].programs.compile_seconds
@@ -70,7 +69,7 @@ class Ours:
         """The whole test set, 10,000 examples, once for each run of one wave; the second time, so without compilation."""
         wave, state = self.waves[0], self.states[0]
         params = wave.programs.readout(wave.run, state)
-        arguments = (wave.run, params, state.model_state, self.placed[0].tables, self.placed[0].test)
+        arguments = (wave.run, params, state.model_state, self.placed[0].tables, self.placed[0].sets["test"])
         jax.block_until_ready(wave.programs.evaluate(*arguments))
         begun = time.perf_counter()
         jax.block_until_ready(wave.programs.evaluate(*arguments))

@@ -38,7 +38,11 @@ ALLOWED = {
     "figures": {"studies", "textbook"},
     "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "textbook", "figures", "momentum_jax"},
 }
-ONLY_IN = {"flax": {"training/model.py"}, "matplotlib": {"figures"}}
+ONLY_IN = {
+    "flax": {"training/model.py", "training/adapters.py"},
+    "equinox": {"training/adapters.py"},
+    "matplotlib": {"figures"},
+}
 
 
 def _files() -> list[Path]:

@@ -1,6 +1,5 @@
 """Parameters, and runs in mid-training, on disk by Orbax: written whole or not at all, checked when they are read."""
 
-import functools
 import hashlib
 import json
 import shutil
@@ -13,15 +12,14 @@ import jax
 import numpy as np
 from jax.tree_util import DictKey
 
-from momentum_jax.training.host import Curves, Wave
+from momentum_jax.training.host import Curves, Shared, Wave
 from momentum_jax.training.loop import RunState
 from momentum_jax.training.opaque import is_key
-from momentum_jax.training.problem import Examples
 from momentum_jax.training.stored_tree import describe, fill, rebuild
 
 # What a directory holds, by the names that Orbax gives it.
 _DESCRIPTION, _ARRAYS = "description", "arrays"
-_FORMAT = b"a described tree"
+_FORMAT = b"a described tree with scores by name"
 
 
 def save_params(path: str | Path, params: Any, *, overwrite: bool = False) -> None:
@@ -74,13 +72,13 @@ def restore_params(path: str | Path, like: Any = None) -> Any:
 class WaveCheckpoints:
     """The state inside a wave, in `directory/<fingerprint of the wave>/<step>`, the latest alone.
 
-    A checkpoint is taken up only by the very same wave: same program (model, optimizer, batches, JAX version), keys,
-    hyperparameters and examples. One that is damaged is reported by a warning and not read.
+    A checkpoint is taken up only by the very same wave: same programs (problem, optimizer, batches, JAX version), keys,
+    hyperparameters and data. One that is damaged is reported by a warning and not read.
     """
 
-    def __init__(self, directory: str | Path, seconds: float, data: Examples):
+    def __init__(self, directory: str | Path, seconds: float):
         self._directory, self._seconds = Path(directory).absolute(), seconds
-        self._examples = data
+        self._data: tuple[Any, bytes] = (None, b"")
         self._paths: dict[int, Path] = {}
         self._last = time.perf_counter()
 
@@ -115,7 +113,7 @@ class WaveCheckpoints:
             return
         content = {
             "state": jax.tree.leaves(state),
-            "curves": [np.array(curves.steps, np.int32), *(np.array(each, np.float32) for each in curves[1:])],
+            "curves": {"steps": np.array(curves.steps, np.int32), "scores": curves.scores},
             "seconds": np.array(seconds),
         }
         _write("train_many", root / str(step), content, True)
@@ -135,27 +133,45 @@ class WaveCheckpoints:
             if not any(self._directory.iterdir()):
                 self._directory.rmdir()
 
-    @functools.cached_property
-    def _data_digest(self) -> Any:
-        digest = hashlib.sha256()
-        for part in self._examples:
-            _add(digest, part)
-        return digest
+    def _data_digest(self, shared: Shared) -> bytes:
+        """Of the arrays and splits that waves share, made once for all of them."""
+        arrays, parts = shared.arrays, shared.parts or {}
+        if self._data[0] is not shared.parts or not self._data[1]:
+            digest = hashlib.sha256()
+            for part in [*_host(arrays), *parts.values()]:
+                _add(digest, part)
+            self._data = (shared.parts, digest.digest())
+        return self._data[1]
 
     def _restored(self, path: Path, state: RunState) -> tuple[int, RunState, Curves, float]:
         content = _rebuilt(_content(path))
         leaves, structure = jax.tree.flatten(state)
         placed = [jax.device_put(leaf, like.sharding) for leaf, like in zip(content["state"], leaves, strict=True)]
-        steps, losses, accuracies = content["curves"]
-        curves = Curves(steps.tolist(), list(losses), list(accuracies))
+        curves = Curves(content["curves"]["steps"].tolist(), content["curves"]["scores"])
         return int(path.name), jax.tree.unflatten(structure, placed), curves, float(content["seconds"])
 
     def _path(self, wave: Wave, state: RunState) -> Path:
         if id(wave) not in self._paths:
-            digest = self._data_digest.copy()
-            digest.update(_FORMAT)
-            tables = wave.place().tables
+            digest = hashlib.sha256(_FORMAT + self._data_digest(wave.shared))
+            tables, sets, blocks = wave.place()
+            if blocks is not None:
+                blocks.close()
+                # Of a stream the first batches are known: those of a block, and of each set.
+                for leaf in _host(tables):
+                    _add(digest, leaf)
             digest.update(wave.programs.advance.identity(wave.run, state, tables, np.int32(0), np.int32(0)))
+            for name, indices in sets.items():
+                # The parameters to evaluate have the shapes of those held.
+                held = (wave.run, state.params, state.model_state)
+                if blocks is None:
+                    identity = wave.programs.evaluate.identity(*held, tables, indices)
+                else:
+                    batch = jax.tree.map(np.asarray, next(iter(indices())))
+                    for leaf in jax.tree.leaves(batch):
+                        _add(digest, leaf)
+                    values = wave.programs.measure.shapes(*held, batch)
+                    identity = wave.programs.measure.identity(*held, batch) + wave.programs.score.identity(values)
+                digest.update(name.encode() + repr(wave.programs.ranked).encode() + identity)
             # Not `wave.runs`: a call for what is left over numbers the same runs anew.
             for leaf in [*_host(wave.run), wave.rows, np.array(wave.evaluations), np.array(len(wave.runs))]:
                 _add(digest, leaf)

@@ -1,5 +1,6 @@
 """Which runs share a program: hyperparameters that are real numbers are data, everything else is structure."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,11 +21,13 @@ def group_runs(
     make_optimizer: Callable[..., Any] | Sequence[Callable[..., Any]],
     hyperparameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     runs: int,
+    axes: Any = None,
 ) -> list[Group]:
     """The runs by constructor and structural arguments, in the order in which each kind first appears.
 
     Every run's optimizer is built once here, outside any program, so that a bad number is refused by the optimizer's own
-    check: inside a program numbers are traced and cannot be checked.
+    check: inside a program numbers are traced and cannot be checked. `axes` are the problem's, for constructors that have
+    such an argument and were given none.
 
     Raises:
       ValueError, TypeError: not one constructor or one set of hyperparameters per run, or what the constructor raises.
@@ -32,6 +35,8 @@ def group_runs(
     makers = _per_run("make_optimizer", make_optimizer, runs, callable)
     groups: dict[Any, Group] = {}
     for index, (maker, given) in enumerate(zip(makers, _hyperparameters(hyperparameters, runs), strict=True)):
+        if axes is not None and given.get("axes") is None and _takes_axes(maker):
+            given["axes"] = axes
         maker(**given)
         numbers = {name: value for name, value in given.items() if is_real(value)}
         structure = {name: value for name, value in given.items() if name not in numbers}
@@ -41,6 +46,14 @@ def group_runs(
         groups[key].runs.append(index)
         groups[key].numbers.append(numbers)
     return list(groups.values())
+
+
+def _takes_axes(maker: Callable[..., Any]) -> bool:
+    try:
+        return "axes" in inspect.signature(maker).parameters
+    except ValueError:
+        # Some callables that are not written in Python do not say.
+        return False
 
 
 def is_real(value: Any) -> bool:

@@ -1,50 +1,67 @@
 """The host's side of one wave: it hands chunks of steps to the devices and looks after everything else in between."""
 
+from __future__ import annotations
+
+import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from momentum_jax.training.devices import on_all
-from momentum_jax.training.loop import Evaluation, Run, RunState, Tables
+from momentum_jax.training.blocks import Blocks
+from momentum_jax.training.devices import on_all, on_each
+from momentum_jax.training.loop import Run, RunState, Tables
 from momentum_jax.training.opaque import is_key
-from momentum_jax.training.problem import Examples
+from momentum_jax.training.problem import Stream, Table
 from momentum_jax.training.program import Programs
 from momentum_jax.training.results import Progress, RunResult, WaveResult
+from momentum_jax.training.users import UserFunction
+
+if TYPE_CHECKING:
+    from momentum_jax.training.checkpoint import WaveCheckpoints
 
 
 class Placed(NamedTuple):
-    """What one wave reads, on the devices of its mesh; the index arrays are None where there are no examples."""
+    """What one wave reads, on the devices of its mesh. `sets` are what is evaluated, by name, as indices.
+
+    Without data there is one set, "validation", and no indices: None. The sets of a stream are its functions, and `blocks` has
+    the tables of each step.
+    """
 
     tables: Tables
-    validation: jax.Array | None
-    test: jax.Array | None
+    sets: dict[str, Any]
+    blocks: Blocks | None = None
 
 
 class Shared(NamedTuple):
-    """What all waves of one mesh read: images and labels on its devices, the splits on the host."""
+    """What all waves of one mesh read: the arrays of a table on its devices, the parts of its splits on the host.
+
+    seeds: of the splits, in the order of the rows of each part. stream: the data where they are one.
+    """
 
     mesh: Mesh
-    images: jax.Array
-    labels: jax.Array
-    splits: Examples
+    arrays: Any
+    parts: Mapping[str, np.ndarray] | None
+    seeds: np.ndarray
+    stream: Stream | None
 
     @classmethod
-    def of(cls, data: Examples, mesh: Mesh) -> "Shared":
-        """Copies images and labels to every device of the mesh."""
-        images, labels = (jax.device_put(np.asarray(array), on_all(mesh)) for array in (data.images, data.labels))
-        return cls(mesh, images, labels, data)
+    def of(cls, data: Table | Stream | None, parts: Mapping[str, np.ndarray] | None, seeds: np.ndarray, mesh: Mesh) -> Shared:
+        """Copies the arrays of a table to every device of the mesh."""
+        arrays = data.arrays if isinstance(data, Table) else None
+        placed = jax.tree.map(lambda array: jax.device_put(_plain(array), on_all(mesh)), arrays)
+        return cls(mesh, placed, parts, seeds, data if isinstance(data, Stream) else None)
 
 
 class Wave(NamedTuple):
     """Runs side by side. `runs` are their positions; `run` has a leading axis, filled up with copies of the last.
 
-    rows: the row of the splits that each of `run` uses. On the devices are these alone, so that memory and programs do not
+    rows: the row of the parts that each of `run` uses. On the devices are these alone, so that memory and programs do not
       depend on how many splits there are; `run.split` counts among them.
     """
 
@@ -58,29 +75,26 @@ class Wave(NamedTuple):
 
     def place(self) -> Placed:
         """What the wave reads, with its own splits copied to the devices."""
-
-        def indices(array: Any) -> jax.Array:
-            return jax.device_put(np.asarray(array)[self.rows].astype(np.int32), on_all(self.shared.mesh))
-
-        data = self.shared.splits
-        validation, test = (indices(each) if np.shape(each)[1] else None for each in (data.validation, data.test))
-        return Placed(Tables(self.shared.images, self.shared.labels, indices(data.train)), validation, test)
+        if (stream := self.shared.stream) is not None:
+            train = UserFunction("train of the stream", stream.train)
+            blocks = Blocks(train, self.shared.seeds[self.rows].tolist(), self.steps, self.shared.mesh)
+            return Placed(blocks.tables(0), {"validation": stream.validation, "test": stream.test}, blocks)
+        if self.shared.parts is None:
+            return Placed(Tables(None, None), {"validation": None})
+        indices = {
+            part: jax.device_put(rows[self.rows].astype(np.int32), on_all(self.shared.mesh))
+            for part, rows in self.shared.parts.items()
+            if rows.shape[1]
+        }
+        train = indices.pop("train")
+        return Placed(Tables(self.shared.arrays, train), indices)
 
 
 class Curves(NamedTuple):
-    """What was evaluated so far: steps done, losses and accuracies, each (runs in the wave,)."""
+    """What was evaluated so far: steps done, and for each its scores, (runs in the wave,); kept ones at the last step alone."""
 
     steps: list[int]
-    losses: list[np.ndarray]
-    accuracies: list[np.ndarray]
-
-
-class Saver(Protocol):
-    """Keeps the state inside a wave (`checkpoint.WaveCheckpoints`)."""
-
-    def restore(self, wave: Wave, state: RunState) -> tuple[int, RunState, Curves, float] | None: ...
-    def save_if_due(self, wave: Wave, step: int, state: RunState, curves: Curves, seconds: float) -> None: ...
-    def save(self, wave: Wave, step: int, state: RunState, curves: Curves, seconds: float) -> None: ...
+    scores: list[dict[str, np.ndarray]]
 
 
 class Interrupts:
@@ -93,7 +107,7 @@ class Interrupts:
         self._asked = False
         self._replaced = False
 
-    def __enter__(self) -> "Interrupts":
+    def __enter__(self) -> Interrupts:
         if (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -177,23 +191,39 @@ def train_wave(
     keep_params: bool,
     reporter: Reporter,
     interrupts: Interrupts,
-    saver: Saver | None,
+    saver: WaveCheckpoints | None,
 ) -> WaveResult:
     """Trains one wave from its beginning, or from its checkpoint, to its results."""
-    programs, run, placed = wave.programs, wave.run, wave.place()
+    placed = wave.place()
+    with contextlib.closing(placed.blocks) if placed.blocks is not None else contextlib.nullcontext():
+        return _train_placed(wave, placed, number, waves, chunk_seconds, keep_params, reporter, interrupts, saver)
+
+
+def _train_placed(
+    wave: Wave,
+    placed: Placed,
+    number: int,
+    waves: int,
+    chunk_seconds: float,
+    keep_params: bool,
+    reporter: Reporter,
+    interrupts: Interrupts,
+    saver: WaveCheckpoints | None,
+) -> WaveResult:
+    programs, run, blocks = wave.programs, wave.run, placed.blocks
     compiled_before = programs.compile_seconds
     reporter.report("compile", 0, None, always=True)
     state: RunState = programs.begin(run, programs.initialise(run))
     advance = programs.advance.prepare(run, state, placed.tables, np.int32(0), np.int32(0))
-    step, curves, training, evaluating = 0, Curves([], [], []), 0.0, 0.0
+    step, curves, training, evaluating = 0, Curves([], []), 0.0, 0.0
     if saver is not None and (found := saver.restore(wave, state)) is not None:
         step, state, curves, training = found
     chunk = 1
     while True:
-        if placed.validation is not None and step in wave.evaluations and step not in curves.steps:
+        if "validation" in placed.sets and step in wave.evaluations and step not in curves.steps:
             reporter.report("evaluate", step, state)
-            evaluation, seconds = _evaluate(wave, state, placed.tables, placed.validation)
-            _note(curves, step, evaluation)
+            scores, seconds = _evaluate(wave, state, placed, "validation")
+            _note(wave, curves, step, scores)
             evaluating += seconds
         reporter.report("train", step, state)
         try:
@@ -208,7 +238,10 @@ def train_wave(
             saver.save_if_due(wave, step, state, curves, training)
         last = min(step + chunk, min(mark for mark in wave.evaluations if mark > step))
         begun = time.perf_counter()
-        state = advance(run, state, placed.tables, np.int32(step), np.int32(last))
+        tables = placed.tables
+        if blocks is not None:
+            tables, last = blocks.tables(step), min(last, blocks.end(step))
+        state = advance(run, state, tables, np.int32(step), np.int32(last))
         jax.block_until_ready(state)
         seconds = time.perf_counter() - begun
         training += seconds
@@ -219,20 +252,43 @@ def train_wave(
     return _results(wave, placed, number, waves, state, curves, keep_params, training, evaluating, compiled_before)
 
 
-def _evaluate(wave: Wave, state: RunState, tables: Tables, indices: jax.Array) -> tuple[Evaluation, float]:
-    """The evaluation on the host, and the seconds that it took without compilation."""
-    programs = wave.programs
+def _evaluate(wave: Wave, state: RunState, placed: Placed, which: str) -> tuple[dict[str, np.ndarray], float]:
+    """The scores on the host, and the seconds that they took without compilation."""
+    programs, indices = wave.programs, placed.sets[which]
     params = programs.readout(wave.run, state)
-    evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, tables, indices)
+    if placed.blocks is not None:
+        return _evaluate_stream(wave, params, state.model_state, UserFunction(f"{which} of the stream", indices))
+    evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, placed.tables, indices)
     begun = time.perf_counter()
-    evaluation = jax.device_get(evaluate(wave.run, params, state.model_state, tables, indices))
-    return evaluation, time.perf_counter() - begun
+    found = jax.device_get(evaluate(wave.run, params, state.model_state, placed.tables, indices))
+    # A program sorts them by name.
+    return {name: found[name] for name in programs.scores}, time.perf_counter() - begun
 
 
-def _note(curves: Curves, step: int, evaluation: Evaluation) -> None:
+def _evaluate_stream(wave: Wave, params: Any, model_state: Any, batches: Any) -> tuple[dict[str, np.ndarray], float]:
+    """The same batch by batch; what was measured is put together on the host, and the scores see all of it."""
+    programs, mesh = wave.programs, wave.shared.mesh
+    begun, compiled = time.perf_counter(), programs.compile_seconds
+    measured, width = [], 0
+    for batch in batches():
+        size = len(jax.tree.leaves(batch)[0])
+        width = width or size
+        # A last batch that is smaller is filled up with copies of a row, which are cut off again.
+        places = np.minimum(np.arange(max(size, width)), size - 1)
+        filled = jax.device_put(jax.tree.map(lambda each, rows=places: np.asarray(each)[rows], batch), on_all(mesh))
+        values = jax.device_get(programs.measure(wave.run, params, model_state, filled))
+        measured.append(jax.tree.map(lambda each, size=size: each[:, :size], values))
+    values = jax.tree.map(lambda *each: np.concatenate(each, axis=1), *measured)
+    found = jax.device_get(programs.score(jax.device_put(values, on_each(mesh))))
+    seconds = time.perf_counter() - begun - (programs.compile_seconds - compiled)
+    return {name: found[name] for name in programs.scores}, seconds
+
+
+def _note(wave: Wave, curves: Curves, step: int, scores: dict[str, np.ndarray]) -> None:
+    if curves.scores:
+        curves.scores[-1] = {name: value for name, value in curves.scores[-1].items() if name in wave.programs.ranked}
     curves.steps.append(step)
-    curves.losses.append(np.asarray(evaluation.loss))
-    curves.accuracies.append(np.asarray(evaluation.accuracy))
+    curves.scores.append(scores)
 
 
 def _results(
@@ -247,49 +303,62 @@ def _results(
     evaluating: float,
     compiled_before: float,
 ) -> WaveResult:
-    test = None
+    test = {}
     programs, run = wave.programs, wave.run
-    if placed.test is not None:
-        test, seconds = _evaluate(wave, state, placed.tables, placed.test)
+    if "test" in placed.sets:
+        test, seconds = _evaluate(wave, state, placed, "test")
         evaluating += seconds
     kept = jax.device_get((programs.readout(run, state), state.model_state)) if keep_params else None
     state = state._replace(params=None, model_state=None, arrays=None, plan=None)
     state = jax.device_get(state)
-    results = tuple(_result(wave, lane, state, curves, test, kept, training / len(wave.runs)) for lane in range(len(wave.runs)))
+    steps = np.array(wave.evaluations if "validation" in placed.sets else (), np.int32)
+    lanes = range(len(wave.runs))
+    results = tuple(_result(wave, lane, state, steps, curves, test, kept, training / len(wave.runs)) for lane in lanes)
     return WaveResult(results, number, waves, training, evaluating, programs.compile_seconds - compiled_before)
 
 
-def _result(wave: Wave, lane: int, state: Any, curves: Curves, test: Evaluation | None, kept: Any, seconds: float) -> RunResult:
-    evaluated = np.shape(wave.shared.splits.validation)[1] > 0
-    steps = np.array(wave.evaluations if evaluated else (), np.int32)
-    losses, accuracies = (np.full(len(steps), np.nan, np.float32) for _ in range(2))
-    for i in range(len(curves.steps)):
-        losses[i], accuracies[i] = curves.losses[i][lane], curves.accuracies[i][lane]
+def _result(
+    wave: Wave,
+    lane: int,
+    state: Any,
+    steps: np.ndarray,
+    curves: Curves,
+    test: dict[str, np.ndarray],
+    kept: Any,
+    seconds: float,
+) -> RunResult:
+    ranked = wave.programs.ranked
+    validation = {name: np.full(len(steps), np.nan, np.float32) for name in ranked}
+    for i, scores in enumerate(curves.scores):
+        for name in ranked:
+            validation[name][i] = scores[name][lane]
     diverged = int(state.diverged[lane])
-    last_losses = ([losses[-1]] if evaluated else []) + ([test.loss[lane]] if test is not None else [])
-    if diverged < 0 and not np.all(np.isfinite(last_losses)):
+    last = [each[-1] for each in validation.values() if len(steps)] + [test[name][lane] for name in ranked if test]
+    if diverged < 0 and not np.all(np.isfinite(last)):
         diverged = wave.steps
     if diverged >= 0:
-        losses[steps > diverged] = np.nan
-        accuracies[steps > diverged] = np.nan
+        for curve in validation.values():
+            curve[steps > diverged] = np.nan
+    final = curves.scores[-1] if curves.scores else {}
     params, model_state = (None, None) if kept is None else jax.tree.map(lambda leaf: _of_lane(leaf, lane), kept)
     return RunResult(
         run=wave.runs[lane],
         losses=np.array(state.losses[lane]),
         evaluation_steps=steps,
-        evaluation_losses=losses,
-        evaluation_accuracies=accuracies,
+        validation=validation,
+        validation_kept={name: np.array(value[lane]) for name, value in final.items() if name not in ranked},
+        test={name: np.array(value[lane]) for name, value in test.items()},
         gradient_norms=np.array(state.gradient_norms[lane]) if state.gradient_norms.shape[1] else None,
         update_norms=np.array(state.update_norms[lane]) if state.update_norms.shape[1] else None,
         diverged=diverged,
-        test_loss=float(test.loss[lane]) if test is not None else float("nan"),
-        accuracy=float(test.accuracy[lane]) if test is not None else float("nan"),
-        mcc=float(test.mcc[lane]) if test is not None else float("nan"),
-        confusion=np.array(test.confusion[lane]) if test is not None else None,
         params=params,
         model_state=model_state,
         seconds=seconds,
     )
+
+
+def _plain(array: Any) -> Any:
+    return array if isinstance(array, jax.Array) else np.asarray(array)
 
 
 def _of_lane(leaf: Any, lane: int) -> Any:

@@ -2,7 +2,7 @@
 
 Everything that is random in step t comes from (key of the run, t), so steps may be cut into chunks anywhere. Per step:
 
-    loss_t, g = value and gradient at the held point, on batch t
+    loss_t, g = value and gradient of the problem's loss at the held point, on batch t
     update    = optimizer.update(g, state, params, value=loss_t, grad_fn=f)     f(p): gradient at p on the same batch
     params    = params + update                                                unless a loss was not finite
 
@@ -18,20 +18,24 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax.protocol import evaluation_params
-from momentum_jax.training.metrics import accuracy, confusion_matrix, matthews_correlation
-from momentum_jax.training.opaque import put_together, require_same_kind, take_apart
-from momentum_jax.training.problem import Model, batch_of
-from momentum_jax.training.sampling import Sampler
-
-_EVALUATION_BATCH = 2048
+from momentum_jax.training.opaque import describe, put_together, require_same_kind, take_apart
+from momentum_jax.training.problem import Score
+from momentum_jax.training.sampling import Sampler, Segment, Steady, Streamed
 
 
 class Task(NamedTuple):
-    """What is trained and on which batches: what runs with different optimizers share. Plain Python, hashable."""
+    """What is trained and on which batches: what runs with different optimizers share. Plain Python, hashable.
 
-    model: Model
+    The functions are those of the problem and of its table.
+    """
+
+    init: Callable[..., Any]
+    loss: Callable[..., Any]
+    measure: Callable[..., Any]
+    scores: tuple[tuple[str, Score], ...]
+    take: Callable[..., Any]
     sampler: Sampler
-    scale: float
+    evaluation_batch: int
 
 
 class Recipe(NamedTuple):
@@ -56,11 +60,14 @@ class Run(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The examples on the device, the same for all runs."""
+    """The data on the device, the same for all runs: all rows, and for each split the training rows; None without data.
 
-    images: jax.Array
-    labels: jax.Array
-    train: jax.Array
+    Of a stream: the batches from step `begin` on, (seeds, steps, ...), and for each split its place among the seeds.
+    """
+
+    arrays: Any
+    train: jax.Array | None
+    begin: jax.Array | None = None
 
 
 class Start(NamedTuple):
@@ -87,19 +94,10 @@ class RunState(NamedTuple):
     update_norms: jax.Array
 
 
-class Evaluation(NamedTuple):
-    """Mean loss and metrics over a whole set."""
-
-    loss: jax.Array
-    accuracy: jax.Array
-    mcc: jax.Array
-    confusion: jax.Array
-
-
 def initialise(task: Task, run: Run) -> Start:
     """Parameters, model state and first batches of a run: the same for every optimizer."""
     init_key, batch_key, _ = jax.random.split(run.key, 3)
-    params, model_state = (put_together(*take_apart(tree)) for tree in task.model.init(init_key))
+    params, model_state = (put_together(*take_apart(tree)) for tree in task.init(init_key))
     return Start(params, model_state, task.sampler.start(batch_key))
 
 
@@ -122,18 +120,16 @@ def begin(recipe: Recipe, run: Run, start: Start) -> RunState:
 def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: jax.Array, last: jax.Array) -> RunState:
     """The state after the steps `first` .. `last` - 1; both are data, so one program serves chunks of every length."""
     _, batch_key, noise_key = jax.random.split(run.key, 3)
-    train = tables.train[run.split]
+    batch_at = _batches(recipe.task, run, tables)
     optimizer = _optimizer(recipe, run)
     # Called for the leaves that are no arrays; its arrays are not used and cost nothing.
     _, skeleton = take_apart(optimizer.init(state.params))
 
-    def step(t: jax.Array, state: RunState, positions: jax.Array) -> RunState:
-        x, y = batch_of(tables.images, tables.labels, recipe.task.scale, train[positions])
+    def step(t: jax.Array, state: RunState, batch: Any) -> RunState:
         key = jax.random.fold_in(noise_key, t)
 
         def objective(params: Any) -> tuple[jax.Array, Any]:
-            outputs, model_state = recipe.task.model.apply(params, state.model_state, x, key=key, train=True)
-            return jnp.mean(recipe.task.model.loss(outputs, y)), model_state
+            return recipe.task.loss(params, state.model_state, batch, key)
 
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(
@@ -145,7 +141,7 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
         )
         arrays, after = take_apart(opt_state)
         require_same_kind("the optimizer's state", put_together(state.arrays, skeleton), put_together(arrays, after))
-        require_same_kind("model_state", state.model_state, model_state)
+        require_same_kind("the state", state.model_state, model_state)
         params = optax.apply_updates(state.params, updates)
         running = state.diverged < 0
         healthy = running & jnp.isfinite(loss)
@@ -177,31 +173,88 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
         end = jnp.minimum(batches.end, last)
         # The plan stays outside the inner loop, which would carry it from step to step.
         state = state._replace(plan=recipe.task.sampler.keep(batches))
-        state = jax.lax.fori_loop(t, end, lambda i, s: step(i, s, recipe.task.sampler.batch(batches, i)), state)
+        state = jax.lax.fori_loop(t, end, lambda i, s: step(i, s, batch_at(batches, i)), state)
         return end, state
 
     return jax.lax.while_loop(lambda carry: carry[0] < last, segment, (first, state))[1]
 
 
-def evaluate(task: Task, run: Run, params: Any, model_state: Any, tables: Tables, indices: jax.Array) -> Evaluation:
-    """Loss and metrics of `params` over the run's row of `indices` (splits, size), in a few large batches."""
+def _batches(task: Task, run: Run, tables: Tables) -> Callable[[Segment, jax.Array], Any]:
+    """`batch_at(segment, t)`: the batch of step t."""
+    if tables.train is None:
+        return lambda segment, t: None
+    train, sampler = tables.train[run.split], task.sampler
+    if isinstance(sampler, Streamed):
+        begin: Any = tables.begin
+        return lambda segment, t: jax.tree.map(lambda each: each[train, t - begin], tables.arrays)
+    if isinstance(sampler, Steady):
+        whole = task.take(tables.arrays, train)
+        return lambda segment, t: whole
+    return lambda segment, t: task.take(tables.arrays, train[sampler.batch(segment, t)])
+
+
+def evaluate(
+    task: Task, run: Run, params: Any, model_state: Any, tables: Tables, indices: jax.Array | None
+) -> dict[str, jax.Array]:
+    """The scores of `params` over the run's row of `indices` (splits, size), measured in a few large batches; None: no data."""
+    if indices is None:
+        values = task.measure(params, model_state, None, run.key)
+        _require_names(values)
+        return score(task, values)
     rows = indices[run.split]
     (size,) = rows.shape
-    batches = -(-size // _EVALUATION_BATCH)
+    batches = -(-size // task.evaluation_batch)
     width = -(-size // batches)
-    rows = jnp.concatenate([rows, jnp.zeros((batches * width - size,), rows.dtype)]).reshape(batches, width)
-    counted = (jnp.arange(batches * width) < size).reshape(batches, width)
+    # Copies of a row fill up the last batch. They are cut off before any score sees them.
+    filled = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (batches * width - size,))]).reshape(batches, width)
 
-    def batch(some: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        chosen, mask = some
-        x, y = batch_of(tables.images, tables.labels, task.scale, chosen)
-        outputs, _ = task.model.apply(params, model_state, x, key=run.key, train=False)
-        losses = jnp.where(mask, task.model.loss(outputs, y).astype(jnp.float32), 0)
-        return jnp.sum(losses), confusion_matrix(y, jnp.argmax(outputs, axis=-1), outputs.shape[-1], mask)
+    def batch(some: jax.Array) -> Any:
+        return measure(task, run, params, model_state, task.take(tables.arrays, some), width)
 
-    losses, confusions = jax.lax.map(batch, (rows, counted))
-    confusion = jnp.sum(confusions, axis=0)
-    return Evaluation(jnp.sum(losses) / size, accuracy(confusion), matthews_correlation(confusion), confusion)
+    values = jax.lax.map(batch, filled)
+    return score(task, jax.tree.map(lambda each: each.reshape(batches * width, *each.shape[2:])[:size], values))
+
+
+def measure(task: Task, run: Run, params: Any, model_state: Any, batch: Any, size: int | None = None) -> Any:
+    """What is measured of each example of one batch, which has `size` of them; None: as its first array."""
+    values = task.measure(params, model_state, batch, run.key)
+    _require_rows(values, jax.tree.leaves(batch)[0].shape[0] if size is None else size)
+    return values
+
+
+def score(task: Task, values: Any) -> dict[str, jax.Array]:
+    """The scores of what was measured; ranked ones are float32 scalars."""
+    found = {}
+    for name, each in task.scores:
+        if isinstance(each.of, str) and each.of not in values:
+            raise ValueError(
+                f"Problem: score {name!r} reads {each.of!r}, which measure does not return; "
+                f"it returns {', '.join(map(repr, values))}."
+            )
+        found[name] = jnp.asarray(each(values))
+        if each.better is not None:
+            if found[name].shape:
+                raise ValueError(
+                    f"Problem: score {name!r} must be a scalar, got {describe(found[name])}; keep arrays with kept()."
+                )
+            found[name] = found[name].astype(jnp.float32)
+    return found
+
+
+def _require_names(values: Any) -> None:
+    if not isinstance(values, dict) or not values:
+        raise ValueError(f"Problem: measure must return a dict of measured values by name, got {describe(values)}.")
+
+
+def _require_rows(values: Any, size: int) -> None:
+    """Raises ValueError where `measure` did not return a dict, or not one row for each of `size` examples."""
+    _require_names(values)
+    for path, leaf in jax.tree.leaves_with_path(values):
+        if jnp.shape(leaf)[:1] != (size,):
+            raise ValueError(
+                f"Problem: measure must return one row for each of {size} examples, got {describe(leaf)} "
+                f"at {jax.tree_util.keystr(path)}."
+            )
 
 
 def readout(recipe: Recipe, run: Run, state: RunState) -> Any:

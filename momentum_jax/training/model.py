@@ -1,4 +1,4 @@
-"""Models from a plain specification, built of Flax NNX modules. The only file that imports Flax."""
+"""Models from a plain specification, built of Flax NNX modules."""
 
 import functools
 import math
@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from momentum_jax.training.problem import Model
+from momentum_jax.training.adapters import of_nnx
+from momentum_jax.training.classification import Model
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
@@ -41,7 +42,7 @@ def mlp(
         6 / (fan_in + fan_out), biases 0; the default of Keras) or "uniform" (weights and biases uniform in [-0.5, 0.5]).
       output_activation: the same choice after the last layer; None for none.
       loss: "cross_entropy" (softmax, of logits) or "half_squared_error" (half the sum of squares against one-hot targets).
-      input_shape: shape of one image.
+      input_shape: shape of one image, (height, width) or (height, width, channels).
       classes: number of classes.
 
     Returns:
@@ -76,10 +77,10 @@ def cnn(
     """
     planes = tuple(_at_least_one("cnn", "every number in channels", number) for number in channels)
     widths = tuple(_at_least_one("cnn", "every width in hidden", width) for width in hidden)
-    if len(input_shape) != 2 or min(input_shape) < 2 ** len(planes):
+    if len(input_shape) not in (2, 3) or min(input_shape[:2]) < 2 ** len(planes):
         raise ValueError(
-            f"cnn: input_shape must be (height, width) of at least {2 ** len(planes)} pixels each for {len(planes)} poolings, "
-            f"got {tuple(input_shape)}."
+            f"cnn: input_shape must be (height, width) or (height, width, channels) of at least {2 ** len(planes)} pixels each "
+            f"for {len(planes)} poolings, got {tuple(input_shape)}."
         )
     return _cnn(
         planes, widths, activation, *_common("cnn", activation, dropout, init, output_activation, loss, input_shape, classes)
@@ -87,27 +88,15 @@ def cnn(
 
 
 def from_nnx(build: Callable[[nnx.Rngs], Any], loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Model:
-    """A `Model` of any NNX module.
+    """A `Model` of any NNX module, by `momentum_jax.training.of_nnx`.
 
     Args:
-      build: `build(rngs)` makes the module, which is called as `module(x, train=..., rngs=...)`. Layers that draw numbers take
-        them from `rngs` of the call, or from those that the module was built with; everything in the module but its `nnx.Param`
-        is model state: `nnx.BatchStat`, and the key and count of rngs of its own.
+      build: `build(rngs)` makes the module, called as `module(x)`, and with `train` and `rngs` where it names them. Layers
+        that draw numbers take them from `rngs` of the call, or from those that the module was built with; everything in the
+        module but its `nnx.Param` is model state: `nnx.BatchStat`, and the key and count of rngs of its own.
       loss: `loss(outputs, labels) -> (batch,)`.
     """
-    graph = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param, ...)[0]
-
-    def init(key: jax.Array) -> tuple[Any, Any]:
-        _, params, state = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
-        return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
-
-    def apply(params: Any, model_state: Any, x: jax.Array, *, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
-        # NNX writes into what a Variable holds: a caller's NumPy array would change under its hands.
-        module = nnx.merge(graph, *jax.tree.map(jnp.asarray, (params, model_state)))
-        outputs = module(x, train=train, rngs=nnx.Rngs(key))
-        return outputs, nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
-
-    return Model(init, apply, loss)
+    return Model(*of_nnx(build), loss)
 
 
 class Mlp(nnx.Module):
@@ -151,14 +140,15 @@ class Cnn(nnx.Module):
         **dense: Any,
     ):
         self.activation, self.depth = dense["activation"], len(channels)
-        for i, (fan_in, fan_out) in enumerate(zip((1, *channels), channels, strict=False)):
+        colours = math.prod(shape[2:])
+        for i, (fan_in, fan_out) in enumerate(zip((colours, *channels), channels, strict=False)):
             layer = nnx.Conv(fan_in, fan_out, (3, 3), conv_general_dilated=_convolve, rngs=rngs, **_INITS[init])
             setattr(self, f"convolution_{i}", layer)
         pixels = (shape[0] >> self.depth) * (shape[1] >> self.depth)
-        self.dense = Mlp(pixels * (1, *channels)[-1], hidden, init=init, rngs=rngs, **dense)
+        self.dense = Mlp(pixels * (colours, *channels)[-1], hidden, init=init, rngs=rngs, **dense)
 
     def __call__(self, x: jax.Array, *, train: bool, rngs: nnx.Rngs) -> jax.Array:
-        x = x[..., None]
+        x = x[..., None] if x.ndim == 3 else x
         for i in range(self.depth):
             x = nnx.max_pool(self.activation(getattr(self, f"convolution_{i}")(x)), (2, 2), strides=(2, 2))
         return self.dense(x, train=train, rngs=rngs)

@@ -52,13 +52,20 @@ def require_same_kind(what: str, before: Any, after: Any) -> None:
             )
 
 
+def describe(value: Any) -> str:
+    """A value in a message: an array by dtype and shape, a container by its kind."""
+    if _is_array(value) or hasattr(value, "dtype"):
+        return f"{jnp.result_type(value) if _is_array(value) else value.dtype}{list(jnp.shape(value))}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 def is_key(array: jax.Array) -> bool:
     """Whether these are typed PRNG keys, which NumPy cannot hold."""
     return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
 def _kind(leaf: Any) -> str:
-    return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}" if _is_array(leaf) else repr(leaf)
+    return describe(leaf) if _is_array(leaf) else repr(leaf)
 
 
 def _names(leaves: list[tuple[Any, Any]]) -> str:

@@ -9,56 +9,52 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from momentum_jax.training.checks import check_functions, checked_fields, parts_of
+from momentum_jax.training.classification import Examples, Model, classification
 from momentum_jax.training.devices import choose_lanes, mesh_for, on_each
 from momentum_jax.training.grouping import Group, group_runs
 from momentum_jax.training.host import Shared, Wave
 from momentum_jax.training.loop import Recipe, Run, Task, begin, initialise
-from momentum_jax.training.problem import Examples, Model, check_examples
+from momentum_jax.training.problem import Problem, Score, Table, rows
 from momentum_jax.training.program import programs_for
-from momentum_jax.training.sampling import make_sampler
-
-# The history of a run holds a float32 for each step: 400 MB then.
-MOST_STEPS = 100_000_000
+from momentum_jax.training.sampling import Steady, Streamed, make_sampler
+from momentum_jax.training.settings import Settings
+from momentum_jax.training.users import UserFunction
 
 
 def plan_waves(
     keys: jax.Array,
     make_optimizer: Callable[..., Any] | Sequence[Callable[..., Any]],
     hyperparameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    model: Model,
-    data: Examples,
-    *,
-    steps: int,
-    batch_size: int,
-    sampling: str = "shuffle",
+    problem: Problem | Model,
+    data: Examples | None,
+    settings: Settings,
     splits: Sequence[int] | np.ndarray | None = None,
-    evaluate_at: int | Sequence[int] | None = None,
-    norms: bool = False,
-    lanes: int | None = None,
-    devices: Sequence[Any] | None = None,
 ) -> list[Wave]:
     """The waves that `train_many` trains one after the other; arguments and errors are its own."""
-    runs = _count(keys)
-    check_examples(data)
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("lanes", 1 if lanes is None else lanes)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"train_many: {name} must be a whole number of at least 1, got {value!r}.")
-    if steps > MOST_STEPS:
-        raise ValueError(f"train_many: steps must be at most {MOST_STEPS:,}, got {steps:,}.")
-    rows = _rows(splits, runs, len(data.train))
-    groups = group_runs(make_optimizer, hyperparameters, runs)
-    sampler = make_sampler(sampling, np.shape(data.train)[1], batch_size)
-    task = Task(model, sampler, float(data.scale))
-    evaluations = _evaluation_steps(evaluate_at, steps)
-    _check_model(model, data, batch_size)
+    runs, evaluations = _count(keys), settings.evaluations()
+    if isinstance(problem, Model) and isinstance(data, Examples):
+        problem, seeds = classification(problem, data), _seeds(splits, runs, len(data.train))
+    else:
+        problem, seeds = checked_fields(problem), _seeds(splits, runs, None)
+    if data is not None and not isinstance(data, Examples):
+        raise ValueError(f"train_many: data must be the Examples of a Model, got {type(data).__name__}.")
+    groups = group_runs(make_optimizer, hyperparameters, runs, problem.axes)
+    # Without data a seed decides nothing.
+    distinct, numbers = np.unique(seeds if problem.data is not None else np.zeros_like(seeds), return_inverse=True)
+    parts = parts_of(problem.data, distinct.tolist()) if isinstance(problem.data, Table) else None
+    task = _task(problem, parts, settings)
+    check_functions(task, problem.data, parts, distinct.tolist(), settings)
     shared: dict[Mesh, Shared] = {}
     waves: list[Wave] = []
     for group in groups:
-        mesh = mesh_for(devices, len(group.runs))
+        mesh = mesh_for(settings.devices, len(group.runs))
         if mesh not in shared:
-            shared[mesh] = Shared.of(data, mesh)
-        recipe = Recipe(task, group.make_optimizer, steps, norms)
-        count = lanes or choose_lanes(mesh, len(group.runs), functools.partial(_bytes_per_run, recipe, keys, rows, group))
+            shared[mesh] = Shared.of(problem.data, parts, distinct, mesh)
+        recipe = Recipe(task, group.make_optimizer, settings.steps, settings.norms)
+        count = settings.lanes or choose_lanes(
+            mesh, len(group.runs), functools.partial(_bytes_per_run, recipe, keys, shared[mesh], group)
+        )
         width = mesh.size * count
         for start in range(0, len(group.runs), width):
             members = slice(start, start + width)
@@ -68,49 +64,38 @@ def plan_waves(
                 Wave(
                     programs=programs_for(recipe, mesh, count),
                     shared=shared[mesh],
-                    rows=rows[filled],
+                    rows=numbers[filled],
                     runs=tuple(real),
                     run=_stack(keys, filled, group.numbers[members], mesh),
-                    steps=steps,
+                    steps=settings.steps,
                     evaluations=evaluations,
                 )
             )
     return waves
 
 
-def _check_model(model: Model, data: Examples, batch_size: int) -> None:
-    """Raises ValueError where a model does not give what `Model` says, or knows fewer classes than there are labels."""
-    key = jax.random.key(0)
-    images = jax.ShapeDtypeStruct((batch_size, *np.shape(data.images)[1:]), jnp.float32)
-    labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+def _task(problem: Problem, parts: Mapping[str, np.ndarray] | None, settings: Settings) -> Task:
+    def named(name: str, score: Score) -> Score:
+        return score if isinstance(score.of, str) else score._replace(of=UserFunction(f"score {name!r}", score.of))
 
-    def shapes(what: str, form: str, function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
-        found = jax.eval_shape(function, *arguments)
-        if not isinstance(found, tuple | list) or len(found) != 2:
-            raise ValueError(f"Model: {what} must return {form}, got {type(found).__name__}.")
-        return found[0], found[1]
-
-    params, state = shapes("init", "(params, model_state)", model.init, key)
-    apply = functools.partial(model.apply, train=True)
-    outputs, _ = shapes(
-        "apply", "(outputs, model_state)", lambda p, s, x, key: apply(p, s, x, key=key), params, state, images, key
+    sampler, take = Steady(), rows
+    if isinstance(problem.data, Table) and parts is not None:
+        sampler = make_sampler(settings.sampling, parts["train"].shape[1], settings.batch_size)
+        take = problem.data.take
+    elif settings.batch_size is not None:
+        found = "data=None" if problem.data is None else "a Stream (its batches have their own size)"
+        raise ValueError(f"train_many: batch_size is of a Table, got {settings.batch_size} with {found}.")
+    elif problem.data is not None:
+        sampler = Streamed()
+    return Task(
+        init=UserFunction("init of the problem", problem.init),
+        loss=UserFunction("loss of the problem", problem.loss),
+        measure=UserFunction("measure of the problem", problem.measure),
+        scores=tuple((name, named(name, score)) for name, score in problem.scores.items()),
+        take=UserFunction("take of the table", take),
+        sampler=sampler,
+        evaluation_batch=int(problem.evaluation_batch),
     )
-    shape = getattr(outputs, "shape", ())
-    if len(shape) != 2 or shape[0] != batch_size or not jnp.issubdtype(outputs.dtype, jnp.floating):
-        raise ValueError(
-            "Model: apply must return floating outputs of shape (batch, classes), "
-            f"got {_found(outputs)} for a batch of {batch_size}."
-        )
-    largest = int(np.max(data.labels))
-    if largest >= shape[1]:
-        raise ValueError(f"Examples: labels must be below {shape[1]}, the classes of the model, got {largest}.")
-    loss = jax.eval_shape(model.loss, outputs, labels)
-    if getattr(loss, "shape", None) != (batch_size,) or not jnp.issubdtype(loss.dtype, jnp.floating):
-        raise ValueError(f"Model: loss must return one floating loss for each of {batch_size} examples, got {_found(loss)}.")
-
-
-def _found(value: Any) -> str:
-    return f"{value.dtype} of shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
 
 
 def _stack(keys: jax.Array, filled: list[int], numbers: list[dict[str, Any]], mesh: Mesh) -> Run:
@@ -122,11 +107,14 @@ def _stack(keys: jax.Array, filled: list[int], numbers: list[dict[str, Any]], me
     return jax.device_put(Run(keys[np.array(filled)], jnp.arange(width, dtype=jnp.int32), columns), on_each(mesh))
 
 
-def _bytes_per_run(recipe: Recipe, keys: jax.Array, rows: np.ndarray, group: Group) -> int:
+def _bytes_per_run(recipe: Recipe, keys: jax.Array, shared: Shared, group: Group) -> int:
+    """What one run carries, and its batch where that is the whole training set."""
     numbers = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in group.numbers[0].items()}
-    run = Run(keys[0], jnp.asarray(rows[0]), numbers)
-    state = jax.eval_shape(lambda run: begin(recipe, run, initialise(recipe.task, run)), run)
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    run = Run(keys[0], jnp.int32(0), numbers)
+    carried = [jax.eval_shape(lambda run: begin(recipe, run, initialise(recipe.task, run)), run)]
+    if isinstance(recipe.task.sampler, Steady) and shared.parts is not None:
+        carried.append(jax.eval_shape(recipe.task.take, shared.arrays, jnp.asarray(shared.parts["train"][0])))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carried))
 
 
 def _count(keys: jax.Array) -> int:
@@ -137,25 +125,13 @@ def _count(keys: jax.Array) -> int:
     return keys.shape[0]
 
 
-def _rows(splits: Any, runs: int, available: int) -> np.ndarray:
-    rows = np.zeros(runs, np.int32) if splits is None else np.asarray(splits)
-    if rows.shape != (runs,) or not np.issubdtype(rows.dtype, np.integer) or not np.isin(rows, range(available)).all():
+def _seeds(splits: Any, runs: int, available: int | None) -> np.ndarray:
+    """One seed of the table's split for each run; of Examples they are rows, of which so many are available."""
+    seeds = np.zeros(runs, np.int64) if splits is None else np.asarray(splits)
+    whole = seeds.shape == (runs,) and np.issubdtype(seeds.dtype, np.integer) and (seeds >= 0).all()
+    if not whole or (available is not None and (seeds >= available).any()):
+        kind = "seed of at least 0" if available is None else f"row in [0, {available})"
         raise ValueError(
-            f"train_many: splits must be one row in [0, {available}) for each of {runs} runs, "
-            f"got {np.array2string(rows, threshold=8)}."
+            f"train_many: splits must be one {kind} for each of {runs} runs, got {np.array2string(seeds, threshold=8)}."
         )
-    return rows.astype(np.int32)
-
-
-def _evaluation_steps(evaluate_at: int | Sequence[int] | None, steps: int) -> tuple[int, ...]:
-    if evaluate_at is None:
-        return (0, steps)
-    if isinstance(evaluate_at, int | np.integer) and not isinstance(evaluate_at, bool) and evaluate_at >= 1:
-        return tuple(sorted({*range(0, steps, int(evaluate_at)), steps}))
-    chosen = np.asarray(evaluate_at)
-    whole = chosen.ndim == 1 and (not chosen.size or np.issubdtype(chosen.dtype, np.integer))
-    if not whole or not ((chosen >= 0) & (chosen <= steps)).all():
-        raise ValueError(
-            f"train_many: evaluate_at must be a whole number of at least 1 or steps in [0, {steps}], got {evaluate_at!r}."
-        )
-    return tuple(sorted({0, steps, *chosen.astype(int).tolist()}))
+    return seeds.astype(np.int64)

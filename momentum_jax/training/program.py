@@ -61,6 +61,10 @@ class Program:
             self._identities[key] = hashlib.sha256(program.encode()).digest()
         return self._identities[key]
 
+    def shapes(self, *arguments: Any) -> Any:
+        """The shapes of what it returns."""
+        return jax.eval_shape(self._jitted, *arguments)
+
     def __call__(self, *arguments: Any) -> Any:
         return self.prepare(*arguments)(*arguments)
 
@@ -71,18 +75,22 @@ def _shapes(arguments: Any) -> Any:
 
 
 class Programs(NamedTuple):
-    """The functions of `loop` for the waves of one group."""
+    """The functions of `loop` for the waves of one group, and the names of the scores, and of those that are ranked."""
 
     initialise: Program
     begin: Program
     advance: Program
     readout: Program
     evaluate: Program
+    measure: Program
+    score: Program
+    scores: tuple[str, ...]
+    ranked: tuple[str, ...]
 
     @property
     def compile_seconds(self) -> float:
         """What all compilations took so far."""
-        return sum(program.compile_seconds for program in self)
+        return sum(program.compile_seconds for program in self if isinstance(program, Program))
 
 
 def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
@@ -97,6 +105,10 @@ def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
         advance=_program(loop.advance, recipe, mesh, lanes, own=2, donate=(1,)),
         readout=_program(loop.readout, recipe, mesh, lanes, own=2),
         evaluate=_program(loop.evaluate, recipe.task, mesh, lanes, own=3),
+        measure=_program(loop.measure, recipe.task, mesh, lanes, own=3),
+        score=_program(loop.score, recipe.task, mesh, lanes, own=1),
+        scores=tuple(name for name, _ in recipe.task.scores),
+        ranked=tuple(name for name, score in recipe.task.scores if score.better is not None),
     )
 
 

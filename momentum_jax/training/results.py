@@ -8,36 +8,65 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """One finished run. Losses are per-example means; all arrays are on the host.
+    """One finished run. Losses are those of the problem; all arrays are on the host.
 
     run: its position among the keys.
     losses: (steps,) float32, that of step t at the held point on batch t, before the update; NaN after `diverged`.
-    evaluation_steps, evaluation_losses, evaluation_accuracies: (evaluations,), on the validation split after that many
-      updates, at `evaluation_params`; NaN after `diverged`; empty without validation examples.
+    evaluation_steps: (evaluations,) updates done before each evaluation; empty without validation rows.
+    validation: by score, (evaluations,) float32 on the validation rows at `evaluation_params`, ranked scores alone; NaN after
+      `diverged`. Without data: on the problem itself.
+    validation_kept: by score, what `kept` scores gave at the last evaluation.
+    test: by score, a scalar or an array on the test rows at `evaluation_params`; empty without test rows.
     gradient_norms, update_norms: (steps,) global 2-norms, when asked for.
-    diverged: first step whose loss was not finite (`steps`: the last update did it), or -1. From there the run was frozen, and
-      what follows is of the frozen parameters: rank a diverged run last, whatever they score.
-    test_loss, accuracy, mcc: on the test split at `evaluation_params`; NaN without test examples.
-    confusion: (classes, classes) int32 counts on the test split, row = true class; None without test examples.
+    diverged: first step whose loss was not finite, or -1. `steps`: the last update did it, and a ranked score of the last
+      evaluation is not finite. From there the run was frozen, and what follows is of the frozen parameters: rank a diverged
+      run last, whatever it scores.
     params, model_state: trees of NumPy arrays, typed PRNG keys as such, the iterate that was evaluated; None when not kept.
     seconds: training time of the run's wave (compilation and evaluation apart) divided by the runs in it.
+
+    For problems whose scores have these names there are short forms, NaN or None where there is no such score:
+    `evaluation_losses` and `evaluation_accuracies` of `validation`; `test_loss`, `accuracy`, `mcc` and `confusion` of `test`.
     """
 
     run: int
     losses: np.ndarray
     evaluation_steps: np.ndarray
-    evaluation_losses: np.ndarray
-    evaluation_accuracies: np.ndarray
+    validation: dict[str, np.ndarray]
+    validation_kept: dict[str, np.ndarray]
+    test: dict[str, np.ndarray]
     gradient_norms: np.ndarray | None
     update_norms: np.ndarray | None
     diverged: int
-    test_loss: float
-    accuracy: float
-    mcc: float
-    confusion: np.ndarray | None
     params: Any
     model_state: Any
     seconds: float
+
+    @property
+    def evaluation_losses(self) -> np.ndarray:
+        return self._curve("loss")
+
+    @property
+    def evaluation_accuracies(self) -> np.ndarray:
+        return self._curve("accuracy")
+
+    @property
+    def test_loss(self) -> float:
+        return float(self.test.get("loss", np.nan))
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.test.get("accuracy", np.nan))
+
+    @property
+    def mcc(self) -> float:
+        return float(self.test.get("mcc", np.nan))
+
+    @property
+    def confusion(self) -> np.ndarray | None:
+        return self.test.get("confusion")
+
+    def _curve(self, name: str) -> np.ndarray:
+        return self.validation.get(name, np.full(self.evaluation_steps.shape, np.nan, np.float32))
 
 
 @dataclass(frozen=True, eq=False)

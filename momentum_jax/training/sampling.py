@@ -120,17 +120,43 @@ class Replacement:
         return jnp.zeros((0,), jnp.int32)
 
 
-Sampler = Shuffle | Replacement
+@dataclass(frozen=True)
+class Steady:
+    """The same batch in every step: all training examples in their order, or none where there are no data."""
+
+    def start(self, key: jax.Array) -> jax.Array:
+        """Nothing is planned: (0,) int32."""
+        del key
+        return jnp.zeros((0,), jnp.int32)
+
+    def segment(self, key: jax.Array, plan: jax.Array, step: jax.Array) -> Segment:
+        """All steps."""
+        del key
+        return Segment(plan, step, jnp.int32(jnp.iinfo(jnp.int32).max))
+
+    def keep(self, segment: Segment) -> jax.Array:
+        """The plan to hand to the next `segment`: none."""
+        return segment.order
 
 
-def make_sampler(sampling: str, n: int, batch_size: int) -> Sampler:
-    """The sampler of that name over `n` training examples.
+@dataclass(frozen=True)
+class Streamed(Steady):
+    """Batches that come from the host."""
+
+
+Sampler = Shuffle | Replacement | Steady
+
+
+def make_sampler(sampling: str, n: int, batch_size: int | None) -> Sampler:
+    """The sampler of that name over `n` training examples; of all of them at once where `batch_size` is None.
 
     Raises:
       ValueError: an unknown name, or a batch that `shuffle` cannot fill from one epoch.
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"train_many: sampling must be 'shuffle' or 'replacement', got {sampling!r}.")
+    if batch_size is None:
+        return Steady()
     if sampling == "replacement":
         return Replacement(n, batch_size)
     if batch_size > n or n * batch_size >= 2**31:

@@ -11,21 +11,23 @@ from typing import Any
 import jax
 import numpy as np
 
+from momentum_jax.training.classification import Examples, Model
 from momentum_jax.training.host import Interrupts, Reporter, Wave, train_wave
 from momentum_jax.training.plan import plan_waves
-from momentum_jax.training.problem import Examples, Model
+from momentum_jax.training.problem import Problem
 from momentum_jax.training.results import Interrupted, Progress, TrainingResult, WaveResult
+from momentum_jax.training.settings import Settings
 
 
 def train_many(
     keys: jax.Array,
     make_optimizer: Callable[..., Any] | Sequence[Callable[..., Any]],
     hyperparameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    model: Model,
-    data: Examples,
+    problem: Problem | Model,
+    data: Examples | None = None,
     *,
     steps: int,
-    batch_size: int,
+    batch_size: int | None = None,
     sampling: str = "shuffle",
     splits: Sequence[int] | np.ndarray | None = None,
     evaluate_at: int | Sequence[int] | None = None,
@@ -39,9 +41,9 @@ def train_many(
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> TrainingResult:
-    """Trains one model per key, as many at a time as there are devices and lanes.
+    """Trains a problem once per key, as many at a time as there are devices and lanes.
 
-    A run is determined by its key (initialisation, batches, dropout), its row of the splits and its hyperparameters; its
+    A run is determined by its key (initialisation, batches, dropout), its seed of the split and its hyperparameters; its
     numbers are the same to the bit whatever runs beside it, in whatever order, and on however many CPU devices.
 
     Args:
@@ -51,13 +53,14 @@ def train_many(
       hyperparameters: the keyword arguments of each run's constructor, one mapping per run; or one mapping for all, in which
         an array of shape (runs,) holds one value per run. Floats and 0-d floating arrays are data; bools, ints, strings,
         None, tuples and functions are structure: runs that differ there are compiled apart.
-      model: what is trained.
-      data: examples with their splits; images stay in their integer type on the devices.
+      problem: what is trained; or a `Model`, which with its `data` is `classification(model, data)`.
+      data: the examples of a `Model`, with their splits; a `Problem` has its own.
       steps: updates of each run.
-      batch_size: examples in a mini-batch.
+      batch_size: rows in a mini-batch; None: all training rows in every step, in their order. A problem without data has no
+        batches.
       sampling: "shuffle" (a stream of epochs, each a fresh permutation) or "replacement" (independent draws).
-      splits: (runs,) which row of the splits each run uses; None: the first.
-      evaluate_at: every so many steps, or the steps themselves, at which the validation split is evaluated; step 0 and the last
+      splits: (runs,) the seed that `Table.split` is given for each run, of `Examples` the row of the splits; None: 0.
+      evaluate_at: every so many steps, or the steps themselves, at which the validation rows are evaluated; step 0 and the last
         always are.
       norms: records the norms of gradient and update in every step.
       lanes: runs that one device trains at a time; None: one on a CPU, as many as pay elsewhere.
@@ -72,29 +75,22 @@ def train_many(
       The runs in the order of `keys`, and the time they took.
 
     Raises:
-      ValueError, TypeError: arguments that do not fit one another, or an optimizer whose state changes its kind.
+      ValueError, TypeError: arguments that do not fit one another, a problem that is not what `Problem` says, or a state that
+        changes its kind in a step; before anything is trained. What a function of the problem raises is raised as it is, with
+        a note that names the function.
       Interrupted: Ctrl-C; what was finished is in its `result`. A second Ctrl-C interrupts at once.
+
+    Example, a problem of its own from three seeds:
+
+        train_many(jax.random.split(jax.random.key(0), 3), optax.sgd, {"learning_rate": 0.1}, problem, steps=500, batch_size=32)
     """
-    waves = plan_waves(
-        keys,
-        make_optimizer,
-        hyperparameters,
-        model,
-        data,
-        steps=steps,
-        batch_size=batch_size,
-        sampling=sampling,
-        splits=splits,
-        evaluate_at=evaluate_at,
-        norms=norms,
-        lanes=lanes,
-        devices=devices,
-    )
+    settings = Settings(steps, batch_size, sampling, evaluate_at, norms, lanes, devices)
+    waves = plan_waves(keys, make_optimizer, hyperparameters, problem, data, settings, splits)
     saver = None
     if checkpoint is not None:
         from momentum_jax.training.checkpoint import WaveCheckpoints
 
-        saver = WaveCheckpoints(checkpoint, checkpoint_seconds, data)
+        saver = WaveCheckpoints(checkpoint, checkpoint_seconds)
     return _train(waves, chunk_seconds, keep_params, on_progress, on_wave, saver)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from momentum_jax.training import train_many
+from momentum_jax.training import classification, train_many
 from momentum_jax.training.loop import Recipe, Run, Tables, Task, advance, begin, evaluate, initialise
 from momentum_jax.training.opaque import put_together, take_apart
 from momentum_jax.training.sampling import Replacement, draw
@@ -17,7 +17,14 @@ def one(key, make_optimizer, hyperparameters, model, examples, **options):
 
 
 def tables(examples):
-    return Tables(*map(jnp.asarray, (examples.images, examples.labels, examples.train)))
+    return Tables((jnp.asarray(examples.images), jnp.asarray(examples.labels)), jnp.asarray(examples.train))
+
+
+def task_of(model, examples, **changed):
+    """What `train_many` makes of a model and its examples, with batches of 16 drawn with replacement."""
+    problem = classification(model, examples)
+    parts = (problem.init, problem.loss, problem.measure, tuple(problem.scores.items()), problem.data.take)
+    return Task(*parts, Replacement(230, 16), 2048)._replace(**changed)
 
 
 def by_hand(key, optimizer, model, examples, steps, batch_size):
@@ -97,7 +104,7 @@ def test_the_optimizer_gets_the_loss_and_a_gradient_function_of_the_same_batch_a
         return optax.GradientTransformationExtraArgs(lambda params: zeros, update)
 
     model = linear._replace(apply=noisy)
-    task = Task(model, Replacement(230, 16), 255.0)
+    task = task_of(model, examples)
     recipe = Recipe(task, by_gradient_function, 5, False)
     run = Run(jax.random.key(0), jnp.int32(0), {"learning_rate": jnp.float32(0.1)})
     state = jax.jit(lambda: advance(recipe, run, begin(recipe, run, initialise(task, run)), tables(examples), 0, 5))()
@@ -140,7 +147,7 @@ def test_optimizer_and_model_state_are_frozen_too_while_other_runs_of_the_wave_g
         return outputs, {"calls": model_state["calls"] + 1}
 
     model = exploding._replace(init=lambda key: (exploding.init(key)[0], {"calls": jnp.int32(0)}), apply=count)
-    task = Task(model, Replacement(230, 16), 255.0)
+    task = task_of(model, examples)
     recipe = Recipe(task, optax.adam, 40, False)
 
     def states(rate):
@@ -212,7 +219,7 @@ def test_the_iterate_that_is_evaluated_and_returned_is_the_optimizers_readout(li
     def averaged(learning_rate):
         return optax.contrib.schedule_free_sgd(learning_rate, b1=0.9)
 
-    task = Task(linear, Replacement(230, 16), 255.0)
+    task = task_of(linear, examples)
     recipe = Recipe(task, averaged, 20, False)
     run = Run(jax.random.key(0), jnp.int32(0), {"learning_rate": jnp.float32(0.1)})
     state = jax.jit(lambda: advance(recipe, run, begin(recipe, run, initialise(task, run)), tables(examples), 0, 20))()
@@ -227,20 +234,18 @@ def test_the_iterate_that_is_evaluated_and_returned_is_the_optimizers_readout(li
     np.testing.assert_allclose(found.test_loss, np.mean(linear.loss(outputs, labels)), rtol=1e-5)
 
 
-def test_batches_that_a_set_does_not_fill_count_no_example_twice(linear, examples, monkeypatch):
+def test_batches_that_a_set_does_not_fill_count_no_example_twice(linear, examples):
     run = Run(jax.random.key(0), jnp.int32(0), {})
     params, _ = linear.init(jax.random.key(1))
 
-    def measure():
-        task = Task(linear, Replacement(230, 16), 255.0)
+    def measure(evaluation_batch):
+        task = task_of(linear, examples, evaluation_batch=evaluation_batch)
         return jax.jit(lambda: evaluate(task, run, params, {}, tables(examples), jnp.asarray(examples.test)))()
 
-    whole = measure()
-    monkeypatch.setattr("momentum_jax.training.loop._EVALUATION_BATCH", 20)
-    cut = measure()
-    assert whole.confusion.sum() == 99
-    np.testing.assert_array_equal(cut.confusion, whole.confusion)
-    np.testing.assert_allclose(cut.loss, whole.loss, rtol=1e-6)
+    whole, cut = measure(2048), measure(20)
+    assert whole["confusion"].sum() == 99
+    np.testing.assert_array_equal(cut["confusion"], whole["confusion"])
+    np.testing.assert_allclose(cut["loss"], whole["loss"], rtol=1e-6)
 
 
 def test_sixteen_bit_parameters_stay_sixteen_bit(linear, examples):

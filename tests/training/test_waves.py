@@ -9,6 +9,7 @@ import pytest
 
 from momentum_jax.training import Interrupted, train_many
 from momentum_jax.training.plan import plan_waves
+from momentum_jax.training.settings import Settings
 
 SETTINGS = {"steps": 12, "batch_size": 16}
 
@@ -160,7 +161,7 @@ def test_ctrl_c_while_a_wave_is_stored_waits_until_it_is_stored(linear, examples
 
 
 def test_a_chunk_takes_over_the_buffers_of_the_state(linear, examples):
-    (wave,) = plan_waves(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, **SETTINGS)
+    (wave,) = plan_waves(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, Settings(**SETTINGS))
     state = wave.programs.begin(wave.run, wave.programs.initialise(wave.run))
     after = wave.programs.advance(wave.run, state, wave.place().tables, np.int32(0), np.int32(3))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.plan, state.losses)))
@@ -231,7 +232,7 @@ def test_arguments_that_do_not_fit_are_named(changes, message, linear, examples)
         "keys": keys(2),
         "make_optimizer": optax.sgd,
         "hyperparameters": {"learning_rate": 0.1},
-        "model": linear,
+        "problem": linear,
         "data": examples,
         **SETTINGS,
         **changes,
