@@ -41,10 +41,13 @@ def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(
             made.append((dataclasses.replace(run, name=f"{name}/seed-{seed}", phase=phase), rows.curves(curve)))
     for run in tuning:
         made.append((run, rows.curves([2.0, 1.0])))
-    keys = jobs.keys(study, ENVIRONMENT, [run for run, _ in made])
-    store.add([(dataclasses.replace(run, key=key), curves) for (run, curves), key in zip(made, keys, strict=True)])
+    store.add([(dataclasses.replace(run, key=_key(study, run)), curves) for run, curves in made])
     store.close("complete")
     return Store.read(directory)
+
+
+def _key(study, run):
+    return jobs.Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, ENVIRONMENT)
 
 
 def ladder_store(directory, rows, plain, control, momentum, **options):

@@ -12,8 +12,7 @@ ENVIRONMENT = {"versions": {"jax": "0"}}
 
 def key_of(run, study, environment):
     """Of a run that was made for the study."""
-    (key,) = jobs.keys(study, environment, [run])
-    return key
+    return jobs.Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, environment)
 
 
 def make_run(arm, seed, *, accuracy=0.9, mcc=0.8, diverged=None, index=0, optimizer=""):
