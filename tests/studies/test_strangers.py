@@ -190,9 +190,10 @@ def test_a_crash_while_runs_are_moved_aside_loses_none(tmp_path, monkeypatch):
     def crash(self):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), pytest.warns(DamageWarning):
+    with monkeypatch.context() as patch:
         patch.setattr(Store, "_rewrite_lines", crash)
-        Store.resume(own.directory, FIXED, ENVIRONMENT)
+        with pytest.warns(DamageWarning), pytest.raises(KeyboardInterrupt):
+            Store.resume(own.directory, FIXED, ENVIRONMENT)
     assert lines_of(own.directory) == theirs
     with pytest.warns(DamageWarning, match="aside-2"):
         Store.resume(own.directory, FIXED, ENVIRONMENT)
