@@ -23,6 +23,8 @@ import numpy as np
 import optax
 from jax.core import Tracer
 
+from momentum_jax._text import quoted
+
 
 class Interval(NamedTuple):
     """Allowed values of a real number: finite ones in [low, high), or [low, high]; and whether a schedule may stand for it.
@@ -306,5 +308,4 @@ def _is_real_scalar(array: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    return f"{quoted(value)} ({type(value).__name__})"

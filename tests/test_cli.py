@@ -1,8 +1,10 @@
 """The command line: what it prints and writes, and that every mistake is answered by one line and exit code 2."""
 
+import contextlib
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -125,6 +127,10 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["train", "--arm", "sgd"], "give its arguments too"),
         (["compare", "--arm", "a\tb=sgd(0.1)"], "Arm: label must be one line of printable text"),
         (["compare", "--steps", "3000000000"], "Study: steps must be at most 100,000,000, got 3000000000."),
+        (["compare", "--dataset", "mnist", "--data", "/nowhere", "--arm", "heavy_bal(0.1)"], "did you mean heavy_ball?"),
+        (["compare", "--out", "a\0b"], r"an argument must not hold NUL characters, got 'a\x00b'."),
+        (["study", "run", "a\0.toml"], "an argument must not hold NUL characters"),
+        (["compare", "--steps", "9" * 5000], "Error parsing --steps: Exceeds the limit (4300 digits)"),
         (["data", "fetch"], "Missing"),
         (["convert", "--from", "torch", "--to", "ema", "lr=1"], "Expected one of"),
         (["convert", "--from", "pytorch", "lr=0.1"], "--to"),
@@ -177,6 +183,52 @@ def test_a_mistake_is_answered_by_one_line_and_exit_code_two(arguments, message,
     assert lines[0].startswith("momentum-jax: ")
     assert message in lines[0]
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "--steps", "x" * 20_000],
+        ["compare", "--" + "x" * 20_000, "3"],
+        ["compare", "--dataset", "x" * 20_000],
+        ["compare", "--hidden", "9" * 5_000],
+        ["compare", "--arm", "x" * 20_000],
+        ["x" * 20_000],
+        ["convert", "--from", "pytorch", "--to", "ema", "x" * 20_000],
+        ["convert", "--from", "pytorch", "--to", "ema", "x" * 20_000 + "=1"],
+        ["convert", "--from", "pytorch", "--to", "ema", "lr=" + "x" * 20_000],
+        ["reproduce", "x" * 20_000],
+        ["study", "run", "x" * 20_000 + ".toml"],
+        ["study", "run", "--dataset", "x" * 20_000 + ".npz", "--arm", "sgd(0.1)", "--out", "out"],
+    ],
+    ids=lambda arguments: " ".join(argument[:12] for argument in arguments),
+)
+def test_a_long_argument_does_not_hide_what_is_wrong_with_it(arguments, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capfd, *arguments)
+    assert (code, out) == (2, "")
+    (line,) = (line for line in err.splitlines() if "JAX's backend" not in line)
+    assert len(line) < 500
+    assert "xxxxx" in line or "99999" in line
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_in_a_terminal_a_mistake_is_the_same_line_as_elsewhere(encoding, capfd):
+    ours, theirs = pty.openpty()
+    environment = {**subprocess_environment(), "TERM": "xterm-256color", "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "momentum_jax.cli", "compare", "--stesp", "3"]
+    started = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    # The end of a terminal is an error of the file system.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 2**16):
+            said += chunk
+    os.close(ours)
+    assert started.wait() == 2
+    _, _, elsewhere = run(capfd, *command[3:])
+    assert said.decode(encoding).splitlines() == elsewhere.splitlines()
+    assert "Perhaps you meant: --steps INT" in elsewhere
 
 
 def test_a_file_in_place_of_the_output_directory_is_one_line(capfd, tmp_path):

@@ -16,14 +16,16 @@ import momentum_jax
 
 HOUSE = Path(momentum_jax.__file__).parent
 
-GROUND = {"_trees", "_hyperparameters", "_npz", "protocol"}
+GROUND = {"_text", "_files", "_trees", "_hyperparameters", "_npz", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
 TOOLS = {"landscapes", "descent", "curvature", "smoothing"}
 ALLOWED = {
+    "_text": set(),
+    "_files": set(),
     "_trees": set(),
-    "_npz": set(),
+    "_npz": {"_text"},
     "protocol": {"_trees"},
-    "_hyperparameters": set(),
+    "_hyperparameters": {"_text"},
     "schedules": {"_hyperparameters"},
     "landscapes": {"_hyperparameters"},
     "descent": {"_hyperparameters", "protocol"},
@@ -31,11 +33,11 @@ ALLOWED = {
     "smoothing": {"_hyperparameters"},
     "optimizers": GROUND | {"schedules"},
     "conventions": OPTIMIZERS | {"_hyperparameters"},
-    "data": {"_npz"},
+    "data": {"_text", "_files", "_npz"},
     "training": GROUND,
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
-    "figures": {"studies", "textbook"},
+    "figures": {"_files", "studies", "textbook"},
     "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "textbook", "figures", "momentum_jax"},
 }
 ONLY_IN = {"flax": {"training/model.py"}, "matplotlib": {"figures"}}

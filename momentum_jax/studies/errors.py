@@ -1,5 +1,7 @@
 """What is wrong with a study, said in one line."""
 
+from momentum_jax._text import quoted
+
 
 class StudyError(ValueError):
     """A specification, an arm or a results directory that cannot be used. The message says what would be right."""
@@ -11,7 +13,7 @@ class DamageWarning(UserWarning):
 
 def fail(where: str, what: str, allowed: str, value: object) -> StudyError:
     """The error of a value that is not allowed."""
-    return StudyError(f"{where}: {what} must be {allowed}, got {value!r}.")
+    return StudyError(f"{where}: {what} must be {allowed}, got {quoted(value)}.")
 
 
 def is_whole(value: object, least: int) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import momentum_jax
 from momentum_jax import data
 from momentum_jax.studies import jobs
-from momentum_jax.studies.arms import Optimizer, resolve, settle
+from momentum_jax.studies.arms import Optimizer, check, resolve, settle
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.spec import MOST_SEEDS, Study
@@ -67,6 +67,9 @@ def run_study(
     """
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
+    for arm in study.arms:
+        # Before data are read, or downloaded.
+        check(arm.optimizer)
     dataset = data.load(study.dataset, directory=data_directory, size=study.size)
     environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset, own=study.own_images)}
     study, recovered = _with_added_seeds(study, directory, environment) if resume else (study, ())

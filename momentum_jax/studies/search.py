@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from momentum_jax._text import quoted
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 
 # Enough to say where a point lies, few enough to read and to copy.
@@ -141,7 +142,7 @@ class Search:
         if not is_whole(self.scramble, 0):
             raise fail("Search", "scramble", "a whole number >= 0", self.scramble)
         for name, value, allowed in (("score", self.score, SCORES), ("sampler", self.sampler, SAMPLERS)):
-            if value not in allowed:
+            if not isinstance(value, str) or value not in allowed:
                 raise fail("Search", name, f"one of {', '.join(allowed)}", value)
 
 
@@ -163,18 +164,13 @@ def points(search: Search, ranges: Mapping[str, Range]) -> list[dict[str, Any]]:
 def _check_ends(who: str, low: Any, high: Any, least: float, most: float, allowed: str) -> None:
     real = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
     if not (real and least < low < high < most):
-        raise StudyError(f"{who}: low and high must be {allowed}, low < high, got {_brief(low)} and {_brief(high)}.")
+        raise StudyError(f"{who}: low and high must be {allowed}, low < high, got {quoted(low)} and {quoted(high)}.")
     try:
         wide = float(high) / float(low) if who == "log_uniform" else float(high) - float(low)
     except OverflowError:
         wide = math.inf
     if not math.isfinite(wide):
-        raise StudyError(f"{who}: low and high must not be too far apart for a float, got {_brief(low)} and {_brief(high)}.")
-
-
-def _brief(value: object, most: int = 40) -> str:
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."
+        raise StudyError(f"{who}: low and high must not be too far apart for a float, got {quoted(low)} and {quoted(high)}.")
 
 
 def _inside(searched: LogUniform | OneMinusLogUniform | Uniform, exact: float, rounded: float | None = None) -> float:

@@ -1,0 +1,51 @@
+"""The words that messages share: what came is quoted, but never at a length that hides what is said of it."""
+
+import re
+import reprlib
+from collections.abc import Sequence
+from typing import Any
+
+# Of what came, in characters: enough to find the mistake in it.
+MOST = 80
+
+
+def cut(text: str, most: int = MOST) -> str:
+    """The text on one line, cut to at most so many characters, of which the last three then are dots."""
+    line = re.sub(r"\s*[\r\n]\s*", " ", text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def quoted(value: Any, most: int = MOST) -> str:
+    """`repr` of a value, cut; of an array its kind and shape; also of those whose `repr` is long, or fails."""
+    try:
+        text = _Brief().repr(value)
+    except Exception:
+        # Objects may do anything when they are looked at.
+        text = type(value).__name__
+    return cut(text, most)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first of some names, with dots for the others."""
+    return ", ".join([cut(name) for name in names[:most]] + ["..."] * (len(names) > most))
+
+
+class _Brief(reprlib.Repr):
+    """Looks at no more of a value than a message has room for."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxlong = self.maxother = MOST
+        self.maxtuple = self.maxlist = self.maxdict = self.maxset = MOST // 3
+
+    def repr1(self, x: Any, level: int) -> str:
+        if getattr(x, "shape", ()) and hasattr(x, "dtype"):
+            return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
+        return super().repr1(x, level)
+
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:
+            # Python refuses to write out integers of more than 4,300 digits.
+            return f"int of about {int(x.bit_length() * 0.30103) + 1:,} digits"
