@@ -152,7 +152,7 @@ class Study:
     steps: int = 2000
     batch: int = 100
     sampling: str = "shuffle"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = tuple(range(10))
     arms: tuple[Arm, ...] = ()
     target: float | None = None
     evaluate_every: int = 100
