@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from momentum_jax.studies import Arm, Search, Study
+from momentum_jax.studies import Arm, Search, Study, jobs
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.store import Store
 
+ENVIRONMENT = {"versions": {}}
 SEEDS = tuple(range(8))
 PLAIN, CONTROL, MOMENTUM = "gradient_descent(0.01)", "gradient_descent(0.1)", "heavy_ball(0.01, 0.9)"
 FIXED = Study(steps=400, seeds=SEEDS, target=0.5, arms=(Arm(PLAIN), Arm(MOMENTUM)))
@@ -24,12 +25,13 @@ NEVER = (None,) * 8
 
 def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(), diverged=None, optimizers=None):
     """A store whose runs have these test accuracies: label -> one a seed."""
-    store = Store.create(directory, study, {"versions": {}})
+    store = Store.create(directory, study, ENVIRONMENT)
     labels = [arm.label for arm in study.arms]
     made = []
     for label, values in scores.items():
         phase = (phases or {}).get(label, "report")
-        name = f"arm-{labels.index(label)}" if label in labels else f"ladder/{label}"
+        rungs = [each for each in scores if each not in labels]
+        name = f"arm-{labels.index(label)}" if label in labels else f"ladder/{rungs.index(label)}"
         for seed, value in zip(study.seeds, values, strict=True):
             optimizer = (optimizers or {}).get(label, label)
             run = rows.run(
@@ -39,9 +41,13 @@ def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(
             made.append((dataclasses.replace(run, name=f"{name}/seed-{seed}", phase=phase), rows.curves(curve)))
     for run in tuning:
         made.append((run, rows.curves([2.0, 1.0])))
-    store.add(made)
+    store.add([(dataclasses.replace(run, key=_key(study, run)), curves) for run, curves in made])
     store.close("complete")
     return Store.read(directory)
+
+
+def _key(study, run):
+    return jobs.Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, ENVIRONMENT)
 
 
 def ladder_store(directory, rows, plain, control, momentum, **options):

@@ -56,6 +56,7 @@ def _row(study, job, diverged):
         validation_loss=float("nan") if diverged else 1.01 - accuracy,
         diverged=7 if diverged else None,
         seconds=0.25,
+        key=job.key(study, ENVIRONMENT),
     )
     steps = np.arange(0, study.steps + 1, study.evaluate_every, dtype=np.int32)
     falling = np.exp(-5 * accuracy * steps / study.steps).astype(np.float32)

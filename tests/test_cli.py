@@ -403,10 +403,8 @@ def test_compare_takes_images_of_ones_own_and_says_before_it_runs_what_it_will_d
     code, out, err = run(capfd, "compare", "--dataset", str(tmp_path / "mine.npz"), *options)
     assert code == 0, err
     said = err.partition("wave 1 of")[0]
-    assert (
-        "tunes 1 arm by 2 trials of each from 1 seed, 2 runs, then makes 4 runs of 4 steps. Once compiled, that takes seconds on"
-        in said
-    )
+    assert "tunes 1 arm by 2 trials of each from 1 seed, 2 runs, then makes 4 runs of 4 steps." in said
+    assert "that takes seconds on" in said
     assert "With 2 seeds no difference between arms can be shown; 6 are needed." in said
     assert "No target is given, so steps to a target are not reported." in said
     assert re.search(r"sgd, tuned: sgd\(0\.0\d+\)", out)

@@ -1,15 +1,21 @@
 """`momentum-jax study`: from a TOML file to a report, again and again, and every mistake in one line."""
 
+import errno
+import hashlib
 import json
+import os
 import re
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import pytest
 from cli_runs import run
 
 from momentum_jax import cli
+from momentum_jax.cli import progress
 from momentum_jax.cli.arguments import StudyRun
 from momentum_jax.cli.specification import specification
 from momentum_jax.studies import Arm, Network, Search, Study
@@ -90,6 +96,76 @@ def test_a_study_that_lost_its_runs_is_listed_and_its_report_says_what_is_damage
     runs.unlink()
     code, out, _ = run(capfd, "study", "list", str(tmp_path))
     assert f"0 of {RUNS}" in out
+
+
+@pytest.mark.parametrize("how", ["no lock", "no figures", "no room"])
+def test_a_report_that_cannot_be_written_is_printed_and_that_is_said(written, tmp_path, capfd, monkeypatch, how):
+    directory = tmp_path / "mine"
+    shutil.copytree(written, directory)
+    if how == "no lock":
+        # As on a directory that may only be read.
+        def refused(*arguments, **options):
+            raise PermissionError(errno.EACCES, "Permission denied", str(directory))
+
+        monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    elif how == "no figures":
+        shutil.rmtree(directory / "figures")
+        (directory / "figures").write_text("")
+    else:
+
+        def full(file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    code, out, err = run(capfd, "study", "report", str(directory))
+    assert code == 1
+    assert "gradient_descent, tuned: gradient_descent(0." in out
+    assert "report.html" not in out
+    assert re.fullmatch(rf"momentum-jax: the report could not be written to {directory} \(.*\)\.\n", err)
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+
+
+def test_runs_of_another_study_are_named_by_its_report_and_not_shown(written, tmp_path, capfd):
+    directory = tmp_path / "mine"
+    shutil.copytree(written, directory)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    del manifest["sha256"]
+    manifest["environment"]["data"] = "of others"
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    (directory / "manifest.json").write_text(json.dumps({**manifest, "sha256": digest}))
+    code, out, err = run(capfd, "study", "report", str(directory))
+    assert code == 0
+    assert f"holds {RUNS} runs that are not of this study" in err
+    assert "gradient_descent(0." not in out
+    assert f"holds {RUNS} runs that are not of this study" in (directory / "report.md").read_text()
+    code, out, _ = run(capfd, "study", "list", str(tmp_path))
+    assert f"0 of {RUNS}" in out
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_study_that_is_terminated_says_what_ctrl_c_says_and_is_whole(tmp_path, capfd, monkeypatch, name, ctrl_c):
+    (tmp_path / "mine.toml").write_text(TOML)
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    report = progress.Reporter.__call__
+
+    def terminated(self, now):
+        report(self, now)
+        if now.phase == "compile" and now.model_steps and not sent:
+            sent.append(now)
+            os.kill(os.getpid(), number)
+
+    sent = []
+    monkeypatch.setattr(progress.Reporter, "__call__", terminated)
+    code, out, err = run(capfd, "study", "run", str(tmp_path / "mine.toml"))
+    assert (code, out) == (128 + number, "")
+    assert re.search(rf"stopped; \d+ of \d+ runs are in {tmp_path / 'mine'}\. The same command goes on from there\.", err)
+    assert "Traceback" not in err
+    store = Store.read(tmp_path / "mine")
+    assert (store.manifest["status"], store.damage) == ("interrupted", [])
+    assert 0 < len(store.runs) < RUNS
+    assert signal.getsignal(number) is before
 
 
 def test_where_there_are_no_studies_that_is_said(tmp_path, capfd):

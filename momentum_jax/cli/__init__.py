@@ -21,7 +21,14 @@ _DESCRIPTION = "Momentum for JAX: optimizers, and the experiment that shows what
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
+    """Runs one command and returns the exit code: 0, 1 (it failed), 2 (asked for wrongly), 130 (Ctrl-C), 143 (SIGTERM)."""
+    from momentum_jax.cli.signals import heard_as_ctrl_c
+
+    with heard_as_ctrl_c() as ended:
+        return ended.code(_main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["--version"]:
         from momentum_jax import __version__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Console
 
 from momentum_jax.cli.arguments import Compare, Options, Train
-from momentum_jax.cli.specification import place, specification
+from momentum_jax.cli.specification import directory_of, specification
 from momentum_jax.studies import StudyError
 from momentum_jax.studies.store import Store
 
@@ -33,7 +33,7 @@ def _run(command: Options, *, checkpoints: bool = False) -> int:
     from momentum_jax.studies import tensorboard
     from momentum_jax.studies.run import CHECKPOINTS, run_study
 
-    out = place(command)
+    out = directory_of(command)
     study = specification(command, out if command.resume else None)
     messages = Console(stderr=True, markup=False, emoji=False)
     if command.tensorboard:

@@ -61,7 +61,7 @@ def specification(command: Options, directory: Path | None = None) -> Study:
         raise StudyError(f"{file}: {error}" if file else str(error)) from None
 
 
-def place(command: Options) -> Path:
+def directory_of(command: Options) -> Path:
     """The output directory of a command."""
     match command:
         case Options(out=Path() as out):

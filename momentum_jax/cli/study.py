@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from momentum_jax.cli.arguments import StudyAddSeeds, StudyList, StudyReport, StudyRun
-from momentum_jax.cli.specification import place, specification
+from momentum_jax.cli.signals import INTERRUPTED
+from momentum_jax.cli.specification import directory_of, specification
 from momentum_jax.studies import StudyError
 from momentum_jax.studies.errors import DamageWarning
-from momentum_jax.studies.store import MANIFEST, RUNS, Damaged, Store
+from momentum_jax.studies.store import MANIFEST, RUNS, Damaged, Store, Unwritable, place
 
 
 def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
@@ -33,7 +35,7 @@ def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
 def _run(command: StudyRun) -> int:
     from momentum_jax.studies.run import run_study
 
-    out = place(command)
+    out = directory_of(command)
     # Going on is the rule, so that the same command can be given until the study is complete.
     resume = command.resume or not command.overwrite
     study = specification(command, out if resume else None)
@@ -82,7 +84,7 @@ def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int |
             store = work(data_directory=data, on_progress=report, on_complete=finish)
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
-        return 130
+        return INTERRUPTED
     _say(store, written)
     return 0
 
@@ -91,17 +93,23 @@ def _report(directory: Path) -> int:
     from momentum_jax.cli.report import write
     from momentum_jax.studies.store import locked
 
-    Store.read(directory)  # Before anything is locked, and so made, where there is no study.
-    with locked(directory):
-        store = Store.read(directory)
-        for sentence in store.damage:
-            warnings.warn(f"{sentence} Run the study again to mend it.", DamageWarning, stacklevel=2)
+    # Before anything is locked, and so made, where there is no study.
+    store, written, code = Store.read(directory), [], 0
+    for sentence in store.damage:
+        warnings.warn(f"{sentence} Run the study again to mend it.", DamageWarning, stacklevel=2)
+    try:
         try:
-            written = write(store)
-        except Damaged as damaged:
-            raise StudyError(f"{damaged.what}; run the study again to mend it.") from None
-    _say(store, written)
-    return 0
+            with locked(directory):
+                store = Store.read(directory)
+                written = write(store)
+        except (Unwritable, OSError) as error:
+            reason = error.reason if isinstance(error, Unwritable) else error.strerror or error
+            print(f"momentum-jax: the report could not be written to {directory} ({reason}).", file=sys.stderr)
+            code = 1
+        _say(store, written)
+    except Damaged as damaged:
+        raise StudyError(f"{damaged.what}; run the study again to mend it.") from None
+    return code
 
 
 def _stopped(out: Path) -> str:
@@ -132,12 +140,13 @@ def _say(store: Store, written: list[Path]) -> None:
         console.print(f"- {sentence}", highlight=False, soft_wrap=wrap)
     spent = store.manifest.get("seconds", {})
     console.print(", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items()), highlight=False)
-    console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    if written:
+        console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
 
 
 def _list(directory: Path) -> int:
     """One row a study, found by its manifest or its runs; one whose manifest cannot be read is named with the reason."""
-    if not directory.is_dir():
+    if not place(directory).is_dir():
         raise StudyError(f"study list: {directory} is no directory.")
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     table = Table("directory", "data set", "arms", "seeds", "steps", "runs", "status")

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
+from momentum_jax._files import atomic
+
 WIDTH, HEIGHT = 6.0, 4.8
 
 # Okabe and Ito's colours, which the colour-blind tell apart, in an order that alternates dark and light.
@@ -100,8 +102,9 @@ _METADATA: dict[str, dict[str, Any]] = {
 def save(figure: Figure, path: str | Path) -> None:
     """Writes the figure as PNG at 200 dots an inch, or as PDF with fonts that stay text, by the name's ending."""
     FigureCanvasAgg(figure)
-    with mpl.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(path, dpi=200, metadata=_METADATA.get(Path(path).suffix))
+    suffix = Path(path).suffix
+    with mpl.rc_context({"pdf.fonttype": 42}), atomic(Path(path)) as file:
+        figure.savefig(file, format=suffix.removeprefix(".") or None, dpi=200, metadata=_METADATA.get(suffix))
 
 
 def svg(figure: Figure, prefix: str) -> str:

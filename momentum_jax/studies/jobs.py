@@ -12,11 +12,16 @@ import hashlib
 import itertools
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from momentum_jax.studies.arms import place, resolve
+import momentum_jax
+from momentum_jax.studies.arms import place, read_back, resolve
+from momentum_jax.studies.errors import StudyError
 from momentum_jax.studies.search import points
 
 if TYPE_CHECKING:
@@ -42,25 +47,36 @@ class Job:
 
     def key(self, study: Study, environment: Mapping[str, Any]) -> str:
         """A digest of all that the run's numbers depend on: equal keys, equal numbers."""
-        problem = study.to_dict()
-        for name in ("arms", "seeds", "search", "ladder", "noise_floor", "target"):
-            del problem[name]
-        if study.own_images:
-            # What is in the file counts, by its digest in the environment, not where it lies.
-            del problem["dataset"]
-        what = [problem, dict(environment), self.optimizer, self.seed, self.phase == TUNING]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+        return keys(study, environment, [self])[0]
+
+
+def keys(study: Study, environment: Mapping[str, Any], runs: Iterable[Job | Run]) -> list[str]:
+    """The key of each job, or of each stored run as if it had been made for this study."""
+    problem = study.to_dict()
+    for name in ("arms", "seeds", "search", "ladder", "noise_floor", "target"):
+        del problem[name]
+    if study.own_images:
+        # What is in the file counts, by its digest in the environment, not where it lies.
+        del problem["dataset"]
+    # What all have in common is written once.
+    shared = json.dumps([problem, dict(environment)], sort_keys=True)[:-1]
+    own = (json.dumps([run.optimizer, run.seed, run.phase == TUNING])[1:] for run in runs)
+    return [hashlib.sha256(f"{shared}, {each}".encode()).hexdigest()[:32] for each in own]
 
 
 def tuning(study: Study) -> list[Job]:
     """The trials of all arms with ranges, each from every seed of the search; a point that comes twice is tried once."""
     return [
-        Job(f"{TUNING}/arm-{index}/trial-{number}/seed-{seed}", TUNING, arm.label, optimizer, seed)
+        Job(_trial_name(index, number, seed), TUNING, arm.label, optimizer, seed)
         for index, arm in enumerate(study.arms)
         if arm.ranges
         for number, optimizer in enumerate(trials(study, arm))
         for seed in study.search.seeds
     ]
+
+
+def _trial_name(index: int, number: int, seed: int) -> str:
+    return f"{TUNING}/arm-{index}/trial-{number}/seed-{seed}"
 
 
 def trials(study: Study, arm: Arm) -> list[str]:
@@ -128,35 +144,107 @@ def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
 def further_seeds(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> tuple[int, ...]:
     """In increasing order the seeds that the study does not have, of runs that were made of its arms for its report."""
     asked = _asked_for(study)
-    own = (
-        run.seed
-        for run in runs
-        if run.phase == REPORT and (run.arm, run.optimizer) in asked and belongs(run, study, environment)
-    )
-    return tuple(sorted({*own} - {*study.seeds, *study.search.seeds, *study.control_seeds}))
-
-
-def belongs(run: Run, study: Study, environment: Mapping[str, Any]) -> bool:
-    """Whether a stored run's numbers are those that the study, there, would get."""
-    return run.key == Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, environment)
+    own = {run.seed for run in _of_this(study, environment, runs) if run.phase == REPORT and (run.arm, run.optimizer) in asked}
+    return tuple(sorted(own - {*study.seeds, *study.search.seeds, *study.control_seeds}))
 
 
 def strangers(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> list[Run]:
-    """Those that the study, there, does not ask for, whichever of its trials win and whatever seeds were added to it."""
-    asked = _asked_for(study)
-    tried = {(job.name, job.arm, job.optimizer) for job in tuning(study)}
+    """Those that the study, there, does not ask for: of other numbers, arms, trials, seeds, controls or names than it has."""
+    stored = list(runs)
+    of_this = _of_this(study, environment, stored)
+    searches = _Searches(study, environment)
+    searched = [run for run in of_this if searches.made(run)]
+    settled = _settled(study, of_this, searched, searches)
+    # In the place of arms of which no run is there that could be another's.
+    supposed = {
+        arm.label: place(arm.optimizer, {name: each.at(0.5) for name, each in arm.ranges.items()}) for arm in study.tuned
+    }
+    try:
+        reported, are_rungs_known = reporting(study, {**supposed, **settled}), len(settled) == len(study.arms)
+    except StudyError:
+        # An optimizer that this version does not have.
+        reported, are_rungs_known = reporting(replace(study, ladder=False), {**supposed, **settled}), False
+    planned = {job.name: job for job in reported}
 
-    def is_asked_for(run: Run) -> bool:
-        if not belongs(run, study, environment):
+    def is_planned(run: Run) -> bool:
+        if run.phase == LADDER and study.ladder and not are_rungs_known:
+            return run.arm == run.optimizer and run.seed in study.seeds and run.name.startswith(f"{LADDER}/")
+        job = planned.get(run.name)
+        return job is not None and (job.phase, job.arm, job.optimizer, job.seed) == (
+            run.phase,
+            run.arm,
+            run.optimizer,
+            run.seed,
+        )
+
+    own = {id(run) for run in (*searched, *filter(is_planned, of_this))}
+    return [run for run in stored if id(run) not in own]
+
+
+def _of_this(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> list[Run]:
+    """The runs whose numbers are those that the study, there, would get."""
+    stored = list(runs)
+    return [run for run, key in zip(stored, keys(study, environment, stored), strict=True) if run.key == key]
+
+
+class _Searches:
+    """What the searches of a study's arms tried, or with other versions of the libraries may have tried."""
+
+    def __init__(self, study: Study, environment: Mapping[str, Any]):
+        self._study = study
+        self._arms = {arm.label: (index, arm) for index, arm in enumerate(study.arms) if arm.ranges}
+        installed = {"momentum_jax": momentum_jax.__version__, "scipy": version("scipy")}
+        # Others may have drawn other points: then any inside the ranges will do.
+        self._is_known = installed.items() <= environment.get("versions", {}).items()
+        self._tried = {arm.label: trials(study, arm) for arm in study.tuned} if self._is_known else {}
+
+    def may_have_tried(self, label: str, optimizer: str) -> bool:
+        if self._is_known:
+            return optimizer in self._tried.get(label, ())
+        return label in self._arms and _is_inside(self._arms[label][1], optimizer)
+
+    def made(self, run: Run) -> bool:
+        """Whether a run is of one of the trials."""
+        if run.phase != TUNING or run.arm not in self._arms or run.seed not in self._study.search.seeds:
             return False
-        if run.phase == TUNING:
-            return (run.name, run.arm, run.optimizer) in tried
-        if run.phase == LADDER:
-            return study.ladder
-        is_first = run.arm == study.arms[0].label
-        return (run.arm, run.optimizer) in asked and (run.phase == REPORT or (study.noise_floor and is_first))
+        found = re.fullmatch(r".*/trial-([0-9]{1,9})/.*", run.name)
+        if found is None or run.name != _trial_name(self._arms[run.arm][0], int(found[1]), run.seed):
+            return False
+        number = int(found[1])
+        if self._is_known:
+            return self._tried[run.arm][number : number + 1] == [run.optimizer]
+        return number < self._study.search.trials and self.may_have_tried(run.arm, run.optimizer)
 
-    return [run for run in runs if not is_asked_for(run)]
+    def is_whole(self, label: str, searched: Iterable[Run]) -> bool:
+        """Whether these are all runs of an arm's search."""
+        names = {run.name for run in searched if run.arm == label}
+        return self._is_known and len(names) == len(self._tried[label]) * len(self._study.search.seeds)
+
+
+def _is_inside(arm: Arm, optimizer: str) -> bool:
+    """Whether an expression is the arm's, with values of its ranges in their places."""
+    try:
+        values = read_back(arm.optimizer, optimizer)
+        if place(arm.optimizer, values) != optimizer:
+            return False
+        return all(-1e-9 <= each.position(values[name]) <= 1 + 1e-9 for name, each in arm.ranges.items())
+    except (ValueError, TypeError, KeyError, ArithmeticError):
+        # Another optimizer's, or no expression at all.
+        return False
+
+
+def _settled(study: Study, runs: Sequence[Run], searched: Sequence[Run], searches: _Searches) -> dict[str, str]:
+    """What is reported for each arm: of one with ranges what its whole search chose, or else what most of its runs are of.
+
+    An arm with ranges of which no run is there is left out.
+    """
+    settled = choose(study, searched)
+    for arm in study.tuned:
+        reported = Counter(run.optimizer for run in runs if run.phase == REPORT and run.arm == arm.label)
+        likely = (optimizer for optimizer, _ in reported.most_common() if searches.may_have_tried(arm.label, optimizer))
+        if not searches.is_whole(arm.label, searched) and (most := next(likely, None)) is not None:
+            settled[arm.label] = most
+    return settled
 
 
 def _asked_for(study: Study) -> set[tuple[str, str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -58,15 +60,17 @@ def run_study(
       checkpoint_seconds: how often the state inside a wave is saved, so that a wave that was cut off need not begin again.
       on_plan: called once, before anything is trained, with what lies ahead and what the study cannot answer.
       on_progress: called between chunks of steps; its counts of steps are those of the whole study.
-      on_complete: called with the finished store while the directory is still kept from other processes.
+      on_complete: called with the store when all runs are in it, while the directory is still kept from other processes; the
+        study is recorded as complete afterwards.
 
     Raises:
-      StudyError: an arm, a data set or a directory that cannot be used; nothing is written then.
+      StudyError: an arm, a data set or a directory that cannot be used, and nothing is written then; or a disk that is full.
       Interrupted: Ctrl-C; finished waves are stored, and `resume` finishes the rest to the same numbers, as it does after
         a kill at whatever moment.
 
     Warns:
-      DamageWarning: files of the store that are not as they were written; what they held is run again.
+      DamageWarning: files of the store that are not as they were written, and what they held is run again; or runs that are not
+        of this study, which are moved aside.
     """
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
@@ -79,7 +83,7 @@ def run_study(
     bench = _Bench(study, dataset, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
     bench.settle([*(job.optimizer for job in jobs.tuning(study)), *(arm.optimizer for arm in study.arms if not arm.ranges)])
-    with locked(directory):
+    with _full_disk_named(directory, resume=resume), locked(directory):
         store = (
             Store.resume(directory, study, environment, recovered=recovered)
             if resume and Store.exists(directory)
@@ -88,9 +92,24 @@ def run_study(
         _finish(store, bench, on_plan, on_progress)
         if on_complete is not None:
             on_complete(store)
-        # Until then the command that added seeds, given again, finishes what it began and adds no more.
-        store.note(adding=[])
+        # Not before: what ends the process at the report leaves a study that the same command finishes. It adds no more seeds.
+        store.complete()
     return store
+
+
+@contextmanager
+def _full_disk_named(directory: str | Path, *, resume: bool) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Orbax has no number for it, but the system's words.
+        full = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+        if getattr(error, "errno", None) not in full and os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        how = "the same command goes on" if resume else "resuming the study goes on"
+        raise StudyError(
+            f"there is no space left for {directory}; every run that was finished is stored there. Make room, and {how}."
+        ) from error
 
 
 def add_seeds(directory: str | Path, count: int, **options: Any) -> Store:
@@ -138,6 +157,8 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
         store = Store.read(directory)
     except StudyError as error:
         stored = stored_runs(directory)
+        seeds = jobs.further_seeds(study, environment, stored)
+        study = replace(study, seeds=(*study.seeds, *seeds))
         strange = jobs.strangers(study, environment, stored)
         if isinstance(error, Damaged) and strange:
             # A sound manifest would have said what differs, and they would have been kept.
@@ -145,8 +166,7 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
                 f"{error.what}, and {len(strange)} of {len(stored)} runs stored in {directory} are of another study, or of "
                 "other versions, data or devices; choose another directory, or --overwrite."
             ) from None
-        seeds = jobs.further_seeds(study, environment, stored)
-        return replace(study, seeds=(*study.seeds, *seeds)), seeds
+        return study, seeds
     stored, added = store.study, store.manifest.get("seeds_added", [])
     if study.own_images and stored.own_images:
         # The file may have been moved; its content is compared later.
@@ -173,29 +193,35 @@ def _finish(
     supposed = {label: each[index % len(each)] for index, (label, each) in enumerate(tried.items())}
     ahead = len(jobs.reporting(study, {arm.label: supposed.get(arm.label, arm.optimizer) for arm in study.arms}))
     store.note(planned=len(tuning) + ahead)
-    if on_plan is not None:
-        counts = {"tuning": len(tuning), "reporting": ahead, "stored": min(len(store.runs), len(tuning) + ahead)}
-        on_plan(outlook(study, store.directory, bench.model, bench.examples(test=True), devices=bench.devices, **counts))
     try:
+        if on_plan is not None:
+            counts = {"tuning": len(tuning), "reporting": ahead, "stored": min(len(store.runs), len(tuning) + ahead)}
+            on_plan(outlook(study, store.directory, bench.model, bench.examples(test=True), devices=bench.devices, **counts))
         _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))
-        # Not what a damaged manifest may have left of another study.
-        current = {job.name: job.key(study, store.manifest["environment"]) for job in tuning}
-        reporting = jobs.reporting(study, jobs.choose(study, [run for run in store.runs if current.get(run.name) == run.key]))
+        reporting = jobs.reporting(study, jobs.choose(study, store.runs))
         store.note(planned=len(tuning) + len(reporting))
-        store.keep({job.name: job.key(study, store.manifest["environment"]) for job in [*tuning, *reporting]})
+        planned = [*tuning, *reporting]
+        store.keep(
+            dict(zip([job.name for job in planned], jobs.keys(study, store.manifest["environment"], planned), strict=True))
+        )
         _work(store, bench, reporting, _Whole(on_progress, study.steps, behind=len(tuning), ahead=0))
     except KeyboardInterrupt:
         store.close("interrupted")
         raise
     # What was damaged has been run again.
     store.damage.clear()
-    store.close("complete")
+    store.gather()
+
+
+def _keys(store: Store, planned: Sequence[Job]) -> dict[str, str]:
+    """The key of each job by its name."""
+    keys = jobs.keys(store.study, store.manifest["environment"], planned)
+    return {job.name: key for job, key in zip(planned, keys, strict=True)}
 
 
 def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) -> None:
     """Trains the planned runs that are not stored, wave by wave into the store."""
-    study, environment = store.study, store.manifest["environment"]
-    keys = {job.name: job.key(study, environment) for job in planned}
+    study, keys = store.study, _keys(store, planned)
     stored = {run.name for run in store.runs if run.key == keys.get(run.name)}
     pending = [job for job in planned if job.name not in stored]
     if not pending:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from momentum_jax._files import atomic
 from momentum_jax.smoothing import simple_moving_average
 from momentum_jax.studies.store import Curves, Run, Store
 
@@ -94,7 +95,8 @@ def write_summary(path: Path, summaries: Sequence[ArmSummary]) -> None:
         return {"mean": score.mean, "standard_error": None if math.isnan(score.error) else score.error}
 
     arms = [{**asdict(arm), "accuracy": shown(arm.accuracy), "mcc": shown(arm.mcc), "never": arm.never} for arm in summaries]
-    path.write_text(json.dumps(arms, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with atomic(path) as file:
+        file.write((json.dumps(arms, indent=2, allow_nan=False) + "\n").encode())
 
 
 def summarize(store: Store) -> list[ArmSummary]:

@@ -1,10 +1,18 @@
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from momentum_jax.studies import Arm, Study
+from momentum_jax.studies import Arm, Study, jobs
 from momentum_jax.studies.store import Curves, Run, Store
+
+ENVIRONMENT = {"versions": {"jax": "0"}}
+
+
+def key_of(run, study, environment):
+    """Of a run that was made for the study."""
+    return jobs.Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, environment)
 
 
 def make_run(arm, seed, *, accuracy=0.9, mcc=0.8, diverged=None, index=0, optimizer=""):
@@ -51,16 +59,17 @@ def study():
 def waves(study):
     """Two waves of two runs and one of one: an arm is not finished in the middle of the second."""
     rows = [
-        (make_run(arm.label, seed, index=index), make_curves([1.0, 0.6 - 0.1 * seed, 0.4]))
+        (make_run(arm.label, seed, index=index, optimizer=arm.optimizer), make_curves([1.0, 0.6 - 0.1 * seed, 0.4]))
         for index, arm in enumerate(study.arms)
         for seed in study.seeds
     ]
+    rows = [(dataclasses.replace(run, key=key_of(run, study, ENVIRONMENT)), curves) for run, curves in rows]
     return [rows[:2], rows[2:4], rows[4:]]
 
 
 @pytest.fixture
 def store(study, waves, tmp_path):
-    made = Store.create(tmp_path / "store", study, {"versions": {"jax": "0"}})
+    made = Store.create(tmp_path / "store", study, ENVIRONMENT)
     for wave in waves:
         made.add(wave)
     made.close("complete")

@@ -10,6 +10,8 @@ import pytest
 
 from momentum_jax.data import DataError, load
 from momentum_jax.studies import Arm, Network, Study, StudyError, run
+from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.errors import DamageWarning
 from momentum_jax.studies.run import add_seeds, run_study, with_more_seeds
 from momentum_jax.studies.store import Store
 
@@ -163,6 +165,44 @@ def test_ctrl_c_leaves_what_was_finished_and_says_that_it_was_interrupted(finish
     assert len(np.load(tmp_path / "curves.npz").files) == 4 * len(store.runs)
     run_once(TINY, tmp_path, resume=True)
     assert results(tmp_path) == results(finished)
+
+
+def test_a_study_that_was_killed_at_its_report_is_finished_by_the_next_command(finished, tmp_path, monkeypatch):
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory)
+    seen = []
+
+    def report(store):
+        seen.append((json.loads((directory / "manifest.json").read_text())["status"], analyse(store).status))
+        if len(seen) == 1:
+            raise Killed
+
+    monkeypatch.setattr(Store, "add", lambda self, wave: pytest.fail("a run was repeated"))
+    with pytest.raises(Killed):
+        run_once(TINY, directory, resume=True, on_complete=report)
+    assert Store.read(directory).manifest["status"] == "running"
+    assert analyse(Store.read(directory)).status == "complete"
+    with pytest.raises(StudyError, match="is not complete; run the study to its end first"):
+        with_more_seeds(directory, 1)
+    store = run_once(TINY, directory, resume=True, on_complete=report)
+    # What a report says of itself is what it will be, and is recorded afterwards.
+    assert seen == [("running", "complete")] * 2
+    assert store.manifest["status"] == Store.read(directory).manifest["status"] == "complete"
+    assert results(directory) == results(finished)
+
+
+def test_foreign_runs_in_the_place_of_ones_own_are_moved_aside_and_ones_own_are_made_again(finished, tmp_path):
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory)
+    run_once(dataclasses.replace(TINY, steps=3, evaluate_every=1, seeds=(0, 5, 7)), tmp_path / "other")
+    theirs = {name: (tmp_path / "other" / name).read_bytes() for name in ("runs.jsonl", "curves.npz")}
+    for name, content in theirs.items():
+        (directory / name).write_bytes(content)
+    with pytest.warns(DamageWarning, match=r"holds 9 runs that are not of this study .*aside-1"):
+        run_once(TINY, directory, resume=True)
+    assert results(directory) == results(finished)
+    assert (directory / "aside-1" / "lines.jsonl").read_bytes() == theirs["runs.jsonl"]
+    assert (directory / "aside-1" / "curves.npz").read_bytes() == theirs["curves.npz"]
 
 
 def test_resuming_a_finished_study_runs_nothing(finished, monkeypatch):

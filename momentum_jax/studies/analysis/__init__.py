@@ -6,6 +6,7 @@ they are compared in pairs; the first arm is what the others are compared with, 
 
 from pathlib import Path
 
+from momentum_jax._files import atomic
 from momentum_jax.studies.analysis.arms import accuracy, arm_result
 from momentum_jax.studies.analysis.comparisons import comparisons
 from momentum_jax.studies.analysis.ladder import ladder_result
@@ -36,13 +37,15 @@ def analyse(store: Store) -> Analysis:
     tunings = tuple(search for search in searches if search is not None)
     # Without runs it is not among `own`, and the control is of no other arm.
     first = next((arm for arm in own if arm.label == study.arms[0].label), None)
+    planned = store.manifest.get("planned")
     return Analysis(
         study=study,
-        status=store.manifest["status"],
+        # Also while its pages are written, when that it is complete is not yet recorded.
+        status="complete" if planned == len(store.runs) else store.manifest["status"],
         environment=store.manifest["environment"],
         seconds=store.manifest.get("seconds", {}),
         runs=len(store.runs),
-        missing=store.manifest.get("planned", len(store.runs)) - len(store.runs),
+        missing=0 if planned is None else planned - len(store.runs),
         seeds_added=tuple(store.manifest.get("seeds_added", ())),
         damage=tuple(store.damage),
         arms=tuple(arms),
@@ -57,4 +60,5 @@ def analyse(store: Store) -> Analysis:
 
 def write_analysis(path: Path, analysis: Analysis) -> None:
     """All numbers of the report, as JSON."""
-    path.write_text(analysis.to_json(), encoding="utf-8")
+    with atomic(path) as file:
+        file.write(analysis.to_json().encode())

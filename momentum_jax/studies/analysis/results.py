@@ -159,6 +159,7 @@ class LadderResult:
 class Analysis:
     """Everything that a report shows. `arms` are the study's, then the rungs that the ladder added.
 
+    status: "complete" where all planned runs are there, or how the store says that the study stands. missing: how many are not.
     noise: the A/A control. control_runs: those of its second half; control_diverged: how many of these diverged, and count with
       an accuracy of 0 there.
     """

@@ -7,6 +7,7 @@ Nothing is computed here but sums of stored seconds and counts of stored runs, s
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from momentum_jax._files import atomic
 from momentum_jax.studies.analysis import Analysis
 from momentum_jax.studies.report import cells, evidence, runs, tuning
 from momentum_jax.studies.report.blocks import Content, Points, Section
@@ -31,9 +32,11 @@ def write_report(
     """
     directory = directory or store.directory
     said = content(store, analysis, conclusions, pictures.keys())
-    (directory / PAGE).write_text(html(said, pictures), encoding="utf-8")
-    (directory / MARKDOWN).write_text(markdown(said), encoding="utf-8")
-    return [directory / PAGE, directory / MARKDOWN]
+    pages = {directory / PAGE: html(said, pictures), directory / MARKDOWN: markdown(said)}
+    for path, text in pages.items():
+        with atomic(path) as file:
+            file.write(text.encode())
+    return [*pages]
 
 
 def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictures: Iterable[str]) -> Content:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, Any
 
-from momentum_jax._npz import UNREADABLE, open_archive
-from momentum_jax.studies.store.files import CURVES, PARTS
+from momentum_jax._files import open_regular
+from momentum_jax._npz import UNREADABLE, open_archive, read_array
+from momentum_jax._text import cut
+from momentum_jax.studies.store.files import CURVES, parts_of
 from momentum_jax.studies.store.manifest import Damaged
 from momentum_jax.studies.store.records import ARRAYS, Curves, digest_of
+
+# The format's own limit of what stands before the entries of an array.
+_HEADER = 10_000
 
 
 class Archives:
@@ -17,11 +22,12 @@ class Archives:
     One is open at a time: neighbouring runs lie in one, and a long study has more of them than a process may open.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, most: int):
+        """`most` is how many bytes one array may have."""
         self._directory = directory
+        self._most = most + _HEADER
         # The newest first.
-        parts = sorted((directory / PARTS).glob("[0-9]*.npz"), reverse=True)
-        self._paths = [*parts, *(path for path in [directory / CURVES] if path.exists())]
+        self._paths = [*reversed(parts_of(directory)), *(path for path in [directory / CURVES] if path.exists())]
         self._names: dict[Path, frozenset[str]] = {}
         self._broken: dict[Path, str] = {}
         self._path: Path | None = None
@@ -43,14 +49,8 @@ class Archives:
                 continue
             try:
                 arrays = self._opened(path)
-                curves = Curves(**{array: arrays[f"{name}/{array}"] for array in ARRAYS})
+                curves = Curves(**{array: read_array(arrays, f"{name}/{array}", self._most) for array in ARRAYS})
             except UNREADABLE as error:
-                found = found or _damaged(path, error)
-                continue
-            except MemoryError as error:
-                # Of a damaged header that asks for more than there is; or there is too little for what is sound.
-                if self._is_sound(name):
-                    raise
                 found = found or _damaged(path, error)
                 continue
             if digest_of(curves) == digest:
@@ -70,20 +70,11 @@ class Archives:
                 self._names[path], self._broken[path] = frozenset(), _damaged(path, error)
         return self._names[path]
 
-    def _is_sound(self, name: str) -> bool:
-        """Whether the run's entries in the open archive agree with the archive's own checksums."""
-        try:
-            for array in ARRAYS:
-                self._arrays.zip.read(f"{name}/{array}.npy")
-        except UNREADABLE:
-            return False
-        return True
-
     def _opened(self, path: Path) -> Any:
         if path != self._path:
             self._shut()
             # Closed by `_shut`, whatever np.load makes of it.
-            self._file = open(path, "rb")  # noqa: SIM115
+            self._file = open_regular(path)
             self._arrays = open_archive(self._file)
             self._path = path
         return self._arrays
@@ -95,4 +86,5 @@ class Archives:
 
 
 def _damaged(path: Path, error: BaseException) -> str:
-    return f"{path} is damaged ({' '.join(str(error).split()) or type(error).__name__})"
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return f"{path} is damaged ({cut(reason or type(error).__name__)})"

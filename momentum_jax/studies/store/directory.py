@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from momentum_jax._files import TEMPORARY, atomic, open_to_append, read_regular, sync
+from momentum_jax._text import listed
 from momentum_jax.studies.errors import DamageWarning, StudyError
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.archives import Archives
@@ -23,30 +25,39 @@ from momentum_jax.studies.store.files import (
     MANIFEST,
     PARTS,
     RUNS,
-    TEMPORARY,
     UNFINISHED,
-    atomic,
+    Unwritable,
     clear,
     is_ours,
     next_part,
+    place,
     remove_parts,
-    sync,
+    set_aside,
 )
-from momentum_jax.studies.store.manifest import SCHEMA, Damaged, brief, differences, made_anew, read_manifest
-from momentum_jax.studies.store.records import Curves, Line, Run, digest_of, digest_of_json, read_runs, stored_runs
+from momentum_jax.studies.store.found import Found, not_of_this_study
+from momentum_jax.studies.store.manifest import (
+    SCHEMA,
+    Damaged,
+    are_files,
+    brief,
+    differences,
+    made_anew,
+    read_manifest,
+)
+from momentum_jax.studies.store.records import UNSOUND, Curves, Line, Run, digest_of, digest_of_json, read_lines, stored_runs
 
 
 class Store:
     """The results directory of one study. `Store.create`, `Store.resume` and `Store.read` are its doors.
 
-    `runs` are those with a sound line; `damage` says, in a sentence each, what else was found.
+    `runs` are the study's own with a sound line; `damage` says, in a sentence each, what else was found.
     """
 
-    def __init__(self, directory: Path, manifest: dict[str, Any], lines: Sequence[Line] = (), damage: Sequence[str] = ()):
+    def __init__(self, directory: Path, manifest: dict[str, Any], found: Found | None = None):
         self.directory = directory
         self.manifest = manifest
-        self.damage = list(damage)
-        self._lines = {line.run.name: line for line in lines}
+        self.damage = [] if found is None else [*found.damage, *found.foreign]
+        self._lines = {} if found is None else {line.run.name: line for line in found.own}
 
     @property
     def runs(self) -> list[Run]:
@@ -64,7 +75,7 @@ class Store:
     @staticmethod
     def exists(directory: str | Path) -> bool:
         """Whether a store lies there, sound or not."""
-        return (Path(directory) / MANIFEST).exists() or bool(stored_runs(directory))
+        return (place(directory) / MANIFEST).exists() or bool(stored_runs(directory))
 
     @classmethod
     def create(cls, directory: str | Path, study: Study, environment: Mapping[str, Any], *, overwrite: bool = False) -> Store:
@@ -73,19 +84,19 @@ class Store:
         `environment` (plain JSON values) is what the numbers depend on besides the study. Raises `StudyError` where
         results lie already, or anything else does.
         """
-        directory = Path(directory)
+        directory = place(directory)
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StudyError(f"{directory} cannot hold results ({error.strerror}); choose another directory.") from None
+            raise Unwritable(directory, error) from None
         if cls.exists(directory):
             if not overwrite:
                 raise StudyError(f"{directory} already holds results; choose another directory, or --resume, or --overwrite.")
             clear(directory, _manifest_or_nothing(directory))
         elif strangers := sorted(p.name for p in directory.iterdir() if not is_ours(p)):
             raise StudyError(
-                f"{directory} holds other files ({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}) "
-                "and no results of a study; choose an empty or a new directory."
+                f"{directory} holds other files ({listed(strangers)}) and no results of a study; "
+                "choose an empty or a new directory."
             )
         manifest = {"schema": SCHEMA, "status": "running", "study": study.to_dict(), "environment": dict(environment)}
         store = cls(directory, manifest)
@@ -100,11 +111,12 @@ class Store:
     ) -> Store:
         """The store of the same study, or of it with fewer seeds, less what a crash left half-written and what is damaged.
 
-        Damage draws a `DamageWarning` for each file. `recovered` are the seeds of the study that only stored runs tell of,
-        where the manifest does not. Raises `StudyError` where the study or the environment differs: the results would not
-        belong together.
+        Damage draws a `DamageWarning` for each file. Runs of other studies, and lines that cannot be read, are moved to a
+        directory of their own, `aside-1`, which the warning names. `recovered` are the seeds of the study that only stored runs
+        tell of, where the manifest does not. Raises `StudyError` where the study or the environment differs: the results would
+        not belong together.
         """
-        directory = Path(directory)
+        directory = place(directory)
         asked = {"study": study.to_dict(), "environment": dict(environment)}
         try:
             manifest = read_manifest(directory)
@@ -137,27 +149,42 @@ class Store:
                     else f"{key} is {brief(other)} there and {brief(here)} now"
                 )
                 raise StudyError(f"{directory} cannot be resumed: {differ}; choose another directory, or --overwrite.")
-        store = cls(directory, {**manifest, **asked}, *read_runs(directory / RUNS))
+        found = Found.of(directory, study, environment)
+        store = cls(directory, {**manifest, **asked}, found)
         store._drop_damaged_arrays()
+        aside = set_aside(directory, found.others, archives=bool(found.foreign)) if found.others else None
         for sentence in store.damage:
-            warnings.warn(f"{sentence} What it held is run again.", DamageWarning, stacklevel=2)
+            if sentence in found.foreign:
+                what = f"Whatever is stored of them is kept in {aside}."
+            else:
+                kept = f" As it stands it is kept in {aside}." if sentence in found.damage and aside else ""
+                what = f"What it held is run again.{kept}"
+            warnings.warn(f"{sentence} {what}", DamageWarning, stacklevel=2)
         store._rewrite_lines()
         for leftover in store.directory.glob(f"{TEMPORARY}*"):
-            if leftover.name not in (LOCK, UNFINISHED):
+            if leftover.name not in (LOCK, UNFINISHED) and (leftover.is_symlink() or not leftover.is_dir()):
                 leftover.unlink()
         store.note("running")
         return store
 
     @classmethod
     def read(cls, directory: str | Path) -> Store:
-        """A store as it lies there, finished or not; what is damaged is in `damage`."""
-        directory = Path(directory)
+        """A store as it lies there, finished or not; what is damaged, or of another study, is in `damage`."""
+        directory = place(directory)
         manifest = read_manifest(directory)
-        return cls(directory, manifest, *read_runs(directory / RUNS))
+        return cls(directory, manifest, Found.of(directory, Study.from_dict(manifest["study"]), manifest["environment"]))
 
     def keep(self, keys: Mapping[str, str]) -> None:
-        """Forgets every run whose key is not the one that `keys` has under its name."""
-        self._lines = {name: line for name, line in self._lines.items() if keys.get(name) == line.run.key}
+        """Leaves the runs whose key is the one that `keys` has under their name; others are moved aside, with a warning."""
+        others = [line for name, line in self._lines.items() if keys.get(name) != line.run.key]
+        if not others:
+            return
+        aside = set_aside(self.directory, "".join(line.text for line in others).encode(), archives=True)
+        said = not_of_this_study([line.run for line in others])
+        what = f"{self.directory / RUNS} holds {said}. Whatever is stored of them is kept in {aside}."
+        warnings.warn(what, DamageWarning, stacklevel=2)
+        for line in others:
+            del self._lines[line.run.name]
         self._rewrite_lines()
 
     def add(self, wave: Sequence[tuple[Run, Curves]]) -> None:
@@ -169,10 +196,10 @@ class Store:
         if not parts.exists():
             parts.mkdir()
             sync(self.directory)
-        with atomic(parts / f"{next_part(parts):06d}.npz") as file:
+        with atomic(next_part(self.directory)) as file:
             np.savez(file, **arrays)
         lines = [Line(run, digest_of(curves)) for run, curves in wave]
-        with open(self.directory / RUNS, "ab") as file:
+        with open_to_append(self.directory / RUNS) as file:
             file.write("".join(line.text for line in lines).encode())
             file.flush()
             os.fsync(file.fileno())
@@ -185,13 +212,17 @@ class Store:
 
     def curves_of(self, runs: Iterable[Run]) -> Iterator[Curves]:
         """The arrays of stored runs, one after the other; each archive is listed once. Errors are those of `curves`."""
-        with Archives(self.directory) as archives:
+        with self._archives() as archives:
             for run in runs:
                 yield archives.curves(run.name, self._lines[run.name].arrays)
 
+    def _archives(self) -> Archives:
+        # Nothing is recorded more often than once a step and at its beginning.
+        return Archives(self.directory, most=8 * (self.study.steps + 1))
+
     def _drop_damaged_arrays(self) -> None:
         """Forgets the runs whose arrays cannot be read, one sentence of `damage` a file."""
-        with Archives(self.directory) as archives:
+        with self._archives() as archives:
             for name, line in list(self._lines.items()):
                 try:
                     archives.curves(name, line.arrays)
@@ -201,15 +232,17 @@ class Store:
                         self.damage.append(str(damaged))
 
     def _rewrite_lines(self) -> None:
-        text = "".join(line.text for line in self._lines.values()).encode()
-        if not (self.directory / RUNS).exists() or (self.directory / RUNS).read_bytes() != text:
+        text, there = "".join(line.text for line in self._lines.values()).encode(), None
+        with contextlib.suppress(OSError):
+            there = read_regular(self.directory / RUNS)
+        if there != text:
             with atomic(self.directory / RUNS) as file:
                 file.write(text)
 
-    def close(self, status: str, **entries: Any) -> None:
-        """Gathers all curves in curves.npz and records how the study ended: `complete` or `interrupted`."""
+    def gather(self) -> None:
+        """Writes all curves into curves.npz, in the place of what the waves left."""
         # What is on the disk counts: a second Ctrl-C may have fallen between a wave's lines and this object's.
-        self._lines = {line.run.name: line for line in read_runs(self.directory / RUNS)[0]}
+        self._lines = {line.run.name: line for line in read_lines(self.directory / RUNS).sound}
         # One run at a time: a study's curves need not fit into memory.
         with atomic(self.directory / CURVES) as file, zipfile.ZipFile(file, "w") as gathered:
             for run, curves in zip(self.runs, self.curves_of(self.runs), strict=True):
@@ -217,9 +250,19 @@ class Store:
                     with gathered.open(f"{run.name}/{name}.npy", "w") as entry:
                         np.lib.format.write_array(entry, array, allow_pickle=False)
         remove_parts(self.directory)
+
+    def close(self, status: str, **entries: Any) -> None:
+        """Gathers all curves and records how the study ended: `complete` or `interrupted`."""
+        self.gather()
         if status == "complete":
-            shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
-        self.note(status, **entries)
+            self.complete(**entries)
+        else:
+            self.note(status, **entries)
+
+    def complete(self, **entries: Any) -> None:
+        """Records that nothing is left to be done, neither runs nor added seeds nor pages."""
+        shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
+        self.note("complete", **{"adding": [], **entries})
 
     def note(self, status: str | None = None, *, files: Iterable[Path] = (), **entries: Any) -> None:
         """Records a status, further entries, or `files` in the directory that from now on belong to the store."""
@@ -245,8 +288,8 @@ def _manifest_or_nothing(directory: Path) -> dict[str, Any]:
     except Damaged:
         if not stored_runs(directory):
             raise
-        with contextlib.suppress(OSError, ValueError):
-            found = json.loads((directory / MANIFEST).read_bytes())
-            if isinstance(found, dict) and isinstance(found.get("files"), list):
-                return {"files": [name for name in found["files"] if isinstance(name, str)]}
+        with contextlib.suppress(OSError, *UNSOUND):
+            found = json.loads(read_regular(directory / MANIFEST))
+            if isinstance(found, dict) and are_files(found.get("files")):
+                return {"files": found["files"]}
         return {}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from momentum_jax.studies.errors import StudyError
+from momentum_jax._files import read_regular
+from momentum_jax._text import cut, quoted
+from momentum_jax.studies.errors import StudyError, is_whole
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.files import MANIFEST
-from momentum_jax.studies.store.records import digest_of_json, stored_runs
+from momentum_jax.studies.store.records import SECONDS, UNSOUND, digest_of_json, is_text, stored_runs
 
 SCHEMA = 2
 _MEND = "run the study again to mend it"
@@ -31,26 +33,82 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             raise Damaged(f"{path} is missing, though runs of a study are stored there", _MEND)
         raise StudyError(f"{directory} holds no results of a study ({MANIFEST} is missing).")
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(read_regular(path))
         schema, written = manifest["schema"], manifest.pop("sha256", None)
+        agrees = written == digest_of_json(manifest)
     except OSError as error:
         raise StudyError(f"{path} cannot be read ({error.strerror}); choose another directory, or --overwrite.") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except UNSOUND:
         raise _foreign(path) from None
     if schema != SCHEMA:
         raise StudyError(
-            f"{path}: schema version {schema}, but this version of momentum_jax reads {SCHEMA}; choose another directory."
+            f"{path}: schema version {quoted(schema)}, but this version of momentum_jax reads {SCHEMA}; "
+            "choose another directory."
         )
-    if written != digest_of_json(manifest):
+    if not agrees:
         raise Damaged(f"{path} is damaged: it does not agree with its checksum", _MEND)
-    kinds = {"status": str, "study": dict, "environment": dict}
-    if not all(isinstance(manifest.get(name), kind) for name, kind in kinds.items()):
+    if not all(isinstance(manifest.get(name), kind) for name, kind in _NEEDED.items()):
         raise _foreign(path)
+    for name, (allowed, is_allowed) in _ALLOWED.items():
+        if name in manifest and not is_allowed(manifest[name]):
+            raise Damaged(f"{path} is damaged: {name} must be {allowed}, got {quoted(manifest[name])}", _MEND)
     try:
         Study.from_dict(manifest["study"])
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
+    except UNSOUND:
+        raise Damaged(f"{path} is damaged: it describes no study", _MEND) from None
     return manifest
+
+
+_NEEDED = {"status": str, "study": dict, "environment": dict}
+
+
+def _is_count(value: object) -> bool:
+    return is_whole(value, 0) and value < 2**63  # pyright: ignore[reportOperatorIssue]
+
+
+def _are_seeds(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_count, value))
+
+
+def _are_seconds(value: object) -> bool:
+    return isinstance(value, dict) and all(map(SECONDS[1], value.values()))
+
+
+def are_files(value: object) -> bool:
+    """Names, as `Path` and the file system take them."""
+    return isinstance(value, list) and all(is_text(name) and "\0" not in name for name in value)
+
+
+def _is_environment(value: object) -> bool:
+    """As the report shows it: names of versions and devices, digests."""
+    if not isinstance(value, dict):
+        return False
+    parts = (value.get(name, {}) for name in ("versions", "backend"))
+    known = all(isinstance(part, dict) and all(map(is_text, part.values())) for part in parts)
+    return known and is_text(value.get("data", ""))
+
+
+def _is_machine(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return all(is_text(value.get(name, "")) for name in ("system", "python")) and (
+        value.get("cores") is None or _is_count(value["cores"])
+    )
+
+
+# What a manifest may have besides, as `Store.note` writes it.
+_ALLOWED: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "environment": ("what the numbers depend on, in text", _is_environment),
+    "planned": ("a whole number >= 0", _is_count),
+    "seeds_added": ("a list of seeds", _are_seeds),
+    "adding": ("a list of seeds", _are_seeds),
+    "seconds": ("numbers of seconds", _are_seconds),
+    "files": ("a list of names", are_files),
+    "machine": ("a system, a version of Python and a number of cores", _is_machine),
+    "manifest_lost": ("true or false", lambda value: isinstance(value, bool)),
+}
 
 
 def _foreign(path: Path) -> Damaged:
@@ -76,6 +134,6 @@ def differences(here: Any, there: Any, path: str = "") -> Iterator[tuple[str, An
         yield path, here, there
 
 
-def brief(value: Any, most: int = 60) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= most else f"{text[:most]}..."
+def brief(value: Any) -> str:
+    """The value as JSON, cut."""
+    return cut(json.dumps(value))
