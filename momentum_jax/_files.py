@@ -1,6 +1,7 @@
 """Files that others may have prepared: read only where they are regular, written under no name that could be known before."""
 
 import errno
+import io
 import os
 import secrets
 import stat
@@ -12,7 +13,7 @@ from typing import IO
 TEMPORARY = ".tmp-"
 
 
-def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """The file at a path, open for reading. A pipe is never waited for, and of a device nothing is read.
 
     Raises:

@@ -73,10 +73,10 @@ def announced(archive: np.lib.npyio.NpzFile, name: str) -> Announced:
     if dtype.hasobject:
         raise ValueError(f"{name} is no array of numbers")
     if any(type(length) is not int or length < 0 for length in shape):
-        raise ValueError(f"{name} has no shape")
+        raise ValueError(f"the header of {name} announces no shape that an array can have")
     size, there = math.prod(shape) * dtype.itemsize, entry.file_size - start.tell()
     if size != there:
-        raise ValueError(f"the header of {name} announces {quoted(size)} bytes, and {there} are there")
+        raise ValueError(f"the header of {name} announces {quoted(size)} bytes, where {there} are")
     return Announced(shape, dtype)
 
 

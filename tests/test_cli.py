@@ -1,16 +1,24 @@
 """The command line: what it prints and writes, and that every mistake is answered by one line and exit code 2."""
 
+import contextlib
+import dataclasses
 import io
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from cli_runs import run
 
+from momentum_jax.cli.arguments import Compare, Options, StudyRun, Train
+from momentum_jax.cli.specification import specification
+from momentum_jax.studies import Network, Search
 from momentum_jax.studies.store import Store
 
 TINY = ["--steps", "20", "--hidden", "8", "--batch", "32", "--evaluate-every", "10", "--target", "2.2"]
@@ -105,7 +113,18 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
     [
         (["compare", "--stesp", "3"], "Perhaps you meant: --steps INT"),
         (["compare", "--steps", "many"], "Error parsing --steps: invalid literal for int() with base 10: 'many'. --steps INT"),
-        (["compare", "--dataset", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
+        (
+            ["compare", "--dataset", "cifar"],
+            "Study: dataset must be one of digits, mnist, fashion_mnist, a path to a .npz file",
+        ),
+        (["train", "--activation", "rellu"], "activation must be one of relu, tanh, sigmoid, got 'rellu' (perhaps relu?)."),
+        (["compare", "--dataset", "mine.npz"], "mine.npz cannot be read"),
+        (["compare", "--seeds", "10000000000000"], "Study: seeds must be at most 100,000, got 10000000000000."),
+        (["compare", "--channels", "0"], "Network: every number in channels must be a whole number >= 1, got 0."),
+        (
+            ["train", "--trials", "0", "--arm", "sgd(uniform(0.1, 1))"],
+            "Search: trials must be a whole number from 1 to 100,000",
+        ),
         (["compare", "--steps"], "Missing value for argument '--steps'"),
         (["compar"], "Available subcommands: compare, train, study, reproduce, data, optimizers, convert"),
         (["data"], "Expected one of {fetch, verify, path}"),
@@ -125,6 +144,10 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
         (["train", "--arm", "sgd"], "give its arguments too"),
         (["compare", "--arm", "a\tb=sgd(0.1)"], "Arm: label must be one line of printable text"),
         (["compare", "--steps", "3000000000"], "Study: steps must be at most 100,000,000, got 3000000000."),
+        (["compare", "--dataset", "mnist", "--data", "/nowhere", "--arm", "heavy_bal(0.1)"], "did you mean heavy_ball?"),
+        (["compare", "--out", "a\0b"], r"an argument must not hold NUL characters, got 'a\x00b'."),
+        (["study", "run", "a\0.toml"], "an argument must not hold NUL characters"),
+        (["compare", "--steps", "9" * 5000], "Error parsing --steps: Exceeds the limit (4300 digits)"),
         (["data", "fetch"], "Missing"),
         (["convert", "--from", "torch", "--to", "ema", "lr=1"], "Expected one of"),
         (["convert", "--from", "pytorch", "lr=0.1"], "--to"),
@@ -177,6 +200,52 @@ def test_a_mistake_is_answered_by_one_line_and_exit_code_two(arguments, message,
     assert lines[0].startswith("momentum-jax: ")
     assert message in lines[0]
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "--steps", "x" * 20_000],
+        ["compare", "--" + "x" * 20_000, "3"],
+        ["compare", "--dataset", "x" * 20_000],
+        ["compare", "--hidden", "9" * 5_000],
+        ["compare", "--arm", "x" * 20_000],
+        ["x" * 20_000],
+        ["convert", "--from", "pytorch", "--to", "ema", "x" * 20_000],
+        ["convert", "--from", "pytorch", "--to", "ema", "x" * 20_000 + "=1"],
+        ["convert", "--from", "pytorch", "--to", "ema", "lr=" + "x" * 20_000],
+        ["reproduce", "x" * 20_000],
+        ["study", "run", "x" * 20_000 + ".toml"],
+        ["study", "run", "--dataset", "x" * 20_000 + ".npz", "--arm", "sgd(0.1)", "--out", "out"],
+    ],
+    ids=lambda arguments: " ".join(argument[:12] for argument in arguments),
+)
+def test_a_long_argument_does_not_hide_what_is_wrong_with_it(arguments, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capfd, *arguments)
+    assert (code, out) == (2, "")
+    (line,) = (line for line in err.splitlines() if "JAX's backend" not in line)
+    assert len(line) < 500
+    assert "xxxxx" in line or "limit" in line
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_in_a_terminal_a_mistake_is_the_same_line_as_elsewhere(encoding, capfd):
+    ours, theirs = pty.openpty()
+    environment = {**subprocess_environment(), "TERM": "xterm-256color", "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "momentum_jax.cli", "compare", "--stesp", "3"]
+    started = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    # The end of a terminal is an error of the file system.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 2**16):
+            said += chunk
+    os.close(ours)
+    assert started.wait() == 2
+    _, _, elsewhere = run(capfd, *command[3:])
+    assert said.decode(encoding).splitlines() == elsewhere.splitlines()
+    assert "Perhaps you meant: --steps INT" in elsewhere
 
 
 def test_a_file_in_place_of_the_output_directory_is_one_line(capfd, tmp_path):
@@ -270,10 +339,6 @@ def test_help_is_printed_and_exits_with_zero(arguments, capfd):
 
 
 def test_every_option_of_compare_is_in_its_help_with_its_default(capfd, monkeypatch):
-    import dataclasses
-
-    from momentum_jax.cli.arguments import Compare
-
     monkeypatch.setenv("COLUMNS", "400")
     _, out, _ = run(capfd, "compare", "--help")
     for field in dataclasses.fields(Compare):
@@ -281,6 +346,72 @@ def test_every_option_of_compare_is_in_its_help_with_its_default(capfd, monkeypa
     assert out.count("(default: ") == len(dataclasses.fields(Compare))
     assert "0.1 for mnist" in out
     assert '"heavy_ball(0.01, 0.9)"' in out
+
+
+COMMANDS = {"compare": Compare, "train": Train, "study run": StudyRun}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_that_train_share_one_list_of_options_and_defaults(command, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    _, out, _ = run(capfd, *command.split(), "--help")
+    plain = " ".join(out.replace("│", " ").split())
+    shared = {field.name for field in dataclasses.fields(Options)}
+    assert {field.name for field in dataclasses.fields(COMMANDS[command])} - shared <= {
+        *("arm", "seed", "seeds", "out", "file", "no_ladder", "no_noise_floor")
+    }
+    for name, default in (
+        ("steps", 2000),
+        ("hidden", "256 256"),
+        ("initialization", "he_normal"),
+        ("channels", "none"),
+        ("target", "0.15 for digits, 0.1 for mnist, 0.4 for fashion_mnist"),
+        ("evaluate-every", "100 for digits, 100 for mnist, 100 for fashion_mnist"),
+        ("trials", 16),
+        ("tuning-seeds", 2),
+        *(() if command == "train" else (("seeds", 10),)),
+    ):
+        (found,) = re.findall(rf"--{name} [^(]*(?:\([^d][^(]*)*\(default: (.*?)\)", plain)
+        assert found == str(default)
+    for option in ("--resume", "--tensorboard", "--examples", "--score", "--sampler", "--dropout"):
+        assert option in out
+
+
+@pytest.mark.parametrize("command", [Compare, Train, StudyRun])
+def test_what_is_not_given_has_the_default_that_the_help_shows(command):
+    arms = {Compare: (), Train: "sgd(0.1)", StudyRun: ("sgd(0.1)",)}[command]
+    study = specification(command(arm=arms, initialization="glorot_uniform", dataset="fashion_mnist"))
+    assert study.network == Network(initialization="glorot_uniform")
+    assert (study.target, study.evaluate_every, study.steps, study.search) == (0.4, 100, 2000, Search())
+    assert study.seeds == ((0,) if command is Train else tuple(range(10)))
+    assert study.ladder == (command is StudyRun)
+
+
+def test_an_output_activation_can_be_taken_back_on_the_command_line(tmp_path):
+    (tmp_path / "mine.toml").write_text('arms = ["sgd(0.1)"]\nnetwork = {output_activation = "sigmoid", hidden = [8]}\n')
+    assert specification(StudyRun(file=tmp_path / "mine.toml")).network.output_activation == "sigmoid"
+    study = specification(StudyRun(file=tmp_path / "mine.toml", output_activation="none"))
+    assert study.network == Network(hidden=(8,))
+
+
+def test_compare_takes_images_of_ones_own_and_says_before_it_runs_what_it_will_do(tmp_path, capfd):
+    images = np.random.default_rng(0).integers(0, 256, (60, 6, 6)).astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
+    arms = ["--arm", "sgd(log_uniform(0.01, 0.1))", "--arm", "sgd(0.2)"]
+    small = ["--steps", "4", "--batch", "8", "--channels", "2", "--hidden", "4", "--trials", "2", "--tuning-seeds", "1"]
+    options = [*arms, *small, "--seeds", "2", "--out", str(tmp_path / "out")]
+    code, out, err = run(capfd, "compare", "--dataset", str(tmp_path / "mine.npz"), *options)
+    assert code == 0, err
+    said = err.partition("wave 1 of")[0]
+    assert "tunes 1 arm by 2 trials of each from 1 seed, 2 runs, then makes 4 runs of 4 steps." in said
+    assert "that takes seconds on" in said
+    assert "With 2 seeds no difference between arms can be shown; 6 are needed." in said
+    assert "No target is given, so steps to a target are not reported." in said
+    assert re.search(r"sgd, tuned: sgd\(0\.0\d+\)", out)
+    # What the command leaves out, a resume has from the manifest.
+    code, _, err = run(capfd, "compare", "--resume", *arms, "--out", str(tmp_path / "out"))
+    assert code == 0, err
+    assert "tunes" not in err
 
 
 def test_help_loads_no_heavy_library():

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -16,8 +17,9 @@ from cli_runs import run
 from momentum_jax import cli
 from momentum_jax.cli import progress
 from momentum_jax.cli.arguments import StudyRun
-from momentum_jax.cli.study import specification
+from momentum_jax.cli.specification import specification
 from momentum_jax.studies import Arm, Network, Search, Study
+from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Store
 
 TOML = """
@@ -228,6 +230,42 @@ def test_a_file_options_and_python_say_the_same(tmp_path):
         network=Network(hidden=(8,)),
     )
     assert specification(options) == specification(StudyRun(file=tmp_path / "mine.toml")) == in_python
+
+
+OF_TODAY = """
+steps = 20
+batch = 32
+evaluate_every = 10
+arms = ["gradient_descent(0.1)", "heavy_ball(0.05, 0.9)"]
+noise_floor = false
+network = {hidden = [8]}
+"""
+
+
+def test_a_study_that_is_gone_on_with_keeps_what_its_file_leaves_to_defaults(tmp_path):
+    """Five seeds and no target were the defaults when this one began."""
+    (tmp_path / "mine.toml").write_text(OF_TODAY)
+    began = replace(Study.from_toml(tmp_path / "mine.toml"), seeds=(0, 1, 2, 3, 4), search=Search(trials=7))
+    Store.create(tmp_path / "mine", began, {}).note("running")
+    command = StudyRun(file=tmp_path / "mine.toml")
+    assert specification(command, tmp_path / "mine") == began
+    assert specification(replace(command, steps=30), tmp_path / "mine") == replace(began, steps=30)
+    assert specification(replace(command, activation="tanh"), tmp_path / "mine").network.hidden == (8,)
+    new = specification(command)
+    assert (new.seeds, new.target, new.search) == (tuple(range(10)), 0.15, Search())
+    (tmp_path / "mine" / "manifest.json").write_text("damaged")
+    assert specification(command, tmp_path / "mine") == new
+
+
+def test_a_study_of_a_file_without_seeds_is_complete_when_it_is_run_again(tmp_path, capfd):
+    (tmp_path / "mine.toml").write_text(OF_TODAY)
+    began = replace(Study.from_toml(tmp_path / "mine.toml"), seeds=(0, 1))
+    run_study(began, tmp_path / "mine")
+    lines = (tmp_path / "mine" / "runs.jsonl").read_bytes()
+    code, out, err = run(capfd, "study", "run", str(tmp_path / "mine.toml"))
+    assert code == 0, err
+    assert (tmp_path / "mine" / "runs.jsonl").read_bytes() == lines
+    assert "was added" not in out
 
 
 def test_options_stand_in_the_place_of_the_files(tmp_path):

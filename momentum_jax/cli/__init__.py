@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from momentum_jax._text import MOST, cut, quoted
+
 PROGRAM = "momentum-jax"
 _DESCRIPTION = "Momentum for JAX: optimizers, and the experiment that shows what momentum does."
 
@@ -147,15 +149,17 @@ def _parse(arguments: Sequence[str]) -> Any:
 
     if not arguments:
         arguments = ["--help"]
+    if nul := next((argument for argument in arguments if "\0" in argument), None):
+        raise _Refused(f"an argument must not hold NUL characters, got {quoted(nul)}.")
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), _columns(10_000):
+        with contextlib.redirect_stderr(said), _columns(10_000 + sum(map(len, arguments))):
             # Wide enough for a message to stand on one line; help, on stdout, is asked for below at the terminal's width.
             if not {"-h", "--help"} & set(arguments):
                 return parse()
     except SystemExit as exit:
         if exit.code:
-            raise _Refused(_flatten(said.getvalue())) from None
+            raise _Refused(_flatten(said.getvalue(), arguments)) from None
         raise
     return parse()
 
@@ -173,12 +177,26 @@ def _columns(width: int):
             os.environ["COLUMNS"] = before
 
 
-def _flatten(box: str) -> str:
-    """Tyro's framed message as one line: what is wrong, what would be right, where help is."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
+# What colours a text in a terminal.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _flatten(box: str, arguments: Sequence[str]) -> str:
+    """Tyro's framed message as one line: what is wrong, what would be right, where help is.
+
+    Its frame is of lines where they can be written, else of blanks around a heading and a rule. Long arguments are cut.
+    """
+    box = _COLOUR.sub("", box)
+    for argument in arguments:
+        if len(argument) > MOST:
+            box = box.replace(argument, cut(argument))
+    framed = [line for line in box.splitlines() if line.startswith("│")] or [
+        line for line in box.splitlines() if line.startswith("  ") and line.strip()
+    ]
+    lines = [line.strip("│ ").strip() for line in framed]
     sections: list[list[str]] = [[]]
     for line in lines:
-        if set(line) <= {"─"}:
+        if set(line) <= {*"─-"}:
             sections.append([])
         else:
             sections[-1].append(line)

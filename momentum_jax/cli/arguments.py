@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
 
 from momentum_jax.studies.defaults import ARMS, STUDIES
+from momentum_jax.studies.search import SAMPLERS, SCORES
+from momentum_jax.studies.spec import ACTIVATIONS, INITIALIZATIONS, LOSSES, SAMPLINGS
 
 
 class ArgumentError(Exception):
@@ -17,76 +21,135 @@ class ArgumentError(Exception):
 
 Dataset = Literal["digits", "mnist", "fashion_mnist"]
 
+# Any data set's declaration shows the defaults that all share.
+_STUDY = STUDIES["digits"]
+
 
 def _default(text: str) -> object:
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
 
 
-_TARGETS = ", ".join(f"{study.target:g} for {name}" for name, study in STUDIES.items())
-_EVERY = ", ".join(f"{study.evaluate_every} for {name}" for name, study in STUDIES.items())
+def _default_of(default: object) -> object:
+    """What stands where an option is not given: a field's own default, or each data set's."""
+    return _default(_shown(default))
+
+
+def _not_given(kind: Callable[[str], Any], metavar: str, *, several: bool = False) -> PrimitiveConstructorSpec[Any]:
+    """Reads words of one kind; of what was not given the value is None, which nobody can write."""
+    return PrimitiveConstructorSpec(
+        nargs="*" if several else 1,
+        metavar=f"[{metavar} [{metavar} ...]]" if several else metavar,
+        instance_from_str=lambda words: tuple(map(kind, words)) if several else kind(words[0]),
+        is_instance=lambda value: value is None,
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _one_of(words: tuple[str, ...]) -> PrimitiveConstructorSpec[Any]:
+    # `Study` refuses any other, and names the nearest.
+    return _not_given(str, f"{{{','.join(words)}}}")
+
+
+_INT, _INTS, _FLOAT, _WORD = (
+    _not_given(int, "INT"),
+    _not_given(int, "INT", several=True),
+    _not_given(float, "FLOAT"),
+    _not_given(str, "DATASET"),
+)
+_PATH = _not_given(Path, "PATH")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str) and value in _OF_DATA_SETS:
+        return ", ".join(f"{getattr(study, value):g} for {name}" for name, study in STUDIES.items())
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+# Fields whose defaults are a data set's own.
+_OF_DATA_SETS = ("target", "evaluate_every")
+_WHERE_DATA_LIE = _default("$MOMENTUM_JAX_DATA, else the cache")
+_CORES = _default("all")
 _ARMS = ", ".join(f'"{arm.optimizer}"' for arm in ARMS)
+_NETWORK, _SEARCH = _STUDY.network, _STUDY.search
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """What `compare` and `train` share."""
+class Options:
+    """What `compare`, `train` and `study run` share, under one name and with one default each.
 
-    dataset: Dataset = "digits"
-    """Data set: digits is bundled with scikit-learn, the others are downloaded when they are not there."""
-    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    None stands for what was not given: a file may say it, else the default holds (`cli.specification`).
+    """
+
+    dataset: Annotated[str | None, _WORD, _default_of(_STUDY.dataset)] = None
+    """digits (comes with scikit-learn), mnist, fashion_mnist (downloaded when missing), or a .npz file of images and labels."""
+    data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds the data sets, as <directory>/mnist/train-images-idx3-ubyte.gz."""
-    size: Annotated[int | None, _default("as published")] = None
+    size: Annotated[int | None, _INT, _default_of("as published")] = None
     """Side of the images in pixels; 14 halves those of MNIST and Fashion-MNIST."""
-    hidden: tuple[int, ...] = (256, 256)
+    examples: Annotated[int | None, _INT, _default_of("all")] = None
+    """How many training examples are used, a random sample by seed."""
+    hidden: Annotated[tuple[int, ...] | None, _INTS, _default_of(_NETWORK.hidden)] = None
     """Widths of the hidden layers."""
-    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    channels: Annotated[tuple[int, ...] | None, _INTS, _default_of(_NETWORK.channels)] = None
+    """Channels of the convolutions before the hidden layers."""
+    activation: Annotated[str | None, _one_of(ACTIVATIONS), _default_of(_NETWORK.activation)] = None
     """Activation of the hidden layers."""
-    output_activation: Literal["none", "relu", "tanh", "sigmoid"] = "none"
+    output_activation: Annotated[str | None, _one_of(("none", *ACTIVATIONS)), _default_of(_NETWORK.output_activation)] = None
     """Activation of the last layer."""
-    initialization: Literal["he_normal", "uniform"] = "he_normal"
-    """Initialization: he_normal is N(0, 2 / fan_in) with biases 0, uniform is [-0.5, 0.5] for both."""
-    loss: Literal["cross_entropy", "half_squared_error"] = "cross_entropy"
+    initialization: Annotated[str | None, _one_of(INITIALIZATIONS), _default_of(_NETWORK.initialization)] = None
+    """How weights begin: he_normal is N(0, 2 / fan_in) with biases 0, uniform is [-0.5, 0.5] for both."""
+    loss: Annotated[str | None, _one_of(LOSSES), _default_of(_NETWORK.loss)] = None
     """Loss: softmax cross-entropy, or half the squared error on one-hot targets."""
-    dropout: float = 0.0
+    dropout: Annotated[float | None, _FLOAT, _default_of(_NETWORK.dropout)] = None
     """Share of hidden units dropped in training."""
-    steps: int = 2000
+    steps: Annotated[int | None, _INT, _default_of(_STUDY.steps)] = None
     """Mini-batches of each run."""
-    batch: int = 100
+    batch: Annotated[int | None, _INT, _default_of(_STUDY.batch)] = None
     """Examples in a mini-batch."""
-    sampling: Literal["shuffle", "replacement"] = "shuffle"
+    sampling: Annotated[str | None, _one_of(SAMPLINGS), _default_of(_STUDY.sampling)] = None
     """Mini-batches: each epoch in a new order, or every batch drawn anew."""
-    target: Annotated[float | None, _default(_TARGETS)] = None
+    target: Annotated[float | None, _FLOAT, _default_of("target")] = None
     """Validation loss whose first attainment is reported."""
-    evaluate_every: Annotated[int | None, _default(_EVERY)] = None
+    evaluate_every: Annotated[int | None, _INT, _default_of("evaluate_every")] = None
     """Mini-batches between evaluations on the validation set."""
-    cores: Annotated[int | None, _default("all")] = None
+    trials: Annotated[int | None, _INT, _default_of(_SEARCH.trials)] = None
+    """Trials of every arm that has ranges, such as log_uniform(0.001, 1)."""
+    tuning_seeds: Annotated[int | None, _INT, _default_of(len(_SEARCH.seeds))] = None
+    """How many seeds each trial has, numbered from 1000."""
+    score: Annotated[str | None, _one_of(SCORES), _default_of(_SEARCH.score)] = None
+    """What the best trial is chosen by, on the validation split."""
+    sampler: Annotated[str | None, _one_of(SAMPLERS), _default_of(_SEARCH.sampler)] = None
+    """Sequence that the trials are points of."""
+    cores: Annotated[int | None, _INT, _CORES] = None
     """CPU cores to train on, one run on each."""
     overwrite: bool = False
     """Replace the results that the output directory holds."""
     resume: bool = False
-    """Finish the study that the output directory holds."""
+    """Finish what the output directory holds; `study run` does so unasked."""
     tensorboard: bool = False
     """Also write event files for TensorBoard, to <out>/tensorboard."""
 
 
 @dataclass(frozen=True)
-class Compare(Experiment):
+class Compare(Options):
     """Compare optimizers on a data set over several seeds.
 
     Prints a table; writes figure.png and all runs (manifest.json, runs.jsonl, curves.npz) to the output directory. A
-    seed fixes the split, the initialization and the batches of all arms.
+    seed fixes the split, the initialization and the batches of all arms. Arms with ranges are tuned first.
     """
 
     arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _default(_ARMS)] = ()
     """An optimizer such as "heavy_ball(0.01, 0.9)" or "tuned=optax.sgd(0.1)"; give --arm once for each."""
-    seeds: int = 5
+    seeds: Annotated[int | None, _INT, _default_of(len(_STUDY.seeds))] = None
     """How many seeds; they are numbered from 0."""
-    out: Annotated[Path | None, _default("compare-<dataset>")] = None
+    out: Annotated[Path | None, _PATH, _default("compare-<dataset>")] = None
     """Output directory."""
 
 
 @dataclass(frozen=True)
-class Train(Experiment):
+class Train(Options):
     """Train one network with one optimizer and save its parameters.
 
     Writes what `compare` writes, and the parameters as an Orbax checkpoint in <out>/checkpoints.
@@ -96,77 +159,31 @@ class Train(Experiment):
     """The optimizer, as in `momentum-jax optimizers` or optax.NAME(...)."""
     seed: int = 0
     """Seed of the split, the initialization and the batches."""
-    out: Annotated[Path | None, _default("train-<dataset>")] = None
+    out: Annotated[Path | None, _PATH, _default("train-<dataset>")] = None
     """Output directory."""
-
-
-_OF_FILE = _default("that of the file, else of Study")
 
 
 @dataclass(frozen=True)
-class StudyRun:
+class StudyRun(Options):
     """Run a study: tune, report on fresh seeds, explain. Run again, it goes on where it was stopped.
 
-    Options that are given stand in the place of the file's. Writes report.html, report.md, report.json, figures/ and all runs
-    (manifest.json, runs.jsonl, curves.npz) to the output directory.
+    Options that are given stand in the place of the file's; a study that is gone on with has what neither says from its own
+    manifest, any other the defaults below. Writes report.html, report.md, report.json, figures/ and all runs (manifest.json,
+    runs.jsonl, curves.npz) to the output directory.
     """
 
-    file: tyro.conf.Positional[Annotated[Path | None, _default("none: all is given by options")]] = None
+    file: tyro.conf.Positional[Annotated[Path | None, _PATH, _default("none: all is given by options")]] = None
     """TOML file with the study's fields."""
-    out: Annotated[Path | None, _default("the file's name without .toml, else study-<dataset>")] = None
+    out: Annotated[Path | None, _PATH, _default("the file's name without .toml, else study-<dataset>")] = None
     """Output directory."""
-    arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _OF_FILE] = ()
+    arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _default("the file's")] = ()
     """An arm such as "heavy_ball(log_uniform(0.001, 1), 0.9)" or "LABEL=OPTIMIZER"; give --arm once for each."""
-    dataset: Annotated[str | None, _OF_FILE] = None
-    """Data set: digits, mnist, fashion_mnist, or the path of a .npz file with images and labels."""
-    size: Annotated[int | None, _OF_FILE] = None
-    """Side of the images in pixels."""
-    hidden: Annotated[tuple[int, ...] | None, _OF_FILE] = None
-    """Widths of the hidden layers."""
-    channels: Annotated[tuple[int, ...] | None, _OF_FILE] = None
-    """Channels of convolutions before the hidden layers."""
-    activation: Annotated[Literal["relu", "tanh", "sigmoid"] | None, _OF_FILE] = None
-    """Activation of the hidden layers."""
-    output_activation: Annotated[Literal["relu", "tanh", "sigmoid"] | None, _OF_FILE] = None
-    """Activation of the last layer."""
-    initialization: Annotated[Literal["he_normal", "uniform", "glorot_uniform"] | None, _OF_FILE] = None
-    """How weights begin."""
-    loss: Annotated[Literal["cross_entropy", "half_squared_error"] | None, _OF_FILE] = None
-    """Loss."""
-    dropout: Annotated[float | None, _OF_FILE] = None
-    """Share of hidden units dropped in training."""
-    examples: Annotated[int | None, _OF_FILE] = None
-    """How many training examples are used, a random sample by seed."""
-    sampling: Annotated[Literal["shuffle", "replacement"] | None, _OF_FILE] = None
-    """Mini-batches: each epoch in a new order, or every batch drawn anew."""
-    steps: Annotated[int | None, _OF_FILE] = None
-    """Mini-batches of each run."""
-    batch: Annotated[int | None, _OF_FILE] = None
-    """Examples in a mini-batch."""
-    target: Annotated[float | None, _OF_FILE] = None
-    """Validation loss whose first attainment is reported."""
-    evaluate_every: Annotated[int | None, _OF_FILE] = None
-    """Mini-batches between evaluations on the validation set."""
-    seeds: Annotated[int | None, _OF_FILE] = None
+    seeds: Annotated[int | None, _INT, _default_of(len(_STUDY.seeds))] = None
     """How many seeds the report has, numbered from 0."""
-    trials: Annotated[int | None, _OF_FILE] = None
-    """Trials of every arm that has ranges."""
-    tuning_seeds: Annotated[int | None, _OF_FILE] = None
-    """How many seeds each trial has, numbered from 1000."""
-    score: Annotated[Literal["accuracy", "loss"] | None, _OF_FILE] = None
-    """What the best trial is chosen by, on the validation split."""
-    sampler: Annotated[Literal["sobol", "halton"] | None, _OF_FILE] = None
-    """Sequence that the trials are points of."""
     no_ladder: bool = False
     """Leave out the gradient descents that explain momentum's gain."""
     no_noise_floor: bool = False
     """Leave out the A/A control."""
-    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
-    """Directory that holds the data sets."""
-    cores: Annotated[int | None, _default("all")] = None
-    """CPU cores to train on, one run on each."""
-    overwrite: bool = False
-    """Replace the study that the output directory holds."""
 
 
 @dataclass(frozen=True)
@@ -193,9 +210,9 @@ class StudyAddSeeds:
     """Its output directory."""
     count: tyro.conf.Positional[int]
     """How many seeds to add."""
-    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds the data sets."""
-    cores: Annotated[int | None, _default("all")] = None
+    cores: Annotated[int | None, _INT, _CORES] = None
     """CPU cores to train on, one run on each."""
 
 
@@ -217,7 +234,7 @@ class Fetch:
 
     dataset: tyro.conf.Positional[Dataset]
     """Data set."""
-    directory: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    directory: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory to hold <dataset>/."""
     force: bool = False
     """Download files that are there, too."""
@@ -229,7 +246,7 @@ class Verify:
 
     dataset: tyro.conf.Positional[Dataset]
     """Data set."""
-    directory: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    directory: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds <dataset>/."""
 
 
@@ -239,7 +256,7 @@ class Where:
 
     dataset: tyro.conf.Positional[Dataset]
     """Data set."""
-    directory: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    directory: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds <dataset>/."""
 
 
@@ -278,9 +295,9 @@ class Reproduce:
     """At full size what is reduced unless asked for (optimizers-side-by-side: over an hour)."""
     out: Path = Path("reproduced")
     """Output directory."""
-    data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
+    data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds the data sets."""
-    cores: Annotated[int | None, _default("all")] = None
+    cores: Annotated[int | None, _INT, _CORES] = None
     """CPU cores to train on, one run on each."""
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
-from momentum_jax.cli.arguments import Compare, Experiment, Train
-from momentum_jax.studies import Arm, Network, Study, StudyError
-from momentum_jax.studies.arms import split_label
-from momentum_jax.studies.defaults import STUDIES
+from momentum_jax.cli.arguments import Compare, Options, Train
+from momentum_jax.cli.specification import directory_of, specification
+from momentum_jax.studies import StudyError
 from momentum_jax.studies.store import Store
 
 if TYPE_CHECKING:
@@ -21,48 +20,21 @@ FIGURE, SUMMARY = "figure.png", "summary.json"
 
 
 def compare(command: Compare) -> int:
-    if command.seeds < 1:
-        raise StudyError(f"--seeds must be at least 1, got {command.seeds}.")
-    arms = tuple(Arm(*split_label(text)) for text in command.arm) or STUDIES[command.dataset].arms
-    study = _study(command, arms, tuple(range(command.seeds)))
-    return _run(command, study, command.out or Path(f"compare-{command.dataset}"))
+    return _run(command)
 
 
 def train(command: Train) -> int:
-    study = _study(command, (Arm(*split_label(command.arm)),), (command.seed,))
-    return _run(command, study, command.out or Path(f"train-{command.dataset}"), checkpoints=True)
+    return _run(command, checkpoints=True)
 
 
-def _study(command: Experiment, arms: tuple[Arm, ...], seeds: tuple[int, ...]) -> Study:
-    network = Network(
-        hidden=command.hidden,
-        activation=command.activation,
-        output_activation=None if command.output_activation == "none" else command.output_activation,
-        initialization=command.initialization,
-        loss=command.loss,
-        dropout=command.dropout,
-    )
-    return Study(
-        dataset=command.dataset,
-        size=command.size,
-        network=network,
-        steps=command.steps,
-        batch=command.batch,
-        sampling=command.sampling,
-        seeds=seeds,
-        arms=arms,
-        target=STUDIES[command.dataset].target if command.target is None else command.target,
-        evaluate_every=STUDIES[command.dataset].evaluate_every if command.evaluate_every is None else command.evaluate_every,
-        ladder=False,
-        noise_floor=False,
-    )
-
-
-def _run(command: Experiment, study: Study, out: Path, *, checkpoints: bool = False) -> int:
+def _run(command: Options, *, checkpoints: bool = False) -> int:
+    from momentum_jax.cli.outlook import teller
     from momentum_jax.cli.progress import Reporter
     from momentum_jax.studies import tensorboard
     from momentum_jax.studies.run import CHECKPOINTS, run_study
 
+    out = directory_of(command)
+    study = specification(command, out if command.resume else None)
     messages = Console(stderr=True, markup=False, emoji=False)
     if command.tensorboard:
         tensorboard.require()
@@ -77,6 +49,7 @@ def _run(command: Experiment, study: Study, out: Path, *, checkpoints: bool = Fa
                 resume=command.resume,
                 overwrite=command.overwrite,
                 checkpoints=checkpoints,
+                on_plan=teller(messages, study, out),
                 on_progress=report,
                 on_complete=lambda store: results.append(_write(store, out, tensorboard_too=command.tensorboard)),
             )
@@ -93,7 +66,7 @@ def _stopped(out: Path) -> str:
     if not Store.exists(out):
         return "momentum-jax: stopped before anything was run."
     store = Store.read(out)
-    total = len(store.study.arms) * len(store.study.seeds)
+    total = store.manifest.get("planned", len(store.runs))
     if len(store.runs) == total:
         return f"momentum-jax: stopped; all {total} runs are in {out}. Add --resume to see the table and the figure."
     return f"momentum-jax: stopped; {len(store.runs)} of {total} runs are in {out}. Add --resume to run the others."
@@ -144,6 +117,9 @@ def _show(store: Store, summaries: list[ArmSummary], written: list[Path]) -> Non
     study = store.study
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     print_table(console, study, summaries)
+    for arm, row in zip(study.arms, summaries, strict=True):
+        if arm.ranges:
+            console.print(f"{row.label}: {row.optimizer}", highlight=False, soft_wrap=not console.is_terminal)
     if len(study.arms) > 1:
         console.print(verdict(study, summaries), highlight=False, soft_wrap=not console.is_terminal)
     spent = store.manifest["seconds"]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from momentum_jax._text import cut, quoted
 from momentum_jax.cli.arguments import ArgumentError, Convert
 from momentum_jax.conventions import NAMES, Convention, convert
 
@@ -19,13 +20,13 @@ def run(command: Convert) -> int:
     names = [field.name for field in fields if field.name != "note"]
     given, choice = _pairs(command.hyperparameters), _pairs(command.choose)
     if unknown := [name for name in given if name not in names]:
-        raise ArgumentError(f"{command.source} has no hyperparameter {unknown[0]!r}; it has {', '.join(names)}.")
+        raise ArgumentError(f"{command.source} has no hyperparameter {quoted(unknown[0])}; it has {', '.join(names)}.")
     if missing := [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in given]:
         raise ArgumentError(f"{command.source} needs {' and '.join(missing)}, as {missing[0]}=0.1.")
     open_names = NAMES[command.to].open
     if closed := [name for name in choice if name not in open_names]:
         leaves = f"only {', '.join(open_names)}" if open_names else "nothing"
-        raise ArgumentError(f"{command.to} leaves {leaves} to choose, got {closed[0]}.")
+        raise ArgumentError(f"{command.to} leaves {leaves} to choose, got {cut(closed[0])}.")
     flags = {field.name for field in fields if field.default is False}
     values: dict[str, Any] = {name: (_flag if name in flags else _number)(name, text) for name, text in given.items()}
     chosen = {name: _number(name, text) for name, text in choice.items()}
@@ -44,16 +45,16 @@ def _pairs(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (name and equals):
-            raise ArgumentError(f"hyperparameters are written name=value, as lr=0.1; got {pair!r}.")
+            raise ArgumentError(f"hyperparameters are written name=value, as lr=0.1; got {quoted(pair)}.")
         if name in texts:
-            raise ArgumentError(f"{name} is given twice.")
+            raise ArgumentError(f"{cut(name)} is given twice.")
         texts[name] = text
     return texts
 
 
 def _flag(name: str, text: str) -> bool:
     if text.lower() not in _WORDS:
-        raise ArgumentError(f"{name} must be true or false, got {text!r}.")
+        raise ArgumentError(f"{cut(name)} must be true or false, got {quoted(text)}.")
     return _WORDS[text.lower()]
 
 
@@ -62,7 +63,7 @@ def _number(name: str, text: str) -> float:
         # Python reads 1_0 as 10.
         return float(text.replace("_", "?"))
     except ValueError:
-        raise ArgumentError(f"{name} must be a number, got {text!r}.") from None
+        raise ArgumentError(f"{cut(name)} must be a number, got {quoted(text)}.") from None
 
 
 def _shown(result: Convention) -> str:

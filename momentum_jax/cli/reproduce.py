@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from momentum_jax import data, textbook
+from momentum_jax._text import quoted
 from momentum_jax.cli.arguments import ArgumentError, Reproduce
 from momentum_jax.data import DataError
 from momentum_jax.studies import StudyError
@@ -25,7 +26,7 @@ _BEFORE = {"equals": "", "at least": "≥ ", "at most": "≤ "}
 def run(command: Reproduce) -> int:
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     if command.all and command.experiment is not None:
-        raise ArgumentError(f"reproduce: give an experiment or --all, got both {command.experiment!r} and --all.")
+        raise ArgumentError(f"reproduce: give an experiment or --all, got both {quoted(command.experiment)} and --all.")
     if command.quick and command.full:
         raise ArgumentError("reproduce: give --quick or --full, got both.")
     if (command.quick or command.full) and not command.all and command.experiment is None:

@@ -14,14 +14,10 @@ from rich.table import Table
 
 from momentum_jax.cli.arguments import StudyAddSeeds, StudyList, StudyReport, StudyRun
 from momentum_jax.cli.signals import INTERRUPTED
-from momentum_jax.studies import Study, StudyError
-from momentum_jax.studies.arms import split_label
+from momentum_jax.cli.specification import directory_of, specification
+from momentum_jax.studies import StudyError
 from momentum_jax.studies.errors import DamageWarning
-from momentum_jax.studies.spec import read_toml
 from momentum_jax.studies.store import MANIFEST, RUNS, Damaged, Store, Unwritable, place
-
-_NETWORK = ("hidden", "channels", "activation", "output_activation", "initialization", "loss", "dropout")
-_FIELDS = ("dataset", "size", "examples", "steps", "batch", "sampling", "target", "evaluate_every", "seeds")
 
 
 def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
@@ -36,40 +32,22 @@ def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
             return _add_seeds(command)
 
 
-def specification(command: StudyRun) -> Study:
-    """The file's study, with what was given on the command line in its place."""
-    content: dict[str, Any] = {} if command.file is None else read_toml(command.file)
-    given = {name: getattr(command, name) for name in _FIELDS if getattr(command, name) is not None}
-    network = {name: getattr(command, name) for name in _NETWORK if getattr(command, name) is not None}
-    search = {"trials": command.trials, "seeds": command.tuning_seeds, "score": command.score, "sampler": command.sampler}
-    search = {name: value for name, value in search.items() if value is not None}
-    content |= given
-    for name, options in (("network", network), ("search", search)):
-        if options and isinstance(content.get(name, {}), dict):
-            content[name] = {**content.get(name, {}), **options}
-    content |= {"ladder": False} if command.no_ladder else {}
-    content |= {"noise_floor": False} if command.no_noise_floor else {}
-    if command.arm:
-        content["arms"] = [{"optimizer": text, "label": label} for text, label in map(split_label, command.arm)]
-    if command.file is None and not command.arm:
-        raise StudyError('study run: give a TOML file, or arms by --arm "heavy_ball(log_uniform(0.001, 1), 0.9)".')
-    try:
-        return Study.from_dict(content)
-    except StudyError as error:
-        raise StudyError(f"{command.file}: {error}" if command.file else str(error)) from None
-
-
 def _run(command: StudyRun) -> int:
     from momentum_jax.studies.run import run_study
 
-    study = specification(command)
-    out = command.out or (command.file.with_suffix("") if command.file else Path(f"study-{Path(study.dataset).stem}"))
+    out = directory_of(command)
+    # Going on is the rule, so that the same command can be given until the study is complete.
+    resume = command.resume or not command.overwrite
+    study = specification(command, out if resume else None)
 
     def work(**options: Any) -> Store:
-        # Going on is the rule, so that the same command can be given until the study is complete.
-        return run_study(study, out, resume=not command.overwrite, overwrite=command.overwrite, **options)
+        from momentum_jax.cli.outlook import teller
 
-    return _work(work, out, command.data, command.cores)
+        messages = Console(stderr=True, markup=False, emoji=False)
+        plan = teller(messages, study, out)
+        return run_study(study, out, resume=resume, overwrite=command.overwrite, on_plan=plan, **options)
+
+    return _work(work, out, command.data, command.cores, tensorboard_too=command.tensorboard)
 
 
 def _add_seeds(command: StudyAddSeeds) -> int:
@@ -83,18 +61,27 @@ def _add_seeds(command: StudyAddSeeds) -> int:
     return _work(work, command.directory, command.data, command.cores)
 
 
-def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int | None) -> int:
+def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int | None, *, tensorboard_too: bool = False) -> int:
     """Trains under a progress bar, then writes and says the report."""
     from momentum_jax.cli.compare import use_cores
     from momentum_jax.cli.progress import Reporter
     from momentum_jax.cli.report import write
+    from momentum_jax.studies import tensorboard
+
+    if tensorboard_too:
+        tensorboard.require()
+
+    def finish(store: Store) -> None:
+        written.extend(write(store))
+        if tensorboard_too:
+            written.append(tensorboard.write_events(store))
 
     messages = Console(stderr=True, markup=False, emoji=False)
     use_cores(cores, messages)
     written: list[Path] = []
     try:
         with Reporter(messages) as report:
-            store = work(data_directory=data, on_progress=report, on_complete=lambda store: written.extend(write(store)))
+            store = work(data_directory=data, on_progress=report, on_complete=finish)
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
         return INTERRUPTED

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from momentum_jax._text import quoted
 from momentum_jax.data import idx, own
 from momentum_jax.data.download import fetch
 from momentum_jax.data.errors import DataError, required_by
@@ -73,9 +74,9 @@ class Dataset:
             TypeError: the seed is no integer.
         """
         if isinstance(seed, bool) or not isinstance(seed, Integral):
-            raise TypeError(f"split: seed must be an integer >= 0, got {seed!r}.")
+            raise TypeError(f"split: seed must be an integer >= 0, got {quoted(seed)}.")
         if seed < 0:
-            raise ValueError(f"split: seed must be an integer >= 0, got {seed}.")
+            raise ValueError(f"split: seed must be an integer >= 0, got {quoted(seed)}.")
         order = _order(seed, len(self.labels))
         if self.official_test is None:
             split = _stratified(_order(_FIXED, len(self.labels)), order, self.labels)
@@ -85,7 +86,7 @@ class Dataset:
             split = Split(train=rest[len(rest) // 6 :], validation=rest[: len(rest) // 6], test=test)
         if not all(map(len, split)):
             sizes = ", ".join(f"{len(part)} for {part_name}" for part_name, part in split._asdict().items())
-            raise ValueError(f"split: {self.name!r} has too few images to be divided: {sizes}.")
+            raise ValueError(f"split: {quoted(self.name)} has too few images to be divided: {sizes}.")
         return split
 
 
@@ -141,14 +142,14 @@ def load(name: str, *, directory: str | os.PathLike[str] | None = None, size: in
     if isinstance(name, str) and name.endswith(own.SUFFIX):
         dataset = own.read(Path(name))
         if size not in (None, *dataset.images.shape[1:]):
-            raise DataError(f"load: size must be None for images of one's own, got {size}.")
+            raise DataError(f"load: size must be None for images of one's own, got {quoted(size)}.")
         return dataset
     check_name("load", name)
     if size is not None and (isinstance(size, bool) or not isinstance(size, Integral)):
-        raise TypeError(f"load: size must be an integer or None, got {size!r}.")
+        raise TypeError(f"load: size must be an integer or None, got {quoted(size)}.")
     sizes = (8,) if name == "digits" else (28, 14)
     if size is not None and size not in sizes:
-        raise DataError(f"load: size must be {' or '.join(map(str, sizes))} or None for {name!r}, got {size}.")
+        raise DataError(f"load: size must be {' or '.join(map(str, sizes))} or None for {name!r}, got {quoted(size)}.")
     if name == "digits":
         return _digits()
     place = locate("load", name, directory)

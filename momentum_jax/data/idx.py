@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from momentum_jax._files import open_regular
 from momentum_jax.data.errors import DataError
 
 UNSIGNED_BYTE = 0x08
@@ -34,10 +35,11 @@ def read(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
 
     Raises:
         DataError: the file is missing, unreadable, not gzip, damaged, truncated, of another magic number or other
-            dimensions, longer than its header says, or announces more than 1 GiB. The message begins with the path.
+            dimensions, longer than its header says, announces more than 1 GiB, or does not fit into memory. The message
+            begins with the path.
     """
     try:
-        with gzip.open(path, "rb") as stream:
+        with open_regular(path) as file, gzip.GzipFile(fileobj=file) as stream:
             dimensions = _header(path, _up_to(stream, 4 + 4 * len(shape)), shape)
             announced = math.prod(dimensions)
             # One byte more than announced: it finds what is too long, and takes gzip to its end, where the CRC is.
@@ -50,6 +52,8 @@ def read(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
         raise DataError(f"{path} is not a sound gzip file: {error}.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into memory.") from error
     if len(entries) != announced:
         found = f"only {len(entries):,}" if len(entries) < announced else "more"
         raise DataError(f"{path} is damaged: its header announces {announced:,} bytes of entries, it holds {found}.")

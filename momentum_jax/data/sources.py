@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from momentum_jax._files import open_regular
+from momentum_jax._text import quoted
 from momentum_jax.data import idx
 from momentum_jax.data.errors import DataError, required_by
 
@@ -89,17 +91,17 @@ class Place(NamedTuple):
 
 def check_name(caller: str, name: str) -> None:
     if not isinstance(name, str):
-        raise TypeError(f"{caller}: name must be a string, got {name!r}.")
+        raise TypeError(f"{caller}: name must be a string, got {quoted(name)}.")
     if name not in NAMES:
-        raise DataError(f"{caller}: name must be one of {', '.join(NAMES)}, got {name!r}.")
+        raise DataError(f"{caller}: name must be one of {', '.join(NAMES)}, got {quoted(name)}.")
 
 
 def locate(caller: str, name: str, directory: str | os.PathLike[str] | None) -> Place:
     """The first of: the directory given, that of the environment variable, the cache. It need not exist."""
     if directory is not None and not isinstance(directory, str | os.PathLike):
-        raise TypeError(f"{caller}: directory must be a path or None, got {directory!r}.")
+        raise TypeError(f"{caller}: directory must be a path or None, got {quoted(directory)}.")
     if directory is not None and (not os.fspath(directory) or "\0" in os.fspath(directory)):
-        raise DataError(f"{caller}: directory must be a path or None, got {directory!r}.")
+        raise DataError(f"{caller}: directory must be a path or None, got {quoted(directory)}.")
     given = os.environ.get(VARIABLE) if directory is None else directory
     if given:
         return Place(Path(os.path.expanduser(given)) / name, is_cache=False)
@@ -200,5 +202,5 @@ def _compare(file: Path, expected: str, shape: tuple[int | None, ...] | None) ->
 
 
 def sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

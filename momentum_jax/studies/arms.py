@@ -18,16 +18,19 @@ import ast
 import difflib
 import importlib
 import inspect
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from momentum_jax._text import cut, quoted
 from momentum_jax.studies.errors import StudyError
 from momentum_jax.studies.search import RANGES, Range
 
 _EXAMPLE = '"heavy_ball(0.01, 0.9)"'
+# Of an expression: a network of a hundred layers, each with its own optimizer, has fewer.
+MOST_CHARACTERS = 10_000
 
 
 def canonical(text: str) -> str:
@@ -42,7 +45,7 @@ def split_label(text: str) -> tuple[str, str]:
     if not equals or head.count("(") != head.count(")"):
         return text, ""
     if not head.strip():
-        raise StudyError(f"arm {text!r}: the label before '=' is empty; write \"tuned=heavy_ball(0.01, 0.9)\".")
+        raise StudyError(f"arm {quoted(text)}: the label before '=' is empty; write \"tuned=heavy_ball(0.01, 0.9)\".")
     return tail, head.strip()
 
 
@@ -54,6 +57,12 @@ def ranges(text: str) -> dict[str, Range]:
         # Asked for every arm that is made: the optimizers need not be imported to answer.
         return {}
     return {name: found for name, _, found in _Reader(ast.unparse(call)).ranges(call)}
+
+
+def check(text: str) -> None:
+    """Builds the optimizer of an expression, with the middle of each range in its place. Errors are those of `resolve`."""
+    found = ranges(text)
+    resolve(place(text, {name: each.at(0.5) for name, each in found.items()}) if found else text)
 
 
 def place(text: str, values: Mapping[str, Any]) -> str:
@@ -88,18 +97,22 @@ def read_back(text: str, placed: str) -> dict[str, Any]:
 
 
 def _call(text: str) -> ast.Call:
+    if len(text) > MOST_CHARACTERS:
+        raise StudyError(
+            f"arm {quoted(text)}: an expression must have at most {MOST_CHARACTERS:,} characters, got {len(text):,}."
+        )
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         ast.unparse(tree)  # Gives up, as the parser does, on what is nested too deeply.
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else error
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise StudyError(
-            f"arm {_short(text)!r}: not an expression ({reason}); write an optimizer such as {_EXAMPLE}."
+            f"arm {quoted(text)}: not an expression ({cut(reason)}); write an optimizer such as {_EXAMPLE}."
         ) from None
     if isinstance(tree, ast.Name | ast.Attribute):
-        raise StudyError(f"arm {text!r}: give its arguments too, such as {_EXAMPLE}.")
+        raise StudyError(f"arm {quoted(text)}: give its arguments too, such as {_EXAMPLE}.")
     if not isinstance(tree, ast.Call):
-        raise StudyError(f"arm {text!r}: must be the call of an optimizer such as {_EXAMPLE}.")
+        raise StudyError(f"arm {quoted(text)}: must be the call of an optimizer such as {_EXAMPLE}.")
     return tree
 
 
@@ -169,7 +182,7 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     try:
         jax.eval_shape(lambda params: once(optimizer.numbers, params), params)
     except Exception as error:
-        raise StudyError(f"arm {optimizer.text!r} cannot train this network: {_one_line(error)}") from error
+        raise StudyError(f"arm {quoted(optimizer.text)} cannot train this network: {_one_line(error)}") from error
     return replace(optimizer, make=partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
 
 
@@ -221,7 +234,7 @@ class _Reader:
         self.text = text
 
     def error(self, what: str) -> StudyError:
-        return StudyError(f"arm {self.text!r}: {what}")
+        return StudyError(f"arm {quoted(self.text)}: {what}")
 
     def constructor(self, call: ast.Call) -> Callable:
         """The function that the outermost call names."""
@@ -267,14 +280,15 @@ class _Reader:
         name = call.func.id if isinstance(call.func, ast.Name) else ""
         for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
             if made := next((node for node in ast.walk(argument) if isinstance(node, ast.Call)), None):
-                raise self.error(f"{name} takes literals, got {ast.unparse(made)}; put the range inside it, or make two arms.")
+                got = cut(ast.unparse(made))
+                raise self.error(f"{name} takes literals, got {got}; put the range inside it, or make two arms.")
         positional = [self.value(argument) for argument in call.args]
         keywords = {str(keyword.arg): self.value(keyword.value) for keyword in call.keywords}
         try:
             return RANGES[name](*positional, **keywords)
         except TypeError:
             takes = "literals, as in choice(True, False)" if name == "choice" else "low and high"
-            raise self.error(f"{name} takes {takes}, got {ast.unparse(call)}.") from None
+            raise self.error(f"{name} takes {takes}, got {cut(ast.unparse(call))}.") from None
         except StudyError as error:
             raise self.error(str(error)) from None
 
@@ -284,7 +298,7 @@ class _Reader:
 
         path = list(_dotted(node))
         if not path:
-            raise self.error(f"{ast.unparse(node)} cannot be called here; only names of this library and optax.NAME can.")
+            raise self.error(f"{cut(ast.unparse(node))} cannot be called here; only names of this library and optax.NAME can.")
         if path[0] == "momentum_jax":
             path, optimizer = path[1:], True
         if path[:1] == ["optax"] and len(path) > 1:
@@ -325,14 +339,14 @@ class _Reader:
         close = difflib.get_close_matches(name, known, 3) or difflib.get_close_matches(name.split(".")[-1].lower(), known, 3)
         if "." not in name and callable(getattr(optax, name, None)):
             close = [f"optax.{name}", *close]
-        return f"unknown {kind} {name!r}; " + (f"did you mean {' or '.join(close)}?" if close else f"{otherwise}.")
+        return f"unknown {kind} {quoted(name)}; " + (f"did you mean {' or '.join(close)}?" if close else f"{otherwise}.")
 
     def bind(self, function: Callable, call: ast.Call) -> inspect.BoundArguments:
         if any(isinstance(arg, ast.Starred) for arg in call.args) or any(key.arg is None for key in call.keywords):
             raise self.error("* and ** cannot be used; write the arguments out.")
         given = [str(key.arg) for key in call.keywords]
-        if repeated := [name for name in given if given.count(name) > 1]:
-            raise self.error(f"the argument {repeated[0]} is given twice.")
+        if repeated := [name for name, times in Counter(given).items() if times > 1]:
+            raise self.error(f"the argument {cut(repeated[0])} is given twice.")
         positional = [self.value(arg) for arg in call.args]
         keywords = {str(key.arg): self.value(key.value) for key in call.keywords}
         signature = inspect.signature(function)
@@ -343,7 +357,8 @@ class _Reader:
             unknown = next((name for name in keywords if name not in taken), None)
             close = difflib.get_close_matches(unknown, taken, 1) if unknown else []
             hint = f"; did you mean {close[0]}?" if close else "."
-            raise self.error(f"{error}; {ast.unparse(call.func)} takes {', '.join(taken) or 'no arguments'}{hint}") from None
+            takes = f"{ast.unparse(call.func)} takes {', '.join(taken) or 'no arguments'}{hint}"
+            raise self.error(f"{cut(str(error))}; {takes}") from None
 
     def build(self, function: Callable, bound: inspect.BoundArguments, *, must_be_optimizer: bool = False) -> Any:
         import optax
@@ -379,8 +394,8 @@ class _Reader:
                 function = self.function(node.func)
                 return self.build(function, self.bind(function, node))
         raise self.error(
-            f"an argument must be a literal or a call of a schedule or an optimizer, got {ast.unparse(node)}"
-            + (f"; a string is written {node.id!r}." if isinstance(node, ast.Name) else ".")
+            f"an argument must be a literal or a call of a schedule or an optimizer, got {cut(ast.unparse(node))}"
+            + (f"; a string is written {quoted(node.id)}." if isinstance(node, ast.Name) else ".")
         )
 
     def written(self, bound: inspect.BoundArguments, call: ast.Call) -> dict[str, str]:
@@ -402,8 +417,5 @@ def _dotted(node: ast.expr) -> Iterator[str]:
 
 
 def _one_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _short(text: str, most: int = 120) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."
+    """The first line of what a library says, which may be long, and may quote what it was given."""
+    return cut(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__), 400)

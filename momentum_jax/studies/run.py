@@ -20,9 +20,10 @@ import numpy as np
 import momentum_jax
 from momentum_jax import data
 from momentum_jax.studies import jobs
-from momentum_jax.studies.arms import Optimizer, resolve, settle
+from momentum_jax.studies.arms import Optimizer, check, resolve, settle
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.jobs import TUNING, Job
+from momentum_jax.studies.outlook import Outlook, outlook
 from momentum_jax.studies.spec import MOST_SEEDS, Study
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
 from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
@@ -41,6 +42,7 @@ def run_study(
     checkpoints: bool = False,
     devices: Sequence[Any] | None = None,
     checkpoint_seconds: float = 60.0,
+    on_plan: Callable[[Outlook], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_complete: Callable[[Store], Any] | None = None,
 ) -> Store:
@@ -56,6 +58,7 @@ def run_study(
       checkpoints: save the final parameters of each run but those of the tuning, by Orbax, in `<directory>/checkpoints/<run>`.
       devices: what to train on; None: all local devices.
       checkpoint_seconds: how often the state inside a wave is saved, so that a wave that was cut off need not begin again.
+      on_plan: called once, before anything is trained, with what lies ahead and what the study cannot answer.
       on_progress: called between chunks of steps; its counts of steps are those of the whole study.
       on_complete: called with the store when all runs are in it, while the directory is still kept from other processes; the
         study is recorded as complete afterwards.
@@ -71,6 +74,9 @@ def run_study(
     """
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
+    for arm in study.arms:
+        # Before data are read, or downloaded.
+        check(arm.optimizer)
     dataset = data.load(study.dataset, directory=data_directory, size=study.size)
     environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset, own=study.own_images)}
     study, recovered = _with_added_seeds(study, directory, environment) if resume else (study, ())
@@ -83,7 +89,7 @@ def run_study(
             if resume and Store.exists(directory)
             else Store.create(directory, study, environment, overwrite=overwrite)
         )
-        _finish(store, bench, on_progress)
+        _finish(store, bench, on_plan, on_progress)
         if on_complete is not None:
             on_complete(store)
         # Not before: what ends the process at the report leaves a study that the same command finishes. It adds no more seeds.
@@ -171,7 +177,12 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
     return (stored if is_same else study), ()
 
 
-def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None] | None) -> None:
+def _finish(
+    store: Store,
+    bench: _Bench,
+    on_plan: Callable[[Outlook], None] | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> None:
     """Runs what the store does not hold yet: tuning, then what depends on its outcome."""
     study = store.study
     store.note(machine=_machine())
@@ -183,6 +194,9 @@ def _finish(store: Store, bench: _Bench, on_progress: Callable[[Progress], None]
     ahead = len(jobs.reporting(study, {arm.label: supposed.get(arm.label, arm.optimizer) for arm in study.arms}))
     store.note(planned=len(tuning) + ahead)
     try:
+        if on_plan is not None:
+            counts = {"tuning": len(tuning), "reporting": ahead, "stored": min(len(store.runs), len(tuning) + ahead)}
+            on_plan(outlook(study, store.directory, bench.model, bench.examples(test=True), devices=bench.devices, **counts))
         _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))
         reporting = jobs.reporting(study, jobs.choose(study, store.runs))
         store.note(planned=len(tuning) + len(reporting))

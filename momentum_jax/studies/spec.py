@@ -10,15 +10,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from momentum_jax.studies.arms import canonical, ranges
+from momentum_jax._files import open_regular
+from momentum_jax._text import cut, listed, quoted
+from momentum_jax.studies.arms import MOST_CHARACTERS, canonical, ranges
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.search import Range, Search
 
@@ -35,10 +38,10 @@ def _whole(where: str, what: str, value: object, least: int) -> None:
 
 
 def _choice(where: str, what: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        close = difflib.get_close_matches(str(value), allowed, 1)
+    if not isinstance(value, str) or value not in allowed:
+        close = difflib.get_close_matches(cut(value), allowed, 1) if isinstance(value, str) else []
         hint = f" (perhaps {close[0]}?)" if close else ""
-        raise StudyError(f"{where}: {what} must be one of {', '.join(allowed)}, got {value!r}{hint}.")
+        raise StudyError(f"{where}: {what} must be one of {', '.join(allowed)}, got {quoted(value)}{hint}.")
 
 
 def _number(where: str, what: str, value: object, allowed: str, low: float, high: float) -> None:
@@ -52,6 +55,8 @@ MOST_STEPS = 100_000_000
 MOST_SEEDS = 100_000
 # Of a layer; 28 x 28 images into one of these take 3 GB of weights.
 _MOST_UNITS = 1_000_000
+# Of a TOML file: thousands of arms.
+_MOST_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,8 @@ class Arm:
     def __post_init__(self):
         if not isinstance(self.optimizer, str):
             raise fail("Arm", "optimizer", 'a call such as "heavy_ball(0.01, 0.9)"', self.optimizer)
-        if not isinstance(self.label, str) or not self.label.isprintable():
-            raise fail("Arm", "label", "one line of printable text", self.label)
+        if not isinstance(self.label, str) or not self.label.isprintable() or len(self.label) > MOST_CHARACTERS:
+            raise fail("Arm", "label", f"one line of printable text, at most {MOST_CHARACTERS:,} characters", self.label)
         object.__setattr__(self, "optimizer", canonical(self.optimizer))
         object.__setattr__(self, "label", self.label.strip() or _short_label(self.optimizer, bool(self.ranges)))
 
@@ -147,7 +152,7 @@ class Study:
     steps: int = 2000
     batch: int = 100
     sampling: str = "shuffle"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = tuple(range(10))
     arms: tuple[Arm, ...] = ()
     target: float | None = None
     evaluate_every: int = 100
@@ -158,8 +163,12 @@ class Study:
     def __post_init__(self):
         if not (isinstance(self.dataset, str) and self.own_images):
             _choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
-        elif self.own_images:
-            object.__setattr__(self, "dataset", str(Path(self.dataset).resolve()))
+        else:
+            try:
+                object.__setattr__(self, "dataset", os.path.realpath(self.dataset))
+            except ValueError:
+                # NUL characters, and those that no name of a file can be written in.
+                raise fail("Study", "dataset", "a path to a .npz file", self.dataset) from None
         for name in ("size", "examples"):
             if getattr(self, name) is not None:
                 _whole("Study", name, getattr(self, name), 1)
@@ -211,14 +220,12 @@ class Study:
             raise fail("Study", "arms", "a tuple of Arm", self.arms)
         if not self.arms:
             raise StudyError('Study: arms must hold at least one arm, such as Arm("heavy_ball(0.01, 0.9)"), got none.')
-        labels = [arm.label for arm in self.arms]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise StudyError(
-                    f"Study: every label must occur once, {label!r} is repeated; "
-                    'name the arms: Arm("heavy_ball(0.01)", label="tuned"), in TOML { optimizer = "heavy_ball(0.01)", '
-                    'label = "tuned" }, on the command line --arm "tuned=heavy_ball(0.01)".'
-                )
+        if repeated := _repeated(arm.label for arm in self.arms):
+            raise StudyError(
+                f"Study: every label must occur once, {quoted(repeated[0])} is repeated; "
+                'name the arms: Arm("heavy_ball(0.01)", label="tuned"), in TOML { optimizer = "heavy_ball(0.01)", '
+                'label = "tuned" }, on the command line --arm "tuned=heavy_ball(0.01)".'
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The study as JSON's and TOML's types: every field, defaults included."""
@@ -254,14 +261,24 @@ class Study:
 def read_toml(path: str | Path) -> dict[str, Any]:
     """What a TOML file says, a path in it seen from its directory. Raises `StudyError` where it cannot be read."""
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        if str(content.get("dataset", "")).endswith(".npz"):
-            content["dataset"] = str(Path(path).parent / content["dataset"])
-        return content
+        with open_regular(path) as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise StudyError(f"{path}: must have at most {_MOST_BYTES:,} bytes, as the TOML file of a study.")
+        content = tomllib.loads(text.decode())
+    except StudyError:
+        raise
     except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: is not TOML ({error}).") from None
+        raise StudyError(f"{cut(str(path))}: cannot be read ({error.strerror}).") from None
+    except RecursionError:
+        raise StudyError(f"{path}: is not the TOML file of a study (nested too deeply).") from None
+    except ValueError as error:
+        # Not UTF-8, not TOML, or a number of more digits than Python reads.
+        raise StudyError(f"{path}: is not TOML ({cut(str(error))}).") from None
+    dataset = content.get("dataset")
+    if isinstance(dataset, str) and dataset.endswith(".npz"):
+        content["dataset"] = str(Path(path).parent / dataset)
+    return content
 
 
 def _check_seeds(where: str, seeds: object) -> None:
@@ -273,13 +290,17 @@ def _check_seeds(where: str, seeds: object) -> None:
         _whole(where, "every seed", seed, 0)
         if seed >= 2**32:
             raise fail(where, "every seed", "below 2**32", seed)
-    repeated = sorted(seed for seed, times in Counter(seeds).items() if times > 1)
-    if repeated:
-        raise StudyError(f"{where}: every seed must occur once, {', '.join(map(str, repeated))} is repeated.")
+    if repeated := _repeated(seeds):
+        named = listed([str(seed) for seed in sorted(repeated)])
+        raise StudyError(f"{where}: every seed must occur once, {named} is repeated.")
+
+
+def _repeated(values: Iterable[Any]) -> list[Any]:
+    return [value for value, times in Counter(values).items() if times > 1]
 
 
 def _overlap(name: str, other: str, both: Sequence[int]) -> StudyError:
-    shared = ", ".join(map(str, both[:3])) + (", ..." if len(both) > 3 else "")
+    shared = listed([str(seed) for seed in both])
     return StudyError(f"Study: {name} must be others than {other}, got {shared} in both.")
 
 
@@ -307,9 +328,9 @@ def _known(cls: type, where: str, data: object, required: tuple[str, ...] = ()) 
     names = [f.name for f in dataclasses.fields(cls)]
     for key in data:
         if key not in names:
-            close = difflib.get_close_matches(str(key), names, 1)
+            close = difflib.get_close_matches(cut(str(key)), names, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(names)}."
-            raise StudyError(f"{where}: unknown key {key!r}; {hint}")
+            raise StudyError(f"{where}: unknown key {quoted(key)}; {hint}")
     for key in required:
         if key not in data:
             raise StudyError(f"{where}: the key {key!r} is missing.")

@@ -1,8 +1,10 @@
 """IDX files are read exactly, and whatever is not one is refused with a DataError that names the file."""
 
 import gzip
+import os
 import struct
 import tempfile
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from momentum_jax.data import DataError, idx
+from momentum_jax.data import DataError, idx, verify
 
 images = arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)))
 
@@ -139,3 +141,16 @@ def test_a_missing_file_a_folder_and_a_link_to_itself_are_told_apart(tmp_path):
     (tmp_path / "loop.gz").symlink_to(tmp_path / "loop.gz")
     with pytest.raises(DataError, match=r"loop\.gz cannot be read: Too many levels of symbolic links"):
         idx.read(tmp_path / "loop.gz", (None,))
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    path = tmp_path / "mnist" / "train-images-idx3-ubyte.gz"
+    path.parent.mkdir()
+    os.mkfifo(path)
+    # Whoever does wait gets an end of file.
+    for _ in range(2):
+        threading.Thread(target=lambda: open(path, "wb").close(), daemon=True).start()
+    with pytest.raises(DataError, match="cannot be read: it is no regular file"):
+        idx.read(path, (None, 28, 28))
+    report = verify("mnist", tmp_path)[0]
+    assert (report.status, report.sha256) == ("damaged", None)

@@ -1,5 +1,11 @@
 """Images of one's own: what a .npz file must hold, and that it is read without unpickling."""
 
+import io
+import os
+import threading
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -81,3 +87,100 @@ def test_one_array_an_encrypted_and_a_strange_archive_are_no_sound_files(tmp_pat
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=r"mine\.npz is no sound \.npz file"):
             data.load(str(path))
+
+
+def archive(path, *, compression=zipfile.ZIP_STORED, **entries):
+    """An archive of entries as they are given, in bytes; of arrays as NumPy writes them."""
+    with zipfile.ZipFile(path / "mine.npz", "w", compression) as file:
+        for name, entry in entries.items():
+            if not isinstance(entry, bytes):
+                np.save(packed := io.BytesIO(), entry)
+                entry = packed.getvalue()
+            file.writestr(f"{name}.npy", entry)
+    return str(path / "mine.npz")
+
+
+def header(shape):
+    np.lib.format.write_array_header_1_0(start := io.BytesIO(), {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return start.getvalue()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"nothing that NumPy wrote",
+        b"",
+        b"\x93NUMPY\x01\x00",
+        b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + b" " * 100_000,
+        header((2**24, 2**10, 2**10)) + b"abc",
+        header((-3, 2, 2)) + b"abc",
+        header((40, 6, 5)) + bytes(40 * 6 * 5 + 1),
+        b"\x93NUMPY\x01\x00\x00\x10" + b"-" * 4095 + b"1",
+        b"\x93NUMPY\x01\x00\x00\x10" + b"(" * 4096,
+    ],
+    ids=["text", "nothing", "no header", "longest header", "16 TB", "negative", "a byte more", "signs", "brackets"],
+)
+def test_an_entry_that_is_not_the_array_it_announces_is_refused_in_one_sentence(tmp_path, entry):
+    with pytest.raises(DataError, match=r"mine\.npz is no sound \.npz file \(.*images") as refused:
+        data.load(archive(tmp_path, images=entry, labels=LABELS))
+    assert len(str(refused.value)) < 300 + len(str(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_changed_entry_is_found_by_its_checksum(tmp_path):
+    path = tmp_path / "mine.npz"
+    archive(tmp_path, images=IMAGES, labels=LABELS)
+    content = path.read_bytes()
+    place = content.index(IMAGES.tobytes())
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(DataError, match=r"no sound \.npz file .*CRC"):
+        data.load(str(path))
+
+
+@pytest.mark.parametrize("labels", [LABELS, np.arange(2**20) / 2], ids=["too few", "of another kind"])
+def test_nothing_is_unpacked_of_what_the_headers_already_rule_out(tmp_path, labels):
+    images = header((2**20, 8, 8)) + bytes(2**26)
+    path = archive(tmp_path, compression=zipfile.ZIP_DEFLATED, images=images, labels=labels, unasked=bytes(2**26))
+    del images
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="labels must be 1048576 integers"):
+            data.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_file_holds_besides_is_not_read(tmp_path):
+    path = archive(tmp_path, images=IMAGES, labels=LABELS, notes=b"no array")
+    np.testing.assert_array_equal(data.load(path).images, IMAGES)
+
+
+def test_more_images_than_are_read_are_refused_by_their_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("momentum_jax.data.own.MOST_BYTES", 1000)
+    with pytest.raises(DataError, match="images would unpack to 1,328 bytes, more than 1,000"):
+        data.load(saved(tmp_path, images=IMAGES, labels=LABELS))
+
+
+def test_images_that_do_not_fit_into_memory_are_named(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    path = saved(tmp_path, images=IMAGES, labels=LABELS)
+    monkeypatch.setattr("momentum_jax.data.own.read_array", full)
+    with pytest.raises(DataError, match=r"mine\.npz does not fit into memory"):
+        data.load(path)
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    path = tmp_path / "pipe.npz"
+    os.mkfifo(path)
+    # Whoever does wait gets an end of file.
+    threading.Thread(target=lambda: open(path, "wb").close(), daemon=True).start()
+    with pytest.raises(DataError, match=r"pipe\.npz cannot be read \(it is no regular file\)"):
+        data.load(str(path))
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+    with pytest.raises(DataError, match="cannot be read"):
+        data.load("a\0.npz")

@@ -9,7 +9,7 @@ from contract_rows import ROWS
 
 import momentum_jax
 from momentum_jax.studies import StudyError
-from momentum_jax.studies.arms import names, resolve, settle, split_label
+from momentum_jax.studies.arms import MOST_CHARACTERS, canonical, check, names, resolve, settle, split_label
 
 W_AND_B = {"w": 0, "b": 1}
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(3)}
@@ -127,6 +127,42 @@ def test_what_is_wrong_is_said_beside_what_would_be_right(text, message):
 def test_only_calls_of_known_names_and_literals_are_read(text):
     with pytest.raises(StudyError):
         resolve(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sgd(" + ", ".join(f"a{i}=1" for i in range(20_000)) + ")",
+        "sgd(" + ", ".join(["a=1"] * 2_000) + ")",
+        "sgd(" + ", ".join(f"a{i}=1" for i in range(1_000)) + ")",
+        "sgd(" + ", ".join(["0.1"] * 1_500) + ")",
+        "sgd(0.1, '" + "9" * 9_000 + "')",
+        "sgd(0.1, " + "9" * 5_000 + ")",
+        "sgd(0.1, " + "9" * 4_000 + ")",
+        "sgd(" + "x" * 9_000 + ")",
+        "x" * 9_000 + "(0.1)",
+        "a" + ".a" * 900 + "(0.1)",
+        "sgd(0.1, " + "[" * 150 + "]" * 150 + ")",
+        "cautious(" * 5_000 + "sgd(0.1)" + ")" * 5_000,
+        "sgd(log_uniform(" + "9" * 4_000 + ", 1))",
+        "sgd(choice(" + "sgd(" * 90 + "0.1" + ")" * 90 + ", 1))",
+        "sgd(" * 5_000,
+    ],
+    ids=lambda text: f"{text[:12]}...{text[-6:]}",
+)
+def test_a_message_quotes_no_more_than_can_be_read(text):
+    with pytest.raises(StudyError) as refused:
+        check(text)
+    # Quoted at most thrice: the arm, the argument, the constructor's own words.
+    assert len(str(refused.value)) < 600
+    assert "\n" not in str(refused.value)
+
+
+def test_an_expression_has_as_many_characters_as_any_network_needs_and_no_more():
+    longest = "sgd(0.1," + " " * (MOST_CHARACTERS - 13) + "0.9)"
+    assert canonical(longest[1:]) == "gd(0.1, 0.9)"
+    with pytest.raises(StudyError, match="at most 10,000 characters, got 10,001"):
+        canonical(" " * 2 + longest)
 
 
 @pytest.mark.parametrize("path", ["optax._src.alias.sgd", "optax.tree_utils.functools.partial", "schedules.math.exp"])

@@ -1,7 +1,10 @@
 """The specification: what it refuses, and that it survives JSON."""
 
 import json
+import os
+import threading
 
+import numpy as np
 import pytest
 
 from momentum_jax.studies import Arm, Network, Study, StudyError
@@ -95,3 +98,82 @@ def test_two_arms_of_one_label_are_told_how_to_name_them_in_toml():
     arms = ["sgd(log_uniform(0.01, 1))", "sgd(log_uniform(0.01, 1), 0.9)"]
     with pytest.raises(StudyError, match=r'in TOML \{ optimizer = "heavy_ball'):
         Study.from_dict({"arms": arms})
+
+
+@pytest.mark.parametrize(
+    "field", ["dataset", "size", "steps", "sampling", "seeds", "arms", "target", "network", "search", "ladder"]
+)
+def test_arrays_in_the_place_of_a_field_are_named_by_their_kind_and_shape(field):
+    given = (np.zeros((1000, 28, 28), np.uint8), np.arange(1000))
+    with pytest.raises(StudyError) as refused:
+        Study(**{"arms": ARMS, field: given})
+    assert "uint8[1000, 28, 28]" in str(refused.value)
+    for one in given:
+        with pytest.raises(StudyError):
+            Study(**{"arms": ARMS, field: one})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 10**5000},
+        {"steps": -(10**5000)},
+        {"seeds": [10**5000]},
+        {"seeds": 10**5000},
+        {"target": 10**5000},
+        {"target": "x" * 10_000},
+        {"steps": list(range(10_000))},
+        {"x" * 10_000: 1},
+        {"dataset": "x" * 10_000},
+        {"network": {"x" * 10_000: 1}},
+        {"network": {"hidden": [10**5000]}},
+        {"network": {"activation": "x" * 10_000}},
+        {"search": {"score": "x" * 10_000}},
+        {"search": {"trials": 10**5000}},
+        {"arms": [{"optimizer": "sgd(0.1)", "label": "x" * 100_000}]},
+        {"arms": ["x" * 10_000]},
+        {"arms": [{"optimizer": "sgd(0.1)", "label": "x" * 5_000}] * 2},
+        {"seeds": [*range(9_000), *range(9_000)]},
+    ],
+    ids=lambda change: next(iter(change))[:9],
+)
+def test_a_message_quotes_no_more_than_can_be_read(change):
+    with pytest.raises(StudyError) as refused:
+        Study.from_dict({"arms": ["gradient_descent(0.1)"], **change})
+    assert len(str(refused.value)) < 450
+
+
+@pytest.mark.parametrize("name", ["a\0.npz", "\ud800.npz"])
+def test_a_data_set_that_no_file_can_be_is_refused(name):
+    with pytest.raises(StudyError, match=r"Study: dataset must be a path to a \.npz file, got"):
+        Study(dataset=name, arms=ARMS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"steps = " + b"9" * 5000, "is not TOML .*limit"),
+        (b"x = " + b"[" * 20_000, "nested too deeply"),
+        (b"x = " + b"{a=" * 20_000, "nested too deeply"),
+        (b"x = " + b"[" * 20_000 + b"]" * 20_000, "nested too deeply"),
+        (b"x = '\xff'", "is not TOML"),
+        (b"# " + b"x" * 2**20, "must have at most 1,048,576 bytes"),
+        (b"steps = " + b"x" * 2**19, "is not TOML"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused_by_its_name(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'arms = ["sgd(0.1)"]\n' + text)
+    with pytest.raises(StudyError, match=rf"mine\.toml: .*{message}") as refused:
+        Study.from_toml(path)
+    assert len(str(refused.value)) < 200 + len(str(path))
+
+
+def test_a_pipe_a_device_and_an_impossible_name_are_no_file_of_a_study(tmp_path):
+    path = tmp_path / "mine.toml"
+    os.mkfifo(path)
+    # Whoever does wait gets an end of file.
+    threading.Thread(target=lambda: open(path, "wb").close(), daemon=True).start()
+    for name, message in ((path, "no regular file"), ("/dev/null", "no regular file"), ("a\0.toml", "cannot be read")):
+        with pytest.raises(StudyError, match=message):
+            Study.from_toml(name)

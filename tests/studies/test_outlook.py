@@ -1,0 +1,83 @@
+"""What is known before a study runs: its runs, about what they take, and what it cannot answer."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from momentum_jax.studies import Arm, Search, Study, outlook as outlooks
+from momentum_jax.studies.outlook import in_bytes, in_time, outlook
+from momentum_jax.training import Examples
+from momentum_jax.training.model import mlp
+
+STUDY = Study(steps=50, batch=10, target=0.1, seeds=tuple(range(10)), arms=(Arm("sgd(0.1)"), Arm("sgd(0.2)")))
+MODEL = mlp((16,), input_shape=(8, 8))
+IMAGES = np.random.default_rng(0).integers(0, 17, (60, 8, 8)).astype(np.uint8)
+EXAMPLES = Examples(IMAGES, np.arange(60) % 10, 16.0, np.arange(40)[None], np.arange(40, 50)[None], np.arange(50, 60)[None])
+
+
+def look(study, tmp_path, *, tuning=0, reporting=20, stored=0):
+    return outlook(study, tmp_path, MODEL, EXAMPLES, tuning=tuning, reporting=reporting, stored=stored)
+
+
+def test_a_study_that_can_answer_draws_no_caution(tmp_path):
+    found = look(STUDY, tmp_path, tuning=12, stored=3)
+    assert (found.left, found.seconds, found.cautions) == (29, None, ())
+    assert 29 * 4 * 50 < found.bytes < 29 * 10_000
+
+
+TUNED = replace(STUDY, arms=(Arm("sgd(log_uniform(0.1, 1))", "tuned"), Arm("sgd(0.2)")))
+
+
+@pytest.mark.parametrize(
+    ("study", "caution"),
+    [
+        (replace(STUDY, seeds=(0, 1, 2, 3, 4)), "With 5 seeds no difference between arms can be shown; 6 are needed."),
+        (replace(STUDY, target=None), "No target is given"),
+        (replace(STUDY, target=9.0), "The untrained network's validation loss, 2."),
+        (replace(TUNED, search=Search(trials=1)), "One trial of every arm"),
+        (replace(TUNED, arms=(Arm("sgd(uniform(0.5, 0.50000001))", "tuned"),)), "The ranges of arm 'tuned' hold one point"),
+        (replace(TUNED, arms=(Arm("sgd(0.1, choice(0.9, 0.9))", "tuned"),)), "The ranges of arm 'tuned' hold one point"),
+    ],
+)
+def test_what_a_study_cannot_answer_is_said(study, caution, tmp_path):
+    (said,) = look(study, tmp_path).cautions
+    assert said.startswith(caution)
+
+
+def test_the_untrained_loss_is_that_of_the_first_run(tmp_path):
+    key, _, _ = jax.random.split(jax.random.key(0), 3)
+    params, state = MODEL.init(key)
+    outputs, _ = MODEL.apply(params, state, jnp.asarray(IMAGES[40:50]) / 16, key=key, train=False)
+    first = float(jnp.mean(MODEL.loss(outputs, jnp.arange(40, 50) % 10)))
+    assert look(replace(STUDY, target=first * 0.999), tmp_path).cautions == ()
+    assert len(look(replace(STUDY, target=first * 1.001), tmp_path).cautions) == 1
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(outlooks.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    (said,) = look(STUDY, tmp_path).cautions
+    assert said.endswith("has 10 kB.")
+
+
+def test_time_is_measured_where_it_is_long_and_grows_with_the_work(tmp_path, monkeypatch):
+    clock = iter(np.arange(0.0, 1000.0))
+    # Each look at the clock comes a second after the other: four steps take one.
+    monkeypatch.setattr(outlooks.time, "perf_counter", lambda: float(next(clock)))
+    long = replace(STUDY, steps=100_000, evaluate_every=100_000)
+    found = look(long, tmp_path, reporting=20)
+    assert found.seconds == pytest.approx(20 * 100_000 / 4 / found.devices, rel=1e-4)
+    assert look(long, tmp_path, reporting=20, stored=10).seconds == pytest.approx(
+        10 * 100_000 / 4 / min(found.devices, 10), rel=1e-4
+    )
+    assert look(long, tmp_path, reporting=20, stored=20).seconds is None
+
+
+def test_sizes_and_times_are_said_as_they_are_read():
+    assert [in_bytes(n) for n in (0, 999, 2_100, 46_000, 3_400_000, 12e9, 5e13)] == [
+        "0.0 kB", "1.0 kB", "2.1 kB", "46 kB", "3.4 MB", "12 GB", "50 TB"
+    ]  # fmt: skip
+    assert [in_time(s) for s in (0.2, 20, 59.9, 600, 5400, 90_000)] == ["1 s", "20 s", "1 min", "10 min", "1.5 h", "25 h"]
