@@ -23,7 +23,7 @@ from momentum_jax.studies import jobs
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import FEWEST_PAIRS
 from momentum_jax.training import Examples, Model
-from momentum_jax.training.problem import batch_of
+from momentum_jax.training.classification import classification
 
 # Multiplications of a study that takes seconds anywhere: not worth the measurement.
 _LITTLE = 1e10
@@ -104,7 +104,7 @@ def _of_target(study: Study, model: Model, examples: Examples) -> list[str]:
     if study.target is None:
         return ["No target is given, so steps to a target are not reported."]
     key, _, _ = jax.random.split(jax.random.key(study.seeds[0]), 3)
-    x, y = _batch(examples, np.asarray(examples.validation)[0][:_LOOKED_AT])
+    x, y = _batch(model, examples, np.asarray(examples.validation)[0][:_LOOKED_AT])
 
     def loss(key: jax.Array) -> jax.Array:
         params, state = model.init(key)
@@ -137,7 +137,7 @@ def _seconds(study: Study, model: Model, examples: Examples, left: int, devices:
     if left == 0 or left * passes * weights < _LITTLE:
         return None
     params, state = jax.jit(model.init)(key)
-    x, y = _batch(examples, np.resize(np.asarray(examples.train)[0], study.batch))
+    x, y = _batch(model, examples, np.resize(np.asarray(examples.train)[0], study.batch))
 
     def objective(params: Any) -> jax.Array:
         outputs, _ = model.apply(params, state, x, key=key, train=True)
@@ -160,9 +160,10 @@ def _seconds(study: Study, model: Model, examples: Examples, left: int, devices:
     return left * spent / steps * passes / (3 * study.batch) / devices
 
 
-def _batch(examples: Examples, rows: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    images, labels = (jnp.asarray(np.asarray(array)[rows]) for array in (examples.images, examples.labels))
-    return batch_of(images, labels, examples.scale, jnp.arange(len(rows)))
+def _batch(model: Model, examples: Examples, rows: np.ndarray) -> tuple[jax.Array, jax.Array]:
+    arrays = tuple(jnp.asarray(np.asarray(array)[rows]) for array in (examples.images, examples.labels))
+    table: Any = classification(model, examples).data
+    return table.take(arrays, jnp.arange(len(rows)))
 
 
 def in_bytes(size: int) -> str:
