@@ -20,7 +20,7 @@ class Link(NamedTuple):
     `unrounded(who, updates, state, params, **extra_args)` returns it in working precision; `who` is named in errors.
     """
 
-    init: Callable[[Any], Any]
+    init: optax.TransformInitFn
     unrounded: Callable[..., tuple[Any, Any]]
 
 

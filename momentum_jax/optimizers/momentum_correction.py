@@ -70,7 +70,7 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
         # A plain number too may be another than the last: only the state knows. At the same rate this is 1 exactly.
         change = unit / state.last_rate
         before = optax.tree.map_params(
-            inner,
+            inner.init,
             lambda b: (b * change).astype(b.dtype) if is_inexact(b) else b,
             state.inner_state,
             is_leaf=lambda x: x is None,
