@@ -35,13 +35,14 @@ ALLOWED = {
     "conventions": OPTIMIZERS | {"_hyperparameters"},
     "data": {"_text", "_files", "_npz"},
     "training": GROUND,
-    "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "momentum_jax"},
+    "problems": {"data", "training"},
+    "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
     "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "textbook", "figures", "momentum_jax"},
 }
 ONLY_IN = {
-    "flax": {"training/model.py", "training/adapters.py"},
+    "flax": {"training/model.py", "training/adapters.py", "problems"},
     "equinox": {"training/adapters.py"},
     "matplotlib": {"figures"},
 }
