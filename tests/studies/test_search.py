@@ -113,7 +113,7 @@ def test_a_range_is_no_value_to_those_who_train():
         ("sgd(log_unifrom(0.1, 1))", "unknown name 'log_unifrom'"),
         ("sgd(choice(linear(0.1, 0.01, steps=100), 0.1))", r"choice takes literals, got linear\(0.1, 0.01, steps=100\); put"),
         ("optax.chain(choice(sgd(0.1), adam(0.1)))", r"choice takes literals, got sgd\(0.1\)"),
-        (f"sgd(log_uniform(1, 1{'0' * 400}))", r"log_uniform: low and high must .* got 1 and 10{39}\.\.\."),
+        (f"sgd(log_uniform(1, 1{'0' * 400}))", r"log_uniform: low and high must .* got 1 and 10{30,}\.\.\."),
         (
             "sgd(uniform(-1e308, 1e308))",
             "uniform: low and high must not be too far apart for a float, got -1e",
