@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# A mean is summed in blocks of this many examples: in one float32 sum over a large set the last examples would round away.
+# A mean is summed in blocks of this many examples, whatever the evaluation's batches, so that these change no bit of it.
 _BLOCK = 2048
 # Chooses the test rows, which are the same for every seed; not among the seeds that anybody counts up to.
 _FIXED = 2**64 - 1

