@@ -16,18 +16,19 @@ import momentum_jax
 
 HOUSE = Path(momentum_jax.__file__).parent
 
-GROUND = {"_trees", "_hyperparameters", "_npz", "protocol"}
+GROUND = {"_trees", "_scaling", "_hyperparameters", "_npz", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
 TOOLS = {"landscapes", "descent", "curvature", "smoothing"}
 ALLOWED = {
     "_trees": set(),
     "_npz": set(),
+    "_scaling": {"_trees"},
     "protocol": {"_trees"},
     "_hyperparameters": set(),
     "schedules": {"_hyperparameters"},
     "landscapes": {"_hyperparameters"},
     "descent": {"_hyperparameters", "protocol"},
-    "curvature": {"_hyperparameters", "_trees"},
+    "curvature": {"_hyperparameters", "_scaling", "_trees"},
     "smoothing": {"_hyperparameters"},
     "optimizers": GROUND | {"schedules"},
     "conventions": OPTIMIZERS | {"_hyperparameters"},

@@ -1,11 +1,13 @@
 """Squares, roots, quotients and sums of leaves and trees, with finite derivatives where a gradient is 0."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax._scaling import largest, magnitude, power_of_two
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._precision import scalar_dtype, widen, working_precision
 
@@ -65,6 +67,40 @@ def inner_product(a: Any, b: Any) -> jax.Array:
     return total([dot(x, y) for x, y in wide], jnp.zeros((), scalar_dtype((a, b))))
 
 
+def unit(tree: Any) -> jax.Array:
+    """The power of two at or next below the largest entry of a tree, 1 where all are 0; it is constant for derivatives.
+
+    It and its inverse are normal numbers in the working precision of every leaf.
+    """
+    leaves = [x for x in jax.tree.leaves(tree) if is_inexact(x)]
+    precisions = [working_precision(x) for x in leaves]
+    narrowest = min(precisions, key=lambda dtype: dtype.itemsize, default=jnp.dtype(jnp.float32))
+    most = [largest(widen(x, dtype)).astype(narrowest) for x, dtype in zip(leaves, precisions, strict=True)]
+    return power_of_two(functools.reduce(jnp.maximum, most, jnp.zeros((), narrowest))).astype(scalar_dtype(tree))
+
+
+def scaled(tree: Any, factor: jax.Array) -> Any:
+    """`factor`, a real number, times the inexact leaves of a tree, in their working precisions."""
+
+    def leaf(x: Any) -> Any:
+        if not is_inexact(x):
+            return x
+        wide = widen(x, working_precision(x))
+        return wide * factor.astype(wide.dtype)
+
+    return jax.tree.map(leaf, tree)
+
+
 def global_norm(tree: Any) -> jax.Array:
     """The Euclidean norm of a tree, with derivative 0 at 0."""
-    return root(inner_product(tree, tree))
+    one = unit(tree)
+    tree = scaled(tree, 1 / one)
+    return one * root(inner_product(tree, tree))
+
+
+def sign_of_product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The sign of Re(conj(a) b), entry by entry, also where the product itself would overflow or underflow."""
+    if not (jnp.iscomplexobj(a) or jnp.iscomplexobj(b)):
+        return jnp.sign(a) * jnp.sign(b)
+    a, b = (z * (1 / power_of_two(magnitude(z))).astype(z.dtype) for z in (a, b))
+    return jnp.sign(jnp.real(jnp.conj(a) * b))

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, PartitionSpec
 
+from momentum_jax._scaling import largest, power_of_two
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._transformation import Transformation, transformation
@@ -37,7 +38,9 @@ def orthogonalise(x: jax.Array, steps: int, eps: Any) -> jax.Array:
     if explicit:  # a product over a sharded side has no sharding of its own
         x = jax.sharding.reshard(x, PartitionSpec(None, None))
     x = _adjoint(x) if tall else x
-    x = ratio(x, root(jnp.sum(squared(x))) + eps, eps)
+    one = power_of_two(largest(x))
+    x = x * (1 / one).astype(x.dtype)
+    x = ratio(x, root(jnp.sum(squared(x))) + eps / one, eps)
     a, b, c = _QUINTIC
     for _ in range(steps):
         gram = _product(x, _adjoint(x))

@@ -71,6 +71,8 @@ def as_link(who: str, name: str, optimizer: Any) -> Transformation:
     """
     if isinstance(optimizer, Transformation):
         return optimizer
+    if isinstance(optimizer, optax.MultiSteps):
+        raise TypeError(f"{who}: {name} is an optax.MultiSteps; give its .gradient_transformation().")
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(f"{who}: {name} must be a gradient transformation, got {type(optimizer).__name__}.")
     inner = optax.with_extra_args_support(optimizer)

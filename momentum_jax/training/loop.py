@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.protocol import evaluation_params
+from momentum_jax.protocol import evaluation_params, update_of
 from momentum_jax.training.metrics import accuracy, confusion_matrix, matthews_correlation
 from momentum_jax.training.opaque import put_together, require_same_kind, take_apart
 from momentum_jax.training.problem import Model, batch_of
@@ -136,13 +136,9 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
             return jnp.mean(recipe.task.model.loss(outputs, y)), model_state
 
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(
-            gradient,
-            put_together(state.arrays, skeleton),
-            state.params,
-            value=loss,
-            grad_fn=lambda params: jax.grad(objective, has_aux=True)(params)[0],
-        )
+        grad_fn = lambda params, *_: jax.grad(objective, has_aux=True)(params)[0]  # noqa: E731
+        update = update_of("train_many", optimizer, value=loss, grad_fn=grad_fn)
+        updates, opt_state = update(gradient, put_together(state.arrays, skeleton), state.params)
         arrays, after = take_apart(opt_state)
         require_same_kind("the optimizer's state", put_together(state.arrays, skeleton), put_together(arrays, after))
         require_same_kind("model_state", state.model_state, model_state)
