@@ -1,8 +1,8 @@
 """What any wing may ask of an optimizer and its state: an update, the parameters to evaluate, and to forget its momentum.
 
-The last two work on any pytree that holds optimizer states (`optax.chain`, `MultiSteps`, `partition`, `masked`, `apply_if_finite`,
-`inject_hyperparams`, an NNX optimizer's `opt_state`), on this library's states and on Optax's. A state takes part by methods
-of its own: `evaluation_params(self, params) -> params` and `reset_momentum(self) -> state`.
+The last two work on any pytree that holds optimizer states (`optax.chain`, `MultiSteps`, `partition`, `masked`,
+`apply_if_finite`, `inject_hyperparams`, an NNX optimizer's `opt_state`), on this library's states and on Optax's. A state takes
+part by methods of its own: `evaluation_params(self, params) -> params` and `reset_momentum(self) -> state`.
 """
 
 import inspect

@@ -59,7 +59,9 @@ def simple_moving_average(values: Any, window: AtLeastOne, *, debias: Bool = Tru
         padded = np.concatenate([np.zeros((before, *values.shape[1:])), values])
         # Not by differences of a running sum: after a spike of 1e23 those would be 0.
         sums = sliding_window_view(padded, before + 1, axis=0).mean(axis=-1) * (before + 1)
-    return _over(sums, np.minimum(np.arange(1, len(values) + 1), before + 1) if debias else np.array([_real(window, values.dtype)]))
+    return _over(
+        sums, np.minimum(np.arange(1, len(values) + 1), before + 1) if debias else np.array([_real(window, values.dtype)])
+    )
 
 
 @checked

@@ -60,7 +60,7 @@ class Experiment:
     evaluate_every: Annotated[int | None, _default(_EVERY)] = None
     """Mini-batches between evaluations on the validation set."""
     cores: Annotated[int | None, _default("all")] = None
-    """CPU cores to train on, one run on each."""
+    """CPU cores to train on, one run on each; at most those that there are."""
     overwrite: bool = False
     """Replace the results that the output directory holds."""
     resume: bool = False
@@ -164,7 +164,7 @@ class StudyRun:
     data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
     """Directory that holds the data sets."""
     cores: Annotated[int | None, _default("all")] = None
-    """CPU cores to train on, one run on each."""
+    """CPU cores to train on, one run on each; at most those that there are."""
     overwrite: bool = False
     """Replace the study that the output directory holds."""
 
@@ -196,7 +196,7 @@ class StudyAddSeeds:
     data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
     """Directory that holds the data sets."""
     cores: Annotated[int | None, _default("all")] = None
-    """CPU cores to train on, one run on each."""
+    """CPU cores to train on, one run on each; at most those that there are."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ class Reproduce:
     data: Annotated[Path | None, _default("$MOMENTUM_JAX_DATA, else the cache")] = None
     """Directory that holds the data sets."""
     cores: Annotated[int | None, _default("all")] = None
-    """CPU cores to train on, one run on each."""
+    """CPU cores to train on, one run on each; at most those that there are."""
 
 
 Form = Literal[

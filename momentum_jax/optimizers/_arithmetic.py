@@ -1,13 +1,12 @@
 """Squares, roots, quotients and sums of leaves and trees, with finite derivatives where a gradient is 0."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from momentum_jax._scaling import largest, magnitude, power_of_two
+from momentum_jax._scaling import magnitude, power_of_two, scaled, unit
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._precision import scalar_dtype, widen, working_precision
 
@@ -65,30 +64,6 @@ def inner_product(a: Any, b: Any) -> jax.Array:
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     wide = [[widen(z, working_precision(x, y)) for z in (x, y)] for x, y in pairs if is_inexact(x) and is_inexact(y)]
     return total([dot(x, y) for x, y in wide], jnp.zeros((), scalar_dtype((a, b))))
-
-
-def unit(tree: Any) -> jax.Array:
-    """The power of two at or next below the largest entry of a tree, 1 where all are 0; it is constant for derivatives.
-
-    It and its inverse are normal numbers in the working precision of every leaf.
-    """
-    leaves = [x for x in jax.tree.leaves(tree) if is_inexact(x)]
-    precisions = [working_precision(x) for x in leaves]
-    narrowest = min(precisions, key=lambda dtype: dtype.itemsize, default=jnp.dtype(jnp.float32))
-    most = [largest(widen(x, dtype)).astype(narrowest) for x, dtype in zip(leaves, precisions, strict=True)]
-    return power_of_two(functools.reduce(jnp.maximum, most, jnp.zeros((), narrowest))).astype(scalar_dtype(tree))
-
-
-def scaled(tree: Any, factor: jax.Array) -> Any:
-    """`factor`, a real number, times the inexact leaves of a tree, in their working precisions."""
-
-    def leaf(x: Any) -> Any:
-        if not is_inexact(x):
-            return x
-        wide = widen(x, working_precision(x))
-        return wide * factor.astype(wide.dtype)
-
-    return jax.tree.map(leaf, tree)
 
 
 def global_norm(tree: Any) -> jax.Array:

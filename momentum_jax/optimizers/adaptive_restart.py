@@ -27,8 +27,9 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Choice, Count, NullOr, checked
+from momentum_jax._scaling import scaled, unit
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._arithmetic import global_norm, inner_product, scaled, unit
+from momentum_jax.optimizers._arithmetic import global_norm, inner_product
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import scalar_zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, loss_of, transformation

@@ -25,7 +25,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, Real, checked, value_at
-from momentum_jax.optimizers._arithmetic import dot, ratio, total, unit
+from momentum_jax._scaling import unit
+from momentum_jax.optimizers._arithmetic import dot, ratio, total
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import as_scalar
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros

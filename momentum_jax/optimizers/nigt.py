@@ -25,7 +25,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._arithmetic import inner_product, ratio, root, scaled, unit
+from momentum_jax._scaling import scaled, unit
+from momentum_jax.optimizers._arithmetic import inner_product, ratio, root
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation

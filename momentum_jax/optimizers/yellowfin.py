@@ -13,6 +13,7 @@ Convention: eta_t outside the buffer, as in the authors' PyTorch code, of which 
 as they are, not smoothed, and the gradients are not clipped. The first gradient does not enter b: that code begins at
 momentum 0, where PyTorch's SGD keeps no buffer. The inner E|g| and E|g|^2 of D are uncorrected there, and here. `eps` is
 added where that code adds it, save in the root of the cubic, which Newton's method refines here.
+Range: gradients up to a norm of 1.8e19 in float32; one beyond it, whose square is infinite, makes the state NaN.
 State: `step`, int32 scalar; `velocity` (b), the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`;
 `average_gradient`, likewise, float32 for 16-bit leaves; `window`, the last W values of |g|^2, shape (W,), and the scalars
 `average_square`, `average_norm`, `average_distance`, `log_smallest`, `log_largest`, `log_product`, float32 (float64 when a leaf

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from momentum_jax._scaling import scaled, unit
 from momentum_jax.protocol import evaluation_params, update_of
 from momentum_jax.training.metrics import accuracy, confusion_matrix, matthews_correlation
 from momentum_jax.training.opaque import put_together, require_same_kind, take_apart
@@ -155,7 +156,7 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
 
         norms = (state.gradient_norms, state.update_norms)
         if recipe.norms:
-            norms = (record(norms[0], optax.tree.norm(gradient)), record(norms[1], optax.tree.norm(updates)))
+            norms = (record(norms[0], _norm(gradient)), record(norms[1], _norm(updates)))
         return RunState(
             params=new_params,
             model_state=new_model_state,
@@ -204,6 +205,11 @@ def readout(recipe: Recipe, run: Run, state: RunState) -> Any:
     """The parameters to evaluate and to save: those held, or the iterate of a method that holds another point."""
     _, skeleton = take_apart(_optimizer(recipe, run).init(state.params))
     return evaluation_params(state.params, put_together(state.arrays, skeleton))
+
+
+def _norm(tree: Any) -> jax.Array:
+    one = unit(tree)
+    return one * optax.tree.norm(scaled(tree, 1 / one))
 
 
 def _optimizer(recipe: Recipe, run: Run) -> optax.GradientTransformationExtraArgs:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from momentum_jax.training.devices import choose_lanes, mesh_for, on_each
+from momentum_jax.training.devices import choose_lanes, chosen_devices, mesh_for, on_each
 from momentum_jax.training.grouping import Group, group_runs
 from momentum_jax.training.host import Shared, Wave
 from momentum_jax.training.loop import Recipe, Run, Task, begin, initialise
@@ -45,6 +45,7 @@ def plan_waves(
             raise ValueError(f"train_many: {name} must be a whole number of at least 1, got {value!r}.")
     if steps > MOST_STEPS:
         raise ValueError(f"train_many: steps must be at most {MOST_STEPS:,}, got {steps:,}.")
+    chosen = chosen_devices("train_many", devices)
     rows = _rows(splits, runs, len(data.train))
     groups = group_runs(make_optimizer, hyperparameters, runs)
     sampler = make_sampler(sampling, np.shape(data.train)[1], batch_size)
@@ -54,7 +55,7 @@ def plan_waves(
     shared: dict[Mesh, Shared] = {}
     waves: list[Wave] = []
     for group in groups:
-        mesh = mesh_for(devices, len(group.runs))
+        mesh = mesh_for(chosen, len(group.runs))
         if mesh not in shared:
             shared[mesh] = Shared.of(data, mesh)
         recipe = Recipe(task, group.make_optimizer, steps, norms)

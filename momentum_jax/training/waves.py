@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from momentum_jax.training.devices import require_seconds
 from momentum_jax.training.host import Interrupts, Reporter, Wave, train_wave
 from momentum_jax.training.plan import plan_waves
 from momentum_jax.training.problem import Examples, Model
@@ -61,12 +62,12 @@ def train_many(
         always are.
       norms: records the norms of gradient and update in every step.
       lanes: runs that one device trains at a time; None: one on a CPU, as many as pay elsewhere.
-      devices: None: all of this process.
-      chunk_seconds: how long the host lets the devices work before it looks after progress, checkpoints and Ctrl-C.
+      devices: different ones of `jax.local_devices()`, all of one platform; None: all of this process.
+      chunk_seconds: how long the host lets the devices work before it looks after progress, checkpoints and Ctrl-C; at least 0.
       keep_params: False leaves the trained parameters out of the results.
       on_progress, on_wave: called between chunks, and with each finished wave before the next begins.
       checkpoint: directory for the state inside a wave, from which the same call goes on after it was cut off.
-      checkpoint_seconds: time between two checkpoints.
+      checkpoint_seconds: time between two checkpoints, at least 0.
 
     Returns:
       The runs in the order of `keys`, and the time they took.
@@ -75,6 +76,8 @@ def train_many(
       ValueError, TypeError: arguments that do not fit one another, or an optimizer whose state changes its kind.
       Interrupted: Ctrl-C; what was finished is in its `result`. A second Ctrl-C interrupts at once.
     """
+    require_seconds("train_many", chunk_seconds=chunk_seconds)
+    require_seconds("train_many", checkpoint_seconds=checkpoint_seconds, infinite=True)
     waves = plan_waves(
         keys,
         make_optimizer,
