@@ -1,21 +1,69 @@
-"""Powers of two to divide by before squaring, so that a norm overflows and underflows only where its number itself does.
+"""Norms that overflow and underflow only where their numbers do, and powers of two to compute in units of.
 
-A quotient by a power of two is exact. So the squares, sums and roots of scaled numbers are those of the numbers themselves, to the
-bit, wherever both can be computed. BLAS scales its nrm2 in this way, by the largest entry.
+A product with a power of two is exact. So sums of scaled squares are the sums of the squares themselves, to the bit, wherever both
+can be computed. BLAS has its nrm2 from three such sums since LAPACK 3.10; here they do not depend on one another, so that what is
+computed beside them is compiled as if there were but one.
 """
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from momentum_jax._trees import dtype_of, is_inexact
+from momentum_jax._trees import dtype_of
+
+# Exponents of two, by the bits of a precision. Between low and high a sum of squares has lost nothing that counts. Below it that of
+# numbers times 2^shift is one of normal numbers, above it that of numbers times 2^-shift.
+_LOW, _HIGH, _SHIFT = {32: -70, 64: -900}, {32: 100, 64: 900}, {32: 80, 64: 700}
 
 
-def largest(x: jax.Array) -> jax.Array:
-    """The largest magnitude in `x`, that of parts for a complex array; 0 if it is empty. It is constant for derivatives."""
-    return jnp.max(magnitude(x), initial=0)
+@jax.custom_jvp
+def norm(*arrays: jax.Array) -> jax.Array:
+    """The Euclidean norm of arrays of at least 32 bits, in the widest of their precisions, with derivative 0 at 0."""
+    if not arrays:
+        return jnp.zeros(())
+    bits = narrowest_bits(*arrays)
+    square, of_large, of_small = (sum_of_products(arrays, arrays, shift) for shift in (0, -_SHIFT[bits], _SHIFT[bits]))
+    up, down = (jnp.asarray(2.0**shift, square.dtype) for shift in (_SHIFT[bits], -_SHIFT[bits]))
+    beyond = jnp.where(square < 1, jnp.sqrt(of_small) * down, jnp.sqrt(of_large) * up)
+    return jnp.where(is_ordinary(square, bits), jnp.sqrt(square), beyond)
+
+
+@norm.defjvp
+def _norm_jvp(primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+    length = norm(*primals)
+    inverse = jnp.where(length == 0, 0, 1 / jnp.where(length == 0, 1, length))
+    return length, sum_of_products([x * inverse.astype(x.dtype) for x in primals], tangents)
+
+
+def is_acute(a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
+    """Whether Re <a, b> > 0 for arrays of at least 32 bits, also where the product itself overflows or underflows."""
+    if not a:
+        return jnp.zeros((), bool)
+    bits = narrowest_bits(*a, *b)
+    product, of_large, of_small = (sum_of_products(a, b, shift) for shift in (0, -_SHIFT[bits], _SHIFT[bits]))
+    return jnp.where(product == 0, of_small, jnp.where(jnp.isfinite(product), product, of_large)) > 0
+
+
+def is_ordinary(square: jax.Array, bits: int = 32) -> jax.Array:
+    """Whether a sum of squares in a precision of so many bits has lost nothing that counts to overflow or underflow."""
+    return (square > 2.0 ** _LOW[bits]) & (square < 2.0 ** _HIGH[bits])
+
+
+def sum_of_products(a: Any, b: Any, shift: int = 0) -> jax.Array:
+    """Re <a, b> over two sequences of arrays, both times 2^shift, in the widest of their precisions."""
+    products = []
+    for x, y in zip(a, b, strict=True):
+        if shift:
+            x, y = (z * jnp.asarray(2.0**shift, z.dtype) for z in (x, y))
+        products.append(jnp.sum(jnp.real(x * jnp.conj(y)) if jnp.iscomplexobj(x) or jnp.iscomplexobj(y) else x * y))
+    widest = jnp.result_type(*products)
+    return sum((p.astype(widest) for p in products), start=jnp.zeros((), widest))
+
+
+def narrowest_bits(*arrays: jax.Array) -> int:
+    """64 where all arrays are in double precision, else 32."""
+    return min(jnp.finfo(x.dtype).bits for x in arrays)
 
 
 def magnitude(x: jax.Array) -> jax.Array:
@@ -35,35 +83,3 @@ def power_of_two(x: jax.Array) -> jax.Array:
     power = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x, bits) & jnp.asarray(exponent, bits), x.dtype)
     least = jnp.asarray(info.tiny, x.dtype)
     return jnp.where(x == 0, jnp.ones_like(x), jnp.clip(power, least, 1 / least))
-
-
-def unit(tree: Any) -> jax.Array:
-    """The power of two at or next below the largest entry of a tree, 1 where all are 0; it is constant for derivatives.
-
-    It and its inverse are normal numbers in the precision of every leaf, float32 for 16-bit ones; its dtype is the widest.
-    """
-    leaves = [x for x in jax.tree.leaves(tree) if is_inexact(x)]
-    precisions = {jnp.promote_types(jnp.finfo(dtype_of(x)).dtype, jnp.float32) for x in leaves} or {jnp.dtype(jnp.float32)}
-    narrowest, widest = (end(precisions, key=lambda dtype: dtype.itemsize) for end in (min, max))
-    most = [largest(jnp.asarray(x)).astype(narrowest) for x in leaves]
-    return power_of_two(functools.reduce(jnp.maximum, most, jnp.zeros((), narrowest))).astype(widest)
-
-
-def scaled(tree: Any, factor: jax.Array) -> Any:
-    """`factor`, a real number, times the inexact leaves of a tree, 16-bit ones in float32."""
-
-    def leaf(x: Any) -> Any:
-        dtype = jnp.promote_types(dtype_of(x), jnp.float32)
-        return jnp.asarray(x, dtype) * factor.astype(dtype)
-
-    return jax.tree.map(lambda x: leaf(x) if is_inexact(x) else x, tree)
-
-
-def norm(x: jax.Array) -> jax.Array:
-    """The Euclidean norm of an array, with derivative 0 at 0."""
-    most = largest(x)
-    unit = power_of_two(most)
-    y = x * (1 / unit).astype(x.dtype)
-    square = jnp.sum(jnp.real(y * jnp.conj(y)) if jnp.iscomplexobj(y) else y * y)
-    # Where all is 0 the root is taken of 1, and its derivative is finite.
-    return jnp.where(most == 0, 0, unit) * jnp.sqrt(square + (most == 0))

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from momentum_jax._hyperparameters import Count, Interval, NullOr, Scalar, checked
-from momentum_jax._scaling import largest, norm, power_of_two
+from momentum_jax._scaling import power_of_two
 from momentum_jax._trees import dtype_of, leaves_by_path, path_name
 
 Loss = Callable[..., Any]
@@ -286,7 +286,7 @@ def _jitted_trace(loss: Loss, params: Any, data: Any, key: jax.Array, probes: in
         return z @ product(z)
 
     samples = jax.lax.map(sample, jax.random.split(key, probes))
-    unit = power_of_two(largest(samples))
+    unit = power_of_two(jnp.max(jnp.abs(samples)))
     error = unit * jnp.std(samples / unit, ddof=1) / math.sqrt(probes)
     return TraceEstimate(unit * jnp.mean(samples / unit), error, samples)
 
@@ -294,7 +294,7 @@ def _jitted_trace(loss: Loss, params: Any, data: Any, key: jax.Array, probes: in
 @functools.partial(jax.jit, static_argnames=("loss", "chunk_size"))
 def _jitted_newton(loss: Loss, params: Any, data: Any, damping: Any, chunk_size: int | None) -> Any:
     hessian = _dense(loss, params, data, chunk_size)
-    unit = power_of_two(largest(hessian))
+    unit = power_of_two(jnp.max(jnp.abs(hessian)))
     eigenvalues, vectors = jnp.linalg.eigh(hessian / unit)
     gradient, unravel = ravel_pytree(_gradient(loss, params, data, chunk_size))
     floor = jnp.asarray(damping, gradient.dtype) / unit
@@ -308,7 +308,7 @@ def _jitted_extremes(
     hessian, flat = _flat_product(loss, params, data, chunk_size)
     start = _random_unit(jax.random.fold_in(key, iterations), flat)
     # In units of its own size, H has norms that neither overflow nor underflow.
-    unit = power_of_two(largest(hessian(start)))
+    unit = power_of_two(jnp.max(jnp.abs(hessian(start))))
 
     def product(v: jax.Array) -> jax.Array:
         return hessian(v) / unit
@@ -319,7 +319,7 @@ def _jitted_extremes(
 
     def residual(end: jax.Array) -> jax.Array:
         y = _unit(vectors[:, end] @ basis)
-        return norm(product(y) - values[end] * y)
+        return jnp.linalg.norm(product(y) - values[end] * y)
 
     residuals, values = unit * jax.lax.map(residual, ends), unit * values
     return ExtremeEigenvalues(values[ends[:k]], values[ends[k:]], residuals[:k], residuals[k:])
@@ -345,7 +345,7 @@ def _lanczos(
         w = product(basis[j])
         diagonal = diagonal.at[j].set(basis[j] @ w)
         w = away_from(basis, w)
-        length = norm(w)
+        length = jnp.linalg.norm(w)
         size = jnp.maximum(jnp.max(jnp.abs(diagonal)), jnp.max(beside))
         invariant = length <= 10 * epsilon * size
         fresh = _random_unit(jax.random.fold_in(key, j), start)
@@ -359,7 +359,7 @@ def _lanczos(
 
 
 def _unit(v: jax.Array) -> jax.Array:
-    return v / norm(v)
+    return v / jnp.linalg.norm(v)
 
 
 def _random_unit(key: jax.Array, like: jax.Array) -> jax.Array:

@@ -27,9 +27,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Choice, Count, NullOr, checked
-from momentum_jax._scaling import scaled, unit
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._arithmetic import global_norm, inner_product
+from momentum_jax.optimizers._arithmetic import global_norm, makes_acute_angle
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import scalar_zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, loss_of, transformation
@@ -118,7 +117,7 @@ def adaptive_restart(
         move = steps if landing is steps else _minus(landing, evaluation_params(_minus(steps, steps), state.inner_state))
         since, last_length = state.steps_since_restart + 1, None
         if criterion == "gradient":
-            restart = (since >= least) & (inner_product(scaled(updates, 1 / unit(updates)), move) > 0)
+            restart = (since >= least) & makes_acute_angle(updates, move)
         else:
             length = global_norm(move).astype(state.last_length.dtype)
             moved = length != 0

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax._scaling import norm, power_of_two
+from momentum_jax._scaling import norm
 from momentum_jax.optimizers._arithmetic import ratio
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
@@ -69,12 +69,9 @@ def lars(
 
     def leaf(u: jax.Array, v: jax.Array, p: jax.Array, **h: Any) -> tuple[jax.Array, jax.Array]:
         of_u, of_p = norm(u), norm(p)
-        none = (of_u == 0) | (of_p == 0)
-        below = of_u + h["decay"] * of_p + h["eps"]
-        # Divided out of both, so that the ratio of a tiny gradient, or its product with a large one, is finite.
-        one = jnp.where(none, 1, power_of_two(below))
-        trust = jnp.where(none, 1, h["trust"] * ratio(of_p, below / one, h["eps"]))
-        v = h["mu"] * v + h["eta"] * trust * ((u + h["decay"] * p) * (1 / one).astype(u.dtype))
+        trust = h["trust"] * ratio(of_p, of_u + h["decay"] * of_p + h["eps"], h["eps"])
+        trust = jnp.where((of_u == 0) | (of_p == 0), 1, trust)
+        v = h["mu"] * v + h["eta"] * trust * (u + h["decay"] * p)
         return -v, v
 
     def update(who: str, updates: optax.Updates, state: LarsState, params: Any) -> tuple[optax.Updates, LarsState]:

@@ -25,8 +25,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax._scaling import largest, power_of_two
-from momentum_jax.optimizers._arithmetic import root, squared
+from momentum_jax._scaling import norm
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
@@ -50,9 +49,7 @@ def _corrected_gradient(b1: Any, gamma: Any, accumulator_dtype: Any) -> Transfor
 
     def leaf(g: jax.Array, before: jax.Array, b1: Any, gamma: Any) -> tuple[jax.Array, jax.Array]:
         c = g + gamma * b1 / (1 - b1) * (g - before)
-        one = power_of_two(largest(c))
-        y = c * (1 / one).astype(c.dtype)
-        return y / jnp.maximum(root(jnp.sum(squared(y))), 1 / one), g
+        return c / jnp.maximum(norm(c), 1.0), g
 
     def update(
         who: str, updates: optax.Updates, state: CorrectedGradientState, params: Any

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, Real, checked, value_at
-from momentum_jax._scaling import unit
-from momentum_jax.optimizers._arithmetic import dot, ratio, total
+from momentum_jax._scaling import is_ordinary, power_of_two
+from momentum_jax.optimizers._arithmetic import dot, global_norm, ratio, total
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import as_scalar
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
@@ -78,19 +78,13 @@ def momo(
             average_product=scalar_zeros(params, *hyperparameters),
         )
 
-    def average(g: jax.Array, d: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
+    def average(g: jax.Array, d: jax.Array, p: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
         d = beta * d + (1 - beta) * g
-        return d, d
+        return jnp.stack([dot(g, p), dot(d, p), dot(d, d), dot(d*2.0**-80, d*2.0**-80), dot(d*2.0**80,d*2.0**80)]), d
 
-    def products(g: jax.Array, d: jax.Array, p: jax.Array, inverse: Any) -> tuple[jax.Array, jax.Array]:
-        y = inverse * d
-        return jnp.stack([dot(g, p), dot(d, p), dot(y, y)]), d
-
-    def move(
-        g: jax.Array, d: jax.Array, p: jax.Array, inverse: Any, tau: Any, decay: Any, shrink: Any
-    ) -> tuple[jax.Array, jax.Array]:
+    def move(g: jax.Array, d: jax.Array, p: jax.Array, tau: Any, decay: Any, shrink: Any) -> tuple[jax.Array, jax.Array]:
         del g
-        return -(tau * (inverse * d) + decay * p) * shrink, d
+        return -(tau * d + decay * p) * shrink, d
 
     def update(
         who: str, updates: optax.Updates, state: MomoState, params: Any, value: Any = None
@@ -100,26 +94,22 @@ def momo(
         loss = loss_of(who, value).astype(state.average_loss.dtype)
         eta, bound, decay = (as_scalar(value_at(h, state.step), loss.dtype) for h in (learning_rate, lower_bound, weight_decay))
         beta = jnp.where(state.momentum_step == 0, 0.0, jnp.asarray(value_at(momentum, state.momentum_step), loss.dtype))
-        d, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, beta=beta)
-        # tau and |d|^2 are those of d / one.
-        one = unit(d)
-        sums, _ = each(who, products, updates, {"first_moment": d}, params=params, inverse=1 / one)
-        product, along, square = total(sums, jnp.zeros(3, loss.dtype))
+        sums, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, params=params, beta=beta)
+        product, along, square, large, small = total(sums, jnp.zeros(5, loss.dtype))
         average_loss = beta * state.average_loss + (1 - beta) * loss
         average_product = beta * state.average_product + (1 - beta) * product
         growth = 1 + eta * decay
         above = jnp.maximum(growth * (average_loss - bound - average_product) + along, 0.0)
-        longest, above = eta * one, above / one
-        beyond = ratio(above, square, 0.0) >= longest
-        # Masked before it is divided, for the derivative of a quotient that overflows.
-        tau = jnp.where(beyond, longest, ratio(jnp.where(beyond, 0.0, above), square, 0.0))
+        eta, square, above, large, small = jax.lax.optimization_barrier((jnp.asarray(eta, square.dtype), square, above, large, small))
+        length = jnp.where(square < 1, jnp.sqrt(small)*2.0**-80, jnp.sqrt(large)*2.0**80)
+        q = jnp.where(is_ordinary(square), ratio(above, square, 0.0), above/length/length)
+        tau = jnp.minimum(eta, q)
         updates, first_moment = each(
             who,
             move,
             updates,
             {"first_moment": first_moment},
             params=params,
-            inverse=1 / one,
             tau=tau,
             decay=eta * decay,
             shrink=1 / growth,

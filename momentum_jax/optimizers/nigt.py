@@ -25,8 +25,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax._scaling import scaled, unit
-from momentum_jax.optimizers._arithmetic import inner_product, ratio, root
+from momentum_jax.optimizers._arithmetic import global_norm, ratio
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
@@ -93,14 +92,12 @@ def nigt(
         beta = jnp.where(state.momentum_step == 0, 0, state.next_momentum)
         ahead, small = jnp.asarray(value_at(momentum, following), state.lead.dtype), value_at(eps, state.step)
         updates, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, beta=beta)
-        one = unit(updates)
-        updates = scaled(updates, 1 / one)
-        scale = ratio(jnp.ones(()), root(inner_product(updates, updates)) + small / one, small)
-        scale = jnp.asarray(value_at(learning_rate, state.step) * scale, state.lead.dtype)
+        scale = value_at(learning_rate, state.step) * ratio(jnp.ones(()), global_norm(updates) + small, small)
+        scale = jnp.asarray(scale, state.lead.dtype)
         lead = scale * ahead / (1 - ahead)
         old = {"first_moment": state.first_moment}
         updates, _ = each(who, move, updates, old, back=state.lead, forth=scale + lead)
         # jnp.array copies, as above.
-        return updates, NigtState(next_step(state.step), following, first_moment, lead / one, jnp.array(ahead))
+        return updates, NigtState(next_step(state.step), following, first_moment, lead, jnp.array(ahead))
 
     return transformation("nigt", init, update)

@@ -21,8 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax._scaling import scaled, unit
-from momentum_jax.optimizers._arithmetic import inner_product, ratio, root
+from momentum_jax.optimizers._arithmetic import global_norm, ratio
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
@@ -74,9 +73,7 @@ def normalized_momentum(
         beta = jnp.where(state.momentum_step == 0, 0.0, value_at(momentum, state.momentum_step))
         small = value_at(eps, state.step)
         updates, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, beta=beta)
-        one = unit(updates)
-        updates = scaled(updates, 1 / one)
-        scale = ratio(jnp.ones(()), root(inner_product(updates, updates)) + small / one, small)
+        scale = ratio(jnp.ones(()), global_norm(updates) + small, small)
         (updates,) = each(who, lambda m, scale: (scale * m,), updates, {}, scale=scale)
         return updates, NormalizedMomentumState(next_step(state.step), next_step(state.momentum_step), first_moment)
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax._scaling import scaled, unit
+from momentum_jax._scaling import norm
 from momentum_jax.protocol import evaluation_params, update_of
 from momentum_jax.training.metrics import accuracy, confusion_matrix, matthews_correlation
 from momentum_jax.training.opaque import put_together, require_same_kind, take_apart
@@ -208,8 +208,7 @@ def readout(recipe: Recipe, run: Run, state: RunState) -> Any:
 
 
 def _norm(tree: Any) -> jax.Array:
-    one = unit(tree)
-    return one * optax.tree.norm(scaled(tree, 1 / one))
+    return norm(*(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in jax.tree.leaves(tree)))
 
 
 def _optimizer(recipe: Recipe, run: Run) -> optax.GradientTransformationExtraArgs:
