@@ -103,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--nets", nargs="+", type=int, choices=[1, 2], default=[1, 2], help="which nets (default: both)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "train.json")
     options = parser.parse_args(arguments)
+    if min(options.runs) < 1:
+        parser.error(f"--runs must be at least 1, got {min(options.runs)}.")
     repeats, seconds = (5, 0.3) if options.quick else (9, 2.0)
     console = Console(width=None if sys.stdout.isatty() else 140)
     report = {

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from momentum_jax._hyperparameters import Count, Interval, NullOr, Scalar, checked
+from momentum_jax._scaling import power_of_two
 from momentum_jax._trees import dtype_of, leaves_by_path, path_name
 
 Loss = Callable[..., Any]
@@ -285,23 +286,34 @@ def _jitted_trace(loss: Loss, params: Any, data: Any, key: jax.Array, probes: in
         return z @ product(z)
 
     samples = jax.lax.map(sample, jax.random.split(key, probes))
-    return TraceEstimate(jnp.mean(samples), jnp.std(samples, ddof=1) / math.sqrt(probes), samples)
+    unit = power_of_two(jnp.max(jnp.abs(samples)))
+    error = unit * jnp.std(samples / unit, ddof=1) / math.sqrt(probes)
+    return TraceEstimate(unit * jnp.mean(samples / unit), error, samples)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "chunk_size"))
 def _jitted_newton(loss: Loss, params: Any, data: Any, damping: Any, chunk_size: int | None) -> Any:
-    eigenvalues, vectors = jnp.linalg.eigh(_dense(loss, params, data, chunk_size))
+    hessian = _dense(loss, params, data, chunk_size)
+    unit = power_of_two(jnp.max(jnp.abs(hessian)))
+    eigenvalues, vectors = jnp.linalg.eigh(hessian / unit)
     gradient, unravel = ravel_pytree(_gradient(loss, params, data, chunk_size))
-    floor = jnp.asarray(damping, gradient.dtype)
-    return unravel(-vectors @ ((gradient @ vectors) / jnp.maximum(jnp.abs(eigenvalues), floor)))
+    floor = jnp.asarray(damping, gradient.dtype) / unit
+    return unravel(-vectors @ ((gradient @ vectors) / unit / jnp.maximum(jnp.abs(eigenvalues), floor)))
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "k", "iterations", "chunk_size"))
 def _jitted_extremes(
     loss: Loss, params: Any, data: Any, key: jax.Array, k: int, iterations: int, chunk_size: int | None
 ) -> ExtremeEigenvalues:
-    product, flat = _flat_product(loss, params, data, chunk_size)
-    basis, diagonal, beside = _lanczos(product, flat, iterations, key)
+    hessian, flat = _flat_product(loss, params, data, chunk_size)
+    start = _random_unit(jax.random.fold_in(key, iterations), flat)
+    # In units of its own size, H has norms that neither overflow nor underflow.
+    unit = power_of_two(jnp.max(jnp.abs(hessian(start))))
+
+    def product(v: jax.Array) -> jax.Array:
+        return hessian(v) / unit
+
+    basis, diagonal, beside = _lanczos(product, start, iterations, key)
     values, vectors = jnp.linalg.eigh(jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1))
     ends = jnp.concatenate([jnp.arange(iterations - 1, iterations - 1 - k, -1), jnp.arange(k)])
 
@@ -309,21 +321,18 @@ def _jitted_extremes(
         y = _unit(vectors[:, end] @ basis)
         return jnp.linalg.norm(product(y) - values[end] * y)
 
-    residuals = jax.lax.map(residual, ends)
+    residuals, values = unit * jax.lax.map(residual, ends), unit * values
     return ExtremeEigenvalues(values[ends[:k]], values[ends[k:]], residuals[:k], residuals[k:])
 
 
 def _lanczos(
-    product: Callable[[jax.Array], jax.Array], like: jax.Array, iterations: int, key: jax.Array
+    product: Callable[[jax.Array], jax.Array], start: jax.Array, iterations: int, key: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """An orthonormal basis (iterations, P), and the diagonal and the off-diagonal of H in it, (iterations,) each.
+    """An orthonormal basis (iterations, P) from `start`, and the diagonal and the off-diagonal of H in it, (iterations,) each.
 
     The last off-diagonal entry leads out of the basis.
     """
-    epsilon = jnp.finfo(like.dtype).eps
-
-    def random_unit(key: jax.Array) -> jax.Array:
-        return _unit(jax.random.normal(key, like.shape, like.dtype))
+    epsilon = jnp.finfo(start.dtype).eps
 
     def away_from(basis: jax.Array, w: jax.Array) -> jax.Array:
         # Twice: what cancellation leaves of the basis after once, goes with the second time. Rows to come are 0.
@@ -337,17 +346,21 @@ def _lanczos(
         diagonal = diagonal.at[j].set(basis[j] @ w)
         w = away_from(basis, w)
         length = jnp.linalg.norm(w)
-        largest = jnp.maximum(jnp.max(jnp.abs(diagonal)), jnp.max(beside))
-        invariant = length <= 10 * epsilon * largest
-        fresh = random_unit(jax.random.fold_in(key, j))
+        size = jnp.maximum(jnp.max(jnp.abs(diagonal)), jnp.max(beside))
+        invariant = length <= 10 * epsilon * size
+        fresh = _random_unit(jax.random.fold_in(key, j), start)
         following = _unit(away_from(basis, jnp.where(invariant, fresh, w / length)))
         basis = basis.at[j + 1].set(following, mode="drop")
         return basis, diagonal, beside.at[j].set(jnp.where(invariant, 0, length))
 
-    basis = jnp.zeros((iterations, like.size), like.dtype).at[0].set(random_unit(jax.random.fold_in(key, iterations)))
-    zeros = jnp.zeros((iterations,), like.dtype)
+    basis = jnp.zeros((iterations, start.size), start.dtype).at[0].set(start)
+    zeros = jnp.zeros((iterations,), start.dtype)
     return jax.lax.fori_loop(0, iterations, step, (basis, zeros, zeros))
 
 
 def _unit(v: jax.Array) -> jax.Array:
     return v / jnp.linalg.norm(v)
+
+
+def _random_unit(key: jax.Array, like: jax.Array) -> jax.Array:
+    return _unit(jax.random.normal(key, like.shape, like.dtype))

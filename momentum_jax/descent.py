@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Count, checked
-from momentum_jax.protocol import evaluation_params
+from momentum_jax.protocol import evaluation_params, update_of
 
 
 class Path(NamedTuple):
@@ -70,6 +70,8 @@ def descend(
     """
     if not callable(function):
         raise TypeError(f"descend: function must be a function of a point, got {type(function).__name__}.")
+    if isinstance(optimizer, optax.MultiSteps):
+        raise TypeError("descend: optimizer is an optax.MultiSteps; give its .gradient_transformation().")
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(f"descend: optimizer must be a gradient transformation, got {type(optimizer).__name__}.")
     try:
@@ -93,25 +95,22 @@ def _descend(function: Callable[[jax.Array], Any], optimizer: Any, start: jax.Ar
         raise ValueError(f"descend: function must return a real scalar, got {found}.")
     if start.ndim == 2:
         return jax.vmap(lambda one: _descend(function, optimizer, one, steps))(start)
-    update = optax.with_extra_args_support(optimizer).update
 
     # Optax's line searches hand `value_fn` those extra arguments that they do not know, by the names of its parameters.
     def value_fn(x: jax.Array, grad_fn: Any = None) -> Any:
         del grad_fn
         return function(x)
 
+    # Optax's SAM hands `grad_fn` the number of its step as well.
+    def grad_fn(x: jax.Array, step: Any = None) -> jax.Array:
+        del step
+        return jax.grad(function)(x)
+
     def step(carry: tuple[jax.Array, Any], _: None) -> tuple[tuple[jax.Array, Any], tuple[jax.Array, ...]]:
         held, state = carry
         value, gradient = jax.value_and_grad(function)(held)
-        updates, new_state = update(
-            gradient,
-            state,
-            held,
-            value=value,
-            grad=gradient,
-            value_fn=value_fn,
-            grad_fn=jax.grad(function),
-        )
+        update = update_of("descend", optimizer, value=value, grad=gradient, value_fn=value_fn, grad_fn=grad_fn)
+        updates, new_state = update(gradient, state, held)
         new = jnp.asarray(optax.apply_updates(held, updates))
         return (new, new_state), (held, gradient, evaluation_params(new, new_state))
 

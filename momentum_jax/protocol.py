@@ -1,10 +1,11 @@
-"""What any wing may ask of an optimizer's state: the parameters to evaluate, and to forget its momentum.
+"""What any wing may ask of an optimizer and its state: an update, the parameters to evaluate, and to forget its momentum.
 
-Both work on any pytree that holds optimizer states (`optax.chain`, `MultiSteps`, `partition`, `masked`, `apply_if_finite`,
-`inject_hyperparams`, an NNX optimizer's `opt_state`), on this library's states and on Optax's. A state takes part by methods
-of its own: `evaluation_params(self, params) -> params` and `reset_momentum(self) -> state`.
+The last two work on any pytree that holds optimizer states (`optax.chain`, `MultiSteps`, `partition`, `masked`,
+`apply_if_finite`, `inject_hyperparams`, an NNX optimizer's `opt_state`), on this library's states and on Optax's. A state takes
+part by methods of its own: `evaluation_params(self, params) -> params` and `reset_momentum(self) -> state`.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -105,6 +106,35 @@ def reset_momentum(opt_state: Any) -> Any:
     if kind in (tuple, list):
         return kind(reset_momentum(state) for state in opt_state)
     raise UnknownMomentum(kind)
+
+
+def update_of(who: str, optimizer: optax.GradientTransformation, **offered: Any) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    """`update(gradients, state, params)` of an optimizer, which is given those of the offered extra arguments that it takes.
+
+    Raises:
+      TypeError: the optimizer needs an extra argument that is not offered; in the call, it is `optax.lookahead`, which takes a
+        pair of parameters.
+    """
+    update = optax.with_extra_args_support(optimizer).update
+    taken = inspect.signature(update).parameters.values()
+    needed = [p.name for p in taken if p.kind is p.KEYWORD_ONLY and p.default is p.empty and p.name not in offered]
+    if needed:
+        raise TypeError(
+            f"{who}: optimizer must need no extra arguments but {', '.join(offered)}, got one that needs {', '.join(needed)}."
+        )
+    if not any(p.kind is p.VAR_KEYWORD for p in taken):
+        offered = {p.name: offered[p.name] for p in taken if p.name in offered}
+
+    def updated(updates: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, optax.LookaheadState) or _has_readout(node)):
+            if isinstance(node, optax.LookaheadState):
+                raise TypeError(
+                    f"{who}: optimizer must take the parameters alone, got optax.lookahead, which takes a pair of them; "
+                    "use momentum_jax.training.lookahead.lookahead."
+                )
+        return update(updates, state, params, **offered)
+
+    return updated
 
 
 def shift_by_path(

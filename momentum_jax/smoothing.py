@@ -11,6 +11,7 @@ An average looks back only: it lags by (n - 1) / 2 and β / (1 - β) values. Of 
 long run variance s² / n and s² (1 - β) / (1 + β).
 """
 
+import math
 from typing import Annotated, Any
 
 import jax
@@ -54,12 +55,13 @@ def simple_moving_average(values: Any, window: AtLeastOne, *, debias: Bool = Tru
             window_strides=(1,) * (1 + rest),
             padding=((before, 0),) + ((0, 0),) * rest,
         )
-        averages = sums / float(window)
     else:
         padded = np.concatenate([np.zeros((before, *values.shape[1:])), values])
         # Not by differences of a running sum: after a spike of 1e23 those would be 0.
-        averages = sliding_window_view(padded, before + 1, axis=0).mean(axis=-1) * ((before + 1) / window)
-    return _over(averages, simple_weight_sums(len(values), window)) if debias else averages
+        sums = sliding_window_view(padded, before + 1, axis=0).mean(axis=-1) * (before + 1)
+    return _over(
+        sums, np.minimum(np.arange(1, len(values) + 1), before + 1) if debias else np.array([_real(window, values.dtype)])
+    )
 
 
 @checked
@@ -102,7 +104,7 @@ def simple_weight_sums(steps: AtLeastZero, window: AtLeastOne) -> np.ndarray:
     Raises:
       ValueError, TypeError: steps below 0 or a window below 1; one that is no int.
     """
-    return np.minimum(np.arange(1, steps + 1), min(window, steps)) / float(window)
+    return np.minimum(np.arange(1, steps + 1), min(window, max(steps, 1))) / _real(window)
 
 
 @checked
@@ -112,7 +114,14 @@ def exponential_weight_sums(steps: AtLeastZero, beta: AverageDecayNumber) -> np.
     Raises:
       ValueError, TypeError: steps below 0 or beta outside [0, 1); a wrong type.
     """
-    return 1 - float(beta) ** np.arange(1, steps + 1)
+    beta, powers = float(beta), np.arange(1, steps + 1)
+    # Next to 1 a power would have lost the digits of what it lacks.
+    return -np.expm1(powers * math.log1p(beta - 1)) if beta > 0.5 else 1 - beta**powers
+
+
+def _real(window: int, dtype: Any = np.float64) -> float:
+    """`window` as a float, at most the largest of `dtype`."""
+    return float(min(window, float(np.finfo(dtype).max)))
 
 
 def _series(who: str, values: Any) -> Any:
@@ -140,19 +149,34 @@ def _start(who: str, start: Any, values: Any, xp: Any) -> Any:
 
 def _recursion(values: Any, beta: Any, start: Any) -> Any:
     if isinstance(values, jax.Array):
-        decay = jnp.asarray(beta, values.dtype)
-
-        def step(average: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-            average = decay * average + (1 - decay) * value
-            return average, average
-
-        return jax.lax.scan(step, jnp.asarray(start, values.dtype), values)[1]
+        return _compensated_recursion(values, beta, start)
     averages = np.empty_like(values)
     average, beta = start, float(beta)
     for t, value in enumerate(values):
         average = beta * average + (1 - beta) * value
         averages[t] = average
     return averages
+
+
+def _compensated_recursion(values: jax.Array, beta: Any, start: Any) -> jax.Array:
+    """As `_recursion`, in the dtype of the values, in which a β next to 1 may be 1 itself.
+
+    The decay is a subtraction where little is lost of an average, and what rounding loses of it is carried beside it.
+    """
+    exact = beta if isinstance(beta, jax.Array) else float(beta)
+    slow = exact > 0.5
+    weight, decay, kept = (jnp.asarray(x, values.dtype) for x in (1 - exact, exact, jnp.where(slow, 1, exact)))
+
+    def step(carry: tuple[jax.Array, jax.Array], value: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        average, lost = carry
+        # An infinite average stays what it is: less a part of itself it would be NaN.
+        less = jnp.where(jnp.isfinite(average), decay * lost - jnp.where(slow, weight * average, 0), 0)
+        before, rest = kept * average, less + weight * value
+        average = before + rest
+        return (average, rest - (average - before)), average
+
+    start = jnp.asarray(start, values.dtype)
+    return jax.lax.scan(step, (start, jnp.zeros_like(start)), values)[1]
 
 
 def _over(averages: Any, sums: Any) -> Any:

@@ -16,7 +16,7 @@ import momentum_jax
 
 HOUSE = Path(momentum_jax.__file__).parent
 
-GROUND = {"_text", "_files", "_trees", "_hyperparameters", "_npz", "protocol"}
+GROUND = {"_text", "_files", "_trees", "_scaling", "_hyperparameters", "_npz", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
 TOOLS = {"landscapes", "descent", "curvature", "smoothing"}
 ALLOWED = {
@@ -24,12 +24,13 @@ ALLOWED = {
     "_files": set(),
     "_trees": set(),
     "_npz": {"_text"},
+    "_scaling": {"_trees"},
     "protocol": {"_trees"},
     "_hyperparameters": {"_text"},
     "schedules": {"_hyperparameters"},
     "landscapes": {"_hyperparameters"},
     "descent": {"_hyperparameters", "protocol"},
-    "curvature": {"_hyperparameters", "_trees"},
+    "curvature": {"_hyperparameters", "_scaling", "_trees"},
     "smoothing": {"_hyperparameters"},
     "optimizers": GROUND | {"schedules"},
     "conventions": OPTIMIZERS | {"_hyperparameters"},

@@ -123,7 +123,7 @@ class Options:
     sampler: Annotated[str | None, _one_of(SAMPLERS), _default_of(_SEARCH.sampler)] = None
     """Sequence that the trials are points of."""
     cores: Annotated[int | None, _INT, _CORES] = None
-    """CPU cores to train on, one run on each."""
+    """CPU cores to train on, one run on each; at most those that there are."""
     overwrite: bool = False
     """Replace the results that the output directory holds."""
     resume: bool = False
@@ -213,7 +213,7 @@ class StudyAddSeeds:
     data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds the data sets."""
     cores: Annotated[int | None, _INT, _CORES] = None
-    """CPU cores to train on, one run on each."""
+    """CPU cores to train on, one run on each; at most those that there are."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ class Reproduce:
     data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds the data sets."""
     cores: Annotated[int | None, _INT, _CORES] = None
-    """CPU cores to train on, one run on each."""
+    """CPU cores to train on, one run on each; at most those that there are."""
 
 
 Form = Literal[

@@ -74,9 +74,16 @@ def _stopped(out: Path) -> str:
 
 def use_cores(cores: int | None, messages: Console) -> None:
     from momentum_jax.training import use_all_cpu_cores
+    from momentum_jax.training.devices import available_cores
 
     if cores is not None and cores < 1:
         raise StudyError(f"--cores must be at least 1, got {cores}.")
+    there_are = available_cores()
+    if cores is not None and cores > there_are:
+        all_of_them = "1 core works" if there_are == 1 else f"{there_are} cores work"
+        text = f"momentum-jax: --cores {cores} is more than this process may use; {all_of_them}."
+        messages.print(text, highlight=False, soft_wrap=True)
+        cores = there_are
     try:
         use_all_cpu_cores(cores)
     except RuntimeError as error:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax._scaling import is_acute, magnitude, norm, power_of_two, sum_of_products
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._precision import scalar_dtype, widen, working_precision
 
@@ -60,11 +61,31 @@ def total(sums: Any, like: jax.Array) -> jax.Array:
 
 def inner_product(a: Any, b: Any) -> jax.Array:
     """Re <a, b> over the inexact leaves of two trees of the same structure, in the widest working precision of theirs."""
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    wide = [[widen(z, working_precision(x, y)) for z in (x, y)] for x, y in pairs if is_inexact(x) and is_inexact(y)]
-    return total([dot(x, y) for x, y in wide], jnp.zeros((), scalar_dtype((a, b))))
+    pairs = _pairs(a, b)
+    return sum_of_products(*zip(*pairs, strict=True)).astype(scalar_dtype((a, b))) if pairs else jnp.zeros(())
+
+
+def makes_acute_angle(a: Any, b: Any) -> jax.Array:
+    """Whether Re <a, b> > 0 over the inexact leaves of two trees of the same structure, also where the product overflows."""
+    pairs = _pairs(a, b)
+    return is_acute([x for x, _ in pairs], [y for _, y in pairs])
 
 
 def global_norm(tree: Any) -> jax.Array:
     """The Euclidean norm of a tree, with derivative 0 at 0."""
-    return root(inner_product(tree, tree))
+    return norm(*(widen(x, working_precision(x)) for x in jax.tree.leaves(tree) if is_inexact(x)))
+
+
+def _pairs(a: Any, b: Any) -> list[tuple[jax.Array, jax.Array]]:
+    """The leaves of two trees that are both inexact, each pair in its working precision."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    wide = [[widen(z, working_precision(x, y)) for z in (x, y)] for x, y in pairs if is_inexact(x) and is_inexact(y)]
+    return [(x, y) for x, y in wide]
+
+
+def sign_of_product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The sign of Re(conj(a) b), entry by entry, also where the product itself would overflow or underflow."""
+    if not (jnp.iscomplexobj(a) or jnp.iscomplexobj(b)):
+        return jnp.sign(a) * jnp.sign(b)
+    a, b = (z * (1 / power_of_two(magnitude(z))).astype(z.dtype) for z in (a, b))
+    return jnp.sign(jnp.real(jnp.conj(a) * b))

@@ -9,8 +9,9 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, PartitionSpec
 
+from momentum_jax._scaling import norm
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._arithmetic import ratio
 from momentum_jax.optimizers._transformation import Link, Transformation, transformation
 from momentum_jax.protocol import reset_momentum
 
@@ -37,7 +38,7 @@ def orthogonalise(x: jax.Array, steps: int, eps: Any) -> jax.Array:
     if explicit:  # a product over a sharded side has no sharding of its own
         x = jax.sharding.reshard(x, PartitionSpec(None, None))
     x = _adjoint(x) if tall else x
-    x = ratio(x, root(jnp.sum(squared(x))) + eps, eps)
+    x = ratio(x, norm(x) + eps, eps)
     a, b, c = _QUINTIC
     for _ in range(steps):
         gram = _product(x, _adjoint(x))

@@ -89,6 +89,8 @@ def as_link(who: str, name: str, optimizer: Any) -> Link:
     Raises:
       TypeError: `optimizer` is no gradient transformation.
     """
+    if isinstance(optimizer, optax.MultiSteps):
+        raise TypeError(f"{who}: {name} is an optax.MultiSteps; give its .gradient_transformation().")
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(f"{who}: {name} must be a gradient transformation, got {type(optimizer).__name__}.")
     return link(optimizer)

@@ -28,7 +28,7 @@ import optax
 
 from momentum_jax._hyperparameters import Choice, StepsOrNone, checked
 from momentum_jax._trees import is_inexact
-from momentum_jax.optimizers._arithmetic import global_norm, inner_product
+from momentum_jax.optimizers._arithmetic import global_norm, makes_acute_angle
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import next_step, scalar_zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, loss_of, transformation
@@ -71,8 +71,6 @@ def adaptive_restart(
         "function".
       TypeError: `optimizer` is no gradient transformation.
     """
-    if isinstance(optimizer, optax.MultiSteps):
-        raise TypeError("adaptive_restart: optimizer is an optax.MultiSteps; give its .gradient_transformation().")
     inner = as_link("adaptive_restart", "optimizer", optimizer)
     least = min_steps or (10 if criterion == "speed" else 1)
 
@@ -119,7 +117,7 @@ def adaptive_restart(
         move = steps if landing is steps else _minus(landing, evaluation_params(_minus(steps, steps), state.inner_state))
         since, last_length = next_step(state.steps_since_restart), None
         if criterion == "gradient":
-            restart = (since >= least) & (inner_product(updates, move) > 0)
+            restart = (since >= least) & makes_acute_angle(updates, move)
         else:
             length = global_norm(move).astype(state.last_length.dtype)
             moved = length != 0

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Choice, checked
+from momentum_jax.optimizers._arithmetic import sign_of_product
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
 
@@ -47,7 +48,7 @@ def cautious(
     inner = as_link("cautious", "optimizer", optimizer)
 
     def leaf(g: jax.Array, d: jax.Array) -> tuple[jax.Array]:
-        agrees = (jnp.real(jnp.conj(d) * g) < 0).astype(jnp.finfo(d.dtype).dtype)
+        agrees = (sign_of_product(d, g) < 0).astype(jnp.finfo(d.dtype).dtype)
         kept = jnp.sum(agrees)
         gain = d.size / (kept + 1) if normalizer == "count" else 1 / jnp.maximum(kept / max(d.size, 1), _LEAST_MEAN)
         return (d * agrees * gain,)

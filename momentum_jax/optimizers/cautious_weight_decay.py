@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import NonNegative, checked, is_zero, value_at
+from momentum_jax.optimizers._arithmetic import sign_of_product
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import first_step, next_step
 from momentum_jax.optimizers._transformation import Transformation, transformation
@@ -50,7 +51,7 @@ def cautious_weight_decay(weight_decay: NonNegative) -> Transformation:
         return CautiousWeightDecayState(first_step())
 
     def leaf(u: jax.Array, p: jax.Array, decay: Any) -> tuple[jax.Array]:
-        return (u + jnp.where(jnp.real(jnp.conj(u) * p) >= 0, decay * p, 0),)
+        return (u + jnp.where(sign_of_product(u, p) >= 0, decay * p, 0),)
 
     def update(
         who: str, updates: optax.Updates, state: CautiousWeightDecayState, params: Any

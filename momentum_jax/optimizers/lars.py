@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Decay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax._scaling import norm
+from momentum_jax.optimizers._arithmetic import ratio
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
@@ -67,7 +68,7 @@ def lars(
         return LarsState(first_step(), first_step(), zeros(params, velocity_dtype(accumulator_dtype)))
 
     def leaf(u: jax.Array, v: jax.Array, p: jax.Array, **h: Any) -> tuple[jax.Array, jax.Array]:
-        of_u, of_p = root(jnp.sum(squared(u))), root(jnp.sum(squared(p)))
+        of_u, of_p = norm(u), norm(p)
         trust = h["trust"] * ratio(of_p, of_u + h["decay"] * of_p + h["eps"], h["eps"])
         trust = jnp.where((of_u == 0) | (of_p == 0), 1, trust)
         v = h["mu"] * v + h["eta"] * trust * (u + h["decay"] * p)

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, checked, value_at
-from momentum_jax.optimizers._arithmetic import dot, root
+from momentum_jax._scaling import norm
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
@@ -51,7 +51,7 @@ def _corrected_gradient(b1: Any, gamma: Any, accumulator_dtype: Any) -> Transfor
 
     def leaf(g: jax.Array, before: jax.Array, b1: Any, gamma: Any) -> tuple[jax.Array, jax.Array]:
         c = g + gamma * b1 / (1 - b1) * (g - before)
-        return c / jnp.maximum(root(dot(c, c)), 1.0), g
+        return c / jnp.maximum(norm(c), 1.0), g
 
     def update(
         who: str, updates: optax.Updates, state: CorrectedGradientState, params: Any

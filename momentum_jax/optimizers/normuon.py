@@ -33,6 +33,7 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
+from momentum_jax._scaling import norm
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._leaves import each
@@ -112,7 +113,7 @@ def scale_by_normuon(
         # An empty mean is 0, as an empty sum is.
         wide = b2 * s.astype(real) + (1 - b2) * jnp.sum(squared(o), axis=across, keepdims=True) / max(o.shape[across], 1)
         p = ratio(o, root(wide) + eps, eps)
-        gain = ratio(root(jnp.sum(squared(o))), root(jnp.sum(squared(p))) + eps, eps)
+        gain = ratio(norm(o), norm(p) + eps, eps)
         return SCALES[scale](*o.shape) * gain * p, wide.astype(s.dtype)
 
     def update(who: str, updates: optax.Updates, state: NormuonState, params: Any) -> tuple[optax.Updates, NormuonState]:

@@ -8,6 +8,8 @@ Equivalent form: nu1 = nu2 = 1 is `adam`.
 
 Convention: eta outside, eps outside the root and after the correction, as in the authors' qhoptim. The corrections are
 exact under schedules of b1 and b2.
+Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
 State: `step`, int32 scalar, position in the sequences of b2, nu2 and eps; `momentum_step`, in those of b1 and nu1;
 `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32 scalars
@@ -85,7 +87,9 @@ def scale_by_quasi_hyperbolic_adam(
     def leaf(u: jax.Array, m: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         m = h["b1"] * m + (1 - h["b1"]) * u
         s = h["b2"] * s + (1 - h["b2"]) * squared(u)
-        spread = (1 - h["nu2"]) * squared(u) + h["gain2"] * s
+        # A share of 0 of an infinite square is none of it.
+        fresh, kept = jnp.where(h["nu2"] == 1, 0, squared(u)), jnp.where(h["nu2"] == 0, 0, s)
+        spread = (1 - h["nu2"]) * fresh + h["gain2"] * kept
         return ratio((1 - h["nu1"]) * u + h["gain1"] * m, root(spread) + h["eps"], h["eps"]), m, s
 
     def update(

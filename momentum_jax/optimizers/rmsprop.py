@@ -11,6 +11,8 @@ Keras: eps=1e-7, eps_inside_sqrt=True, learning_rate_inside=True. Optax: eps_ins
 learning_rate_inside=True. T. Tieleman and G. Hinton's global learning rate remains to be chosen: the method does not
 set it by itself. With Nesterov the user holds the look-ahead point; x' = y - eta u(y), before the look ahead, is what
 `momentum_jax.evaluation_params` reads from the state, in both places of eta and under schedules.
+Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
 State: `step`, int32 scalar; `second_moment`, real, and `mean` (None unless centred), the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state
 of `sgd`'s, with Nesterov `ahead`, -eta_t mu_t (mu_t with learning_rate_inside) of the last step.
@@ -84,8 +86,8 @@ def scale_by_rmsprop(
     def leaf(u: jax.Array, s: jax.Array, *mean: jax.Array, rho: Any, eps: Any) -> tuple[jax.Array, ...]:
         s = rho * s + (1 - rho) * squared(u)
         mean = tuple(rho * a + (1 - rho) * u for a in mean)
-        # Rounding can push a variance below 0.
-        spread = jnp.maximum(s - squared(mean[0]), 0) if mean else s
+        # Rounding can push a variance below 0. Where both squares are infinite their difference is NaN.
+        spread = jnp.where(jnp.isinf(s), s, jnp.maximum(s - squared(mean[0]), 0)) if mean else s
         scale = root(spread + eps) if eps_inside_sqrt else root(spread) + eps
         return ratio(u, scale, eps), s, *mean
 

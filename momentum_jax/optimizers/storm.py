@@ -12,6 +12,8 @@ is capped at 1, where the source asks for a c that keeps it there. There is no e
 is eta. Masks and partitions hand it a part of the tree, which few gradients can be taken of, and `optax.MultiSteps` the last
 `grad_fn` beside the mean of several gradients: put it around all. The official code differs: G is kept for every entry and
 starts at 0.01^3, a is that of the present eta, and d' is clipped to the largest norm of a gradient so far.
+Range: once a gradient has been longer than 1.8e19 in float32, G is infinite and eta is 0, for good; clip the gradients, those
+of `grad_fn` as well.
 State: `step`, int32 scalar; `momentum_step`, int32 scalar, steps since d began; `first_moment` (d), the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `previous_params`, those of the last step, in
 their dtypes; `total_square` (G) and `last_rate`, float32 scalars (float64 when a leaf is 64 bits wide).

@@ -13,6 +13,7 @@ Convention: eta_t outside the buffer, as in the authors' PyTorch code, of which 
 as they are, not smoothed, and the gradients are not clipped. The first gradient does not enter b: that code begins at
 momentum 0, where PyTorch's SGD keeps no buffer. The inner E|g| and E|g|^2 of D are uncorrected there, and here. `eps` is
 added where that code adds it, save in the root of the cubic, which Newton's method refines here.
+Range: gradients up to a norm of 1.8e19 in float32; one beyond it, whose square is infinite, makes the state NaN.
 State: `step`, int32 scalar; `velocity` (b), the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`;
 `average_gradient`, likewise, float32 for 16-bit leaves; `window`, the last W values of |g|^2, shape (W,), and the scalars
 `average_square`, `average_norm`, `average_distance`, `log_smallest`, `log_largest`, `log_product`, float32 (float64 when a leaf
@@ -38,11 +39,15 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
+from momentum_jax._scaling import power_of_two
 from momentum_jax.optimizers._arithmetic import dot, root, total
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
+
+# Of anything above it, the cube and its share of the cubic are normal numbers in float32.
+_SMALL_CUBE_ROOT = 2.0**-30
 
 
 class YellowfinState(NamedTuple):
@@ -147,16 +152,33 @@ def _tuned(
     smallest, largest = jnp.exp(state.log_smallest / weight), jnp.exp(state.log_largest / weight)
     variance = jnp.maximum(state.average_square / weight - square_of_average / weight**2, eps)
     distance = state.average_distance / weight
-    slack = _root_of_cubic((distance + eps) ** 2 * (smallest + eps) ** 2 / (2 * (variance + eps)))
-    spread = jnp.sqrt(jnp.maximum((largest + eps) / (smallest + eps), 1 + eps))
+    slack = _root_of_cubic(distance + eps, smallest + eps, variance + eps)
+    # Scaled by powers of two: the quotient of two squares and the square of a small slack leave the range of their dtype.
+    unit = jnp.minimum(1, power_of_two(1 / jnp.sqrt(largest + eps)))
+    spread = jnp.sqrt(jnp.maximum((largest + eps) * unit * unit / (smallest + eps), (1 + eps) * unit * unit)) / unit
     slack = jnp.minimum(slack, 2 / (spread + 1))
-    return (1 - slack) ** 2, slack**2 / (smallest + eps)
+    unit = power_of_two(slack)
+    return (1 - slack) ** 2, (slack / unit) ** 2 / (smallest + eps) * unit * unit
 
 
-def _root_of_cubic(p: jax.Array) -> jax.Array:
-    """The y in (0, 1) with y^3 = p (1 - y); it is 1 - sqrt mu, whose digits a momentum near 1 has lost."""
-    w = jnp.cbrt(p * (1 + jnp.sqrt(1 + 4 / 27 * p)) / 2)
-    y = w - p / (3 * w)
+def _root_of_cubic(d: jax.Array, h: jax.Array, c: jax.Array) -> jax.Array:
+    """The y in (0, 1) with y^3 = p (1 - y), p = d^2 h^2 / (2 c); it is 1 - sqrt mu, whose digits a momentum near 1 has lost.
+
+    Solved for z = y / k, k a power of two near cbrt(p) where that is small, else 1: z^3 = q (1 - k z), q = p / k^3.
+    """
+    k = power_of_two(jnp.maximum(jnp.cbrt(d) ** 2 * jnp.cbrt(h) ** 2 / jnp.cbrt(2 * c), jnp.finfo(c.dtype).tiny))
+    small = k < _SMALL_CUBE_ROOT
+    k = jnp.where(small, k, 1)
+
+    def times_k(x: jax.Array) -> jax.Array:
+        return jnp.where(small, k * x, x)  # a product that is fused with a sum would round otherwise
+
+    per_d, per_h = 1 / power_of_two(d), 1 / power_of_two(h)
+    share = k * per_d * per_h
+    # From p = 1e18 on y is 1 to the last digit.
+    q = (d * per_d) ** 2 * (h * per_h) ** 2 / (2 * jnp.clip(c * (share * k) * share, 1e-18, 1e30))
+    w = jnp.cbrt(q * (1 + jnp.sqrt(1 + 4 / 27 * times_k(times_k(times_k(q))))) / 2)
+    z = w - times_k(q / (3 * w))
     for _ in range(2):
-        y = y - (y**3 - p * (1 - y)) / (3 * y**2 + p)
-    return jnp.clip(y, 0.0, 1.0)
+        z = z - (z**3 - q * (1 - times_k(z))) / (3 * z**2 + times_k(q))
+    return jnp.clip(times_k(z), 0.0, 1.0)

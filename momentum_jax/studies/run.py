@@ -27,6 +27,7 @@ from momentum_jax.studies.outlook import Outlook, outlook
 from momentum_jax.studies.spec import MOST_SEEDS, Study
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
 from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
+from momentum_jax.training.devices import chosen_devices, require_seconds
 from momentum_jax.training.model import cnn, mlp
 
 CHECKPOINTS = "checkpoints"
@@ -56,7 +57,7 @@ def run_study(
         `overwrite` (begin it anew).
       data_directory: where the data sets lie, as in `data.load`.
       checkpoints: save the final parameters of each run but those of the tuning, by Orbax, in `<directory>/checkpoints/<run>`.
-      devices: what to train on; None: all local devices.
+      devices: different ones of `jax.local_devices()`, all of one platform; None: all of this process.
       checkpoint_seconds: how often the state inside a wave is saved, so that a wave that was cut off need not begin again.
       on_plan: called once, before anything is trained, with what lies ahead and what the study cannot answer.
       on_progress: called between chunks of steps; its counts of steps are those of the whole study.
@@ -65,6 +66,7 @@ def run_study(
 
     Raises:
       StudyError: an arm, a data set or a directory that cannot be used, and nothing is written then; or a disk that is full.
+      ValueError: devices or seconds that are none; likewise.
       Interrupted: Ctrl-C; finished waves are stored, and `resume` finishes the rest to the same numbers, as it does after
         a kill at whatever moment.
 
@@ -77,6 +79,8 @@ def run_study(
     for arm in study.arms:
         # Before data are read, or downloaded.
         check(arm.optimizer)
+    devices = chosen_devices("run_study", devices)
+    require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
     dataset = data.load(study.dataset, directory=data_directory, size=study.size)
     environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset, own=study.own_images)}
     study, recovered = _with_added_seeds(study, directory, environment) if resume else (study, ())
@@ -254,7 +258,7 @@ class _Bench:
     """What all runs of a study share: model, examples, and optimizers, each settled once."""
 
     def __init__(
-        self, study: Study, dataset: data.Dataset, devices: Sequence[Any] | None, checkpoints: bool, checkpoint_seconds: float
+        self, study: Study, dataset: data.Dataset, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float
     ):
         self.study, self.dataset = study, dataset
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
@@ -384,9 +388,8 @@ def _versions() -> dict[str, str]:
     return {"momentum_jax": momentum_jax.__version__, **libraries}
 
 
-def _backend(devices: Sequence[Any] | None) -> dict[str, str]:
-    device = (devices or jax.local_devices())[0]
-    return {"platform": device.platform, "device": device.device_kind}
+def _backend(devices: Sequence[Any]) -> dict[str, str]:
+    return {"platform": devices[0].platform, "device": devices[0].device_kind}
 
 
 def _machine() -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Which devices train, and how many runs each takes at a time."""
 
+import math
+import numbers
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +18,7 @@ def use_all_cpu_cores(cores: int | None = None) -> int:
     """Makes every CPU core a JAX device, so that `train_many` trains as many runs at once. Call it first in a program.
 
     Args:
-      cores: how many devices; by default the cores that this process may use.
+      cores: how many devices; by default the cores that this process may use. More of them than cores take turns.
 
     Returns:
       The number of CPU devices.
@@ -24,12 +26,15 @@ def use_all_cpu_cores(cores: int | None = None) -> int:
     Raises:
       RuntimeError: JAX's backend has already started with another number (any array, `jax.devices()` or `jax.random.key`
         starts it); nothing is changed then.
-      ValueError: `cores` is below 1.
+      ValueError: `cores` is below 1. TypeError: it is no int.
     """
     if cores is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = available_cores()
+    if not isinstance(cores, numbers.Integral) or isinstance(cores, bool):
+        raise TypeError(f"use_all_cpu_cores: cores must be an int, got {cores!r}.")
     if cores < 1:
         raise ValueError(f"use_all_cpu_cores: cores must be at least 1, got {cores}.")
+    cores = int(cores)
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError as error:
@@ -44,12 +49,48 @@ def use_all_cpu_cores(cores: int | None = None) -> int:
     return cores
 
 
-def mesh_for(devices: Sequence[Any] | None, runs: int) -> Mesh:
-    """A mesh with the one axis `runs` over the devices, no more of them than there are runs."""
-    chosen = list(jax.local_devices() if devices is None else devices)
+def available_cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chosen_devices(who: str, devices: Sequence[Any] | None) -> list[Any]:
+    """The devices to train on; of None all of this process.
+
+    Raises:
+      ValueError: not a sequence of different devices of this process, all of one platform.
+    """
+    if devices is None:
+        return jax.local_devices()
+    must = f"{who}: devices must be a sequence of at least one device, as jax.local_devices() gives them"
+    if isinstance(devices, str | bytes | Mapping) or not isinstance(devices, Iterable):
+        raise ValueError(f"{must}, got {devices!r}.")
+    chosen = list(devices)
     if not chosen:
-        raise ValueError("train_many: devices must be a sequence of at least one device, got none.")
-    return Mesh(np.array(chosen[: max(1, runs)]), (AXIS,), axis_types=(AxisType.Auto,))
+        raise ValueError(f"{must}, got none.")
+    for device in chosen:
+        if not isinstance(device, jax.Device):
+            raise ValueError(f"{must}, got {device!r} among them.")
+        if device.process_index != jax.process_index():
+            raise ValueError(f"{must}, got {device!r}, which is another process's.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"{must}, each once, got {chosen}.")
+    if len({device.platform for device in chosen}) > 1:
+        raise ValueError(f"{must}, all of one platform, got {chosen}.")
+    return chosen
+
+
+def require_seconds(who: str, *, infinite: bool = False, **seconds: Any) -> None:
+    """Raises ValueError unless each is a number of at least 0, and finite unless `infinite`."""
+    for name, value in seconds.items():
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not real or not value >= 0 or (math.isinf(value) and not infinite):
+            raise ValueError(f"{who}: {name} must be {'' if infinite else 'finite and '}at least 0, got {value!r}.")
+
+
+def mesh_for(devices: Sequence[Any], runs: int) -> Mesh:
+    """A mesh with the one axis `runs` over the devices, no more of them than there are runs."""
+    return Mesh(np.array(devices[: max(1, runs)]), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def on_each(mesh: Mesh) -> NamedSharding:

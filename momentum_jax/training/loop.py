@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from momentum_jax.protocol import evaluation_params
+from momentum_jax._scaling import norm
+from momentum_jax.protocol import evaluation_params, update_of
 from momentum_jax.training.opaque import describe, put_together, require_same_kind, take_apart
 from momentum_jax.training.problem import Score
 from momentum_jax.training.sampling import Sampler, Segment, Steady, Streamed
@@ -132,13 +133,9 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
             return recipe.task.loss(params, state.model_state, batch, key)
 
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(
-            gradient,
-            put_together(state.arrays, skeleton),
-            state.params,
-            value=loss,
-            grad_fn=lambda params: jax.grad(objective, has_aux=True)(params)[0],
-        )
+        grad_fn = lambda params, *_: jax.grad(objective, has_aux=True)(params)[0]  # noqa: E731
+        update = update_of("train_many", optimizer, value=loss, grad_fn=grad_fn)
+        updates, opt_state = update(gradient, put_together(state.arrays, skeleton), state.params)
         arrays, after = take_apart(opt_state)
         require_same_kind("the optimizer's state", put_together(state.arrays, skeleton), put_together(arrays, after))
         require_same_kind("the state", state.model_state, model_state)
@@ -155,7 +152,7 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
 
         norms = (state.gradient_norms, state.update_norms)
         if recipe.norms:
-            norms = (record(norms[0], optax.tree.norm(gradient)), record(norms[1], optax.tree.norm(updates)))
+            norms = (record(norms[0], _norm(gradient)), record(norms[1], _norm(updates)))
         return RunState(
             params=new_params,
             model_state=new_model_state,
@@ -261,6 +258,10 @@ def readout(recipe: Recipe, run: Run, state: RunState) -> Any:
     """The parameters to evaluate and to save: those held, or the iterate of a method that holds another point."""
     _, skeleton = take_apart(_optimizer(recipe, run).init(state.params))
     return evaluation_params(state.params, put_together(state.arrays, skeleton))
+
+
+def _norm(tree: Any) -> jax.Array:
+    return norm(*(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in jax.tree.leaves(tree)))
 
 
 def _optimizer(recipe: Recipe, run: Run) -> optax.GradientTransformationExtraArgs:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from momentum_jax.training.checks import check_functions, checked_fields, parts_of
 from momentum_jax.training.classification import Examples, Model, classification
-from momentum_jax.training.devices import choose_lanes, mesh_for, on_each
+from momentum_jax.training.devices import choose_lanes, chosen_devices, mesh_for, on_each
 from momentum_jax.training.grouping import Group, group_runs
 from momentum_jax.training.host import Shared, Wave
 from momentum_jax.training.loop import Recipe, Run, Task, begin, initialise
@@ -39,6 +39,7 @@ def plan_waves(
         problem, seeds = checked_fields(problem), _seeds(splits, runs, None)
     if data is not None and not isinstance(data, Examples):
         raise ValueError(f"train_many: data must be the Examples of a Model, got {type(data).__name__}.")
+    chosen = chosen_devices("train_many", settings.devices)
     groups = group_runs(make_optimizer, hyperparameters, runs, problem.axes)
     # Without data a seed decides nothing.
     distinct, numbers = np.unique(seeds if problem.data is not None else np.zeros_like(seeds), return_inverse=True)
@@ -48,7 +49,7 @@ def plan_waves(
     shared: dict[Mesh, Shared] = {}
     waves: list[Wave] = []
     for group in groups:
-        mesh = mesh_for(settings.devices, len(group.runs))
+        mesh = mesh_for(chosen, len(group.runs))
         if mesh not in shared:
             shared[mesh] = Shared.of(problem.data, parts, distinct, mesh)
         recipe = Recipe(task, group.make_optimizer, settings.steps, settings.norms)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from momentum_jax.training.classification import Examples, Model
+from momentum_jax.training.devices import require_seconds
 from momentum_jax.training.host import Interrupts, Reporter, Wave, train_wave
 from momentum_jax.training.plan import plan_waves
 from momentum_jax.training.problem import Problem
@@ -64,12 +65,12 @@ def train_many(
         always are.
       norms: records the norms of gradient and update in every step.
       lanes: runs that one device trains at a time; None: one on a CPU, as many as pay elsewhere.
-      devices: None: all of this process.
-      chunk_seconds: how long the host lets the devices work before it looks after progress, checkpoints and Ctrl-C.
+      devices: different ones of `jax.local_devices()`, all of one platform; None: all of this process.
+      chunk_seconds: how long the host lets the devices work before it looks after progress, checkpoints and Ctrl-C; at least 0.
       keep_params: False leaves the trained parameters out of the results.
       on_progress, on_wave: called between chunks, and with each finished wave before the next begins.
       checkpoint: directory for the state inside a wave, from which the same call goes on after it was cut off.
-      checkpoint_seconds: time between two checkpoints.
+      checkpoint_seconds: time between two checkpoints, at least 0.
 
     Returns:
       The runs in the order of `keys`, and the time they took.
@@ -84,6 +85,8 @@ def train_many(
 
         train_many(jax.random.split(jax.random.key(0), 3), optax.sgd, {"learning_rate": 0.1}, problem, steps=500, batch_size=32)
     """
+    require_seconds("train_many", chunk_seconds=chunk_seconds)
+    require_seconds("train_many", checkpoint_seconds=checkpoint_seconds, infinite=True)
     settings = Settings(steps, batch_size, sampling, evaluate_at, norms, lanes, devices)
     waves = plan_waves(keys, make_optimizer, hyperparameters, problem, data, settings, splits)
     saver = None

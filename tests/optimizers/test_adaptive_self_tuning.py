@@ -107,10 +107,10 @@ def test_yellowfin_is_the_published_tuner_with_a_cubic_solved_by_eigenvalues() -
     assert_same_path(descend(optimizer, lambda t, x: gains[t], START, 60, cut=2).held, np.array(path), 1e-10)
 
 
-@pytest.mark.parametrize("p", [1e-25, 1e-12, 1e-3, 1.0, 1e3, 1e9, 1e20])
+@pytest.mark.parametrize("p", [1e-60, 1e-25, 1e-12, 1e-3, 1.0, 1e3, 1e9, 1e20, 1e60])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_yellowfins_cubic_is_solved_in_float32_at_any_size(p: float, dtype: Any) -> None:
-    y = np.float64(_root_of_cubic(jnp.asarray(p, dtype)))
+    y = np.float64(_root_of_cubic(*jnp.asarray([p**0.5 * 1e4, 1e-4, 0.5], dtype)))
     low, high = 0.0, 1.0
     for _ in range(200):
         middle = (low + high) / 2

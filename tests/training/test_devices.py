@@ -39,7 +39,7 @@ def test_a_number_of_cores_below_one_is_refused():
 
 
 def test_no_more_devices_are_used_than_there_are_runs():
-    mesh = mesh_for(None, 1)
+    mesh = mesh_for(jax.local_devices(), 1)
     assert mesh.size == 1
     assert mesh.axis_types == (AxisType.Auto,)
 
