@@ -1,8 +1,8 @@
 """Norms that overflow and underflow only where their numbers do, and powers of two to compute in units of.
 
-A product with a power of two is exact. So sums of scaled squares are the sums of the squares themselves, to the bit, wherever both
-can be computed. BLAS has its nrm2 from three such sums since LAPACK 3.10; here they do not depend on one another, so that what is
-computed beside them is compiled as if there were but one.
+A product with a power of two is exact. So sums of scaled squares are the sums of the squares themselves, to the bit, wherever
+both can be computed. A norm is the root of one of three such sums, as in the nrm2 of LAPACK 3.10. They do not depend on one
+another, so that what is computed beside them is compiled as if there were only the first.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from momentum_jax._trees import dtype_of
 
-# Exponents of two, by the bits of a precision. Between low and high a sum of squares has lost nothing that counts. Below it that of
-# numbers times 2^shift is one of normal numbers, above it that of numbers times 2^-shift.
+# Exponents of two, by the bits of a precision. Between low and high a sum of squares has lost nothing that counts. Below low
+# the squares of numbers times 2^shift are normal numbers, above high those of numbers times 2^-shift.
 _LOW, _HIGH, _SHIFT = {32: -70, 64: -900}, {32: 100, 64: 900}, {32: 80, 64: 700}
 
 

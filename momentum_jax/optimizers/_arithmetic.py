@@ -62,7 +62,8 @@ def total(sums: Any, like: jax.Array) -> jax.Array:
 def inner_product(a: Any, b: Any) -> jax.Array:
     """Re <a, b> over the inexact leaves of two trees of the same structure, in the widest working precision of theirs."""
     pairs = _pairs(a, b)
-    return sum_of_products(*zip(*pairs, strict=True)).astype(scalar_dtype((a, b))) if pairs else jnp.zeros(())
+    product = sum_of_products([x for x, _ in pairs], [y for _, y in pairs]) if pairs else jnp.zeros(())
+    return product.astype(scalar_dtype((a, b)))
 
 
 def makes_acute_angle(a: Any, b: Any) -> jax.Array:

@@ -84,7 +84,7 @@ def require_seconds(who: str, *, infinite: bool = False, **seconds: Any) -> None
     """Raises ValueError unless each is a number of at least 0, and finite unless `infinite`."""
     for name, value in seconds.items():
         real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not real or not value >= 0 or (math.isinf(value) and not infinite):
+        if not real or not float(value) >= 0 or (math.isinf(value) and not infinite):
             raise ValueError(f"{who}: {name} must be {'' if infinite else 'finite and '}at least 0, got {value!r}.")
 
 
