@@ -27,6 +27,7 @@ def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(
     """A store whose runs have these test accuracies: label -> one a seed."""
     store = Store.create(directory, study, ENVIRONMENT)
     labels = [arm.label for arm in study.arms]
+    falling = np.linspace(2, 0.25, study.steps, dtype=np.float32)
     made = []
     for label, values in scores.items():
         phase = (phases or {}).get(label, "report")
@@ -38,9 +39,9 @@ def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(
                 label, seed, accuracy=float(value), diverged=(diverged or {}).get((label, seed)), optimizer=optimizer
             )
             curve = (curves or {}).get(label, [2.0, 1.0, 0.4])
-            made.append((dataclasses.replace(run, name=f"{name}/seed-{seed}", phase=phase), rows.curves(curve)))
+            made.append((dataclasses.replace(run, name=f"{name}/seed-{seed}", phase=phase), rows.curves(curve, falling)))
     for run in tuning:
-        made.append((run, rows.curves([2.0, 1.0])))
+        made.append((run, rows.curves([2.0, 1.0], falling)))
     store.add([(dataclasses.replace(run, key=_key(study, run)), curves) for run, curves in made])
     store.close("complete")
     return Store.read(directory)

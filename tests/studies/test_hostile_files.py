@@ -15,7 +15,8 @@ import pytest
 from momentum_jax.studies import StudyError, run
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.errors import DamageWarning
-from momentum_jax.studies.store import Store, locked, stored_runs
+from momentum_jax.studies.store import Curves, Store, locked, stored_runs
+from momentum_jax.studies.store.records import digest_of
 
 ENVIRONMENT = {"versions": {"jax": "0"}}
 DEEP = 100_000
@@ -169,6 +170,40 @@ def test_an_entry_that_no_manifest_has_is_damage_and_no_run_is_lost(store, field
     with pytest.warns(DamageWarning, match="written anew"):
         assert len(Store.resume(store.directory, store.study, ENVIRONMENT).runs) == 6
     assert Store.read(store.directory).damage == []
+
+
+def test_a_manifest_that_leaves_fields_out_means_their_defaults(store):
+    path = store.directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for name in ("examples", "sampling", "search"):
+        del manifest["study"][name]
+    path.write_text(json.dumps(signed(manifest)))
+    assert Store.read(store.directory).study == store.study
+    assert len(Store.resume(store.directory, store.study, ENVIRONMENT).runs) == 6
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_json_does_not_know_are_damage_in_a_manifest_too(store, number):
+    path = store.directory / "manifest.json"
+    content = signed({**json.loads(path.read_text()), "more": float(number.lower().replace("infinity", "inf"))})
+    path.write_text(json.dumps(content).replace("Infinity", number))
+    with pytest.raises(StudyError, match=r"manifest\.json is not the manifest of a study, or is damaged"):
+        Store.read(store.directory)
+
+
+@pytest.mark.parametrize("length", [1, 399, 401])
+def test_a_run_of_another_length_is_damage_though_its_checksums_agree(store, length):
+    path = store.directory / "curves.npz"
+    with np.load(path) as archive:
+        arrays = dict(archive.items())
+    arrays["arm-0/seed-1/train_loss"] = np.ones(length, np.float32)
+    np.savez(path, **arrays)
+    names = ("train_loss", "steps", "validation_loss", "validation_accuracy")
+    digest = digest_of(Curves(**{name: arrays[f"arm-0/seed-1/{name}"] for name in names}))
+    read = with_line(store, line(store, arrays=digest))
+    assert read.damage == []
+    with pytest.raises(StudyError, match=r"curves\.npz is damaged: run arm-0/seed-1 .* length"):
+        list(read.curves_of(read.runs))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from momentum_jax._npz import UNREADABLE, open_archive, read_array
 from momentum_jax._text import cut
 from momentum_jax.studies.store.files import CURVES, parts_of
 from momentum_jax.studies.store.manifest import Damaged
-from momentum_jax.studies.store.records import ARRAYS, Curves, digest_of
+from momentum_jax.studies.store.records import ARRAYS, Curves, digest_of, is_of_a_run
 
 # The format's own limit of what stands before the entries of an array.
 _HEADER = 10_000
@@ -22,10 +22,11 @@ class Archives:
     One is open at a time: neighbouring runs lie in one, and a long study has more of them than a process may open.
     """
 
-    def __init__(self, directory: Path, most: int):
-        """`most` is how many bytes one array may have."""
-        self._directory = directory
-        self._most = most + _HEADER
+    def __init__(self, directory: Path, steps: int):
+        """The runs are of so many steps."""
+        self._directory, self._steps = directory, steps
+        # Nothing is recorded more often than once a step and at its beginning.
+        self._most = _HEADER + 8 * (steps + 1)
         # The newest first.
         self._paths = [*reversed(parts_of(directory)), *(path for path in [directory / CURVES] if path.exists())]
         self._names: dict[Path, frozenset[str]] = {}
@@ -53,9 +54,9 @@ class Archives:
             except UNREADABLE as error:
                 found = found or _damaged(path, error)
                 continue
-            if digest_of(curves) == digest:
+            if digest_of(curves) == digest and is_of_a_run(curves, self._steps):
                 return curves
-            found = found or f"{path} is damaged: run {name} does not agree with its checksum"
+            found = found or f"{path} is damaged: run {name} does not agree with its checksum, or its length"
         raise Damaged(found or f"{self._directory}: the curves of run {name} are missing")
 
     def _listed(self, path: Path) -> frozenset[str]:

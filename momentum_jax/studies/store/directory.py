@@ -44,7 +44,17 @@ from momentum_jax.studies.store.manifest import (
     made_anew,
     read_manifest,
 )
-from momentum_jax.studies.store.records import UNSOUND, Curves, Line, Run, digest_of, digest_of_json, read_lines, stored_runs
+from momentum_jax.studies.store.records import (
+    UNSOUND,
+    Curves,
+    Line,
+    Run,
+    digest_of,
+    digest_of_json,
+    loads,
+    read_lines,
+    stored_runs,
+)
 
 
 class Store:
@@ -217,8 +227,7 @@ class Store:
                 yield archives.curves(run.name, self._lines[run.name].arrays)
 
     def _archives(self) -> Archives:
-        # Nothing is recorded more often than once a step and at its beginning.
-        return Archives(self.directory, most=8 * (self.study.steps + 1))
+        return Archives(self.directory, self.study.steps)
 
     def _drop_damaged_arrays(self) -> None:
         """Forgets the runs whose arrays cannot be read, one sentence of `damage` a file."""
@@ -289,7 +298,7 @@ def _manifest_or_nothing(directory: Path) -> dict[str, Any]:
         if not stored_runs(directory):
             raise
         with contextlib.suppress(OSError, *UNSOUND):
-            found = json.loads(read_regular(directory / MANIFEST))
+            found = loads(read_regular(directory / MANIFEST))
             if isinstance(found, dict) and are_files(found.get("files")):
                 return {"files": found["files"]}
         return {}

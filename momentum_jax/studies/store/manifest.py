@@ -12,7 +12,7 @@ from momentum_jax._text import cut, quoted
 from momentum_jax.studies.errors import StudyError, is_whole
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.files import MANIFEST
-from momentum_jax.studies.store.records import SECONDS, UNSOUND, digest_of_json, is_text, stored_runs
+from momentum_jax.studies.store.records import SECONDS, UNSOUND, digest_of_json, is_text, loads, stored_runs
 
 SCHEMA = 2
 _MEND = "run the study again to mend it"
@@ -33,7 +33,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             raise Damaged(f"{path} is missing, though runs of a study are stored there", _MEND)
         raise StudyError(f"{directory} holds no results of a study ({MANIFEST} is missing).")
     try:
-        manifest = json.loads(read_regular(path))
+        manifest = loads(read_regular(path))
         schema, written = manifest["schema"], manifest.pop("sha256", None)
         agrees = written == digest_of_json(manifest)
     except OSError as error:
@@ -53,7 +53,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         if name in manifest and not is_allowed(manifest[name]):
             raise Damaged(f"{path} is damaged: {name} must be {allowed}, got {quoted(manifest[name])}", _MEND)
     try:
-        Study.from_dict(manifest["study"])
+        # With every field: what is left out has its default.
+        manifest["study"] = Study.from_dict(manifest["study"]).to_dict()
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
     except UNSOUND:

@@ -83,7 +83,7 @@ class Line:
     @classmethod
     def of(cls, text: str) -> Line:
         """Raises one of `UNSOUND` where the text is not what `text` was; `NotAllowed` says which value cannot be a run's."""
-        content = json.loads(text)
+        content = loads(text)
         if content.pop("sha256") != digest_of_json(content):
             raise ValueError("checksum")
         for name, (allowed, is_allowed) in _ALLOWED.items():
@@ -169,9 +169,33 @@ def _is_whole_run(content: Mapping[str, Any]) -> bool:
     return all(content[name] is not None for name in wanted)
 
 
+def loads(text: str | bytes) -> Any:
+    """What JSON says; of numbers that are not finite it has none, whatever Python reads. Raises one of `UNSOUND`."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"no number: {text}")
+    return number
+
+
 def digest_of_json(content: Mapping[str, Any]) -> str:
     # Tuples and lists are the same to JSON: what is written and what is read have one digest.
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def is_of_a_run(curves: Curves, steps: int) -> bool:
+    """Whether arrays can be those of a run of so many steps: numbers, one a step and one an evaluation."""
+    evaluations = curves.steps.shape
+    arrays = vars(curves).values()
+    return (
+        all(array.dtype.kind in "fi" for array in arrays)
+        and curves.train_loss.shape == (steps,)
+        and evaluations == curves.validation_loss.shape == curves.validation_accuracy.shape
+        and len(evaluations) == 1
+    )
 
 
 def digest_of(curves: Curves) -> str:
