@@ -44,8 +44,6 @@ class _Brief(reprlib.Repr):
         return super().repr1(x, level)
 
     def repr_int(self, x: int, level: int) -> str:
-        try:
-            return super().repr_int(x, level)
-        except ValueError:
-            # Python refuses to write out integers of more than 4,300 digits.
-            return f"int of about {int(x.bit_length() * 0.30103) + 1:,} digits"
+        # Python refuses to write out integers of more than 4,300 digits.
+        long = x.bit_length() > 10_000
+        return f"int of about {int(x.bit_length() * 0.30103) + 1:,} digits" if long else super().repr_int(x, level)

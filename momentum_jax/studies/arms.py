@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import importlib
 import inspect
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from momentum_jax._text import cut, quoted
@@ -35,7 +35,7 @@ MOST_CHARACTERS = 10_000
 
 def canonical(text: str) -> str:
     """The expression in its canonical spelling; raises `StudyError` where it is not one call of a name."""
-    return ast.unparse(_call(text))
+    return _read(text).text
 
 
 def split_label(text: str) -> tuple[str, str]:
@@ -51,12 +51,7 @@ def split_label(text: str) -> tuple[str, str]:
 
 def ranges(text: str) -> dict[str, Range]:
     """The ranges in an expression, by what each stands for: `momentum`, or `heavy_ball.momentum` inside a further call."""
-    call = _call(text)
-    names = {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
-    if not names & RANGES.keys():
-        # Asked for every arm that is made: the optimizers need not be imported to answer.
-        return {}
-    return {name: found for name, _, found in _Reader(ast.unparse(call)).ranges(call)}
+    return dict(_read(text).ranges)
 
 
 def check(text: str) -> None:
@@ -67,22 +62,23 @@ def check(text: str) -> None:
 
 def place(text: str, values: Mapping[str, Any]) -> str:
     """The expression with literals in the places of its ranges, by the names that `ranges` gives them."""
-    call = _call(text)
-    nodes = {id(node): values[name] for name, node, _ in _Reader(ast.unparse(call)).ranges(call)}
+    expression = _read(text)
+    literals = {id(node): ast.parse(repr(values[name]), mode="eval").body for name, node, _ in expression.places}
 
-    class Placed(ast.NodeTransformer):
-        def visit_Call(self, node: ast.Call) -> ast.AST:
-            if id(node) in nodes:
-                return ast.parse(repr(nodes[id(node)]), mode="eval").body
-            return self.generic_visit(node)
+    def placed(node: Any) -> Any:
+        if id(node) in literals:
+            return literals[id(node)]
+        if isinstance(node, ast.AST):
+            return type(node)(**{name: placed(value) for name, value in ast.iter_fields(node)})
+        return [placed(each) for each in node] if isinstance(node, list) else node
 
-    return ast.unparse(Placed().visit(call))
+    return ast.unparse(placed(expression.call))
 
 
 def read_back(text: str, placed: str) -> dict[str, Any]:
     """The values that `place` put into an expression with ranges, by name, from what it made."""
-    call = _call(text)
-    names = {id(node): name for name, node, _ in _Reader(ast.unparse(call)).ranges(call)}
+    expression = _read(text)
+    names = {id(node): name for name, node, _ in expression.places}
     values: dict[str, Any] = {}
 
     def look(pattern: ast.AST, found: ast.AST) -> None:
@@ -92,8 +88,38 @@ def read_back(text: str, placed: str) -> dict[str, Any]:
         for one, other in zip(ast.iter_child_nodes(pattern), ast.iter_child_nodes(found), strict=True):
             look(one, other)
 
-    look(call, _call(placed))
+    look(expression.call, _read(placed).call)
     return values
+
+
+@dataclass(frozen=True)
+class _Expression:
+    """An expression that was read: its canonical text, its syntax tree, which nobody changes, and what the two mean."""
+
+    text: str
+    call: ast.Call
+
+    @functools.cached_property
+    def places(self) -> list[tuple[str, ast.Call, Range]]:
+        """Name, node and meaning of every range."""
+        found = {node.id for node in ast.walk(self.call) if isinstance(node, ast.Name)}
+        # Asked for every arm that is made: without a range the optimizers need not be imported to answer.
+        return _Reader(self.text).ranges(self.call) if found & RANGES.keys() else []
+
+    @functools.cached_property
+    def ranges(self) -> dict[str, Range]:
+        return {name: found for name, _, found in self.places}
+
+    @functools.cached_property
+    def optimizer(self) -> Optimizer:
+        return _resolve(self)
+
+
+# A study asks for the meaning of the same texts at every turn: of as many as a large one tries, it is known.
+@functools.lru_cache(maxsize=4096)
+def _read(text: str) -> _Expression:
+    call = _call(text)
+    return _Expression(ast.unparse(call), call)
 
 
 def _call(text: str) -> ast.Call:
@@ -138,8 +164,11 @@ def resolve(text: str) -> Optimizer:
     Raises `StudyError`: unknown names with their nearest neighbours, wrong arguments with the right ones, and what
     the constructor itself says.
     """
-    call = _call(text)
-    text = ast.unparse(call)
+    return _read(text).optimizer
+
+
+def _resolve(expression: _Expression) -> Optimizer:
+    text, call = expression.text, expression.call
     reader = _Reader(text)
     constructor = reader.constructor(call)
     bound = reader.bind(constructor, call)
@@ -183,7 +212,7 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
         jax.eval_shape(lambda params: once(optimizer.numbers, params), params)
     except Exception as error:
         raise StudyError(f"arm {quoted(optimizer.text)} cannot train this network: {_one_line(error)}") from error
-    return replace(optimizer, make=partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
+    return replace(optimizer, make=functools.partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
 
 
 # Functions of the face that are links of a chain: alone they would climb.

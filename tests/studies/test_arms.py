@@ -1,5 +1,8 @@
 """Reading an arm: what becomes of an expression, and that nothing else can be said in one."""
 
+import ast
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +11,19 @@ import pytest
 from contract_rows import ROWS
 
 import momentum_jax
-from momentum_jax.studies import StudyError
-from momentum_jax.studies.arms import MOST_CHARACTERS, canonical, check, names, resolve, settle, split_label
+from momentum_jax.studies import Arm, Search, Study, StudyError, jobs
+from momentum_jax.studies.arms import (
+    MOST_CHARACTERS,
+    canonical,
+    check,
+    names,
+    place,
+    ranges,
+    read_back,
+    resolve,
+    settle,
+    split_label,
+)
 
 W_AND_B = {"w": 0, "b": 1}
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(3)}
@@ -156,6 +170,36 @@ def test_a_message_quotes_no_more_than_can_be_read(text):
     # Quoted at most thrice: the arm, the argument, the constructor's own words.
     assert len(str(refused.value)) < 600
     assert "\n" not in str(refused.value)
+
+
+def test_a_study_reads_each_of_its_expressions_once(monkeypatch, tmp_path):
+    read = Counter()
+
+    def counted(source, *arguments, parse=ast.parse, **options):
+        read[source] += 1
+        return parse(source, *arguments, **options)
+
+    monkeypatch.setattr(ast, "parse", counted)
+    arms_ = (Arm("sgd(log_uniform(0.0123, 1))", "tuned"), Arm("heavy_ball(0.0456, 0.9)"))
+    study = Study(arms=arms_, search=Search(trials=4))
+    chosen = {"tuned": jobs.trials(study, arms_[0])[1], arms_[1].label: arms_[1].optimizer}
+    for _ in range(3):
+        again = Study.from_dict(study.to_dict())
+        jobs.tuning(again)
+        jobs.reporting(again, chosen)
+    written = {text: times for text, times in read.items() if isinstance(text, str) and "(" in text}
+    assert {arm.optimizer for arm in arms_} <= written.keys()
+    assert set(written.values()) == {1}
+
+
+def test_placing_values_leaves_the_expression_as_it_was():
+    text = "per_layer({'w': sgd(uniform(0.1, 0.3)), '*': sgd(choice(0.1, 0.2), nesterov=True)})"
+    names = list(ranges(text))
+    for one, other in ((0.125, 0.1), (0.25, 0.2)):
+        placed = place(text, dict(zip(names, (one, other), strict=True)))
+        assert placed == f"per_layer({{'w': sgd({one}), '*': sgd({other}, nesterov=True)}})"
+        assert list(read_back(text, placed).values()) == [one, other]
+    assert canonical(text) == text
 
 
 def test_an_expression_has_as_many_characters_as_any_network_needs_and_no_more():
