@@ -1,4 +1,4 @@
-"""Norms that overflow and underflow only where their numbers do, and powers of two to compute in units of.
+"""Norms that overflow and underflow only where numbers of their narrowest precision do, and units that are powers of two.
 
 A product with a power of two is exact. So sums of scaled squares are the sums of the squares themselves, to the bit, wherever
 both can be computed. A norm is the root of one of three such sums, as in the nrm2 of LAPACK 3.10. They do not depend on one

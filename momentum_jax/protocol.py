@@ -44,7 +44,8 @@ def evaluation_params(params: Any, opt_state: Any) -> Any:
 
     What an option or a name with Nesterov's comes to:
 
-    - `sgd(nesterov=True)`, `rmsprop(nesterov=True)`: the iterate, in every order of rate and momentum and under schedules.
+    - `sgd(nesterov=True)`, `rmsprop(nesterov=True)`: the iterate, in every order of rate and momentum and under schedules,
+      when nothing behind them changes the update.
     - `scale_by_sgd(nesterov=True)` by itself: a ValueError, for its state does not know the rate of its look ahead.
     - `nadam`, `adan`, `muon`, `normuon`: the held point. Their step is not that of the buffer, so no point lies before a look
       ahead.

@@ -10,6 +10,7 @@ Convention: eta outside, eps outside the root and after the correction, decouple
 all as in the authors' code, in its approximate form: g_prev is the last step's gradient, taken at the last parameters on
 the last batch. That code leaves vectors to AdamW unless optimize_1d is set; here every tensor is treated alike, as if it
 were.
+Range: with eps = 0, a gradient below 1e-19 in float32 moves nothing, for its square is 0.
 State: of the gradient's correction `step`, int32 scalar, position in the sequence of gamma; `momentum_step`, in that of b1;
 `previous_gradient`, the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise;
 then that of `scale_by_adam`.

@@ -11,7 +11,8 @@ and follows gradients of any size, on average. Rounding to the nearest entry wou
 by less than half the distance to its neighbour, as a momentum of 0.99 does; a dead unit would go on moving.
 
 Convention: trailing axes lie in one block as long as they have at most `block_size` entries together, and the next axis is
-divided. Blocks have at least `block_size` entries, and scales of complex leaves are those of their real and imaginary parts.
+divided. Blocks have at least `block_size` entries, but for the last of an axis. A complex leaf has scales for its real and
+its imaginary parts.
 Quantised are the floating point leaves of the state that have the shape of their parameter and at least `min_size` entries, but
 not copies of the parameters (`storm`'s, Schedule-Free's z), told by a start that depends on the values of the parameters. Never
 negative are those that have one of the usual names of second moments: only 0 becomes 0 there, for steps are divided by their

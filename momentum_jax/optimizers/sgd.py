@@ -182,7 +182,8 @@ def sgd(
       momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None keeps none.
       dampening: tau in [0, 1), likewise; not with nesterov.
       nesterov: step along g + mu b'; needs momentum. What you hold is then a look-ahead point; evaluate and save
-        `momentum_jax.evaluation_params(params, opt_state)`.
+        `momentum_jax.evaluation_params(params, opt_state)`, when nothing behind `sgd` changes
+        the update.
       weight_decay: lambda >= 0, likewise, added to the gradient as lambda * params; `update` then needs params.
       accumulator_dtype: dtype of the buffer; None: that of the parameter.
 
