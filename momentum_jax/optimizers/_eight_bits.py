@@ -21,7 +21,8 @@ def scales_shape(shape: Shape, block_size: int) -> Shape:
     """Shape of the scales of a leaf: its leading axes, the last of them divided into blocks.
 
     Trailing axes lie in one block whole as long as they have at most `block_size` entries together. A block has at least
-    `block_size` entries where the leaf has them, but for the last of an axis. So scales take at most 1 / block_size of its entries.
+    `block_size` entries where the leaf has them, but for the last of an axis. So scales take at
+    most 1 / block_size of its entries.
     """
     inside = 1
     for axis in reversed(range(len(shape))):

@@ -5,8 +5,8 @@
 
 Convention: eta = 1 is the paper's method; PyTorch, Keras and Optax agree with it and with each other.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar; `second_moment` (s) and `squared_update` (w), real, the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
 Memory: 2 buffers.

@@ -9,8 +9,8 @@ adds eps before the correction. The corrections are exact under schedules of b1 
 takes the maximum of the raw second moment and then corrects, as PyTorch and Keras do; Optax takes that of the
 corrected one, the paper neither.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar, position in the sequence of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
 `second_moment`, real; `max_second_moment` (None without amsgrad): the tree and shapes of the parameters, float32 for
 16-bit leaves unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i

@@ -10,8 +10,8 @@ Convention: eta outside, eps outside the root and after the correction; weight d
 the paper and the authors' code. `optax.adan` 0.2.8 multiplies differences and d' by 1 - b2 where these have b2, and
 decays as AdamW does. The corrections are exact under schedules.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar, position in the sequences of b3, eta, lambda and eps; `momentum_step`, in those of b1 and b2;
 `first_moment`; `difference` (d); `second_moment`, real; `previous_gradient`: the tree and shapes of the parameters, float32
 for 16-bit leaves unless `accumulator_dtype` says otherwise; `log_product1`, `log_product2` and `log_product3`, logarithms of

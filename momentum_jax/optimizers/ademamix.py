@@ -10,8 +10,8 @@ over the T steps of the training instead:
 
 Convention: eta outside, eps outside the root and after the correction. The corrections are exact under schedules of b1 and b2.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1, b3 and alpha;
 `first_moment`; `slow_moment` (l); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves
 unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32

@@ -9,8 +9,8 @@ Convention: eta is inside m and corrected by its own average e', as in the autho
 weighted mean of normalised gradients. eps outside the root and after the correction. A step at eta = 0 moves nothing; the
 authors' code makes it along the uncorrected m'.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar, position in the sequences of eta, b2 and eps; `momentum_step`, in that of b1; `first_moment`;
 `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says
 otherwise; `average_rate` (e) and `log_product2`, logarithm of prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).

@@ -8,8 +8,8 @@ Convention: eta outside, eps outside the root and after the correction. The vari
 `momentum_decay`, 0.004 by default; "keras" 1; "optax" an infinite one, mu_t = b1 always. In all of them m decays by b1, in
 Dozat's own algorithm by mu_t. Under a schedule of b1 the products are exact; Optax's are powers of the present b1.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1 and psi;
 `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of P_t and prod b2_i, float32 scalars

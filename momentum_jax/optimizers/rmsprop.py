@@ -12,8 +12,8 @@ learning_rate_inside=True. T. Tieleman and G. Hinton's global learning rate rema
 set it by itself. With Nesterov the user holds the look-ahead point; x' = y - eta u(y), before the look ahead, is what
 `momentum_jax.evaluation_params` reads from the state, in both places of eta and under schedules.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar; `second_moment`, real, and `mean` (None unless centred), the tree and shapes of the
 parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state
 of `sgd`'s, with Nesterov `ahead`, -eta_t mu_t (mu_t with learning_rate_inside) of the last step.

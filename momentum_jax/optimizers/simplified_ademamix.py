@@ -9,8 +9,8 @@ times as long as those of Adam without its first correction, and eta has to be s
 Convention: eta outside, eps outside the root and after the correction, as in the authors' code. pytorch_optimizer 4.1.0
 averages m instead.
 Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, one below 1e-19 moves
-nothing: its square is 0.
+for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
 State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1 and alpha;
 `first_moment` (m); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `log_product2`, logarithm of prod b2_i, float32 scalar (float64 when a leaf is 64 bits
