@@ -5,7 +5,8 @@ both can be computed. A norm is the root of one of three such sums, as in the nr
 another, so that what is computed beside them is compiled as if there were only the first.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,23 +18,51 @@ from momentum_jax._trees import dtype_of
 _LOW, _HIGH, _SHIFT = {32: -70, 64: -900}, {32: 100, 64: 900}, {32: 80, 64: 700}
 
 
-@jax.custom_jvp
+class Squares(NamedTuple):
+    """Sums of squares: of numbers as they are, of numbers times 2^-shift, and of numbers times 2^shift."""
+
+    plain: jax.Array
+    large: jax.Array
+    small: jax.Array
+
+
 def norm(*arrays: jax.Array) -> jax.Array:
     """The Euclidean norm of arrays of at least 32 bits, in the widest of their precisions, with derivative 0 at 0."""
     if not arrays:
         return jnp.zeros(())
     bits = narrowest_bits(*arrays)
-    square, of_large, of_small = (sum_of_products(arrays, arrays, shift) for shift in (0, -_SHIFT[bits], _SHIFT[bits]))
-    up, down = (jnp.asarray(2.0**shift, square.dtype) for shift in (_SHIFT[bits], -_SHIFT[bits]))
-    beyond = jnp.where(square < 1, jnp.sqrt(of_small) * down, jnp.sqrt(of_large) * up)
-    return jnp.where(is_ordinary(square, bits), jnp.sqrt(square), beyond)
+    return root_of(Squares(*(_total(each) for each in zip(*(squares(x, bits) for x in arrays), strict=True))), bits)
 
 
-@norm.defjvp
-def _norm_jvp(primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
-    length = norm(*primals)
-    inverse = jnp.where(length == 0, 0, 1 / jnp.where(length == 0, 1, length))
-    return length, sum_of_products([x * inverse.astype(x.dtype) for x in primals], tangents)
+def squares(x: jax.Array, bits: int = 32) -> Squares:
+    """Those of an array of at least 32 bits, in a computation whose narrowest precision has so many."""
+    return Squares(dot(x, x), *(_scaled_square(x, _factor(shift, x.dtype)) for shift in (-_SHIFT[bits], _SHIFT[bits])))
+
+
+def root_of(sums: Squares, bits: int = 32) -> jax.Array:
+    """The root of a sum of squares, with derivative 0 at 0."""
+    roots = (jnp.where(s == 0, 0, jnp.sqrt(jnp.where(s == 0, 1, s))) for s in sums)
+    plain, large, small = roots
+    up, down = (jnp.asarray(2.0**shift, plain.dtype) for shift in (_SHIFT[bits], -_SHIFT[bits]))
+    return jnp.where(is_ordinary(sums.plain, bits), plain, jnp.where(sums.plain < 1, small * down, large * up))
+
+
+@jax.custom_jvp
+def _scaled_square(x: jax.Array, factor: jax.Array) -> jax.Array:
+    return dot(x * factor, x * factor)
+
+
+@_scaled_square.defjvp
+def _scaled_square_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
+    (x, factor), (dx, _) = primals, tangents
+    y = x * factor
+    # Numbers that are infinite when scaled are no part of a small square, and 0 times their derivative would be NaN.
+    return _scaled_square(x, factor), 2 * jnp.real(factor) * dot(jnp.where(jnp.isfinite(y), y, 0), dx)
+
+
+def _factor(shift: int, dtype: Any) -> jax.Array:
+    """2^shift, hidden from XLA, which multiplies two factors of one product into one, infinite or 0, where it sees them."""
+    return jax.lax.optimization_barrier(jnp.asarray(2.0**shift, dtype))
 
 
 def is_acute(a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
@@ -50,15 +79,21 @@ def is_ordinary(square: jax.Array, bits: int = 32) -> jax.Array:
     return (square > 2.0 ** _LOW[bits]) & (square < 2.0 ** _HIGH[bits])
 
 
-def sum_of_products(a: Any, b: Any, shift: int = 0) -> jax.Array:
+def sum_of_products(a: Sequence[jax.Array], b: Sequence[jax.Array], shift: int = 0) -> jax.Array:
     """Re <a, b> over two sequences of arrays, both times 2^shift, in the widest of their precisions."""
-    products = []
-    for x, y in zip(a, b, strict=True):
-        if shift:
-            x, y = (z * jnp.asarray(2.0**shift, z.dtype) for z in (x, y))
-        products.append(jnp.sum(jnp.real(x * jnp.conj(y)) if jnp.iscomplexobj(x) or jnp.iscomplexobj(y) else x * y))
-    widest = jnp.result_type(*products)
-    return sum((p.astype(widest) for p in products), start=jnp.zeros((), widest))
+    if shift:
+        a, b = ([x * _factor(shift, x.dtype) for x in arrays] for arrays in (a, b))
+    return _total([dot(x, y) for x, y in zip(a, b, strict=True)])
+
+
+def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Re <a, b> of two arrays, a 0-d real array."""
+    return jnp.sum(jnp.real(a * jnp.conj(b)) if jnp.iscomplexobj(a) or jnp.iscomplexobj(b) else a * b)
+
+
+def _total(numbers: Sequence[jax.Array]) -> jax.Array:
+    widest = jnp.result_type(*numbers)
+    return sum((x.astype(widest) for x in numbers), start=jnp.zeros((), widest))
 
 
 def narrowest_bits(*arrays: jax.Array) -> int:

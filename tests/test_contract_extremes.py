@@ -12,6 +12,7 @@ from contract_rows import rows
 from contract_rows.row import Row
 
 import momentum_jax as mj
+from momentum_jax._scaling import norm
 
 MATRIX = np.asarray([[3.0, 4.0], [1.0, 2.0]])
 NORMALISING = ("normalized_momentum", "nigt", "lars", "muon", "normuon")
@@ -19,6 +20,21 @@ SECOND_MOMENTS = (
     "rmsprop", "adagrad", "adadelta", "adam", "adamw", "quasi_hyperbolic_adam", "nadam", "adan", "laprop", "ademamix",
     "simplified_ademamix",
 )  # fmt: skip
+
+
+ONE_ENTRY = ("normalized_momentum", "nigt", "lars", "mars", "momo", "adaptive_restart-gradient", "adaptive_restart-speed")
+
+
+@pytest.mark.parametrize("row", rows(lambda row: row.id in ONE_ENTRY))
+def test_a_leaf_of_one_entry_is_moved_by_the_compiled_program_as_by_the_eager_one(row: Row) -> None:
+    """Of one entry a sum is the entry, whose square XLA may compute in another order."""
+    optimizer, params = row.build(), {"w": jnp.ones((1, 1)), "b": jnp.ones(())}
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    for size in (0.0, 1e-22, 1.0, 1e20):
+        g = jax.tree.map(lambda p: jnp.full_like(p, size), params)  # noqa: B023
+        eager, _ = optimizer.update(g, state, params)
+        chex.assert_tree_all_finite(eager)
+        chex.assert_trees_all_close(update(g, state, params)[0], eager, rtol=1e-6)
 
 
 def walk(optimizer: Any, dtype: str, gradients: list[np.ndarray], of_params: float = 1.0) -> list[np.ndarray]:
@@ -102,7 +118,66 @@ def test_a_gradient_whose_square_overflows_stops_its_entry_for_good_unless_it_is
     np.testing.assert_array_equal(by_norm["w"], 0)
 
 
-@pytest.mark.parametrize("size", [1e-10, 1e10])
+@pytest.mark.parametrize("size", [1e20, 1e-22])
+def test_momo_steps_as_far_as_in_float64(size: float) -> None:
+    def steps(dtype: str) -> list[np.ndarray]:
+        params, seen = {"w": jnp.asarray(MATRIX, dtype)}, []
+        optimizer = mj.momo(1e30)
+        state = optimizer.init(params)
+        # A loss of the gradient's own size, so that Polyak's step is the shorter one.
+        for g in (size * MATRIX, size * MATRIX.T):
+            updates, state = optimizer.update({"w": jnp.asarray(g, dtype)}, state, params, value=jnp.asarray(30 * size, dtype))
+            seen.append(np.asarray(updates["w"], np.float64))
+        return seen
+
+    narrow = steps("float32")
+    with jax.enable_x64(True):
+        exact = steps("float64")
+    np.testing.assert_allclose(narrow, exact, rtol=1e-5)
+    assert np.abs(exact[-1]).max() > 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("size", [1e25, 1e-25])
+def test_caution_compares_signs_whatever_the_sizes(size: float, dtype: str) -> None:
+    g = size * jnp.asarray([1.0, -2.0, 0.5], dtype)
+    optimizer = mj.cautious(mj.gradient_descent(0.1))
+    updates, _ = optimizer.update(g, optimizer.init(g), g)
+    np.testing.assert_allclose(updates, -0.1 * g, rtol=1e-6)
+    decay = mj.cautious_weight_decay(0.5)
+    updates, _ = decay.update(-g, decay.init(g), g)
+    np.testing.assert_array_equal(updates, -g)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mj.rmsprop(0.1, centered=True),
+        lambda: mj.quasi_hyperbolic_adam(0.1),
+        lambda: mj.quasi_hyperbolic_adam(0.1, nu2=0.0),
+        lambda: mj.mars(0.1),
+    ],
+    ids=["centred RMSprop", "QHAdam's default", "QHAdam of the present square", "MARS"],
+)
+def test_a_difference_or_a_share_of_infinite_squares_is_not_nan(make: Any) -> None:
+    optimizer, params = make(), jnp.ones(3)
+    state = optimizer.init(params)
+    for huge in (1e25, 1.0, 1.0):
+        updates, state = optimizer.update(jnp.asarray([huge, 1.0, -1.0]), state, params)
+        chex.assert_tree_all_finite(updates)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-37, 1e-22, 1e-10, 1.0, 1e10, 1e20, 1e37])
+def test_a_norm_and_its_derivative_are_right_at_every_size(size: float) -> None:
+    x = jnp.asarray(size * np.asarray([3.0, -4.0, 0.0]), jnp.float32)
+    for arrays in ((x,), (x[:1], x[1:])):
+        np.testing.assert_allclose(jax.jit(norm)(*arrays), 5 * size, rtol=1e-6)
+    for derivative in (jax.grad(norm), jax.jit(jax.grad(norm))):
+        np.testing.assert_allclose(derivative(x), np.asarray([0.6, -0.8, 0.0]) * (size > 0), rtol=1e-6)
+    np.testing.assert_allclose(norm(jax.lax.complex(x, x)), 5 * 2**0.5 * size, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-15, 1e-10, 1e10])
 @pytest.mark.parametrize("row", rows(lambda row: row.id in (*NORMALISING, "momo", "heavy_ball", "adam", "mars")))
 def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(row: Row, size: float) -> None:
     def after(params: Any) -> Any:

@@ -292,3 +292,22 @@ SQUARE, DESCENT = (lambda x: jnp.sum(x**2)), mj.gradient_descent(0.1)
 def test_what_does_not_fit_is_refused_in_one_sentence(arguments, error, message) -> None:
     with pytest.raises(error, match=re.escape(message)):
         descend(*arguments)
+
+
+def test_what_takes_other_arguments_than_a_descent_has_is_refused_in_one_sentence() -> None:
+    needing = optax.GradientTransformationExtraArgs(lambda p: (), lambda u, s, p=None, *, hessian: (u, s))
+    for optimizer, message in {
+        optax.lookahead(optax.sgd(0.1), 5, 0.5): r"optimizer must take the parameters alone, got optax\.lookahead",
+        optax.chain(optax.clip(1.0), optax.lookahead(optax.sgd(0.1), 5, 0.5)): "the parameters alone, got optax",
+        optax.MultiSteps(optax.sgd(0.1), 2): r"optimizer is an optax\.MultiSteps; give its \.gradient_transformation",
+        needing: "extra arguments but value, .*, got one that needs hessian",
+    }.items():
+        with pytest.raises(TypeError, match=f"^descend: .*{message}"):
+            descend(lambda x: jnp.sum(x**2), optimizer, [1.0, -2.0], 2)
+
+
+@pytest.mark.parametrize("opaque", [True, False])
+def test_extra_arguments_that_an_optimizer_does_not_take_are_not_given(opaque: bool) -> None:
+    optimizer = optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.05), opaque_mode=opaque)
+    points = descend(lambda x: jnp.sum(x**2), optimizer, [1.0, -2.0], 4).points
+    assert jnp.sum(points[-1] ** 2) < jnp.sum(points[0] ** 2)

@@ -196,3 +196,18 @@ def test_a_window_wider_than_any_integer_type_is_one_that_never_fills(values: np
     np.testing.assert_allclose(simple_moving_average(values, window), 1.0, rtol=1e-6)
     raw = simple_moving_average(values, window, debias=False)
     np.testing.assert_allclose(raw, np.arange(1, 4) / window, rtol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.9, 0.99999, 0.99999999, 1 - 1e-15])
+@pytest.mark.parametrize("debias", [True, False])
+def test_in_float32_a_long_average_is_that_of_float64_at_any_decay(beta: float, debias: bool) -> None:
+    values = np.float32(np.random.default_rng(2).normal(size=20_000) + np.linspace(0, 10, 20_000))
+    exact = exponential_moving_average(np.float64(values), beta, debias=debias)
+    averages = exponential_moving_average(jnp.asarray(values), beta, debias=debias)
+    assert averages.dtype == np.float32
+    np.testing.assert_allclose(averages, exact, rtol=1e-6, atol=1e-6 * np.abs(exact).max())
+
+
+def test_the_sums_of_the_weights_keep_their_digits_next_to_a_decay_of_one() -> None:
+    lacks = 1 - np.float64(1 - 1e-12)
+    np.testing.assert_allclose(exponential_weight_sums(3, 1 - 1e-12), lacks * np.array([1, 2, 3]), rtol=1e-10)

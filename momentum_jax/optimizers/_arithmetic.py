@@ -49,11 +49,6 @@ def ratio(numerator: jax.Array, denominator: jax.Array, eps: Any) -> jax.Array:
     return jnp.where(zero, 0.0, numerator / jnp.where(zero, 1.0, denominator))
 
 
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Re <a, b> of two leaves, a 0-d real array."""
-    return jnp.sum(jnp.real(a * jnp.conj(b)) if jnp.iscomplexobj(a) or jnp.iscomplexobj(b) else a * b)
-
-
 def total(sums: Any, like: jax.Array) -> jax.Array:
     """Sum over a tree in which `each` has put an array of the shape of `like` in the place of every inexact leaf."""
     return sum((jnp.asarray(x, like.dtype) for x in jax.tree.leaves(sums) if is_inexact(x)), start=jnp.zeros_like(like))

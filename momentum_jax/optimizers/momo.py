@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import AverageDecay, DType, LearningRate, NonNegative, Real, checked, value_at
-from momentum_jax._scaling import is_ordinary
-from momentum_jax.optimizers._arithmetic import dot, global_norm, ratio, total
+from momentum_jax._scaling import Squares, dot, is_ordinary, root_of, squares
+from momentum_jax.optimizers._arithmetic import ratio, total
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import as_scalar
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, zeros
@@ -80,7 +80,7 @@ def momo(
 
     def average(g: jax.Array, d: jax.Array, p: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
         d = beta * d + (1 - beta) * g
-        return jnp.stack([dot(g, p), dot(d, p), dot(d, d)]), d
+        return jnp.stack([dot(g, p), dot(d, p), *squares(d)]), d
 
     def move(g: jax.Array, d: jax.Array, p: jax.Array, tau: Any, decay: Any, shrink: Any) -> tuple[jax.Array, jax.Array]:
         del g
@@ -95,12 +95,12 @@ def momo(
         eta, bound, decay = (as_scalar(value_at(h, state.step), loss.dtype) for h in (learning_rate, lower_bound, weight_decay))
         beta = jnp.where(state.momentum_step == 0, 0.0, jnp.asarray(value_at(momentum, state.momentum_step), loss.dtype))
         sums, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, params=params, beta=beta)
-        product, along, square = total(sums, jnp.zeros(3, loss.dtype))
+        product, along, *sums = total(sums, jnp.zeros(5, loss.dtype))
         average_loss = beta * state.average_loss + (1 - beta) * loss
         average_product = beta * state.average_product + (1 - beta) * product
         growth = 1 + eta * decay
         above = jnp.maximum(growth * (average_loss - bound - average_product) + along, 0.0)
-        tau = jnp.minimum(eta, _over_square(above, square, global_norm(first_moment).astype(square.dtype)))
+        tau = jnp.minimum(eta, _over_square(above, Squares(*sums)))
         updates, first_moment = each(
             who,
             move,
@@ -122,15 +122,21 @@ def momo(
     return transformation("momo", init, update, extra=("value",))
 
 
+def _over_square(x: jax.Array, sums: Squares) -> jax.Array:
+    """x / |d|^2 from the squares of d; 0 where d is 0."""
+    length = root_of(sums)
+    return jnp.where(is_ordinary(sums.plain), _quotient(x, sums.plain), _quotient(_quotient(x, length), length))
+
+
 @jax.custom_jvp
-def _over_square(x: jax.Array, square: jax.Array, length: jax.Array) -> jax.Array:
-    """x / length^2, 0 where the length is 0, by its square where that has lost nothing."""
-    by_length = ratio(ratio(x, length, 0.0), length, 0.0)
-    return jnp.where(is_ordinary(square), ratio(x, square, 0.0), by_length)
+def _quotient(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x / y, 0 where y is 0, whose derivative does not square y: a small square has a square of 0."""
+    return ratio(x, y, 0.0)
 
 
-@_over_square.defjvp
-def _over_square_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    (_, _, length), (dx, _, d_length) = primals, tangents
-    y = _over_square(*primals)
-    return y, ratio(ratio(dx, length, 0.0) - 2 * y * d_length, length, 0.0)
+@_quotient.defjvp
+def _quotient_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    (x, y), (dx, dy) = primals, tangents
+    q = _quotient(x, y)
+    # An infinite quotient is longer than the learning rate, so its derivative counts for nothing.
+    return q, ratio(dx, y, 0.0) - jnp.where(jnp.isfinite(q), q, 0.0) * ratio(dy, y, 0.0)

@@ -39,8 +39,8 @@ from momentum_jax._hyperparameters import (
     checked,
     value_at,
 )
-from momentum_jax._scaling import power_of_two
-from momentum_jax.optimizers._arithmetic import dot, root, total
+from momentum_jax._scaling import dot, power_of_two
+from momentum_jax.optimizers._arithmetic import root, total
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, scalar_zeros, velocity_dtype, zeros

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from momentum_jax.training import use_all_cpu_cores
-from momentum_jax.training.devices import choose_lanes, mesh_for
+from momentum_jax.training.devices import choose_lanes, chosen_devices, mesh_for, require_seconds
 
 
 @pytest.mark.slow
@@ -68,3 +69,36 @@ def test_a_card_takes_as_many_lanes_as_fit_in_equally_full_waves(free, bytes_per
 def test_a_cpu_takes_one_lane():
     mesh = Mesh(np.array(jax.devices("cpu")), ("runs",))
     assert choose_lanes(mesh, 100, lambda: 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "found"),
+    [
+        (0, "got 0"), (-1, "got -1"), (99, "got 99"), (True, "got True"), (1.5, "got 1.5"), ("cpu", "got 'cpu'"),
+        ({}, "got {}"), ([], "got none"), ([0], "got 0 among them"), (["cpu:0"], "got 'cpu:0' among them"),
+        (jax.local_devices()[:1] * 2, "each once, got"),
+    ],
+)  # fmt: skip
+def test_devices_that_are_none_are_refused(devices, found):
+    must = "train_many: devices must be a sequence of at least one device, as jax.local_devices() gives them"
+    with pytest.raises(ValueError, match=re.escape(must) + f".*{re.escape(found)}"):
+        chosen_devices("train_many", devices)
+
+
+def test_devices_come_in_any_sequence():
+    (one, *_) = jax.local_devices()
+    assert chosen_devices("train_many", None) == jax.local_devices()
+    assert chosen_devices("train_many", (one,)) == chosen_devices("train_many", np.array([one])) == [one]
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", None, True])
+def test_seconds_that_are_none_are_refused(seconds):
+    with pytest.raises(ValueError, match="train_many: chunk_seconds must be finite and at least 0, got"):
+        require_seconds("train_many", chunk_seconds=seconds)
+    require_seconds("train_many", checkpoint_seconds=float("inf"), infinite=True)
+
+
+@pytest.mark.parametrize("cores", [True, 1.5, "2"])
+def test_a_number_of_cores_that_is_no_int_is_refused(cores):
+    with pytest.raises(TypeError, match="use_all_cpu_cores: cores must be an int, got"):
+        use_all_cpu_cores(cores)
