@@ -15,6 +15,12 @@ def cut(text: str, most: int = MOST) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
+def cut_path(path: object, most: int = MOST) -> str:
+    """A path on one line, cut to its last characters: its name is at the end."""
+    line = re.sub(r"\s*[\r\n]\s*", " ", str(path))
+    return line if len(line) <= most else f"...{line[3 - most :]}"
+
+
 def quoted(value: Any, most: int = MOST) -> str:
     """`repr` of a value, cut; of an array its kind and shape; also of those whose `repr` is long, or fails."""
     try:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from momentum_jax._text import cut, listed, quoted
+from momentum_jax._text import cut, cut_path, listed, quoted
 
 
 class Stubborn:
@@ -60,3 +60,10 @@ def test_a_text_is_cut_to_one_line():
 def test_of_many_names_the_first_are_listed():
     assert listed(["a", "b"]) == "a, b"
     assert listed(["a", "b", "c", "d"]) == "a, b, c, ..."
+
+
+def test_a_long_path_keeps_its_name():
+    assert cut_path("a/b.toml") == "a/b.toml"
+    short = cut_path("x" * 500 + "/study.toml")
+    assert len(short) == 80
+    assert short.endswith("x/study.toml")

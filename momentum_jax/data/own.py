@@ -8,7 +8,7 @@ import numpy as np
 
 from momentum_jax._files import open_regular
 from momentum_jax._npz import UNREADABLE, Announced, announced, open_archive, read_array
-from momentum_jax._text import cut, listed
+from momentum_jax._text import cut, cut_path, listed
 from momentum_jax.data.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read(path: Path) -> "Dataset":
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"load: {cut(str(path))} cannot be read ({error.strerror or error}).") from None
+        raise DataError(f"load: {cut_path(path)} cannot be read ({error.strerror or error}).") from None
     except UNREADABLE as error:
         what = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"load: {path} is no sound .npz file ({what}).") from None

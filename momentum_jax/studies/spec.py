@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from momentum_jax._files import open_regular
-from momentum_jax._text import cut, listed, quoted
+from momentum_jax._text import cut, cut_path, listed, quoted
 from momentum_jax.studies.arms import MOST_CHARACTERS, canonical, ranges
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.search import Range, Search
@@ -269,7 +269,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except StudyError:
         raise
     except OSError as error:
-        raise StudyError(f"{cut(str(path))}: cannot be read ({error.strerror}).") from None
+        raise StudyError(f"{cut_path(path)}: cannot be read ({error.strerror}).") from None
     except RecursionError:
         raise StudyError(f"{path}: is not the TOML file of a study (nested too deeply).") from None
     except ValueError as error:

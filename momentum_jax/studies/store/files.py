@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from momentum_jax._files import TEMPORARY, atomic, open_regular, sync
-from momentum_jax._text import cut, quoted
+from momentum_jax._text import cut_path, quoted
 from momentum_jax.studies.errors import StudyError
 
 MANIFEST, RUNS, CURVES, PARTS = "manifest.json", "runs.jsonl", "curves.npz", "curves"
@@ -39,7 +39,7 @@ def place(directory: str | Path) -> Path:
     try:
         path.exists()
     except OSError as error:
-        raise StudyError(f"{cut(str(path))} cannot hold results ({error.strerror}); choose another directory.") from None
+        raise StudyError(f"{cut_path(path)} cannot hold results ({error.strerror}); choose another directory.") from None
     return path
 
 
