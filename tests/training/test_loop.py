@@ -114,7 +114,7 @@ def test_the_optimizer_gets_the_loss_and_a_gradient_function_of_the_same_batch_a
     assert value == state.losses[4]
     plain = one(0, optax.sgd, {"learning_rate": 0.1}, model, examples, steps=5, sampling="replacement")
     np.testing.assert_allclose(state.losses, plain.losses, rtol=1e-5)
-    assert not np.allclose(plain.losses, one(0, optax.sgd, {"learning_rate": 0.1}, linear, examples, steps=5).losses)
+    assert not np.allclose(plain.losses, one(0, optax.sgd, {"learning_rate": 0.1}, linear, examples).losses[:5])
 
 
 @pytest.fixture
