@@ -73,7 +73,7 @@ def test_dead_entries_come_to_rest_and_nothing_grows(row: Row) -> None:
     (exact, exact_path), (ours, path) = walk(optimizer), walk(mj.quantized_state(optimizer, min_size=0))
     assert of_the_dead(path) <= of_the_dead(exact_path) + 0.01
     assert np.all(np.isfinite(ours))
-    # The mean of an update keeps to float32's; the largest of 1,024 may be some roundings above it.
+    # The largest of 1,024 entries may be some roundings above float32's.
     assert np.all(ours.max(1) <= 2.5 * exact.max(1))
 
 

@@ -18,7 +18,7 @@ not copies of the parameters (`storm`'s, Schedule-Free's z), told by a start tha
 negative are those that have one of the usual names of second moments: only 0 becomes 0 there, for steps are divided by their
 roots; an unknown name gets signs. An infinite or NaN entry spoils its block: put `optax.apply_if_finite` outside.
 A method that feeds its rounded buffer back multiplies the errors: under a constant gradient for 3,000 steps the largest entry
-of `adadelta`'s update came to 2.2 times that of float32 (the mean to 1.00 times).
+of `adadelta`'s update came to 2.2 times that of float32.
 State: `inner_state`, the optimizer's own with the codes in place of each quantised leaf, int8 with signs and uint8 without, in
 the leaf's shape and sharding (an axis of 2 more for a complex one); `largest`, A of each block, float32 (float64 for 64-bit
 leaves), under the path of each quantised leaf: at most 1 + 4 / block_size bytes an entry; `key`, uint32 scalar that counts the
@@ -26,7 +26,7 @@ roundings and wraps, None where nothing is quantised. Equal states round equally
 of it, and `key` for what is no parameter.
 Memory: about a quarter of that of its optimizer in float32.
 Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Optimizers via Block-wise Quantization, ICLR,
-arXiv:2110.02861, for blocks and buffers; its dynamic map rounds to the nearest entry and has the same distances on average.
+arXiv:2110.02861, for blocks and buffers; the paper rounds to the nearest entry of a dynamic map.
 """
 
 from typing import Any, NamedTuple
@@ -56,7 +56,7 @@ class QuantizedStateState(NamedTuple):
 
     def reset_momentum(self) -> "QuantizedStateState":
         wide = _widened(self)
-        # What a reset leaves alone keeps its codes: rounding them once more would move them.
+        # What a reset leaves alone keeps its codes: rounding them once more could move them.
         return _narrowed(reset_momentum(wide), self, unless=wide)
 
 
