@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 
 from momentum_jax.studies import Arm, Search, Study, jobs
+from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.store import Curves, Run, Store
 
 ENVIRONMENT = {"versions": {"jax": "0"}, "backend": {"platform": "cpu", "device": "cpu"}, "data": "abc"}
@@ -28,7 +29,7 @@ def made(directory, study, *, diverged=lambda job: False, left_out=lambda job: F
     store.note(machine={"system": "made by hand", "python": "3", "cores": 2})
     tuning = jobs.tuning(study)
     store.add([_row(study, job, diverged(job)) for job in tuning if not left_out(job)])
-    chosen = jobs.choose(study, store.runs)
+    chosen = jobs.choose(study, IMAGES, store.runs)
     reporting = jobs.reporting(study, chosen) if len(chosen) == len(study.arms) else []
     store.add([_row(study, job, diverged(job)) for job in reporting if not left_out(job)])
     planned = len(tuning) + len(reporting)
@@ -48,12 +49,8 @@ def _row(study, job, diverged):
         arm=job.arm,
         optimizer=job.optimizer,
         seed=job.seed,
-        accuracy=float("nan") if tuning else accuracy,
-        mcc=float("nan") if tuning else 2 * accuracy - 1,
-        loss=float("nan") if tuning else 1 - accuracy,
-        confusion=() if tuning else ((right, 100 - right), (100 - right, right)),
-        validation_accuracy=float("nan") if diverged else accuracy - 0.01,
-        validation_loss=float("nan") if diverged else 1.01 - accuracy,
+        test={} if tuning else {**_scores(accuracy), "confusion": ((right, 100 - right), (100 - right, right))},
+        validation={name: float("nan") if diverged else value for name, value in _scores(accuracy - 0.01).items()},
         diverged=7 if diverged else None,
         seconds=0.25,
         key=job.key(study, ENVIRONMENT),
@@ -63,4 +60,9 @@ def _row(study, job, diverged):
     train = np.exp(-5 * accuracy * np.arange(study.steps) / study.steps).astype(np.float32) + 0.01
     if diverged:
         train[7:] = np.nan
-    return run, Curves(train, steps, falling, (accuracy * (1 - falling)).astype(np.float32))
+    curve = (accuracy * (1 - falling)).astype(np.float32)
+    return run, Curves(train, steps, {"accuracy": curve, "loss": falling, "mcc": 2 * curve - 1})
+
+
+def _scores(accuracy):
+    return {"accuracy": accuracy, "loss": 1 - accuracy, "mcc": 2 * accuracy - 1}

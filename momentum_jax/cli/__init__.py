@@ -66,18 +66,18 @@ class _Refused(Exception):
 @contextlib.contextmanager
 def _damage_reported():
     """What a store warns of is said in one line, and not by Python."""
-    from momentum_jax.studies.errors import DamageWarning
+    from momentum_jax.studies.errors import StudyWarning
 
     before = warnings.showwarning
 
     def show(message, category, filename, lineno, file=None, line=None):
-        if issubclass(category, DamageWarning):
+        if issubclass(category, StudyWarning):
             _complain(str(message), 0)
         else:
             before(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", DamageWarning)
+        warnings.simplefilter("always", StudyWarning)
         warnings.showwarning = show
         yield
 
@@ -106,6 +106,10 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import study
 
                 return study.run(action)
+            case arguments.ProblemCommand():
+                from momentum_jax.cli import problem
+
+                return problem.run(command)
             case arguments.Reproduce():
                 from momentum_jax.cli import reproduce
 

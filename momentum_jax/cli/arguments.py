@@ -11,7 +11,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from momentum_jax.studies.defaults import ARMS, STUDIES
-from momentum_jax.studies.search import SAMPLERS, SCORES
+from momentum_jax.studies.search import SAMPLERS
 from momentum_jax.studies.spec import ACTIVATIONS, INITIALIZATIONS, LOSSES, SAMPLINGS
 
 
@@ -57,6 +57,9 @@ _INT, _INTS, _FLOAT, _WORD = (
     _not_given(str, "DATASET"),
 )
 _PATH = _not_given(Path, "PATH")
+_PROBLEM, _SCORE = _not_given(str, "PROBLEM"), _not_given(str, "SCORE")
+# `Study` refuses other words.
+_BATCH = _not_given(lambda word: int(word) if word.lstrip("-").isdigit() else word, "INT|all")
 
 
 def _shown(value: object) -> str:
@@ -82,6 +85,8 @@ class Options:
     None stands for what was not given: a file may say it, else the default holds (`cli.specification`).
     """
 
+    problem: Annotated[str | None, _PROBLEM, _default("images of a data set")] = None
+    """A problem of one's own, "my_problem.py:make(width=64)" or "package.module:make()", or a shipped one, "diabetes()"."""
     dataset: Annotated[str | None, _WORD, _default_of(_STUDY.dataset)] = None
     """digits (comes with scikit-learn), mnist, fashion_mnist (downloaded when missing), or a .npz file of images and labels."""
     data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
@@ -106,20 +111,22 @@ class Options:
     """Share of hidden units dropped in training."""
     steps: Annotated[int | None, _INT, _default_of(_STUDY.steps)] = None
     """Mini-batches of each run."""
-    batch: Annotated[int | None, _INT, _default_of(_STUDY.batch)] = None
-    """Examples in a mini-batch."""
+    batch: Annotated[int | str | None, _BATCH, _default_of(_STUDY.batch)] = None
+    """Examples in a mini-batch; all: every step sees all training examples."""
     sampling: Annotated[str | None, _one_of(SAMPLINGS), _default_of(_STUDY.sampling)] = None
     """Mini-batches: each epoch in a new order, or every batch drawn anew."""
     target: Annotated[float | None, _FLOAT, _default_of("target")] = None
-    """Validation loss whose first attainment is reported."""
+    """Value of --target-score on the validation set whose first attainment is reported."""
+    target_score: Annotated[str | None, _SCORE, _default("loss; of a problem its first score")] = None
+    """Score that the target is on."""
     evaluate_every: Annotated[int | None, _INT, _default_of("evaluate_every")] = None
     """Mini-batches between evaluations on the validation set."""
     trials: Annotated[int | None, _INT, _default_of(_SEARCH.trials)] = None
     """Trials of every arm that has ranges, such as log_uniform(0.001, 1)."""
     tuning_seeds: Annotated[int | None, _INT, _default_of(len(_SEARCH.seeds))] = None
     """How many seeds each trial has, numbered from 1000."""
-    score: Annotated[str | None, _one_of(SCORES), _default_of(_SEARCH.score)] = None
-    """What the best trial is chosen by, on the validation split."""
+    score: Annotated[str | None, _SCORE, _default("accuracy; of a problem its first score")] = None
+    """Score that the best trial is chosen by, on the validation set."""
     sampler: Annotated[str | None, _one_of(SAMPLERS), _default_of(_SEARCH.sampler)] = None
     """Sequence that the trials are points of."""
     cores: Annotated[int | None, _INT, _CORES] = None
@@ -134,7 +141,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Compare(Options):
-    """Compare optimizers on a data set over several seeds.
+    """Compare optimizers on a data set, or on any other problem, over several seeds.
 
     Prints a table; writes figure.png and all runs (manifest.json, runs.jsonl, curves.npz) to the output directory. A
     seed fixes the split, the initialization and the batches of all arms. Arms with ranges are tuned first.
@@ -146,6 +153,16 @@ class Compare(Options):
     """How many seeds; they are numbered from 0."""
     out: Annotated[Path | None, _PATH, _default("compare-<dataset>")] = None
     """Output directory."""
+
+
+@dataclass(frozen=True)
+class ProblemCommand:
+    """Check a problem of one's own: what it is, its scores before training, what a run takes, and its fingerprint."""
+
+    problem: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="PROBLEM")]]
+    """The problem, such as "my_problem.py:make(width=64)", "package.module:make()" or "diabetes()"."""
+    batch: Annotated[int | str | None, _BATCH, _default_of(_STUDY.batch)] = None
+    """Examples in a mini-batch; all: every step sees all training examples."""
 
 
 @dataclass(frozen=True)
@@ -338,6 +355,7 @@ Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[StudyCommand, tyro.conf.subcommand("study")]
+    | Annotated[ProblemCommand, tyro.conf.subcommand("problem")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]

@@ -106,7 +106,7 @@ def _write(store: Store, out: Path, *, tensorboard_too: bool) -> _Results:
     from momentum_jax.studies.summary import summarize, write_summary
 
     study = store.study
-    figure = figures.of_study(study, learning_curves(store))
+    figure = figures.of_study(study, store.batches, store.target_score, learning_curves(store))
     figures.save(figure, out / FIGURE)
     summaries = summarize(store)
     write_summary(out / SUMMARY, summaries)
@@ -123,12 +123,12 @@ def _show(store: Store, summaries: list[ArmSummary], written: list[Path]) -> Non
 
     study = store.study
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
-    print_table(console, study, summaries)
+    print_table(console, store, summaries)
     for arm, row in zip(study.arms, summaries, strict=True):
         if arm.ranges:
             console.print(f"{row.label}: {row.optimizer}", highlight=False, soft_wrap=not console.is_terminal)
     if len(study.arms) > 1:
-        console.print(verdict(study, summaries), highlight=False, soft_wrap=not console.is_terminal)
+        console.print(verdict(study, summaries, store.scores), highlight=False, soft_wrap=not console.is_terminal)
     spent = store.manifest["seconds"]
     console.print(
         f"compiling {spent['compile']:.1f} s, training {spent['training']:.1f} s, evaluation {spent['evaluation']:.1f} s",

@@ -19,15 +19,15 @@ def write(store: Store) -> list[Path]:
     from momentum_jax.data.sources import SOURCES
     from momentum_jax.studies.analysis import analyse, write_analysis
     from momentum_jax.studies.conclusions import conclusions
-    from momentum_jax.studies.learning_curves import accuracy_curves, learning_curves
+    from momentum_jax.studies.learning_curves import learning_curves, score_curves
     from momentum_jax.studies.report import FIGURES, NUMBERS, write_report
 
     analysis = analyse(store)
-    source = SOURCES.get(analysis.study.dataset)
+    source = SOURCES.get(analysis.study.dataset) if analysis.study.problem is None else None
     drawn = figures.report(
         analysis,
         learning_curves(store, ladder=True, points=_POINTS),
-        accuracy_curves(store, ladder=True),
+        score_curves(store, ladder=True),
         None if source is None else source.classes,
     )
     folder = store.directory / FIGURES

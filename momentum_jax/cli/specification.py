@@ -8,13 +8,15 @@ from typing import Any
 
 from momentum_jax.cli.arguments import Compare, Options, StudyRun, Train
 from momentum_jax.studies import Study, StudyError
-from momentum_jax.studies.arms import split_label
+from momentum_jax.studies.arms import call_text, split_label
 from momentum_jax.studies.defaults import ARMS, STUDIES
 from momentum_jax.studies.spec import read_toml
 from momentum_jax.studies.store import Store
 
 # Of each table of a study the fields, and the option that stands for each.
-_STUDY = ("dataset", "size", "examples", "steps", "batch", "sampling", "target", "evaluate_every")
+_STUDY = (
+    *("problem", "dataset", "size", "examples", "steps", "batch", "sampling", "target", "target_score", "evaluate_every"),
+)
 _NETWORK = ("hidden", "channels", "activation", "output_activation", "initialization", "loss", "dropout")
 _OPTIONS = {
     "": {name: name for name in _STUDY},
@@ -50,7 +52,7 @@ def specification(command: Options, directory: Path | None = None) -> Study:
         content["network"] = {**network, "output_activation": None}
     if directory is not None:
         content = _completed(content, _stored(directory))
-    dataset = content.get("dataset", Study.dataset)
+    dataset = content.get("dataset", Study.dataset) if "problem" not in content else None
     if isinstance(dataset, str) and dataset in STUDIES:
         content = {**{name: getattr(STUDIES[dataset], name) for name in _OF_DATA_SET}, **content}
     if isinstance(command, Compare) and "arms" not in content:
@@ -69,7 +71,8 @@ def directory_of(command: Options) -> Path:
         case StudyRun(file=Path() as file):
             return file.with_suffix("")
     kind = {Compare: "compare", Train: "train", StudyRun: "study"}[type(command)]
-    return Path(f"{kind}-{Path(command.dataset or Study.dataset).stem}")
+    of = call_text(command.problem).partition("(")[0] if command.problem else Path(command.dataset or Study.dataset).stem
+    return Path(f"{kind}-{of}")
 
 
 def _runs(command: Options) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _say(store: Store, written: list[Path]) -> None:
     wrap = not console.is_terminal
     summaries = summarize(store)
     if summaries:
-        print_table(console, store.study, summaries)
+        print_table(console, store, summaries)
     analysis = analyse(store)
     for arm in analysis.arms:
         if arm.optimizer != arm.label:

@@ -10,19 +10,24 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from momentum_jax.studies import Study
-from momentum_jax.studies.summary import WORST_ACCURACY, WORST_MCC, ArmSummary, Estimate, estimate
+from momentum_jax.studies.scores import RankedScore
+from momentum_jax.studies.store import Store
+from momentum_jax.studies.summary import ArmSummary, estimate
+
+# Columns; the report has all.
+_MOST_SCORES = 3
 
 
-def print_table(console: Console, study: Study, summaries: Sequence[ArmSummary]) -> None:
+def print_table(console: Console, store: Store, summaries: Sequence[ArmSummary]) -> None:
     """The table in the widest form that fits; in a terminal too narrow for any it runs over the edge, and loses nothing."""
     labels = max(len(row.label) for row in summaries)
     fold = min(labels, 24)
     forms = [
-        table(study, summaries, labels=labels),
-        table(study, summaries, labels=fold),
-        table(study, summaries, labels=fold, time=False),
-        table(study, summaries, labels=fold, time=False, narrow=True),
-        table(study, summaries, labels=min(labels, 12), time=False, narrow=True),
+        table(store, summaries, labels=labels),
+        table(store, summaries, labels=fold),
+        table(store, summaries, labels=fold, time=False),
+        table(store, summaries, labels=fold, time=False, narrow=True),
+        table(store, summaries, labels=min(labels, 12), time=False, narrow=True),
     ]
     room = console.options.update(max_width=1000)
     widths = [Measurement.get(console, room, form).maximum for form in forms]
@@ -35,22 +40,23 @@ def print_table(console: Console, study: Study, summaries: Sequence[ArmSummary])
     console.width = before
 
 
-def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: bool = True, narrow: bool = False) -> Table:
+def table(store: Store, summaries: Sequence[ArmSummary], *, labels: int, time: bool = True, narrow: bool = False) -> Table:
     """One row an arm: scores, steps to the target, divergences, time; its number of runs where an unfinished study has rows of
     several.
 
     Labels are folded to the width `labels`; `narrow` breaks a cell before its standard error.
     """
+    study, scores = store.study, store.scores
     counts = {len(row.seeds) for row in summaries}
     caption = [_averaged(counts, len(study.seeds))] if max(counts) > 1 else []
     if study.target is not None:
-        caption.append(f"validation loss measured every {study.evaluate_every} steps")
+        caption.append(f"validation {store.target_score.name} measured every {study.evaluate_every} steps")
         if any({None} < {*row.steps_to_target} for row in summaries):
             caption.append("> : a run that never got there counts with all its steps")
     if any(row.diverged for row in summaries):
-        caption.append(f"a diverged run counts with accuracy {WORST_ACCURACY:g}, MCC {WORST_MCC:g}")
+        caption += [f"diverged runs {score.if_diverged}" for score in scores.ranked[:_MOST_SCORES]]
     made = Table(
-        title=f"{study.data_name}, {study.steps:,} steps of {study.batch} examples",
+        title=f"{study.data_name}, {study.steps:,} steps{store.batches}",
         caption="; ".join(caption),
         title_justify="left",
         caption_justify="left",
@@ -59,9 +65,8 @@ def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: b
     )
     made.add_column("arm", overflow="fold", width=labels)
     for heading in (
-        "test\naccuracy, %",
-        "\nMCC",
-        *_target_headings(study),
+        *(f"{scores.where.strip()}\n{score.heading}" for score in scores.ranked[:_MOST_SCORES]),
+        *_target_headings(study, store.target_score.name),
         "di-\nverged" if narrow else "\ndiverged",
         *["\nruns"] * (len(counts) > 1),
         *["\ntime"] * time,
@@ -70,8 +75,7 @@ def table(study: Study, summaries: Sequence[ArmSummary], *, labels: int, time: b
     for row in summaries:
         target = [_steps(row.steps_to_target, study.steps), _count(row.never, row)]
         cells = [
-            _score(row, row.accuracy, 100, 2),
-            _score(row, row.mcc, 1, 4),
+            *(_score(row, score) for score in scores.ranked[:_MOST_SCORES]),
             *(target if study.target is not None else []),
             _count(row.diverged, row),
             *[str(len(row.seeds))] * (len(counts) > 1),
@@ -89,17 +93,18 @@ def _averaged(counts: set[int], planned: int) -> str:
     return f"mean ± standard error over {count} {f'of {planned} ' * (count != planned)}seeds"
 
 
-def _target_headings(study: Study) -> list[str]:
+def _target_headings(study: Study, score: str) -> list[str]:
     if study.target is None:
         return []
-    return [f"steps to\nloss {study.target:g}", "\nnever"]
+    return [f"steps to\n{score} {study.target:g}", "\nnever"]
 
 
-def _score(row: ArmSummary, score: Estimate, scale: float, digits: int) -> str:
+def _score(row: ArmSummary, score: RankedScore) -> str:
     if row.diverged == len(row.seeds):
         return "diverged"
-    error = "" if math.isnan(score.error) else f" ± {scale * score.error:.{digits}f}"
-    return f"{scale * score.mean:.{digits}f}{error}"
+    found = row.score(score)
+    error = "" if math.isnan(found.error) else f" ± {score.factor * found.error:{score.form(error=True)}}"
+    return f"{score.factor * found.mean:{score.form()}}{error}"
 
 
 def _steps(reached: Sequence[int | None], budget: int) -> str:

@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
 from momentum_jax.studies.analysis import LadderResult, Rungs
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import PairedComparison
 
 # Points of the page from a bound to its arrow's head.
 _ARROW = 26.0
 
 
-def ladder(found: LadderResult, *, title: str) -> Figure:
+def ladder(found: LadderResult, score: RankedScore, where: str, *, title: str) -> Figure:
     """One panel a measure, in it a row for the whole gain, its two parts and, where both were tuned, the tuned pair."""
     with mpl.rc_context(style.SETTINGS):
         shown = [rungs for rungs in found.rungs if rungs is found.rungs[0] or not _nothing(rungs)]
@@ -24,7 +25,7 @@ def ladder(found: LadderResult, *, title: str) -> Figure:
         figure = Figure(figsize=(style.WIDTH, 0.6 + len(shown) * (0.7 + 0.55 * rows)), layout="constrained")
         panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
         for axes, rungs in zip(panels, shown, strict=True):
-            _draw(axes, found, rungs)
+            _draw(axes, found, rungs, score, where)
         note = "diamonds and bars: mean paired difference with 95% t interval; right of 0: better"
         known = {each for rungs in shown for each in rungs.bounds.values()}
         if known & {"lower", "upper"}:
@@ -32,12 +33,12 @@ def ladder(found: LadderResult, *, title: str) -> Figure:
         if "none" in known:
             note += "; dotted: up to the budget, as runs of both never got there"
         if found.diverged:
-            note += f"; diverged runs ({found.diverged}) count with accuracy 0"
+            note += f"; diverged runs ({found.diverged}) {score.if_diverged}"
         style.heading(figure, title, note)
     return figure
 
 
-def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
+def _draw(axes: Any, found: LadderResult, rungs: Rungs, score: RankedScore, where: str) -> None:
     eta, effective = f"{found.learning_rate:.4g}", f"{found.learning_rate / (1 - found.mu):.4g}"
     rows: list[tuple[str, PairedComparison, str | None]] = [
         (f"the whole gain: momentum at {eta}\nover gradient descent at {eta}", rungs.gain, rungs.bounds.get("gain")),
@@ -54,7 +55,8 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
     ]
     if rungs.tuned is not None:
         rows.append(("both tuned: momentum over\ngradient descent", rungs.tuned, rungs.bounds.get("tuned")))
-    factor, form = (100.0, "+z.2f") if rungs.measure == "accuracy" else (1.0, "+z,.0f")
+    by_score = rungs.measure == "score"
+    factor, form = (float(score.factor), score.form(signed=True)) if by_score else (1.0, "+z,.0f")
     written: list[tuple[float, int, str]] = []
     axes.axvline(0, color="#777777", linewidth=0.9, zorder=1)
     for index, (_, difference, known) in enumerate(rows):
@@ -75,9 +77,9 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs) -> None:
     axes.set_yticks(range(len(rows)), labels=[label for label, *_ in rows], fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(
-        "test accuracy gained (percentage points)" if rungs.measure == "accuracy" else "mini-batches to the target saved"
-    )
+    gained = "gained" if score.sign > 0 else "saved"
+    unit = " (percentage points)" if score.percent else ""
+    axes.set_xlabel(f"{where}{score.name} {gained}{unit}" if by_score else "mini-batches to the target saved")
 
 
 def _bar(axes: Any, row: int, mean: float, ends: Sequence[float], known: str | None, colour: str) -> None:

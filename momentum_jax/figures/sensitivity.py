@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from momentum_jax.figures import accuracy_axis, style
+from momentum_jax.figures import score_axis, style
 from momentum_jax.studies.analysis import Trial, Tuning
+from momentum_jax.studies.scores import RankedScore
 
 _COLUMNS = 2
 _CHOSEN, _DIVERGED = "#D55E00", "#B00020"
 
 
-def sensitivity(tunings: Sequence[Tuning], *, title: str, score: Literal["accuracy", "loss"], loss: str) -> Figure:
+def sensitivity(tunings: Sequence[Tuning], score: RankedScore, *, title: str) -> Figure:
     """One panel for each tuning that searched a learning rate, all on one vertical axis.
 
-    `score` is what the search chose by; `loss` names the loss with its unit. Where one more number was searched, a dot is
+    `score` is what the search chose by; better is up. Where one more number was searched, a dot is
     the darker the larger it is. Trials of which every run diverged are crosses at the lower edge; where some did, the score is
     that of the others, and a small cross says so.
     """
@@ -32,43 +33,38 @@ def sensitivity(tunings: Sequence[Tuning], *, title: str, score: Literal["accura
         notes = [f"{style.wrapped(tuning.arm, 4.9 / columns, 8.5)}\n{_note(tuning)}" for tuning, _ in shown]
         figure = Figure(figsize=(style.WIDTH, 0.6 + rows * 2.9), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-        values = [value for tuning, _ in shown for trial in tuning.trials if (value := _score(trial, score)) is not None]
+        values = [value for tuning, _ in shown for trial in tuning.trials if (value := _value(trial, score)) is not None]
         for axes, (tuning, rate), note in zip(panels, shown, notes, strict=False):
-            _draw(axes, tuning, rate, score, _vertical(axes, values, score, loss))
+            _draw(axes, tuning, rate, score, _vertical(axes, values, score))
             axes.set_title(note, loc="left", fontsize=8.5, parse_math=False)
             axes.set_xlabel("learning rate")
             figure.supylabel(axes.get_ylabel(), fontsize=10.5, multialignment="center")
             axes.set_ylabel("")
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
-        style.heading(figure, title, f"validation {score} of each trial after the last step, mean over its seeds")
+        style.heading(figure, title, f"validation {score.name} of each trial after the last step, mean over its seeds")
     return figure
 
 
-def _score(trial: Trial, score: Literal["accuracy", "loss"]) -> float | None:
-    if score == "loss":
-        return trial.loss
-    return None if trial.accuracy is None else 100 * trial.accuracy
+def _value(trial: Trial, score: RankedScore) -> float | None:
+    """As it is written."""
+    mean = trial.means[score.name]
+    return None if mean is None else score.factor * mean
 
 
-def _vertical(axes: Any, values: Sequence[float], score: str, loss: str) -> float:
-    """Sets up the axis; returns where its worse end is."""
-    if score == "accuracy":
-        return accuracy_axis.scale(axes, "y", values, "validation accuracy")[0]
-    axes.set_ylabel(f"validation loss\n({loss}; better is up)")
-    if values and min(values) <= 0:
-        # A loss of 0 has no place on a logarithmic axis.
-        margin = 0.05 * (max(values) - min(values)) or 1.0
-        axes.set_ylim(max(values) + margin, min(values) - margin)
-        return max(values) + margin
-    low, high = (min(values) / 1.2, max(values) * 1.2) if values else (0.1, 10.0)
-    axes.set_yscale("log")
-    axes.set_ylim(high, low)
-    _ticks(axes.yaxis, low, high)
-    return high
+def _vertical(axes: Any, values: Sequence[float], score: RankedScore) -> float:
+    """Sets up the axis, better up; returns where its worse end is."""
+    limits = score_axis.scale(axes, "y", values, score, "validation ")
+    if score.sign > 0:
+        return limits[0]
+    axes.set_ylim(limits[1], limits[0])
+    axes.set_ylabel(f"validation {score.name}\n(lower is better, and up)")
+    if axes.get_yscale() == "log":
+        _ticks(axes.yaxis, *limits)
+    return limits[1]
 
 
-def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss"], worst: float) -> None:
+def _draw(axes: Any, tuning: Tuning, rate: str, score: RankedScore, worst: float) -> None:
     rates = [float(trial.values[rate]) for trial in tuning.trials]
     # A rate that is not positive has no place on a logarithmic axis.
     if min(rates) > 0:
@@ -77,7 +73,7 @@ def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss
     shades = _shades(tuning)
     chosen = tuning.trials[tuning.chosen]
     for trial, shade in zip(tuning.trials, shades, strict=True):
-        value = _score(trial, score)
+        value = _value(trial, score)
         at = float(trial.values[rate])
         if value is None:
             axes.plot([at], [worst], "x", color=_DIVERGED, markersize=7, markeredgewidth=1.6, clip_on=False, zorder=4)
@@ -99,7 +95,7 @@ def _draw(axes: Any, tuning: Tuning, rate: str, score: Literal["accuracy", "loss
                 zorder=6,
             )
     if len(tuning.trials[0].values) == 1:
-        points = sorted((float(t.values[rate]), value) for t in tuning.trials if (value := _score(t, score)) is not None)
+        points = sorted((float(t.values[rate]), value) for t in tuning.trials if (value := _value(t, score)) is not None)
         axes.plot(*np.array(points).reshape(-1, 2).T, color="#777777", linewidth=0.9, zorder=2)
 
 
@@ -132,8 +128,8 @@ def _shades(tuning: Tuning) -> list[str]:
 
 def _note(tuning: Tuning) -> str:
     name = _second(tuning)
-    lost = sum(trial.accuracy is None for trial in tuning.trials)
-    partly = sum(trial.accuracy is not None and trial.diverged > 0 for trial in tuning.trials)
+    lost = sum(trial.diverged == len(trial.runs) for trial in tuning.trials)
+    partly = sum(0 < trial.diverged < len(trial.runs) for trial in tuning.trials)
     text = "ring: chosen" + (f"; crosses: diverged ({lost})" if lost else "")
     if partly:
         text += f"\ncrosses on dots: on some seeds ({partly})"

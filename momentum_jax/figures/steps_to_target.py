@@ -11,10 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 from momentum_jax.figures import style
 from momentum_jax.studies.analysis import ArmResult
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import KaplanMeier
 
 
-def steps_to_target(arms: Sequence[ArmResult], *, title: str, target: float) -> Figure:
+def steps_to_target(arms: Sequence[ArmResult], score: RankedScore, *, title: str, target: float) -> Figure:
     """One panel an arm, in their order, with the other arms' curves in grey; every arm must have `reached`."""
     curves = [(arm, arm.reached) for arm in arms if arm.reached is not None]
     with mpl.rc_context(style.SETTINGS):
@@ -39,7 +40,8 @@ def steps_to_target(arms: Sequence[ArmResult], *, title: str, target: float) -> 
         panels[-1].xaxis.set_major_formatter("{x:,.0f}")
         panels[-1].set_xlabel("mini-batches")
         figure.supylabel("runs that have reached it (%)", fontsize=10.5 if len(curves) > 2 else 8)
-        note = f"target: validation loss {target:g} or below; band: 95% exact limits; grey: the other arms"
+        beyond = "below" if score.sign < 0 else "above"
+        note = f"target: validation {score.name} {target:g} or {beyond}; band: 95% exact limits; grey: the other arms"
         style.heading(figure, title, note if len(curves) > 1 else note.rpartition(";")[0])
     return figure
 

@@ -1,5 +1,8 @@
 """From the text of an arm, `"heavy_ball(0.01, 0.9)"`, to an optimizer: read from its syntax tree, never evaluated.
 
+A constructor of the user's own is named with where it is: `"my_optimizers.py:my_momentum(0.01)"` (see `own`). Reading such an
+expression does not import the file; `resolve` does.
+
 An expression is one call; its arguments are literals (numbers, strings, booleans, None, tuples, lists, dicts) or
 further calls. A bare name is looked up in this library (`heavy_ball`, and inside an argument the schedules too),
 anything of Optax's is written `optax.NAME`. Names that begin with an underscore, other modules, operators and
@@ -19,6 +22,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -33,9 +37,54 @@ _EXAMPLE = '"heavy_ball(0.01, 0.9)"'
 MOST_CHARACTERS = 10_000
 
 
+# A file of Python, or a module.
+_PLACE = re.compile(r".*\.py|[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
 def canonical(text: str) -> str:
     """The expression in its canonical spelling; raises `StudyError` where it is not one call of a name."""
     return _read(text).text
+
+
+def origin(text: str) -> str:
+    """Where an expression's function is, as it is written before the colon; empty for this library's and Optax's."""
+    return _read(text).origin
+
+
+def moved(text: str, origin: str) -> str:
+    """The expression with its function in another place."""
+    return f"{origin}:{call_text(text)}"
+
+
+def call_text(text: str) -> str:
+    """The expression without the place of its function."""
+    return ast.unparse(_read(text).call)
+
+
+def by_keywords(text: str, load: Load) -> str:
+    """An expression of the user's own with every positional argument under its name, so that nobody need import it again to
+    know what a range stands for. Raises `StudyError` as `resolve` does.
+    """
+    expression = _read(text)
+    reader = _Reader(expression.text, expression.origin, load)
+    function = reader.constructor(expression.call)
+    names = [name for name, each in inspect.signature(function).parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+    call = expression.call
+    if len(call.args) > len(names):
+        return expression.text
+    keywords = [ast.keyword(name, node) for name, node in zip(names, call.args, strict=False)]
+    return moved(f"{expression.origin}:{ast.unparse(ast.Call(call.func, [], [*keywords, *call.keywords]))}", expression.origin)
+
+
+def literals(text: str) -> tuple[str, str, list[Any], dict[str, Any]]:
+    """Place, name and arguments of an expression whose arguments are all literals. Raises `StudyError` where one is not."""
+    expression = _read(text)
+    try:
+        positional = [ast.literal_eval(each) for each in expression.call.args]
+        keywords = {str(each.arg): ast.literal_eval(each.value) for each in expression.call.keywords}
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise StudyError(f"{quoted(text)}: arguments must be literals, such as {quoted('make(width=64)')}.") from None
+    return expression.origin, ast.unparse(expression.call.func), positional, keywords
 
 
 def split_label(text: str) -> tuple[str, str]:
@@ -54,10 +103,15 @@ def ranges(text: str) -> dict[str, Range]:
     return dict(_read(text).ranges)
 
 
-def check(text: str) -> None:
-    """Builds the optimizer of an expression, with the middle of each range in its place. Errors are those of `resolve`."""
+def middle(text: str) -> str:
+    """The expression with the middle of each range in its place."""
     found = ranges(text)
-    resolve(place(text, {name: each.at(0.5) for name, each in found.items()}) if found else text)
+    return place(text, {name: each.at(0.5) for name, each in found.items()}) if found else text
+
+
+def check(text: str, load: Load | None = None) -> None:
+    """Builds the optimizer of an expression, with the middle of each range in its place. Errors are those of `resolve`."""
+    resolve(middle(text), load)
 
 
 def place(text: str, values: Mapping[str, Any]) -> str:
@@ -72,7 +126,8 @@ def place(text: str, values: Mapping[str, Any]) -> str:
             return type(node)(**{name: placed(value) for name, value in ast.iter_fields(node)})
         return [placed(each) for each in node] if isinstance(node, list) else node
 
-    return ast.unparse(placed(expression.call))
+    made = ast.unparse(placed(expression.call))
+    return f"{expression.origin}:{made}" if expression.origin else made
 
 
 def read_back(text: str, placed: str) -> dict[str, Any]:
@@ -98,13 +153,14 @@ class _Expression:
 
     text: str
     call: ast.Call
+    origin: str
 
     @functools.cached_property
     def places(self) -> list[tuple[str, ast.Call, Range]]:
         """Name, node and meaning of every range."""
         found = {node.id for node in ast.walk(self.call) if isinstance(node, ast.Name)}
         # Asked for every arm that is made: without a range the optimizers need not be imported to answer.
-        return _Reader(self.text).ranges(self.call) if found & RANGES.keys() else []
+        return _Reader(self.text, self.origin).ranges(self.call) if found & RANGES.keys() else []
 
     @functools.cached_property
     def ranges(self) -> dict[str, Range]:
@@ -118,17 +174,25 @@ class _Expression:
 # A study asks for the meaning of the same texts at every turn: of as many as a large one tries, it is known.
 @functools.lru_cache(maxsize=4096)
 def _read(text: str) -> _Expression:
-    call = _call(text)
-    return _Expression(ast.unparse(call), call)
+    head, _, _ = text.partition("(")
+    place, _, name = head.rpartition(":")
+    origin = place.strip()
+    if not _PLACE.fullmatch(origin):
+        origin, name = "", head
+    call = _call(text, f"{name}{text[len(head) :]}")
+    written = ast.unparse(call)
+    if origin and not isinstance(call.func, ast.Name):
+        raise StudyError(f"arm {quoted(text)}: write one name after {cut(origin)}: and its arguments.")
+    return _Expression(f"{origin}:{written}" if origin else written, call, origin)
 
 
-def _call(text: str) -> ast.Call:
+def _call(text: str, call: str) -> ast.Call:
     if len(text) > MOST_CHARACTERS:
         raise StudyError(
             f"arm {quoted(text)}: an expression must have at most {MOST_CHARACTERS:,} characters, got {len(text):,}."
         )
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(call.strip(), mode="eval").body
         ast.unparse(tree)  # Gives up, as the parser does, on what is nested too deeply.
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -158,18 +222,24 @@ class Optimizer:
     arguments: dict[str, Any]
 
 
-def resolve(text: str) -> Optimizer:
+# From the place and the name of a function of the user's own to the function.
+Load = Callable[[str, str], Callable[..., Any]]
+
+
+def resolve(text: str, load: Load | None = None) -> Optimizer:
     """The optimizer that an expression means, built once so that its constructor has checked its arguments.
 
-    Raises `StudyError`: unknown names with their nearest neighbours, wrong arguments with the right ones, and what
-    the constructor itself says.
+    `load` finds functions of the user's own. Raises `StudyError`: unknown names with their nearest neighbours, wrong arguments
+    with the right ones, and what the constructor itself says.
     """
-    return _read(text).optimizer
+    expression = _read(text)
+    # A file of the user's may have changed since it was read.
+    return _resolve(expression, load) if expression.origin else expression.optimizer
 
 
-def _resolve(expression: _Expression) -> Optimizer:
+def _resolve(expression: _Expression, load: Load | None = None) -> Optimizer:
     text, call = expression.text, expression.call
-    reader = _Reader(text)
+    reader = _Reader(text, expression.origin, load)
     constructor = reader.constructor(call)
     bound = reader.bind(constructor, call)
     reader.build(constructor, bound, must_be_optimizer=True)
@@ -180,7 +250,7 @@ def _resolve(expression: _Expression) -> Optimizer:
         return constructor(*arguments.args, **arguments.kwargs)
 
     structure = (f"{name}={value}" for name, value in reader.written(bound, call).items() if name not in numbers)
-    group = (ast.unparse(call.func), *sorted(structure), *sorted(numbers))
+    group = (expression.origin, ast.unparse(call.func), *sorted(structure), *sorted(numbers))
     return Optimizer(text, ast.unparse(call.func), make, numbers, group, dict(bound.arguments))
 
 
@@ -211,7 +281,7 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     try:
         jax.eval_shape(lambda params: once(optimizer.numbers, params), params)
     except Exception as error:
-        raise StudyError(f"arm {quoted(optimizer.text)} cannot train this network: {_one_line(error)}") from error
+        raise StudyError(f"arm {quoted(optimizer.text)} cannot train this problem: {_one_line(error)}") from error
     return replace(optimizer, make=functools.partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
 
 
@@ -259,14 +329,18 @@ def _real_numbers(bound: inspect.BoundArguments) -> dict[str, float]:
 class _Reader:
     """Reads one expression; keeps its text for the messages."""
 
-    def __init__(self, text: str):
-        self.text = text
+    def __init__(self, text: str, origin: str = "", load: Load | None = None):
+        self.text, self._origin, self._load = text, origin, load
 
     def error(self, what: str) -> StudyError:
         return StudyError(f"arm {quoted(self.text)}: {what}")
 
     def constructor(self, call: ast.Call) -> Callable:
         """The function that the outermost call names."""
+        if self._origin and isinstance(call.func, ast.Name):
+            if self._load is None:
+                raise self.error(f"{cut(self._origin)} is not imported here; `run_study` imports it.")
+            return self._load(self._origin, call.func.id)
         known = names()
         if isinstance(call.func, ast.Name) and call.func.id not in known:
             raise self.error(self._unknown("optimizer", call.func.id, known, "`momentum-jax optimizers` lists them"))
@@ -301,7 +375,13 @@ class _Reader:
             for keyword in node.keywords:
                 look(f"{prefix}{keyword.arg}", keyword.value)
 
-        inside(call, "", self.constructor(call))
+        if self._origin and self._load is None:
+            for index, argument in enumerate(call.args):
+                look(str(index), argument)
+            for keyword in call.keywords:
+                look(str(keyword.arg), keyword.value)
+        else:
+            inside(call, "", self.constructor(call))
         return found
 
     def range(self, call: ast.Call) -> Range:

@@ -20,11 +20,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import momentum_jax
-from momentum_jax.studies.arms import place, read_back, resolve
+from momentum_jax.studies.arms import call_text, middle, origin, place, read_back, resolve
 from momentum_jax.studies.errors import StudyError
 from momentum_jax.studies.search import points
 
 if TYPE_CHECKING:
+    from momentum_jax.studies.scores import Scores
     from momentum_jax.studies.spec import Arm, Study
     from momentum_jax.studies.store import Run
 
@@ -53,11 +54,13 @@ class Job:
 def keys(study: Study, environment: Mapping[str, Any], runs: Iterable[Job | Run]) -> list[str]:
     """The key of each job, or of each stored run as if it had been made for this study."""
     problem = study.to_dict()
-    for name in ("arms", "seeds", "search", "ladder", "noise_floor", "target"):
-        del problem[name]
+    for name in ("arms", "seeds", "search", "ladder", "noise_floor", "target", "target_score"):
+        problem.pop(name, None)
+    # What is in a file counts, by its digest in the environment, not where it lies.
     if study.own_images:
-        # What is in the file counts, by its digest in the environment, not where it lies.
         del problem["dataset"]
+    if study.problem is not None:
+        problem["problem"] = call_text(study.problem)
     # What all have in common is written once.
     shared = json.dumps([problem, dict(environment)], sort_keys=True)[:-1]
     own = (json.dumps([run.optimizer, run.seed, run.phase == TUNING])[1:] for run in runs)
@@ -84,7 +87,7 @@ def trials(study: Study, arm: Arm) -> list[str]:
     return list(dict.fromkeys(place(arm.optimizer, values) for values in points(study.search, arm.ranges)))
 
 
-def choose(study: Study, runs: Iterable[Run]) -> dict[str, str]:
+def choose(study: Study, scores: Scores, runs: Iterable[Run]) -> dict[str, str]:
     """For each arm the expression that is reported: its own, or the best of its trials by the search's score.
 
     An arm with ranges of which no trial has been run is left out.
@@ -94,7 +97,7 @@ def choose(study: Study, runs: Iterable[Run]) -> dict[str, str]:
     for arm in study.arms:
         tried = tried_for(arm.label, stored)
         if arm.ranges and tried:
-            chosen[arm.label] = max(tried, key=lambda each: _merit(study, tried[each]))
+            chosen[arm.label] = max(tried, key=lambda each: _merit(study, scores, tried[each]))
         elif not arm.ranges:
             chosen[arm.label] = arm.optimizer
     return chosen
@@ -109,15 +112,15 @@ def tried_for(arm: str, runs: Iterable[Run]) -> dict[str, list[Run]]:
     return tried
 
 
-def _merit(study: Study, runs: Sequence[Run]) -> tuple[float, float, float]:
-    """Larger is better: first as few diverged runs as possible, then the score, then the other one."""
+def _merit(study: Study, scores: Scores, runs: Sequence[Run]) -> tuple[float, ...]:
+    """Larger is better: first as few diverged runs as possible, then the score of the search, then the next one."""
     diverged = sum(run.diverged is not None for run in runs)
     whole = [run for run in runs if run.diverged is None]
+    first = scores[study.selected_by(scores)]
+    by = [first, *(score for score in scores.ranked if score is not first)][:2]
     if not whole:
-        return (-diverged, -math.inf, -math.inf)
-    accuracy = sum(run.validation_accuracy for run in whole) / len(whole)
-    loss = sum(run.validation_loss for run in whole) / len(whole)
-    return (-diverged, accuracy, -loss) if study.search.score == "accuracy" else (-diverged, -loss, accuracy)
+        return (-diverged, *(-math.inf for _ in by))
+    return (-diverged, *(score.sign * sum(run.validation[score.name] for run in whole) / len(whole) for score in by))
 
 
 def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
@@ -148,17 +151,15 @@ def further_seeds(study: Study, environment: Mapping[str, Any], runs: Iterable[R
     return tuple(sorted(own - {*study.seeds, *study.search.seeds, *study.control_seeds}))
 
 
-def strangers(study: Study, environment: Mapping[str, Any], runs: Iterable[Run]) -> list[Run]:
+def strangers(study: Study, scores: Scores, environment: Mapping[str, Any], runs: Iterable[Run]) -> list[Run]:
     """Those that the study, there, does not ask for: of other numbers, arms, trials, seeds, controls or names than it has."""
     stored = list(runs)
     of_this = _of_this(study, environment, stored)
     searches = _Searches(study, environment)
     searched = [run for run in of_this if searches.made(run)]
-    settled = _settled(study, of_this, searched, searches)
+    settled = _settled(study, scores, of_this, searched, searches)
     # In the place of arms of which no run is there that could be another's.
-    supposed = {
-        arm.label: place(arm.optimizer, {name: each.at(0.5) for name, each in arm.ranges.items()}) for arm in study.tuned
-    }
+    supposed = {arm.label: middle(arm.optimizer) for arm in study.tuned}
     try:
         reported, are_rungs_known = reporting(study, {**supposed, **settled}), len(settled) == len(study.arms)
     except StudyError:
@@ -233,12 +234,16 @@ def _is_inside(arm: Arm, optimizer: str) -> bool:
         return False
 
 
-def _settled(study: Study, runs: Sequence[Run], searched: Sequence[Run], searches: _Searches) -> dict[str, str]:
+def _settled(study: Study, scores: Scores, runs: Sequence[Run], searched: Sequence[Run], searches: _Searches) -> dict[str, str]:
     """What is reported for each arm: of one with ranges what its whole search chose, or else what most of its runs are of.
 
     An arm with ranges of which no run is there is left out.
     """
-    settled = choose(study, searched)
+    try:
+        settled = choose(study, scores, searched)
+    except KeyError:
+        # A run of the search lacks its score: it is damaged, which is said elsewhere.
+        settled = {arm.label: arm.optimizer for arm in study.arms if not arm.ranges}
     for arm in study.tuned:
         reported = Counter(run.optimizer for run in runs if run.phase == REPORT and run.arm == arm.label)
         likely = (optimizer for optimizer, _ in reported.most_common() if searches.may_have_tried(arm.label, optimizer))
@@ -289,7 +294,12 @@ def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
 
 
 def rate_and_momentum(expression: str) -> tuple[float, float] | None:
-    """Learning rate and momentum of plain gradient descent or momentum, as numbers; None for any other optimizer."""
+    """Learning rate and momentum of plain gradient descent or momentum, as numbers; None for any other optimizer.
+
+    Nobody knows it of a constructor of the user's own.
+    """
+    if origin(expression):
+        return None
     optimizer = resolve(expression)
     given = dict(optimizer.arguments)
     rate = given.pop("learning_rate", None)

@@ -38,8 +38,8 @@ class LearningCurve:
 
 
 @dataclass(frozen=True)
-class AccuracyCurve:
-    """The validation accuracy of one arm, in [0, 1], each array of the same length.
+class ScoreCurve:
+    """The primary score of one arm on the validation set, each array of the same length.
 
     `steps` counts the updates before the evaluation; `mean`, `low` and `high` are mean, least and greatest over the runs
     that did not diverge, and empty where all did. `diverged` counts the others.
@@ -54,15 +54,15 @@ class AccuracyCurve:
     high: np.ndarray
 
 
-def accuracy_curves(store: Store, *, ladder: bool = False) -> list[AccuracyCurve]:
-    """The curve of validation accuracy of each arm that has stored runs, in the order of the study; see `learning_curves`."""
-    curves = []
+def score_curves(store: Store, *, ladder: bool = False) -> list[ScoreCurve]:
+    """The curve of the primary score of each arm that has stored runs, in the order of the study; see `learning_curves`."""
+    curves, primary = [], store.scores.primary.name
     for label, runs in _arms(store, ladder):
         whole = list(store.curves_of(run for run in runs if run.diverged is None))
         steps = whole[0].steps if whole else np.zeros(0)
-        values = np.stack([each.validation_accuracy for each in whole]).astype(np.float64) if whole else np.zeros((1, 0))
+        values = np.stack([each.validation[primary] for each in whole]).astype(np.float64) if whole else np.zeros((1, 0))
         spread = (values.mean(axis=0), values.min(axis=0), values.max(axis=0))
-        curves.append(AccuracyCurve(label, len(runs), len(runs) - len(whole), steps, *spread))
+        curves.append(ScoreCurve(label, len(runs), len(runs) - len(whole), steps, *spread))
     return curves
 
 
@@ -90,7 +90,7 @@ def learning_curves(store: Store, *, ladder: bool = False, points: int = MOST_PO
             if run.diverged is not None:
                 row[run.diverged :] = np.nan
         smoothed = smooth(raw, window)
-        reached = [steps_to_target(run, each, study.target) for run, each in zip(runs, stored, strict=True)]
+        reached = [steps_to_target(run, each, study.target, store.target_score) for run, each in zip(runs, stored, strict=True)]
         shown = np.unique(np.linspace(0, raw.shape[1] - 1, points).astype(int))
         shown = shown[np.isfinite(smoothed[:, shown]).any(axis=0)]
         whole = [index for index, run in enumerate(runs) if run.diverged is None]

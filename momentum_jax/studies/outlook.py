@@ -1,6 +1,6 @@
 """What a study will take, and what it cannot answer: known before it runs.
 
-Time is estimated from a few gradients of the network on one device, times the steps to come; disk from the sizes of the arrays
+Time is estimated from a few steps and evaluations on one device, times those to come; disk from the sizes of the arrays
 that are stored. Both are said as "about".
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ import numpy as np
 
 from momentum_jax._text import quoted
 from momentum_jax.studies import jobs
+from momentum_jax.studies.material import Material
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import FEWEST_PAIRS
-from momentum_jax.training import Examples, Model
-from momentum_jax.training.classification import classification
+from momentum_jax.training import Stream, Table
 
-# Multiplications of a study that takes seconds anywhere: not worth the measurement.
-_LITTLE = 1e10
+# Operations of a study that takes seconds anywhere: not worth the measurement.
+_LITTLE = 2e10
 # Of a run in the store, besides its arrays: a line of numbers, names and digests of arrays.
 _BYTES_OF_A_LINE = 3_000
 _LOOKED_AT = 1_000
@@ -59,8 +59,7 @@ class Outlook:
 def outlook(
     study: Study,
     directory: Path,
-    model: Model,
-    examples: Examples,
+    material: Material,
     *,
     tuning: int,
     reporting: int,
@@ -70,15 +69,16 @@ def outlook(
     """That of a study whose runs of the tuning and after it are so many, `stored` of them made before."""
     chosen = list(devices or jax.local_devices())
     left = tuning + reporting - stored
-    size = left * (4 * study.steps + 12 * _evaluations(study) + _BYTES_OF_A_LINE)
-    cautions = [*_of_seeds(study), *_of_ranges(study), *_of_target(study, model, examples), *_of_disk(directory, size)]
+    each = 4 * study.steps + (4 + 4 * len(material.scores.ranked)) * _evaluations(study) + _BYTES_OF_A_LINE
+    size = left * each
+    cautions = [*_of_seeds(study), *_of_ranges(study), *_of_target(study, material), *_of_disk(directory, size)]
     used = max(1, min(len(chosen), left))
     return Outlook(
         tuning=tuning,
         reporting=reporting,
         stored=stored,
         devices=used,
-        seconds=_seconds(study, model, examples, left, used),
+        seconds=_seconds(study, material, left, used),
         # Other devices take many runs at a time.
         is_bound=chosen[0].platform != "cpu",
         bytes=size,
@@ -100,21 +100,38 @@ def _of_ranges(study: Study) -> list[str]:
     return [f"The ranges of arm {quoted(label)} hold one point, so it is not tuned." for label in one]
 
 
-def _of_target(study: Study, model: Model, examples: Examples) -> list[str]:
+def _of_target(study: Study, material: Material) -> list[str]:
     if study.target is None:
         return ["No target is given, so steps to a target are not reported."]
+    score, problem = material.scores[study.target_on(material.scores)], material.problem
+    _, measured = _batches(study, material)
     key, _, _ = jax.random.split(jax.random.key(study.seeds[0]), 3)
-    x, y = _batch(model, examples, np.asarray(examples.validation)[0][:_LOOKED_AT])
 
-    def loss(key: jax.Array) -> jax.Array:
-        params, state = model.init(key)
-        outputs, _ = model.apply(params, state, x, key=key, train=False)
-        return jnp.mean(model.loss(outputs, y))
+    def untrained(batch: Any) -> jax.Array:
+        params, state = problem.init(key)
+        return problem.scores[score.name](problem.measure(params, state, batch, key))
 
-    found = float(jax.jit(loss)(key))
-    if not found <= study.target:
+    found = float(jax.jit(untrained)(measured))
+    if not score.sign * found >= score.sign * study.target:
         return []
-    return [f"The untrained network's validation loss, {found:.3g}, meets the target of {study.target:g} already."]
+    what = "network" if study.problem is None else "problem"
+    return [f"The untrained {what}'s validation {score.name}, {found:.3g}, meets the target of {study.target:g} already."]
+
+
+def _batches(study: Study, material: Material) -> tuple[Any, Any]:
+    data, seed = material.problem.data, study.seeds[0]
+    if isinstance(data, Table):
+        train, validation, _ = data.split(material.seeds[seed])
+        train = np.resize(np.asarray(train), material.batch or len(train))
+        return tuple(_rows(data, np.asarray(rows)) for rows in (train, validation[:_LOOKED_AT]))  # pyright: ignore
+    if isinstance(data, Stream) and data.validation is not None:
+        return data.train(seed, 0), next(iter(data.validation()))
+    return None, None
+
+
+def _rows(table: Table, rows: np.ndarray) -> Any:
+    arrays = jax.tree.map(lambda array: jnp.asarray(np.asarray(array)[rows]), table.arrays)
+    return jax.jit(table.take)(arrays, jnp.arange(len(rows)))
 
 
 def _of_disk(directory: Path, size: int) -> list[str]:
@@ -126,44 +143,56 @@ def _evaluations(study: Study) -> int:
     return 1 + -(-study.steps // study.evaluate_every)
 
 
-def _seconds(study: Study, model: Model, examples: Examples, left: int, devices: int) -> float | None:
-    """Of the steps and the evaluations of so many runs, each device busy with one run at a time."""
-    key = jax.random.key(0)
-    params, state = jax.eval_shape(model.init, key)
-    pixels = math.prod(np.shape(examples.images)[1:])
-    weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) * (pixels if study.network.channels else 1)
-    # A step costs three passes, an evaluation one.
-    passes = 3 * study.steps * study.batch + _evaluations(study) * np.shape(examples.validation)[1]
-    if left == 0 or left * passes * weights < _LITTLE:
+def _seconds(study: Study, material: Material, left: int, devices: int) -> float | None:
+    """Of so many runs, each device busy with one at a time; None: too little to measure."""
+    timed = timing(study, material, least=_LITTLE / max(1, left * study.steps))
+    if left == 0 or timed is None:
         return None
-    params, state = jax.jit(model.init)(key)
-    x, y = _batch(model, examples, np.resize(np.asarray(examples.train)[0], study.batch))
+    step, evaluation = timed
+    return left * (study.steps * step + _evaluations(study) * evaluation) / devices
 
-    def objective(params: Any) -> jax.Array:
-        outputs, _ = model.apply(params, state, x, key=key, train=True)
-        return jnp.mean(model.loss(outputs, y))
+
+def timing(study: Study, material: Material, *, least: float = 0.0) -> tuple[float, float] | None:
+    """Seconds of a step of gradient descent, and of an evaluation, on one device; None where a step has fewer operations than
+    `least`.
+    """
+    problem, key = material.problem, jax.random.key(0)
+    batch, measured = _batches(study, material)
+    params, state = jax.jit(problem.init)(key)
+    gradient = jax.grad(lambda params: problem.loss(params, state, batch, key)[0])
+    # Of one step as it is written, without compiling it.
+    if (jax.jit(gradient).lower(params).cost_analysis() or {}).get("flops", math.inf) < least:
+        return None
 
     @jax.jit
     def descend(params: Any, steps: int) -> Any:
         def step(_: Any, params: Any) -> Any:
-            return jax.tree.map(lambda p, g: p - 1e-6 * g, params, jax.grad(objective)(params))
+            return jax.tree.map(lambda p, g: (p - 1e-6 * g).astype(p.dtype), params, gradient(params))
 
         return jax.lax.fori_loop(0, steps, step, params)
 
-    jax.block_until_ready(descend(params, 1))
-    steps, spent = 1, 0.0
+    measure = jax.jit(lambda params: problem.measure(params, state, measured, key))
+    step = _spent(lambda count: descend(params, count))
+    evaluation = _spent(lambda count: [measure(params) for _ in range(count)])
+    rows = _validation_rows(material)
+    return step, evaluation if rows is None else evaluation * rows / len(jax.tree.leaves(measured)[0])
+
+
+def _validation_rows(material: Material) -> int | None:
+    data = material.problem.data
+    return len(data.split(next(iter(material.seeds.values())))[1]) if isinstance(data, Table) else None
+
+
+def _spent(repeat: Callable[[int], Any]) -> float:
+    """Seconds of one repetition, compilation apart, of as many as take a fifth of a second."""
+    jax.block_until_ready(repeat(1))
+    count, spent = 1, 0.0
     while spent < 0.2:
-        steps *= 4
+        count *= 4
         start = time.perf_counter()
-        jax.block_until_ready(descend(params, steps))
+        jax.block_until_ready(repeat(count))
         spent = time.perf_counter() - start
-    return left * spent / steps * passes / (3 * study.batch) / devices
-
-
-def _batch(model: Model, examples: Examples, rows: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    arrays = tuple(jnp.asarray(np.asarray(array)[rows]) for array in (examples.images, examples.labels))
-    table: Any = classification(model, examples).data
-    return table.take(arrays, jnp.arange(len(rows)))
+    return spent / count
 
 
 def in_bytes(size: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,17 +17,17 @@ import jax
 import numpy as np
 
 import momentum_jax
-from momentum_jax import data
-from momentum_jax.studies import jobs
-from momentum_jax.studies.arms import Optimizer, check, resolve, settle
+from momentum_jax.studies import fingerprint, jobs, own
+from momentum_jax.studies.arms import Optimizer, by_keywords, call_text, check, middle, origin, resolve, settle
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.jobs import TUNING, Job
+from momentum_jax.studies.material import Material, given_in_python, material, said_in_one_line
 from momentum_jax.studies.outlook import Outlook, outlook
+from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.spec import MOST_SEEDS, Study
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
-from momentum_jax.training import Examples, Model, Progress, RunResult, WaveResult, train_many
+from momentum_jax.training import Problem, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.devices import chosen_devices, require_seconds
-from momentum_jax.training.model import cnn, mlp
 
 CHECKPOINTS = "checkpoints"
 
@@ -37,6 +36,7 @@ def run_study(
     study: Study,
     directory: str | Path,
     *,
+    problem: Problem | None = None,
     data_directory: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -55,6 +55,7 @@ def run_study(
       study: what to run.
       directory: the store: absent or empty, unless `resume` (finish the same study, which may have got more seeds) or
         `overwrite` (begin it anew).
+      problem: what the study is of, where it is at hand in Python and `study` names none.
       data_directory: where the data sets lie, as in `data.load`.
       checkpoints: save the final parameters of each run but those of the tuning, by Orbax, in `<directory>/checkpoints/<run>`.
       devices: different ones of `jax.local_devices()`, all of one platform; None: all of this process.
@@ -65,7 +66,8 @@ def run_study(
         study is recorded as complete afterwards.
 
     Raises:
-      StudyError: an arm, a data set or a directory that cannot be used, and nothing is written then; or a disk that is full.
+      StudyError: an arm, a problem, a data set or a directory that cannot be used, and nothing is written then; or a disk that
+        is full. What a function of the user's raises is raised as it is, with a note that names the function.
       ValueError: devices or seconds that are none; likewise.
       Interrupted: Ctrl-C; finished waves are stored, and `resume` finishes the rest to the same numbers, as it does after
         a kill at whatever moment.
@@ -73,25 +75,36 @@ def run_study(
     Warns:
       DamageWarning: files of the store that are not as they were written, and what they held is run again; or runs that are not
         of this study, which are moved aside.
+      StudyWarning: a function of the problem captures large arrays.
+
+    Example: `run_study(Study(arms=(Arm("sgd(log_uniform(0.01, 1))"), Arm("adam(0.001)"))), "results", problem=diabetes())`.
     """
     if resume and overwrite:
         raise StudyError("resume and overwrite exclude each other: finish what is there, or replace it.")
+    if problem is not None:
+        study = given_in_python(study, problem)
+    study = _named(study)
     for arm in study.arms:
         # Before data are read, or downloaded.
-        check(arm.optimizer)
+        check(arm.optimizer, functools.partial(own.load, paths=study.paths))
     devices = chosen_devices("run_study", devices)
     require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
-    dataset = data.load(study.dataset, directory=data_directory, size=study.size)
-    environment = {"versions": _versions(), "backend": _backend(devices), "data": _digest(dataset, own=study.own_images)}
-    study, recovered = _with_added_seeds(study, directory, environment) if resume else (study, ())
-    bench = _Bench(study, dataset, devices, checkpoints, checkpoint_seconds)
+    whole = material(study, data_directory=data_directory)
+    environment = {"versions": _versions(), "backend": _backend(devices), **whole.digests}
+    if arms := _fingerprints(study, whole):
+        environment["arms"] = arms
+    asked = study
+    study, recovered = _with_added_seeds(study, whole.scores, directory, environment) if resume else (study, ())
+    if study.seeds != asked.seeds:
+        whole = material(study, data_directory=data_directory)
+    bench = _Bench(study, whole, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
     bench.settle([*(job.optimizer for job in jobs.tuning(study)), *(arm.optimizer for arm in study.arms if not arm.ranges)])
     with _full_disk_named(directory, resume=resume), locked(directory):
         store = (
-            Store.resume(directory, study, environment, recovered=recovered)
+            Store.resume(directory, study, environment, scores=whole.scores, recovered=recovered)
             if resume and Store.exists(directory)
-            else Store.create(directory, study, environment, overwrite=overwrite)
+            else Store.create(directory, study, environment, scores=whole.scores, overwrite=overwrite)
         )
         _finish(store, bench, on_plan, on_progress)
         if on_complete is not None:
@@ -99,6 +112,23 @@ def run_study(
         # Not before: what ends the process at the report leaves a study that the same command finishes. It adds no more seeds.
         store.complete()
     return store
+
+
+def _named(study: Study) -> Study:
+    """The study with the arguments of the user's constructors by their names, as its store has them."""
+    load = functools.partial(own.load, paths=study.paths)
+    arms = (replace(arm, optimizer=by_keywords(arm.optimizer, load)) if origin(arm.optimizer) else arm for arm in study.arms)
+    return replace(study, arms=tuple(arms))
+
+
+def _fingerprints(study: Study, whole: Material) -> dict[str, str]:
+    """A digest of the optimizer of each arm whose constructor is the user's own, by its label."""
+    load = functools.partial(own.load, paths=study.paths)
+    return {
+        arm.label: fingerprint.of_optimizer(settle(resolve(middle(arm.optimizer), load), whole.params), whole.params)
+        for arm in study.arms
+        if origin(arm.optimizer)
+    }
 
 
 @contextmanager
@@ -154,7 +184,9 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
     return replace(study, seeds=(*study.seeds, *fresh))
 
 
-def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[str, Any]) -> tuple[Study, tuple[int, ...]]:
+def _with_added_seeds(
+    study: Study, scores: Scores, directory: str | Path, environment: Mapping[str, Any]
+) -> tuple[Study, tuple[int, ...]]:
     """The study itself, or the same with the seeds that were added to it in its directory; and those of them that only runs
     stored there tell of, because the manifest is lost."""
     try:
@@ -163,7 +195,7 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
         stored = stored_runs(directory)
         seeds = jobs.further_seeds(study, environment, stored)
         study = replace(study, seeds=(*study.seeds, *seeds))
-        strange = jobs.strangers(study, environment, stored)
+        strange = jobs.strangers(study, scores, environment, stored)
         if isinstance(error, Damaged) and strange:
             # A sound manifest would have said what differs, and they would have been kept.
             raise StudyError(
@@ -175,10 +207,13 @@ def _with_added_seeds(study: Study, directory: str | Path, environment: Mapping[
     if study.own_images and stored.own_images:
         # The file may have been moved; its content is compared later.
         stored = replace(stored, dataset=study.dataset)
+    if study.problem and stored.problem and call_text(study.problem) == call_text(stored.problem):
+        stored = replace(stored, problem=study.problem)
     asked, further = stored.seeds[: len(study.seeds)], stored.seeds[len(study.seeds) :]
     # Fewer seeds than the study began with are another study, and are refused where the two are compared.
     is_same = asked == study.seeds and set(further) <= set(added) and replace(study, seeds=stored.seeds) == stored
-    return (stored if is_same else study), ()
+    # The files are where they are seen from now.
+    return (replace(stored, paths=study.paths) if is_same else study), ()
 
 
 def _finish(
@@ -200,9 +235,9 @@ def _finish(
     try:
         if on_plan is not None:
             counts = {"tuning": len(tuning), "reporting": ahead, "stored": min(len(store.runs), len(tuning) + ahead)}
-            on_plan(outlook(study, store.directory, bench.model, bench.examples(test=True), devices=bench.devices, **counts))
+            on_plan(outlook(study, store.directory, bench.material, devices=bench.devices, **counts))
         _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))
-        reporting = jobs.reporting(study, jobs.choose(study, store.runs))
+        reporting = jobs.reporting(study, jobs.choose(study, store.scores, store.runs))
         store.note(planned=len(tuning) + len(reporting))
         planned = [*tuning, *reporting]
         store.keep(
@@ -233,70 +268,50 @@ def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) ->
     whole.begin(len(planned) - len(pending))
     optimizers = bench.settle([job.optimizer for job in pending])
     tuning = planned[0].phase == TUNING
-    train_many(
-        jax.vmap(jax.random.key)(np.array([job.seed for job in pending], np.uint32)),
-        [optimizers[job.optimizer].make for job in pending],
-        [optimizers[job.optimizer].numbers for job in pending],
-        bench.model,
-        bench.examples(test=not tuning),
-        steps=study.steps,
-        batch_size=study.batch,
-        sampling=study.sampling,
-        splits=np.array([bench.seeds.index(job.seed) for job in pending]),
-        # A trial is ranked by its end; its curve is not looked at.
-        evaluate_at=None if tuning else study.evaluate_every,
-        devices=bench.devices,
-        keep_params=bench.checkpoints and not tuning,
-        on_progress=whole,
-        on_wave=_Recorder(store, pending, keys, bench.checkpoints and not tuning),
-        checkpoint=store.directory / UNFINISHED,
-        checkpoint_seconds=bench.checkpoint_seconds,
-    )
+    whole_set = bench.material
+    with said_in_one_line():
+        train_many(
+            jax.vmap(jax.random.key)(np.array([job.seed for job in pending], np.uint32)),
+            [optimizers[job.optimizer].make for job in pending],
+            [optimizers[job.optimizer].numbers for job in pending],
+            whole_set.tuning if tuning else whole_set.problem,
+            steps=study.steps,
+            batch_size=whole_set.batch,
+            sampling=study.sampling,
+            splits=np.array([whole_set.seeds[job.seed] for job in pending]),
+            # A trial is ranked by its end; its curve is not looked at.
+            evaluate_at=None if tuning else study.evaluate_every,
+            devices=bench.devices,
+            keep_params=bench.checkpoints and not tuning,
+            on_progress=whole,
+            on_wave=_Recorder(store, pending, keys, bench.checkpoints and not tuning),
+            checkpoint=store.directory / UNFINISHED,
+            checkpoint_seconds=bench.checkpoint_seconds,
+        )
 
 
 class _Bench:
-    """What all runs of a study share: model, examples, and optimizers, each settled once."""
+    """What all runs of a study share: its material, and optimizers, each settled once."""
 
-    def __init__(
-        self, study: Study, dataset: data.Dataset, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float
-    ):
-        self.study, self.dataset = study, dataset
+    def __init__(self, study: Study, material: Material, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
+        self.study, self.material = study, material
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
-        self.seeds = (*study.seeds, *study.search.seeds * bool(study.tuned), *study.control_seeds * study.noise_floor)
-        self.model = build_model(study, dataset)
-        self._params, _ = jax.eval_shape(self.model.init, jax.random.key(0))
+        self._params = material.params
         self._settled: dict[str, Optimizer] = {}
         self._makes: dict[tuple[str, ...], Any] = {}
-        self.examples(test=True)
 
     def settle(self, expressions: Sequence[str]) -> dict[str, Optimizer]:
         """The optimizers of the expressions; those of one group share their `make`, for which the trainer compiles once."""
+        load = functools.partial(own.load, paths=self.study.paths)
         for text in dict.fromkeys(expressions):
             if text not in self._settled:
-                optimizer = resolve(text)
+                optimizer = resolve(text, load)
                 # A trial without data is the same for all that differ in numbers alone.
                 if optimizer.group not in self._makes or not optimizer.numbers:
                     optimizer = settle(optimizer, self._params)
                 make = self._makes.setdefault(optimizer.group, optimizer.make)
                 self._settled[text] = replace(optimizer, make=make)
         return {text: self._settled[text] for text in expressions}
-
-    def examples(self, *, test: bool) -> Examples:
-        """The data with a split for each of `seeds`; without `test` nothing can be evaluated on the test set."""
-        try:
-            splits = [self.dataset.split(seed) for seed in self.seeds]
-        except ValueError as error:
-            raise StudyError(f"Study: dataset {self.study.dataset}: {error}") from None
-        train, validation, held_out = (np.stack([split[part] for split in splits]) for part in range(3))
-        if (self.study.examples or 0) > train.shape[1]:
-            most = f"at most {train.shape[1]}, the training examples of {self.study.dataset}"
-            raise fail("Study", "examples", most, self.study.examples)
-        train = train[:, : self.study.examples]
-        if self.study.batch > train.shape[1]:
-            most = f"at most {train.shape[1]}, the training examples of {self.study.dataset}"
-            raise fail("Study", "batch", most, self.study.batch)
-        held_out = held_out if test else held_out[:, :0]
-        return Examples(self.dataset.images, self.dataset.labels, self.dataset.scale, train, validation, held_out)
 
 
 class _Whole:
@@ -350,37 +365,18 @@ class _Recorder:
             arm=job.arm,
             optimizer=job.optimizer,
             seed=job.seed,
-            accuracy=float(result.accuracy),
-            mcc=float(result.mcc),
-            loss=float(result.test_loss),
-            confusion=() if result.confusion is None else tuple(tuple(int(n) for n in row) for row in result.confusion),
-            validation_accuracy=float(result.evaluation_accuracies[-1]),
-            validation_loss=float(result.evaluation_losses[-1]),
+            test={name: _plain(value) for name, value in result.test.items()},
+            validation={name: float(curve[-1]) for name, curve in result.validation.items()},
             diverged=int(result.diverged) if result.diverged >= 0 else None,
             seconds=float(result.seconds),
             key=self.keys[job.name],
         )
-        curves = Curves(result.losses, result.evaluation_steps, result.evaluation_losses, result.evaluation_accuracies)
-        return run, curves
+        return run, Curves(result.losses, result.evaluation_steps, result.validation)
 
 
-def build_model(study: Study, dataset: data.Dataset) -> Model:
-    """The network of the study for the images of the data set."""
-    network = study.network
-    build = functools.partial(cnn, network.channels) if network.channels else mlp
-    try:
-        return build(
-            hidden=network.hidden,
-            activation=network.activation,
-            dropout=network.dropout,
-            init=network.initialization,
-            output_activation=network.output_activation,
-            loss=network.loss,
-            input_shape=dataset.images.shape[1:],
-            classes=len(dataset.classes),
-        )
-    except ValueError as error:
-        raise StudyError(f"Study: network does not fit {study.dataset}: {error}") from None
+def _plain(value: np.ndarray) -> Any:
+    """A score as Python's numbers; an array as nested tuples of them."""
+    return tuple(map(_plain, value)) if value.ndim else value.item()
 
 
 def _versions() -> dict[str, str]:
@@ -394,12 +390,3 @@ def _backend(devices: Sequence[Any]) -> dict[str, str]:
 
 def _machine() -> dict[str, Any]:
     return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-
-
-def _digest(dataset: data.Dataset, *, own: bool) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(dataset.images).data)
-    digest.update(np.ascontiguousarray(dataset.labels).data)
-    if own:
-        # Nothing else says how a file of the user's is divided.
-        digest.update(f"{dataset.images.shape}{dataset.images.dtype.str}{dataset.official_test}".encode())
-    return digest.hexdigest()

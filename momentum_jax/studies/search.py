@@ -15,6 +15,7 @@ Source: J. Bergstra and Y. Bengio (2012), J. Mach. Learn. Res. 13, 281-305, who 
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from typing import Any
 
 from momentum_jax._text import quoted
 from momentum_jax.studies.errors import StudyError, fail, is_whole
+from momentum_jax.studies.scores import is_name
 
 # Enough to say where a point lies, few enough to read and to copy.
 _DIGITS = 4
 _MOST_TRIALS = 100_000
 SAMPLERS = ("sobol", "halton")
-SCORES = ("accuracy", "loss")
 
 
 @dataclass(frozen=True)
@@ -121,18 +122,36 @@ RANGES = {
 }
 
 
+_WRITTEN = {LogUniform: "log_uniform", OneMinusLogUniform: "one_minus_log_uniform", Uniform: "uniform", Choice: "choice"}
+
+
+def as_text(who: str, name: str, value: Any) -> str:
+    """A range or a literal as an expression has it. Raises `StudyError` where the value is neither."""
+    if isinstance(value, Choice):
+        return f"choice({', '.join(as_text(who, name, each) for each in value.values)})"
+    if type(value) in _WRITTEN:
+        return f"{_WRITTEN[type(value)]}({value.low!r}, {value.high!r})"
+    try:
+        if ast.literal_eval(repr(value)) == value:
+            return repr(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pass
+    raise fail(who, name, "a literal or a range; hand anything else over inside the constructor", value)
+
+
 @dataclass(frozen=True)
 class Search:
     """How arms whose optimizer has ranges are tuned: all by the same rule, with the same number of trials.
 
     `trials` points of the arm's ranges are trained once for each of `seeds`, which must not be among the study's own. The
-    winner has the best mean `score` on the validation split after the last step ("accuracy", ties by loss; or "loss"); a
-    trial with a diverged run loses to any without. `sampler` is "sobol" or "halton", `scramble` the seed of its scrambling.
+    winner has the best mean `score` on the validation set after the last step, by the name of a ranked score of the problem
+    (None: the primary one; of images "accuracy", ties by loss); a trial with a diverged run loses to any without. `sampler` is
+    "sobol" or "halton", `scramble` the seed of its scrambling.
     """
 
     trials: int = 16
     seeds: tuple[int, ...] = (1000, 1001)
-    score: str = "accuracy"
+    score: str | None = None
     sampler: str = "sobol"
     scramble: int = 0
 
@@ -141,9 +160,10 @@ class Search:
             raise fail("Search", "trials", f"a whole number from 1 to {_MOST_TRIALS:,}", self.trials)
         if not is_whole(self.scramble, 0):
             raise fail("Search", "scramble", "a whole number >= 0", self.scramble)
-        for name, value, allowed in (("score", self.score, SCORES), ("sampler", self.sampler, SAMPLERS)):
-            if not isinstance(value, str) or value not in allowed:
-                raise fail("Search", name, f"one of {', '.join(allowed)}", value)
+        if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
+            raise fail("Search", "sampler", f"one of {', '.join(SAMPLERS)}", self.sampler)
+        if self.score is not None and not is_name(self.score):
+            raise fail("Search", "score", "the name of a score", self.score)
 
 
 def points(search: Search, ranges: Mapping[str, Range]) -> list[dict[str, Any]]:

@@ -14,16 +14,18 @@ import os
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from momentum_jax._files import open_regular
 from momentum_jax._text import cut, cut_path, listed, quoted
-from momentum_jax.studies.arms import MOST_CHARACTERS, canonical, ranges
-from momentum_jax.studies.errors import StudyError, fail, is_whole
-from momentum_jax.studies.search import Range, Search
+from momentum_jax.studies import own
+from momentum_jax.studies.arms import MOST_CHARACTERS, call_text, canonical, moved, origin, ranges
+from momentum_jax.studies.errors import StudyError, fail, is_whole, not_among
+from momentum_jax.studies.scores import IMAGES, Scores, is_name
+from momentum_jax.studies.search import Range, Search, as_text
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
@@ -39,9 +41,7 @@ def _whole(where: str, what: str, value: object, least: int) -> None:
 
 def _choice(where: str, what: str, value: object, allowed: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in allowed:
-        close = difflib.get_close_matches(cut(value), allowed, 1) if isinstance(value, str) else []
-        hint = f" (perhaps {close[0]}?)" if close else ""
-        raise StudyError(f"{where}: {what} must be one of {', '.join(allowed)}, got {quoted(value)}{hint}.")
+        raise not_among(where, what, value, allowed)
 
 
 def _number(where: str, what: str, value: object, allowed: str, low: float, high: float) -> None:
@@ -57,6 +57,9 @@ MOST_SEEDS = 100_000
 _MOST_UNITS = 1_000_000
 # Of a TOML file: thousands of arms.
 _MOST_BYTES = 2**20
+# What describes a problem of images, which other problems have not.
+_OF_IMAGES = ("dataset", "size", "examples", "network")
+_LOSS = "loss"
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,22 @@ class Network:
         _number("Network", "dropout", self.dropout, "in [0, 1)", 0.0, 1.0)
 
 
+_DEFAULTS: dict[str, Callable[[], Any]] = {
+    "dataset": lambda: "digits",
+    "size": lambda: None,
+    "examples": lambda: None,
+    "network": Network,
+}
+
+
 @dataclass(frozen=True)
 class Arm:
     """One contestant: an optimizer as it is written in Python, and the label that stands for it in tables and figures.
 
     `optimizer` is kept in canonical spelling (`"heavy_ball(1e-2,.9)"` becomes `"heavy_ball(0.01, 0.9)"`); without a
     label it is the label. A range in the place of an argument (`"heavy_ball(log_uniform(0.001, 1), 0.9)"`) is tuned; see
-    `search`.
+    `search`. A constructor of one's own is named with its file, `"my_optimizers.py:my_momentum(0.01)"`, or its module; in
+    Python `Arm.of` takes the constructor itself.
     """
 
     optimizer: str
@@ -111,12 +123,38 @@ class Arm:
         if not isinstance(self.label, str) or not self.label.isprintable() or len(self.label) > MOST_CHARACTERS:
             raise fail("Arm", "label", f"one line of printable text, at most {MOST_CHARACTERS:,} characters", self.label)
         object.__setattr__(self, "optimizer", canonical(self.optimizer))
-        object.__setattr__(self, "label", self.label.strip() or _short_label(self.optimizer, bool(self.ranges)))
+        object.__setattr__(self, "label", self.label.strip() or _short_label(call_text(self.optimizer), bool(self.ranges)))
+
+    @classmethod
+    def of(cls, constructor: Callable[..., Any], *, label: str = "", **arguments: Any) -> Arm:
+        """The arm of a constructor that returns an Optax optimizer, of any name or none.
+
+        Args:
+          constructor: known by its name; of two different ones with one name the last counts.
+          label: as in `Arm`.
+          arguments: of the constructor: literals, or ranges such as `LogUniform(0.001, 1)`, which are tuned.
+
+        Raises:
+          StudyError: the constructor cannot be called, or an argument is neither.
+
+        Example: `Arm.of(my_momentum, learning_rate=LogUniform(0.001, 1), momentum=0.9)`.
+        """
+        if not callable(constructor):
+            raise fail("Arm.of", "constructor", "a function that returns an optimizer", constructor)
+        name = getattr(constructor, "__name__", "")
+        place = own.given(name if name.isidentifier() else "optimizer", constructor)
+        written = (f"{name}={as_text('Arm.of', name, value)}" for name, value in arguments.items())
+        return cls(f"{place}({', '.join(written)})", label)
 
     @property
     def ranges(self) -> dict[str, Range]:
         """What is tuned, by the name of its parameter."""
         return ranges(self.optimizer)
+
+
+def exclude_each_other(name: str) -> StudyError:
+    """A problem says all that this field would."""
+    return StudyError(f"Study: problem and {name} exclude each other; {name} is of images with class labels.")
 
 
 def _short_label(optimizer: str, tuned: bool) -> str:
@@ -130,14 +168,20 @@ _CONTROL = 2**31
 
 @dataclass(frozen=True)
 class Study:
-    """Arms trained on one data set under one budget, once for each seed.
+    """Arms trained on one problem under one budget, once for each seed.
 
-    A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count
-    mini-batches of `batch` examples; `target` is the validation loss whose first attainment at an evaluation is
-    reported (None: not reported). `dataset` may also be the path of a .npz file of one's own (`data.load`), kept as an absolute
-    path: a study whose file lies elsewhere, with the same content, is the same to its results. `size` is the side
-    of reduced images in pixels (None: as published), `examples` how many of its training examples a seed uses, a random sample
-    (None: all).
+    The problem is images with class labels, as `dataset`, `size`, `examples` and `network` say; or any other, which `problem`
+    makes: an expression such as `"my_problem.py:make(width=64)"`, `"package.module:make()"` or `"diabetes()"`, whose arguments
+    are literals and which returns a `training.Problem`. A path is seen from the study's TOML file.
+
+    A seed fixes the split, the initialisation and the batches of all arms. `steps` and `evaluate_every` count mini-batches of
+    `batch` examples (None, in TOML "all": all training examples in every step). `target` is a value of `target_score` on the
+    validation set (None: of images the loss, else the primary score). The first evaluation that meets it is reported: at or
+    below it where lower is better, else at or above it (None: not reported).
+
+    `dataset` may also be the path of a .npz file of one's own (`data.load`), kept as an absolute path. Moving the file does not
+    change the study; changing its content does. `size` is the side of reduced images in pixels (None: as published), `examples`
+    how many of its training examples a seed uses, a random sample (None: all).
 
     Arms with ranges are tuned first, by `search`, on seeds of its own. `ladder` adds what explains the first arm with
     momentum: gradient descent at its learning rate eta and at its effective one, eta/(1 - mu). `noise_floor` adds an A/A
@@ -150,7 +194,7 @@ class Study:
     examples: int | None = None
     network: Network = field(default_factory=Network)
     steps: int = 2000
-    batch: int = 100
+    batch: int | None = 100
     sampling: str = "shuffle"
     seeds: tuple[int, ...] = tuple(range(10))
     arms: tuple[Arm, ...] = ()
@@ -159,9 +203,15 @@ class Study:
     search: Search = field(default_factory=Search)
     ladder: bool = True
     noise_floor: bool = True
+    problem: str | None = None
+    target_score: str | None = None
+    # Where the files lie that expressions name: where it is, not what it is.
+    paths: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self):
-        if not (isinstance(self.dataset, str) and self.own_images):
+        if self.problem is not None:
+            self._check_problem()
+        elif not (isinstance(self.dataset, str) and self.own_images):
             _choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
         else:
             try:
@@ -177,19 +227,31 @@ class Study:
         _whole("Study", "steps", self.steps, 1)
         if self.steps > MOST_STEPS:
             raise fail("Study", "steps", f"at most {MOST_STEPS:,}", self.steps)
-        _whole("Study", "batch", self.batch, 1)
+        if self.batch is not None:
+            _whole("Study", "batch", self.batch, 1)
         _choice("Study", "sampling", self.sampling, SAMPLINGS)
         _whole("Study", "evaluate_every", self.evaluate_every, 1)
-        if self.target is not None:
-            _number("Study", "target", self.target, "a positive, finite loss", math.ulp(0.0), math.inf)
         if not isinstance(self.search, Search):
             raise fail("Study", "search", "a Search", self.search)
+        if self.target_score is not None and not is_name(self.target_score):
+            raise fail("Study", "target_score", "the name of a score", self.target_score)
+        if self.problem is None:
+            self.check_scores(IMAGES)
+            # One form of the same study.
+            object.__setattr__(self, "target_score", None if self.target_score == _LOSS else self.target_score)
+            if self.search.score == IMAGES.primary.name:
+                object.__setattr__(self, "search", replace(self.search, score=None))
+        if self.target is not None:
+            is_loss = self.problem is None and self.target_score is None
+            allowed = "a positive, finite loss" if is_loss else "a finite number"
+            _number("Study", "target", self.target, allowed, math.ulp(0.0) if is_loss else -sys.float_info.max, math.inf)
         for name in ("ladder", "noise_floor"):
             if not isinstance(getattr(self, name), bool):
                 raise fail("Study", name, "True or False", getattr(self, name))
         _check_seeds("Study", self.seeds)
         _check_seeds("Search", self.search.seeds)
         self._check_arms()
+        self._find_files()
         if self.tuned and (both := sorted({*self.seeds} & {*self.search.seeds})):
             raise _overlap("search.seeds", "seeds", both)
         if self.noise_floor and (both := sorted({*self.control_seeds} & {*self.seeds, *self.search.seeds})):
@@ -198,12 +260,54 @@ class Study:
     @property
     def own_images(self) -> bool:
         """Whether the data set is a file of the user's."""
-        return self.dataset.endswith(".npz")
+        return self.problem is None and self.dataset.endswith(".npz")
 
     @property
     def data_name(self) -> str:
-        """The data set as a title has it: of a file its name alone."""
-        return Path(self.dataset).name
+        """The data set or the problem as a title has it: of a file its name alone."""
+        return Path(self.dataset).name if self.problem is None else call_text(self.problem)
+
+    def target_on(self, scores: Scores) -> str:
+        """The name of the score that the target is on, of those that the problem has."""
+        return self.target_score or (_LOSS if self.problem is None else scores.primary.name)
+
+    def selected_by(self, scores: Scores) -> str:
+        """The name of the score that trials are chosen by."""
+        return self.search.score or scores.primary.name
+
+    def check_scores(self, scores: Scores) -> None:
+        """Raises `StudyError` where the problem has no ranked score of a name that the study has."""
+        for where, what, name in (("Search", "score", self.search.score), ("Study", "target_score", self.target_score)):
+            if name is not None and name not in scores.names:
+                raise not_among(where, what, name, scores.names)
+
+    def _check_problem(self) -> None:
+        if not isinstance(self.problem, str):
+            raise fail("Study", "problem", 'a call such as "my_problem.py:make(width=64)"', self.problem)
+        for name in _OF_IMAGES:
+            if getattr(self, name) != _DEFAULTS[name]():
+                raise exclude_each_other(name)
+        object.__setattr__(self, "problem", canonical(self.problem))
+
+    def _find_files(self) -> None:
+        """Leaves of the paths in expressions the names of the files, and keeps where these lie."""
+        paths = dict(self.paths)
+
+        def named(text: str) -> str:
+            place = origin(text)
+            if not own.is_file(place):
+                return text
+            name = Path(place).name
+            path = paths[place] if place == name and place in paths else os.path.realpath(place)
+            if paths.setdefault(name, path) != path:
+                raise StudyError(f"Study: two different files are called {name}, {cut_path(paths[name])} and {cut_path(path)}.")
+            return moved(text, name)
+
+        if self.problem is not None:
+            object.__setattr__(self, "problem", named(self.problem))
+        arms = tuple(replace(arm, optimizer=named(arm.optimizer)) for arm in self.arms)
+        object.__setattr__(self, "arms", arms)
+        object.__setattr__(self, "paths", paths)
 
     @property
     def tuned(self) -> tuple[Arm, ...]:
@@ -228,13 +332,26 @@ class Study:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The study as JSON's and TOML's types: every field, defaults included."""
-        return _plain(dataclasses.asdict(self))
+        """The study as JSON's and TOML's types: every field, defaults included, but those of another kind of problem."""
+        content = _plain(dataclasses.asdict(self))
+        left_out = ("paths", *(("problem",) if self.problem is None else _OF_IMAGES))
+        left_out += ("target_score",) if self.target_score is None else ()
+        if self.problem is None:
+            # As stores have it since before there were other problems.
+            content["search"]["score"] = self.selected_by(IMAGES)
+        return {name: value for name, value in content.items() if name not in left_out}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Study:
-        """The study that `to_dict`, JSON or TOML describes; fields left out have their defaults, unknown keys raise."""
+    def from_dict(cls, data: Mapping[str, Any], *, paths: Mapping[str, str] | None = None) -> Study:
+        """The study that `to_dict`, JSON or TOML describes; fields left out have their defaults, unknown keys raise.
+
+        `paths` are the files behind the names in its expressions; others are seen from the working directory.
+        """
         fields = _known(cls, "Study", data)
+        if "problem" in fields and (given := next((name for name in _OF_IMAGES if name in fields), None)):
+            raise exclude_each_other(given)
+        if fields.get("batch") == "all":
+            fields["batch"] = None
         if "network" in fields:
             network = _known(Network, "Study.network", fields["network"])
             fields["network"] = Network(**_tuples(network, "hidden", "channels"))
@@ -247,7 +364,7 @@ class Study:
         fields["arms"] = tuple(
             Arm(arm) if isinstance(arm, str) else Arm(**_known(Arm, "Study.arms", arm, required=("optimizer",))) for arm in arms
         )
-        return cls(**_seeds(_tuples(fields, "seeds"), 0))
+        return cls(**_seeds(_tuples(fields, "seeds"), 0), paths=paths or {})
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Study:
@@ -275,10 +392,26 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         # Not UTF-8, not TOML, or a number of more digits than Python reads.
         raise StudyError(f"{path}: is not TOML ({cut(str(error))}).") from None
+    directory = Path(path).parent
     dataset = content.get("dataset")
     if isinstance(dataset, str) and dataset.endswith(".npz"):
-        content["dataset"] = str(Path(path).parent / dataset)
+        content["dataset"] = str(directory / dataset)
+    if "problem" in content:
+        content["problem"] = _seen_from(directory, content["problem"])
+    if isinstance(content.get("arms"), list):
+        content["arms"] = [
+            {**arm, "optimizer": _seen_from(directory, arm.get("optimizer"))}
+            if isinstance(arm, dict)
+            else _seen_from(directory, arm)
+            for arm in content["arms"]
+        ]
     return content
+
+
+def _seen_from(directory: Path, text: Any) -> Any:
+    """An expression whose file is looked for from a directory."""
+    place = origin(text) if isinstance(text, str) else ""
+    return moved(text, str(directory / place)) if own.is_file(place) else text
 
 
 def _check_seeds(where: str, seeds: object) -> None:

@@ -7,16 +7,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from momentum_jax._files import atomic
 from momentum_jax.smoothing import simple_moving_average
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.store import Curves, Run, Store
 
-# The lowest values that the two scores can take: what a diverged run is given.
-WORST_ACCURACY = 0.0
-WORST_MCC = -1.0
 # Mini-batches whose mean is the training loss that is compared with the target: whatever the length of the runs.
 TRAINING_WINDOW = 100
 
@@ -34,29 +33,25 @@ class Estimate:
 class ArmSummary:
     """One row of the table.
 
-    `seeds` and the tuples below it have one entry a run. `accuracies` and `mccs` are on the test split, at their worst
-    value for a diverged run. `steps_to_target` is the first evaluation at which the validation loss is at or below the
-    target, `training_steps_to_target` the first step after which the mean of the last 100 mini-batch losses is (the
-    textbook's curve); None: never, or the run diverged. `seconds` is the arm's share of the training time.
+    `seeds` and the tuples below it have one entry a run. `values` are its final scores, by name: on the test set, at their
+    worst value for a diverged run, NaN for one whose score has none. `steps_to_target` is the first evaluation at which the
+    target is met. `training_steps_to_target`, where the target is on a loss, is the first step after which the mean of the last
+    100 mini-batch losses is at or below it (the textbook's curve); None: never, or the run diverged. `seconds` is the arm's
+    share of the training time.
     """
 
     label: str
     optimizer: str
     seeds: tuple[int, ...]
-    accuracies: tuple[float, ...]
-    mccs: tuple[float, ...]
+    values: dict[str, tuple[float, ...]]
     steps_to_target: tuple[int | None, ...]
     training_steps_to_target: tuple[int | None, ...]
     diverged: int
     seconds: float
 
-    @property
-    def accuracy(self) -> Estimate:
-        return estimate(self.accuracies)
-
-    @property
-    def mcc(self) -> Estimate:
-        return estimate(self.mccs)
+    def score(self, score: RankedScore) -> Estimate:
+        """Of the runs that have one; of none a mean of NaN."""
+        return estimate([value for value in self.values[score.name] if not math.isnan(value)])
 
     @property
     def never(self) -> int:
@@ -68,14 +63,14 @@ def estimate(values: Sequence[float]) -> Estimate:
     """Mean and standard error (sample standard deviation over the square root of the count)."""
     array = np.asarray(values, dtype=np.float64)
     error = float(array.std(ddof=1) / math.sqrt(array.size)) if array.size > 1 else math.nan
-    return Estimate(float(array.mean()), error, array.size)
+    return Estimate(float(array.mean()) if array.size else math.nan, error, array.size)
 
 
-def steps_to_target(run: Run, curves: Curves, target: float | None) -> int | None:
-    """The step of the first evaluation whose validation loss is at most the target; None: never, or the run diverged."""
+def steps_to_target(run: Run, curves: Curves, target: float | None, score: RankedScore) -> int | None:
+    """The step of the first evaluation whose validation score meets the target; None: never, or the run diverged."""
     if target is None or run.diverged is not None:
         return None
-    reached = np.flatnonzero(curves.validation_loss <= target)
+    reached = np.flatnonzero(score.sign * curves.validation[score.name] >= score.sign * target)
     return int(curves.steps[reached[0]]) if reached.size else None
 
 
@@ -89,19 +84,33 @@ def training_steps_to_target(run: Run, curves: Curves, target: float | None) -> 
 
 
 def write_summary(path: Path, summaries: Sequence[ArmSummary]) -> None:
-    """What the table shows, as JSON: one object an arm, the fields of `ArmSummary` with means and standard errors (or null)."""
+    """What the table shows, as JSON: one object an arm, the fields of `ArmSummary`, of each score its mean and standard error.
 
-    def shown(score: Estimate) -> dict[str, float | None]:
-        return {"mean": score.mean, "standard_error": None if math.isnan(score.error) else score.error}
+    Null stands for what is not known.
+    """
 
-    arms = [{**asdict(arm), "accuracy": shown(arm.accuracy), "mcc": shown(arm.mcc), "never": arm.never} for arm in summaries]
+    def shown(values: tuple[float, ...]) -> dict[str, Any]:
+        found = estimate([value for value in values if not math.isnan(value)])
+        return {"values": [*map(_known, values)], "mean": _known(found.mean), "standard_error": _known(found.error)}
+
+    arms = []
+    for arm in summaries:
+        content = asdict(arm)
+        scores = {name: shown(values) for name, values in content.pop("values").items()}
+        arms.append({**content, "scores": scores, "never": arm.never})
     with atomic(path) as file:
         file.write((json.dumps(arms, indent=2, allow_nan=False) + "\n").encode())
 
 
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
 def summarize(store: Store) -> list[ArmSummary]:
     """One summary for each arm that has stored runs, in the order of the study."""
-    target = store.study.target
+    target, score = store.study.target, store.target_score
+    # Training losses are those of the problem; of another quantity they have no target.
+    of_training = target if store.study.problem is None and score.name == "loss" else None
     summaries = []
     for arm in store.study.arms:
         runs = store.of(arm.label)
@@ -113,10 +122,9 @@ def summarize(store: Store) -> list[ArmSummary]:
                 label=arm.label,
                 optimizer=runs[0].optimizer,
                 seeds=tuple(run.seed for run in runs),
-                accuracies=tuple(run.accuracy if run.diverged is None else WORST_ACCURACY for run in runs),
-                mccs=tuple(run.mcc if run.diverged is None else WORST_MCC for run in runs),
-                steps_to_target=tuple(steps_to_target(run, curve, target) for run, curve in each),
-                training_steps_to_target=tuple(training_steps_to_target(*pair, target) for pair in each),
+                values={ranked.name: tuple(run.score(ranked) for run in runs) for ranked in store.scores.ranked},
+                steps_to_target=tuple(steps_to_target(run, curve, target, score) for run, curve in each),
+                training_steps_to_target=tuple(training_steps_to_target(*pair, of_training) for pair in each),
                 diverged=sum(run.diverged is not None for run in runs),
                 seconds=sum(run.seconds for run in runs),
             )

@@ -29,7 +29,7 @@ def shown(count: int) -> np.ndarray:
 
 
 def write_events(store: Store) -> Path:
-    """Writes `train/loss` (thinned to 1,000 points), `validation/loss` and `validation/accuracy` of every run of the report.
+    """Writes `train/loss` (thinned to 1,000 points), `validation/<score>` of each ranked score of every run of the report.
 
     Returns the directory to open with `tensorboard --logdir`.
     """
@@ -49,10 +49,10 @@ def write_events(store: Store) -> Path:
             for step in shown(len(losses)):
                 if np.isfinite(losses[step]):
                     writer.add_scalar("train/loss", float(losses[step]), int(step))
-            for step, loss, accuracy in zip(curves.steps, curves.validation_loss, curves.validation_accuracy, strict=True):
-                if np.isfinite(loss):
-                    writer.add_scalar("validation/loss", float(loss), int(step))
-                    writer.add_scalar("validation/accuracy", float(accuracy), int(step))
+            for name, values in curves.validation.items():
+                for step, value in zip(curves.steps, values, strict=True):
+                    if np.isfinite(value):
+                        writer.add_scalar(f"validation/{name}", float(value), int(step))
         written += folder.glob("events.out.tfevents.*")
     store.note(files=written)
     return root

@@ -4,7 +4,7 @@ Momentum mu moves along a steady gradient 1/(1 - mu) times as far as gradient de
 So the control of momentum at eta is gradient descent at eta/(1 - mu), the same effective learning rate: what momentum
 gains over gradient descent at eta but not over the control, it gains by the larger step.
 
-The sentence compares by steps to the target where all runs reached it, else by test accuracy. Arms share splits,
+The sentence compares by steps to the target where all runs reached it, else by the primary score. Arms share splits,
 initialisations and batches seed by seed, so differences are paired; one counts as a difference when its 95% t
 interval leaves out zero. That the larger step explains the gain is said only where the control's own gain over gradient
 descent at eta is, at the low end of its interval, twice what momentum itself may still be worth at the high end of its own.
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from momentum_jax.studies.jobs import rate_and_momentum
+from momentum_jax.studies.scores import IMAGES, RankedScore, Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, paired
 from momentum_jax.studies.summary import ArmSummary, estimate
@@ -56,7 +57,7 @@ def ladder(summaries: Sequence[ArmSummary]) -> Ladder | None:
     return next((each for each in found if each.plain), found[0] if found else None)
 
 
-def verdict(study: Study, summaries: Sequence[ArmSummary]) -> str:
+def verdict(study: Study, summaries: Sequence[ArmSummary], scores: Scores = IMAGES) -> str:
     """The sentence; says what is missing where the arms or the seeds do not allow one."""
     rungs = ladder(summaries)
     if rungs is None:
@@ -69,7 +70,7 @@ def verdict(study: Study, summaries: Sequence[ArmSummary]) -> str:
         return f"{m.label} {_divergence(m)} and {_described(c)} {_divergence(c)}, so their scores cannot be compared."
     if study.target is not None and not (m.never and c.never):
         return _by_steps(study, rungs)
-    return _by_accuracy(rungs)
+    return _by_score(rungs, scores)
 
 
 def _by_steps(study: Study, rungs: Ladder) -> str:
@@ -98,18 +99,24 @@ def _by_steps(study: Study, rungs: Ladder) -> str:
     return f"{text}; {alone}: {_conclusion(ahead, gain, 'steps', ',.0f', study.evaluate_every, least, cut_off)}"
 
 
-def _by_accuracy(rungs: Ladder) -> str:
+def _by_score(rungs: Ladder, scores: Scores) -> str:
     m, c, p = rungs.momentum, rungs.control, rungs.plain
-    text = f"{m.label} ended at {m.accuracy.mean:.2%} test accuracy"
+    primary = scores.primary
+
+    def ended(arm: ArmSummary) -> str:
+        return primary.value(arm.score(primary).mean)
+
+    text = f"{m.label} ended at {ended(m)} {scores.where}{primary.name}"
     if m.never < len(m.seeds) or c.never < len(c.seeds):
         reached = [f"{len(arm.seeds) - arm.never} of {len(arm.seeds)} runs of {arm.label}" for arm in (m, c)]
         text = f"{reached[0]} and {reached[1]} reached the target; {text}"
     if p:
-        text += f", {p.label} " + (_divergence(p) if p.diverged else f"at {p.accuracy.mean:.2%}")
-    gain = _paired_accuracies(c, p) if p and not p.diverged else None
-    ahead = _paired_accuracies(m, c)
-    text += f"; {_described(c)} ended at {c.accuracy.mean:.2%}"
-    return f"{text}: {_conclusion(ahead, gain, 'points', '.2f', 0.0)}"
+        text += f", {p.label} " + (_divergence(p) if p.diverged else f"at {ended(p)}")
+    gain = _paired_scores(c, p, primary) if p and not p.diverged else None
+    ahead = _paired_scores(m, c, primary)
+    text += f"; {_described(c)} ended at {ended(c)}"
+    unit = "points" if primary.percent else f"of {primary.name}"
+    return f"{text}: {_conclusion(ahead, gain, unit, primary.form(), 0.0)}"
 
 
 def _conclusion(
@@ -171,9 +178,9 @@ def _paired_steps(slow: ArmSummary, fast: ArmSummary, budget: int) -> PairedComp
     return _paired(slow, fast, lambda arm: [budget if steps is None else steps for steps in arm.steps_to_target])
 
 
-def _paired_accuracies(first: ArmSummary, second: ArmSummary) -> PairedComparison | None:
-    """By how many points the first was ahead."""
-    return _paired(first, second, lambda arm: [100 * accuracy for accuracy in arm.accuracies])
+def _paired_scores(first: ArmSummary, second: ArmSummary, score: RankedScore) -> PairedComparison | None:
+    """By how much the first was the better, as it is written."""
+    return _paired(first, second, lambda arm: [score.sign * score.factor * value for value in arm.values[score.name]])
 
 
 def _paired(first: ArmSummary, second: ArmSummary, of: Callable[[ArmSummary], Sequence[float]]) -> PairedComparison | None:

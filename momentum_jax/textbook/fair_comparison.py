@@ -57,7 +57,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         mccs = {arm.label: correlations(store.of(arm.label)) for arm in settings.study.arms}
     chosen = {arm.label: arm.optimizer for arm in analysis.arms}
     trials = {
-        tuning.arm: np.array([(_effective_rate(trial.values), trial.accuracy or 0.0) for trial in tuning.trials])
+        tuning.arm: np.array([(_effective_rate(trial.values), trial.means["accuracy"] or 0.0) for trial in tuning.trials])
         for tuning in analysis.tunings
     }
     difference = paired(mccs[WITH], mccs[WITHOUT])

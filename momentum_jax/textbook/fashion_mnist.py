@@ -105,7 +105,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     data = Data(
         mccs,
         PUBLISHED,
-        {label: np.array(each[0].confusion) for label, each in runs.items()},
+        {label: np.array(each[0].test["confusion"]) for label, each in runs.items()},
         CLASSES if settings.study.dataset == "fashion_mnist" else tuple(map(str, range(10))),
     )
     return Outcome(quantities, data, (_table(settings.study, scores, mccs), _sentences(quantities)))

@@ -87,7 +87,8 @@ def _curvatures(
     settings: Settings, store: Store, surroundings: Surroundings
 ) -> tuple[dict[str, dict[str, np.ndarray]], float, float]:
     """By arm and measure the values over seeds; the worst relative residual of an eigenvalue and error of a trace."""
-    from momentum_jax.studies.run import CHECKPOINTS, build_model
+    from momentum_jax.studies.material import build_model
+    from momentum_jax.studies.run import CHECKPOINTS
     from momentum_jax.training.checkpoint import restore_params
 
     study = settings.study

@@ -92,7 +92,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
 
 def _unlearned(runs: Sequence[Run]) -> np.ndarray:
     """How many classes of each run have a recall below `RECOGNISED`, (runs,)."""
-    counts = np.array([run.confusion for run in runs])
+    counts = np.array([run.test["confusion"] for run in runs])
     recall = np.einsum("rcc->rc", counts) / counts.sum(axis=2)
     return (recall < RECOGNISED).sum(axis=1)
 

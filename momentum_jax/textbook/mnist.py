@@ -19,6 +19,7 @@ import numpy as np
 
 from momentum_jax.smoothing import exponential_moving_average, simple_moving_average
 from momentum_jax.studies import Arm, Study
+from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.store import Curves, Run, Store
 from momentum_jax.studies.summary import TRAINING_WINDOW, steps_to_target, summarize, training_steps_to_target
 from momentum_jax.studies.tensorboard import shown, write_events
@@ -132,7 +133,7 @@ def _reached(run: Run, curves: Curves, curve: str, target: float) -> int | None:
     if curve == MEAN:
         return training_steps_to_target(run, curves, target)
     if curve == HELD_OUT:
-        return steps_to_target(run, curves, target)
+        return steps_to_target(run, curves, target, IMAGES["loss"])
     points = shown(len(curves.train_loss))
     below = np.flatnonzero(exponential_moving_average(curves.train_loss[points], _SMOOTHING[curve]) <= target)
     return int(points[below[0]]) + 1 if below.size and run.diverged is None else None

@@ -65,7 +65,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     with trained(study, surroundings) as store:
         runs = {arm.label: store.of(arm.label) for arm in study.arms}
         by_epoch = {
-            label: np.mean([curves.validation_accuracy for curves in store.curves_of(each)], axis=0)
+            label: np.mean([curves.validation["accuracy"] for curves in store.curves_of(each)], axis=0)
             for label, each in runs.items()
         }
     scores = {label: accuracies(each) for label, each in runs.items()}

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from momentum_jax.studies import Study
+from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.statistics import describe
 from momentum_jax.studies.store import Run, Store
-from momentum_jax.studies.summary import WORST_ACCURACY, WORST_MCC
 from momentum_jax.textbook.experiment import Surroundings
 
 
@@ -34,12 +34,12 @@ def trained(study: Study, surroundings: Surroundings, name: str = "study", *, ch
 
 def accuracies(runs: Sequence[Run]) -> np.ndarray:
     """On the test set, (runs,), at the worst value where a run diverged."""
-    return np.array([run.accuracy if run.diverged is None else WORST_ACCURACY for run in runs])
+    return np.array([run.score(IMAGES["accuracy"]) for run in runs])
 
 
 def correlations(runs: Sequence[Run]) -> np.ndarray:
     """Matthews correlation coefficients on the test set, (runs,), at the worst value where a run diverged."""
-    return np.array([run.mcc if run.diverged is None else WORST_MCC for run in runs])
+    return np.array([run.score(IMAGES["mcc"]) for run in runs])
 
 
 def mean_and_error(values: Sequence[float] | np.ndarray, form: str = ".5f") -> str:

@@ -173,7 +173,9 @@ def _first_batches(stream: Stream, seeds: Sequence[int], steps: int) -> list[Any
         require_same_shapes(train(seeds[0], 1), 1, first)
     found = [first]
     for part in ("validation", "test"):
-        batch = next(iter(UserFunction(f"{part} of the stream", getattr(stream, part))()), None)
+        if (batches := getattr(stream, part)) is None:
+            continue
+        batch = next(iter(UserFunction(f"{part} of the stream", batches)()), None)
         if batch is None:
             raise ValueError(f"Stream: {part} must give at least one batch, got none.")
         _rows_of_batch(part, batch)

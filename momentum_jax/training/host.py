@@ -78,7 +78,8 @@ class Wave(NamedTuple):
         if (stream := self.shared.stream) is not None:
             train = UserFunction("train of the stream", stream.train)
             blocks = Blocks(train, self.shared.seeds[self.rows].tolist(), self.steps, self.shared.mesh)
-            return Placed(blocks.tables(0), {"validation": stream.validation, "test": stream.test}, blocks)
+            sets = {"validation": stream.validation, "test": stream.test}
+            return Placed(blocks.tables(0), {part: each for part, each in sets.items() if each is not None}, blocks)
         if self.shared.parts is None:
             return Placed(Tables(None, None), {"validation": None})
         indices = {

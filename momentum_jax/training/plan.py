@@ -75,6 +75,18 @@ def plan_waves(
     return waves
 
 
+def check_problem(problem: Problem, settings: Settings, seeds: Sequence[int]) -> dict[str, np.ndarray] | None:
+    """Checks a problem by its shapes, without training anything; returns the parts of a table's splits, a row a seed.
+
+    Raises:
+      ValueError, TypeError: as `train_many` does for a problem that is not what `Problem` says.
+    """
+    problem = checked_fields(problem)
+    parts = parts_of(problem.data, seeds) if isinstance(problem.data, Table) else None
+    check_functions(_task(problem, parts, settings), problem.data, parts, seeds, settings)
+    return parts
+
+
 def _task(problem: Problem, parts: Mapping[str, np.ndarray] | None, settings: Settings) -> Task:
     def named(name: str, score: Score) -> Score:
         return score if isinstance(score.of, str) else score._replace(of=UserFunction(f"score {name!r}", score.of))

@@ -75,14 +75,15 @@ class Stream(NamedTuple):
 
     train: `train(seed, step) -> batch`, a tree of NumPy arrays that is a function of the two alone, in the same shapes and
       dtypes in every step. So a run goes on anywhere, and runs of one seed share their batches.
-    validation, test: `validation() -> batches`, the same whenever it is called. The last one may be smaller.
+    validation, test: `validation() -> batches`, the same whenever it is called. The last one may be smaller. None: runs are not
+      evaluated on such a set.
 
     Example: `Stream(lambda seed, step: draw(seed, step), lambda: map(read, range(9)), lambda: map(read, range(9, 18)))`.
     """
 
     train: Callable[[int, int], Any]
-    validation: Callable[[], Iterable[Any]]
-    test: Callable[[], Iterable[Any]]
+    validation: Callable[[], Iterable[Any]] | None = None
+    test: Callable[[], Iterable[Any]] | None = None
 
 
 class Problem(NamedTuple):

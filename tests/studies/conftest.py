@@ -23,12 +23,8 @@ def make_run(arm, seed, *, accuracy=0.9, mcc=0.8, diverged=None, index=0, optimi
         arm=arm,
         optimizer=optimizer or arm,
         seed=seed,
-        accuracy=accuracy,
-        mcc=mcc,
-        loss=0.3,
-        confusion=confusion,
-        validation_accuracy=accuracy,
-        validation_loss=0.2,
+        test={"accuracy": accuracy, "loss": 0.3, "mcc": mcc, "confusion": confusion},
+        validation={"accuracy": accuracy, "loss": 0.2, "mcc": mcc},
         diverged=diverged,
         seconds=1.5,
     )
@@ -43,8 +39,7 @@ def make_curves(validation_loss, train_loss=FALLING):
     return Curves(
         np.asarray(train_loss, np.float32),
         100 * np.arange(count, dtype=np.int32),
-        np.asarray(validation_loss, np.float32),
-        np.linspace(0, 1, count, dtype=np.float32),
+        {"accuracy": np.linspace(0, 1, count, dtype=np.float32), "loss": np.asarray(validation_loss, np.float32)},
     )
 
 

@@ -1,13 +1,14 @@
 """What a study's stored runs say: all numbers of its report, as plain data that name the runs they come from.
 
-The score of a run is its accuracy on the test split after the last step; a diverged run has the worst, 0. Arms share seeds, so
-they are compared in pairs; the first arm is what the others are compared with, and Holm's correction is over those.
+The score of a run is the primary one of its problem, on the test set after the last step; a diverged run has the worst value,
+or none where the score has no worst. Arms share seeds, so they are compared in pairs; the first arm is what the others are
+compared with, and Holm's correction is over those.
 """
 
 from pathlib import Path
 
 from momentum_jax._files import atomic
-from momentum_jax.studies.analysis.arms import accuracy, arm_result
+from momentum_jax.studies.analysis.arms import arm_result, known
 from momentum_jax.studies.analysis.comparisons import comparisons
 from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.analysis.results import (
@@ -27,7 +28,7 @@ from momentum_jax.studies.store import Store
 
 def analyse(store: Store) -> Analysis:
     """Reads a store, finished or not; arms that have no runs yet are left out."""
-    study = store.study
+    study, scores = store.study, store.scores
     arms = [arm_result(store, arm.label, arm.optimizer) for arm in study.arms if store.of(arm.label)]
     rungs = dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)
     arms += [arm_result(store, label, label, rung=True) for label in rungs]
@@ -38,8 +39,12 @@ def analyse(store: Store) -> Analysis:
     # Without runs it is not among `own`, and the control is of no other arm.
     first = next((arm for arm in own if arm.label == study.arms[0].label), None)
     planned = store.manifest.get("planned")
+    twice = (known(first.values[scores.primary.name]), known(run.score(scores.primary) for run in again)) if first else ((), ())
     return Analysis(
         study=study,
+        scores=scores,
+        target_score=store.target_score.name,
+        batches=store.batches,
         # Also while its pages are written, when that it is complete is not yet recorded.
         status="complete" if planned == len(store.runs) else store.manifest["status"],
         environment=store.manifest["environment"],
@@ -49,10 +54,10 @@ def analyse(store: Store) -> Analysis:
         seeds_added=tuple(store.manifest.get("seeds_added", ())),
         damage=tuple(store.damage),
         arms=tuple(arms),
-        comparisons=comparisons(study, own),
+        comparisons=comparisons(study, scores, own),
         tunings=tunings,
-        ladder=ladder_result(study, {arm.label: arm for arm in arms}, tunings),
-        noise=noise_floor(first.accuracies, [accuracy(run) for run in again]) if first and again else None,
+        ladder=ladder_result(study, scores, {arm.label: arm for arm in arms}, tunings),
+        noise=noise_floor(*twice) if all(twice) else None,
         control_runs=tuple(run.name for run in again),
         control_diverged=sum(run.diverged is not None for run in again),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,25 @@ from momentum_jax.studies.analysis.results import ArmResult
 from momentum_jax.studies.jobs import LADDER, REPORT
 from momentum_jax.studies.statistics import describe, kaplan_meier
 from momentum_jax.studies.store import Run, Store
-from momentum_jax.studies.summary import WORST_ACCURACY, WORST_MCC, steps_to_target
+from momentum_jax.studies.summary import steps_to_target
 
 
-def accuracy(run: Run) -> float:
-    return run.accuracy if run.diverged is None else WORST_ACCURACY
+def known(values: Iterable[float | None]) -> list[float]:
+    """Without those of runs that have no score."""
+    return [value for value in values if value is not None and not math.isnan(value)]
 
 
 def arm_result(store: Store, label: str, written: str, *, rung: bool = False) -> ArmResult:
     study, runs = store.study, store.of(label, REPORT, LADDER)
-    accuracies = tuple(accuracy(run) for run in runs)
-    mccs = tuple(run.mcc if run.diverged is None else WORST_MCC for run in runs)
+    values = {
+        score.name: tuple(None if math.isnan(value := run.score(score)) else value for run in runs)
+        for score in store.scores.ranked
+    }
     steps: tuple[int | None, ...] = ()
     if study.target is not None:
         found = zip(runs, store.curves_of(runs), strict=True)
-        steps = tuple(steps_to_target(run, curves, study.target) for run, curves in found)
-    shares = [_shares(run) for run in runs if run.diverged is None]
+        steps = tuple(steps_to_target(run, curves, study.target, store.target_score) for run, curves in found)
+    shares = [_shares(run) for run in runs if run.diverged is None and study.problem is None]
     mean, half_width = _mean_matrix(shares)
     return ArmResult(
         label=label,
@@ -35,10 +39,8 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
         rung=rung,
         runs=tuple(run.name for run in runs),
         seeds=tuple(run.seed for run in runs),
-        accuracies=accuracies,
-        mccs=mccs,
-        accuracy=describe(accuracies),
-        mcc=describe(mccs),
+        values=values,
+        described={name: describe(own) if (own := known(each)) else None for name, each in values.items()},
         diverged=sum(run.diverged is not None for run in runs),
         steps_to_target=steps,
         reached=kaplan_meier(steps, study.steps) if study.target is not None else None,
@@ -49,7 +51,7 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
 
 
 def _shares(run: Run) -> np.ndarray:
-    counts = np.array(run.confusion, np.float64)
+    counts = np.array(run.test["confusion"], np.float64)
     # A class that the test set lacks has no shares: zeros.
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 

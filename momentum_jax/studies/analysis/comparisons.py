@@ -6,31 +6,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from momentum_jax.studies.analysis.results import ArmResult, Comparison
+from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import holm, independent, log_rank, paired, paired_steps
 
 
-def _pairs(first: ArmResult, second: ArmResult, what: str) -> tuple[list[Any], list[Any]]:
-    """The values of two arms at the seeds that both have run."""
-    a, b = (dict(zip(arm.seeds, getattr(arm, what), strict=True)) for arm in (first, second))
+def _steps(first: ArmResult, second: ArmResult) -> tuple[list[Any], list[Any]]:
+    """The steps of two arms at the seeds that both have run."""
+    a, b = (dict(zip(arm.seeds, arm.steps_to_target, strict=True)) for arm in (first, second))
     shared = [seed for seed in a if seed in b]
     return [a[seed] for seed in shared], [b[seed] for seed in shared]
 
 
-def comparisons(study: Study, arms: Sequence[ArmResult]) -> tuple[Comparison, ...]:
+def pairs(first: ArmResult, second: ArmResult, score: str) -> tuple[list[float], list[float]]:
+    """The scores of two arms at the seeds at which both have one."""
+    a, b = (dict(zip(arm.seeds, arm.values[score], strict=True)) for arm in (first, second))
+    both = [(one, other) for seed, one in a.items() if one is not None and (other := b.get(seed)) is not None]
+    return [one for one, _ in both], [other for _, other in both]
+
+
+def comparisons(study: Study, scores: Scores, arms: Sequence[ArmResult]) -> tuple[Comparison, ...]:
     if len(arms) < 2:
         return ()
     reference, *others = arms
-    found = {arm.label: paired(*_pairs(arm, reference, "accuracies")) for arm in others if {*arm.seeds} & {*reference.seeds}}
+    primary = scores.primary.name
+    values = {arm.label: pairs(arm, reference, primary) for arm in others}
+    found = {label: paired(*each) for label, each in values.items() if each[0]}
     pvalues = holm({label: each.pvalue for label, each in found.items() if each.pvalue is not None})
     comparisons = []
     for arm in others:
         if arm.label not in found:
             continue
-        apart = independent(*_pairs(arm, reference, "accuracies"))
+        apart = independent(*values[arm.label])
         steps = ranks = None
         if study.target is not None:
-            pair = _pairs(arm, reference, "steps_to_target")
+            pair = _steps(arm, reference)
             steps, ranks = paired_steps(*pair, study.steps), log_rank(*pair, study.steps)
         label = arm.label
         comparisons.append(Comparison(label, reference.label, found[label], pvalues.get(label), apart, steps, ranks))

@@ -8,11 +8,14 @@ import numpy as np
 
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.results import ArmResult, Bound, LadderResult, Rungs, Tuning
+from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import PairedComparison, Ratio, paired, ratio_of_means
 
 
-def ladder_result(study: Study, arms: Mapping[str, ArmResult], tunings: Sequence[Tuning]) -> LadderResult | None:
+def ladder_result(
+    study: Study, scores: Scores, arms: Mapping[str, ArmResult], tunings: Sequence[Tuning]
+) -> LadderResult | None:
     if not study.ladder or not all(arm.label in arms for arm in study.arms):
         return None
     found = jobs.ladder(study, {arm.label: arms[arm.label].optimizer for arm in study.arms})
@@ -22,7 +25,7 @@ def ladder_result(study: Study, arms: Mapping[str, ArmResult], tunings: Sequence
     tuned_plain, tuned_momentum = _tuned_pair(study, arms, found.momentum)
     untuned = next((each.arm for each in tunings if each.arm in (tuned_plain, tuned_momentum) and _found_nothing(each)), None)
     tuned = (arms[tuned_momentum], arms[tuned_plain]) if tuned_plain and tuned_momentum and untuned is None else None
-    measures = ["accuracy"] if study.target is None else ["accuracy", "steps"]
+    measures = ["score"] if study.target is None else ["score", "steps"]
     return LadderResult(
         plain=found.plain,
         control=found.control,
@@ -33,7 +36,7 @@ def ladder_result(study: Study, arms: Mapping[str, ArmResult], tunings: Sequence
         tuned_momentum=tuned_momentum,
         untuned=untuned,
         diverged=sum(arm.diverged for arm in {arm.label: arm for arm in (*rungs, *(tuned or ()))}.values()),
-        rungs=tuple(found for measure in measures if (found := _rungs(study, measure, rungs, tuned)) is not None),
+        rungs=tuple(found for measure in measures if (found := _rungs(study, scores, measure, rungs, tuned)) is not None),
     )
 
 
@@ -55,15 +58,15 @@ def _found_nothing(search: Tuning) -> bool:
 
 def _rungs(
     study: Study,
+    scores: Scores,
     measure: str,
     rungs: tuple[ArmResult, ArmResult, ArmResult],
     tuned: tuple[ArmResult, ArmResult] | None,
 ) -> Rungs | None:
     plain, control, momentum = rungs
-    seeds = [seed for seed in momentum.seeds if seed in plain.seeds and seed in control.seeds]
-    if not seeds:
+    p, c, m = _merits(study, scores, measure, plain, control, momentum)
+    if not p.size:
         return None
-    p, c, m = (_merits(study, measure, arm, seeds) for arm in (plain, control, momentum))
     pairs = {"gain": (momentum, plain), "larger_step": (control, plain), "momentum_itself": (momentum, control)}
     bounds: dict[str, Bound] = {}
     if measure == "steps":
@@ -75,16 +78,16 @@ def _rungs(
         larger_step=paired(c, p),
         momentum_itself=paired(m, c),
         # Of differences that the budget cut off the ratio is the budget's.
-        share=Ratio(len(seeds), None, 0.95, None) if pairs.keys() & bounds.keys() else ratio_of_means(c - p, m - p),
-        tuned=None if tuned is None else over(study, measure, *tuned),
+        share=Ratio(len(p), None, 0.95, None) if pairs.keys() & bounds.keys() else ratio_of_means(c - p, m - p),
+        tuned=None if tuned is None else over(study, scores, measure, *tuned),
         bounds=bounds,
     )
 
 
-def over(study: Study, measure: str, arm: ArmResult, other: ArmResult) -> PairedComparison | None:
+def over(study: Study, scores: Scores, measure: str, arm: ArmResult, other: ArmResult) -> PairedComparison | None:
     """By how much an arm is the better; None where no seed has run both."""
-    shared = [seed for seed in arm.seeds if seed in other.seeds]
-    return paired(*(_merits(study, measure, each, shared) for each in (arm, other))) if shared else None
+    merits = _merits(study, scores, measure, arm, other)
+    return paired(*merits) if merits[0].size else None
 
 
 def bound(arm: ArmResult, other: ArmResult) -> Bound | None:
@@ -96,11 +99,15 @@ def bound(arm: ArmResult, other: ArmResult) -> Bound | None:
     return ("none" if late_other else "upper") if late else "lower" if late_other else None
 
 
-def _merits(study: Study, measure: str, arm: ArmResult, seeds: Sequence[int]) -> np.ndarray:
-    """What is the better the larger it is, in the order of the seeds."""
-    if measure == "accuracy":
-        by_seed: dict[int, float] = dict(zip(arm.seeds, arm.accuracies, strict=True))
-    else:
-        capped = (study.steps if steps is None else steps for steps in arm.steps_to_target)
-        by_seed = {seed: -float(steps) for seed, steps in zip(arm.seeds, capped, strict=True)}
-    return np.array([by_seed[seed] for seed in seeds])
+def _merits(study: Study, scores: Scores, measure: str, *arms: ArmResult) -> list[np.ndarray]:
+    """For each arm what is the better the larger it is, at the seeds at which all have it."""
+    primary = scores.primary
+    found: list[dict[int, float]] = []
+    for arm in arms:
+        if measure == "score":
+            values = (None if value is None else primary.sign * value for value in arm.values[primary.name])
+        else:
+            values = (-float(study.steps if steps is None else steps) for steps in arm.steps_to_target)
+        found.append({seed: value for seed, value in zip(arm.seeds, values, strict=True) if value is not None})
+    shared = [seed for seed in found[-1] if all(seed in each for each in found)]
+    return [np.array([each[seed] for seed in shared]) for each in found]

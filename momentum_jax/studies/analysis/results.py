@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import (
     Description,
@@ -23,11 +24,12 @@ Bound = Literal["lower", "upper", "none"]
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One arm over its seeds. `runs`, `seeds`, `accuracies`, `mccs` and `steps_to_target` have one entry a run.
+    """One arm over its seeds. `runs`, `seeds`, each of `values` and `steps_to_target` have one entry a run.
 
     written: the optimizer as the study has it, with its ranges. optimizer: what was run. rung: it was added by the ladder.
-    accuracies, mccs: on the test split, in [0, 1] and [-1, 1]; at their worst value where the run diverged.
-    steps_to_target: first evaluation with a validation loss at or below the target; None: never, or the run diverged; empty
+    values: final scores by name, on the test set where there is one; at its worst value where the run diverged, None where the
+      score has no such value. described: each over the runs that have it; None: none has.
+    steps_to_target: first evaluation that meets the target on the validation set; None: never, or the run diverged; empty
       where the study has no target. reached: the same as a survival curve.
     confusion: (classes, classes), the share of a true class (row) that was given each class (column), mean over the runs that
       did not diverge. confusion_half_width: half the width of the 95% t interval of each; None where there is but one run.
@@ -39,10 +41,8 @@ class ArmResult:
     rung: bool
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
-    accuracies: tuple[float, ...]
-    mccs: tuple[float, ...]
-    accuracy: Description
-    mcc: Description
+    values: dict[str, tuple[float | None, ...]]
+    described: dict[str, Description | None]
     diverged: int
     steps_to_target: tuple[int | None, ...]
     reached: KaplanMeier | None
@@ -53,7 +53,7 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against the first arm, seed by seed: `accuracy` is theirs less the first's.
+    """An arm against the first arm, seed by seed: `score` is the primary score of the arm less the first's.
 
     `pvalue` is that of the paired t test (of the exact signed-rank test where all differences are equal) after Holm's
     correction over all arms; None of a single pair. `independent` is the same difference as if the arms had seeds of their
@@ -63,7 +63,7 @@ class Comparison:
 
     arm: str
     reference: str
-    accuracy: PairedComparison
+    score: PairedComparison
     pvalue: float | None
     independent: IndependentComparison
     steps: PairedSteps | None
@@ -72,18 +72,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a search. `values` by parameter; accuracies and losses on the validation split, one entry a seed.
+    """One point of a search. `values` by parameter; `scores` by name on the validation set, one entry a seed.
 
-    `accuracy` and `loss` are means over the runs that did not diverge; None: all did.
+    `means` are over the runs that did not diverge; None: all did.
     """
 
     optimizer: str
     values: dict[str, Any]
     runs: tuple[str, ...]
-    accuracies: tuple[float | None, ...]
-    losses: tuple[float | None, ...]
-    accuracy: float | None
-    loss: float | None
+    scores: dict[str, tuple[float | None, ...]]
+    means: dict[str, float | None]
     diverged: int
 
 
@@ -91,9 +89,9 @@ class Trial:
 class Tuning:
     """The search of one arm. `chosen` is the index of the trial that was reported.
 
-    score: what it was chosen by on the validation split, "accuracy" or "loss".
+    score: what it was chosen by on the validation set.
     tuned: its mean score on the seeds of the search. fresh: that of the same optimizer on the study's own seeds; None where it
-      has none, or diverged (a fresh run that diverged counts as an accuracy of 0).
+      has none, or diverged (where the score has a worst value, a fresh run that diverged counts with that).
     optimism: by how much the first is the better: what was selected for its score has less of it when it is measured again.
     optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
@@ -115,8 +113,8 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Rungs:
-    """The ladder by one measure: "accuracy" (higher is better), or "steps" to the target (fewer are, so signs are turned:
-    positive is a gain; a run that never got there counts with the whole budget).
+    """The ladder by one measure: "score", the primary one, or "steps" to the target. Signs are turned so that positive is a
+    gain; a run that never got to the target counts with the whole budget.
 
     gain: momentum over gradient descent at its learning rate. larger_step: gradient descent at eta/(1 - mu) over that at eta.
     momentum_itself: momentum over gradient descent at eta/(1 - mu). share: larger_step in units of gain; without a value where
@@ -139,7 +137,7 @@ class Rungs:
 class LadderResult:
     """What momentum's gain is made of. Labels of its arms, and of the tuned pair where there is one.
 
-    diverged: how many runs of them all diverged, and count with an accuracy of 0.
+    diverged: how many runs of them all diverged, and count with the worst score, or not at all.
     untuned: the arm of the pair whose trials diverged on every seed of the search; then the rungs have no `tuned`.
     """
 
@@ -160,11 +158,16 @@ class Analysis:
     """Everything that a report shows. `arms` are the study's, then the rungs that the ladder added.
 
     status: "complete" where all planned runs are there, or how the store says that the study stands. missing: how many are not.
-    noise: the A/A control. control_runs: those of its second half; control_diverged: how many of these diverged, and count with
-      an accuracy of 0 there.
+    scores: those of the problem; target_score: the name of the one that the study's target is on. batches: what a step sees, in
+      words that follow it.
+    noise: the A/A control, by the primary score. control_runs: those of its second half; control_diverged: how many of these
+      diverged, and count with the worst score there, or not at all.
     """
 
     study: Study
+    scores: Scores
+    target_score: str
+    batches: str
     status: str
     environment: dict[str, Any]
     seconds: dict[str, float]
@@ -186,5 +189,5 @@ class Analysis:
 
     def to_json(self) -> str:
         """As JSON text."""
-        content = {**asdict(self), "study": self.study.to_dict()}
+        content = {**asdict(self), "study": self.study.to_dict(), "scores": self.scores.to_dict()}
         return json.dumps(content, indent=1, allow_nan=False) + "\n"

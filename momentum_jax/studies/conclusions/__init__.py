@@ -2,7 +2,7 @@
 
 A difference is claimed only where the 95% t interval of the paired differences leaves out zero, the exact signed-rank test
 agrees and Holm's correction, over the arms or over the two parts of momentum's gain, leaves it standing. Differences of
-steps, a second measure of the same runs, and of accuracies of two arms neither of which is the first are not corrected: what
+steps, a second measure of the same runs, and of scores of two arms neither of which is the first are not corrected: what
 is claimed of those is called uncorrected, and the gain whose parts the ladder explains may be one of them. Where all pairs
 differ by the same amount, which no t test can judge, the exact test alone does. What is not claimed is not denied: of an arm
 against the first the sentence says how large a difference could have stayed unseen.
@@ -21,13 +21,14 @@ from momentum_jax.studies.conclusions.words import (
     amount,
     count_reached,
     differing,
+    ended,
     excludes_zero,
     is_claimed,
     p_shown,
-    points,
-    score,
     seeds,
+    unit_and_form,
 )
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, lost_to_holm
 
 # Seeds of the search below which optimism has no interval worth reading.
@@ -45,17 +46,22 @@ def conclusions(analysis: Analysis) -> list[str]:
         return [*said, "No arm has been run yet."]
     if len(own) == 1:
         beside = "only its ladder" if analysis.ladder is not None else "nothing"
-        said.append(f"{own[0].label} ended at {score(own[0])}; with one arm there is {beside} to compare it with.")
+        said.append(
+            f"{own[0].label} ended at {ended(own[0], analysis.scores.primary)}; "
+            f"with one arm there is {beside} to compare it with."
+        )
     first_arm = analysis.study.arms[0].label
     if analysis.comparisons and own[0].label != first_arm:
         absent = f"No run of {first_arm}, the study's first arm, can be read"
         said.append(f"{absent}: the others are compared with {own[0].label}.")
+    primary = analysis.scores.primary
     said += _compared(analysis, own)
     if first := _reached_at_once(analysis):
+        harder = "a lower target" if analysis.scores[analysis.target_score].sign < 0 else "a higher target"
         finer = first > 1 and any(arm.steps_to_target != (0,) * len(arm.runs) for arm in analysis.arms)
         earlier = f", or an evaluate_every below {first:,}," if finer else ""
         said.append(
-            f"Every run reached the target by the first evaluation, step {first:,}: a lower target{earlier} could tell their "
+            f"Every run reached the target by the first evaluation, step {first:,}: {harder}{earlier} could tell their "
             "steps apart."
         )
     if analysis.ladder is not None:
@@ -74,18 +80,22 @@ def conclusions(analysis: Analysis) -> list[str]:
         if arm.label not in known and arm.label in {each.label for each in own}
     ]
     if analysis.noise is not None and analysis.noise.half_width is not None:
-        said.append(f"The noise floor: {analysis.noise.sentence(first_arm, ' points', 'z.2f', scale=100)}")
-        if any(_half_width(each.accuracy) < analysis.noise.half_width for each in analysis.comparisons):
+        said.append(f"The noise floor: {analysis.noise.sentence(first_arm, *unit_and_form(primary), scale=primary.factor)}")
+        if any(_half_width(each.score) < analysis.noise.half_width for each in analysis.comparisons):
             said.append(
                 "Arms share their seeds: what is shown of a difference between two of them may be finer than that floor."
             )
     if analysis.noise is not None and analysis.control_diverged:
         said.append(
             f"In the A/A control {first_arm} diverged in {analysis.control_diverged} of {len(analysis.control_runs)} runs; "
-            "counted with accuracy 0, they make the noise floor one of divergence."
+            + (
+                "they have no score there."
+                if primary.worst is None
+                else f"counted with {primary.name} {primary.worst:g}, they make the noise floor one of divergence."
+            )
         )
     said += [
-        f"{arm.label} diverged in {arm.diverged} of {len(arm.seeds)} runs, which count with accuracy 0."
+        f"{arm.label} diverged in {arm.diverged} of {len(arm.seeds)} runs, which {primary.if_diverged}."
         for arm in own
         if arm.diverged and not (analysis.comparisons and arm.diverged == len(arm.runs))
     ]
@@ -122,40 +132,50 @@ def _compared(analysis: Analysis, own: Sequence[ArmResult]) -> list[str]:
     """Every arm against the first."""
     if not analysis.comparisons:
         return []
-    said = []
+    said, primary = [], analysis.scores.primary
     count = len(analysis.comparisons)
     for each in analysis.comparisons:
         arm, reference = analysis.arm(each.arm), analysis.arm(each.reference)
-        difference = each.accuracy
+        difference = each.score
         if lost := [one for one in (arm, reference) if one.diverged == len(one.runs)]:
-            said.append(_lost(lost, [one for one in (arm, reference) if one.diverged < len(one.runs)]))
+            said.append(_lost(primary, lost, [one for one in (arm, reference) if one.diverged < len(one.runs)]))
             continue
-        text = f"{arm.label} ended at {score(arm)}, {reference.label} at {score(reference)}: "
+        text = f"{arm.label} ended at {ended(arm, primary)}, {reference.label} at {ended(reference, primary)}: "
         if difference.t_interval is None:
             said.append(f"{text}{seeds(difference.n)} too few to tell their difference from chance.")
             continue
-        text += amount(difference)
+        text += _without(primary, arm, reference) + amount(difference, primary)
         if each.pvalue is not None:
             text += f", {p_shown(each.pvalue)}" + f" (Holm, {count} comparisons)" * (count > 1)
-        said.append(f"{text}: {_verdict(difference, each.pvalue, count)}.")
+        said.append(f"{text}: {_verdict(primary, difference, each.pvalue, count)}.")
         if each.steps is not None and each.steps.n:
             said.append(_sooner(each, arm, reference, count))
     return said
 
 
-def _lost(lost: Sequence[ArmResult], whole: Sequence[ArmResult]) -> str:
+def _without(primary: RankedScore, *arms: ArmResult) -> str:
+    """What a difference leaves out where a diverged run has no score."""
+    count = sum(arm.diverged for arm in arms)
+    return (
+        f"{count} of their runs diverged and {'is' if count == 1 else 'are'} left out; "
+        if count and primary.worst is None
+        else ""
+    )
+
+
+def _lost(primary: RankedScore, lost: Sequence[ArmResult], whole: Sequence[ArmResult]) -> str:
     """Of arms that always diverged there is no score to compare."""
     said = " and ".join(f"{arm.label} diverged in all of its {len(arm.runs)} runs" for arm in lost)
-    return said + "".join(f"; {arm.label} ended at {score(arm)}" for arm in whole) + "."
+    return said + "".join(f"; {arm.label} ended at {ended(arm, primary)}" for arm in whole) + "."
 
 
-def _verdict(difference: PairedComparison, pvalue: float | None, count: int) -> str:
+def _verdict(primary: RankedScore, difference: PairedComparison, pvalue: float | None, count: int) -> str:
     """The claim that a paired difference allows, or how large a difference could have stayed unseen."""
     if not excludes_zero(difference) or pvalue is None:
-        return f"no difference is shown{_unseen(difference)}"
+        return f"no difference is shown{_unseen(primary, difference)}"
     if difference.smallest_pvalue > LEVEL:
         if pvalue > LEVEL:
-            return f"no difference is shown{_unseen(difference)}"
+            return f"no difference is shown{_unseen(primary, difference)}"
         return (
             f"more than the spread of these seeds, but {differing(difference)} too few for a test without the assumption of "
             f"normality (its p cannot fall below {difference.smallest_pvalue:.2g})"
@@ -164,17 +184,21 @@ def _verdict(difference: PairedComparison, pvalue: float | None, count: int) -> 
         return lost
     if not is_claimed(difference, pvalue):
         return "no difference is shown: the t test and the exact rank test do not agree"
-    return f"a {'higher' if difference.mean_difference > 0 else 'lower'} accuracy is shown"
+    is_higher = difference.mean_difference > 0
+    # Of a score that is better the lower it is, the direction alone does not say which arm is ahead.
+    which = "" if primary.sign > 0 else ", which is worse" if is_higher else ", which is better"
+    return f"a {'higher' if is_higher else 'lower'} {primary.name} is shown{which}"
 
 
-def _unseen(difference: PairedComparison) -> str:
+def _unseen(primary: RankedScore, difference: PairedComparison) -> str:
     if difference.n < FEWEST_PAIRS:
         return f"; {difference.n} seeds can claim none of any size, it takes {FEWEST_PAIRS}"
     unseen = difference.detectable_difference
-    # Accuracies differ by 100 points at most.
-    if unseen is None or unseen >= 1:
+    # Shares differ by 100 points at most.
+    if unseen is None or (primary.percent and unseen >= 1):
         return ""
-    return f"; a t test of these seeds, uncorrected, finds one of {100 * unseen:.2f} points in 80% of studies"
+    size = f"{primary.factor * unseen:{primary.form()}}{primary.unit}"
+    return f"; a t test of these seeds, uncorrected, finds one of {size} in 80% of studies"
 
 
 def _sooner(each: Comparison, arm: ArmResult, reference: ArmResult, count: int) -> str:
@@ -216,14 +240,14 @@ def _tuning(analysis: Analysis, tuning: Tuning) -> str:
     if lost_fresh:
         sound = "did not diverge on the seeds of the search"
         return f"{tuning.arm}: {which}, {trial.optimizer}, {sound}, but {lost_fresh}{at_the_edge}."
-    by_accuracy = tuning.score == "accuracy"
-    tuned, fresh = (f"{each:.2%}" if by_accuracy else f"{each:.4g}" for each in (tuning.tuned, tuning.fresh))
-    optimism = f"{points(tuning.optimism)} points" if by_accuracy else f"{tuning.optimism:+.4g}"
+    score = analysis.scores[tuning.score]
+    tuned, fresh = (score.value(each) for each in (tuning.tuned, tuning.fresh))
+    optimism = f"{score.difference(tuning.optimism)}{score.unit}"
     if len(trial.runs) < _FEWEST_OF_THE_SEARCH:
         # Welch's interval of one or two is so wide that it tells nothing.
         optimism += f"; {len(trial.runs)} seed{'s' * (len(trial.runs) > 1)} of the search cannot tell it from chance"
     elif tuning.optimism_interval is not None:
-        low, high = (points(each) if by_accuracy else f"{each:+.4g}" for each in tuning.optimism_interval)
+        low, high = (score.difference(each) for each in tuning.optimism_interval)
         optimism += f", 95% interval {low} to {high}"
     text = (
         f"{tuning.arm}: {which}, {trial.optimizer}, had a validation {tuning.score} of "

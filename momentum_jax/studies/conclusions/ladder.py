@@ -29,6 +29,12 @@ _WIDEST_SHARE = 1.0
 _UNCORRECTED = " (uncorrected)"
 
 
+def final(analysis: Analysis) -> str:
+    """The name of the primary score where arms are compared by it; signs are turned so that more is better."""
+    turned = ", sign turned" if analysis.scores.primary.sign < 0 else ""
+    return f"{analysis.scores.where}{analysis.scores.primary.name}{turned}"
+
+
 def ladder_sentences(analysis: Analysis, ladder: LadderResult) -> list[str]:
     return [
         sentence
@@ -40,13 +46,14 @@ def ladder_sentences(analysis: Analysis, ladder: LadderResult) -> list[str]:
 
 def _rungs(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     steps = rungs.measure == "steps"
-    what = f"steps to a validation loss of {analysis.study.target:g}" if steps else "test accuracy"
+    primary = analysis.scores.primary
+    what = f"steps to a validation {analysis.target_score} of {analysis.study.target:g}" if steps else final(analysis)
     plain, control, momentum = (analysis.arm(label) for label in (ladder.plain, ladder.control, ladder.momentum))
     if steps and (nothing := _nothing(analysis, rungs, (plain, control, momentum))):
         return f"The ladder by {what} says nothing: {nothing}."
     cut_off = steps and any(None in arm.steps_to_target for arm in (plain, control, momentum))
     said = {
-        name: steps_apart(found, *arms) if steps else amount(found)
+        name: steps_apart(found, *arms) if steps else amount(found, primary)
         for name, found, arms in (
             ("gain", rungs.gain, (momentum, plain)),
             ("larger step", rungs.larger_step, (control, plain)),
@@ -149,12 +156,12 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
     if rungs.tuned is None or ladder.tuned_momentum is None or ladder.tuned_plain is None:
         return ""
     pair = momentum, plain = analysis.arm(ladder.tuned_momentum), analysis.arm(ladder.tuned_plain)
-    by, steps = "test accuracy", rungs.measure == "steps"
+    by, steps = final(analysis), rungs.measure == "steps"
     if steps:
         capped = any(None in arm.steps_to_target for arm in pair)
         by = "steps to the target" + " (the whole budget where a run never got there)" * capped
     text = f"Both tuned at equal budget{_budget(analysis)}, {ladder.tuned_momentum} against {ladder.tuned_plain} by {by}: "
-    text += steps_apart(rungs.tuned, momentum, plain) if steps else amount(rungs.tuned)
+    text += steps_apart(rungs.tuned, momentum, plain) if steps else amount(rungs.tuned, analysis.scores.primary)
     if rungs.tuned.t_interval is None:
         return f"{text}; {seeds(rungs.tuned.n)} too few for a claim."
     if lost := " and ".join(f"{arm.label} diverged in {arm.diverged} of {len(arm.seeds)} runs" for arm in pair if arm.diverged):
@@ -181,7 +188,7 @@ def _better_momentum(analysis: Analysis, tuned: ArmResult, measure: str) -> str 
         known = jobs.rate_and_momentum(arm.optimizer)
         if arm is tuned or known is None or not known[1]:
             continue
-        found = over(analysis.study, measure, arm, tuned)
+        found = over(analysis.study, analysis.scores, measure, arm, tuned)
         if found is None or not is_claimed(found, None) or found.mean_difference <= 0:
             continue
         if measure != "steps" or not is_at_most(found, arm, tuned):
@@ -195,8 +202,8 @@ def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str 
     plain = analysis.arm(ladder.tuned_plain)
     for label in (ladder.control, ladder.plain):
         rung = analysis.arm(label)
-        for each in dict.fromkeys((measure, "accuracy")):
-            found = over(analysis.study, each, rung, plain)
+        for each in dict.fromkeys((measure, "score")):
+            found = over(analysis.study, analysis.scores, each, rung, plain)
             if found is None or not is_claimed(found, None) or found.mean_difference < 0:
                 continue
             if each == "steps" and is_at_most(found, rung, plain):
@@ -204,7 +211,7 @@ def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str 
             by = (
                 f"got there {steps_apart(found, rung, plain)}"
                 if each == "steps"
-                else f"is better in test accuracy by {amount(found)}"
+                else f"is better in {final(analysis)} by {amount(found, analysis.scores.primary)}"
             )
             why = "missed that learning rate" if _was_searched(rung, plain) else "was of too narrow a range"
             return f"{label}, of the ladder, {by}{_UNCORRECTED}: the search of {ladder.tuned_plain} {why}"
@@ -229,7 +236,7 @@ def _budget(analysis: Analysis) -> str:
 
 
 def _corrected(analysis: Analysis, rungs: Rungs, one: str | None, other: str | None) -> float | None:
-    """Where the pair is one of the comparisons, by accuracy, it is held to the same correction; None: to none."""
-    if rungs.measure != "accuracy":
+    """Where the pair is one of the comparisons, by score, it is held to the same correction; None: to none."""
+    if rungs.measure != "score":
         return None
     return next((each.pvalue for each in analysis.comparisons if {each.arm, each.reference} == {one, other}), None)

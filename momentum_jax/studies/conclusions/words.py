@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from momentum_jax.studies.analysis import ArmResult
 from momentum_jax.studies.analysis.ladder import bound
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import PairedComparison
 
 LEVEL = 0.05
@@ -31,15 +32,15 @@ def untuned(arm: str) -> str:
     return f"Tuned momentum and tuned gradient descent are not compared: {why}."
 
 
-def amount(difference: PairedComparison) -> str:
-    """Of accuracies."""
-    text = f"{points(difference.mean_difference)} points"
+def amount(difference: PairedComparison, score: RankedScore) -> str:
+    """Of the primary score."""
+    text = f"{score.difference(difference.mean_difference)}{score.unit}"
     if difference.t_interval is None:
         return text
     if difference.without_spread:
         return f"{text} on every seed" if difference.mean_difference else "no difference on any seed"
     low, high = difference.t_interval
-    return f"{text} [{points(low)}, {points(high)}]"
+    return f"{text} [{score.difference(low)}, {score.difference(high)}]"
 
 
 def is_at_most(difference: PairedComparison, arm: ArmResult, other: ArmResult) -> bool:
@@ -69,13 +70,18 @@ def steps_apart(difference: PairedComparison, arm: ArmResult, other: ArmResult) 
     return f"{text} [{low}, {high}]"
 
 
-def score(arm: ArmResult) -> str:
-    error = arm.accuracy.standard_error
-    return f"{arm.accuracy.mean:.2%}" + (f" ± {100 * error:.2f}" if error is not None else "")
+def ended(arm: ArmResult, score: RankedScore) -> str:
+    """The primary score of an arm with its standard error."""
+    found = arm.described[score.name]
+    if found is None:
+        return "no score"
+    error = found.standard_error
+    return score.value(found.mean) + (f" ± {score.factor * error:{score.form(error=True)}}" if error is not None else "")
 
 
-def points(difference: float) -> str:
-    return f"{100 * difference:+z.2f}"
+def unit_and_form(score: RankedScore) -> tuple[str, str]:
+    """As the sentences of the statistics take them, for differences."""
+    return score.unit, "z.2f" if score.percent else "#.4g"
 
 
 def seeds(count: int) -> str:

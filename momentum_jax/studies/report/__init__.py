@@ -43,13 +43,15 @@ def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictur
     """What the report says; of `pictures` the names."""
     study, drawn = analysis.study, set(pictures)
     hidden = "-".join(map(str, study.network.hidden)) or "none"
+    network = f"hidden layers {hidden}, {study.network.activation}; " if study.problem is None else ""
+    final = f"Final {analysis.scores.where}{analysis.scores.primary.name}, run by run"
     sections = [
         Section("What the evidence supports", (Points(tuple(conclusions)),)),
         Section("What was run", (*runs.state(store, analysis), *runs.what_was_run(store, analysis))),
         Section("Arms", runs.arms(analysis)),
         Section("Compared with the first arm", evidence.comparisons(analysis)),
         Section("Learning curves", runs.learning(analysis, drawn)),
-        Section("Final test accuracy, run by run", runs.distribution(store, analysis, drawn)),
+        Section(final, runs.distribution(store, analysis, drawn)),
         Section("Steps to the target", evidence.steps(analysis, drawn)),
         Section("Where momentum's gain comes from", evidence.ladder(analysis, drawn)),
         Section("Tuning and sensitivity", tuning.tunings(analysis, drawn)),
@@ -59,7 +61,6 @@ def content(store: Store, analysis: Analysis, conclusions: Sequence[str], pictur
     ]
     return Content(
         title=f"{study.data_name}: {cells.listed([arm.label for arm in study.arms], 4, ' · ')}",
-        subtitle=f"hidden layers {hidden}, {study.network.activation}; {study.steps:,} steps of {study.batch} examples; "
-        f"{cells.counted(len(study.seeds), 'seed')}",
+        subtitle=f"{network}{study.steps:,} steps{analysis.batches}; {cells.counted(len(study.seeds), 'seed')}",
         sections=tuple(section for section in sections if section.blocks),
     )

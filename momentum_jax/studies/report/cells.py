@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from momentum_jax.studies.report.blocks import Code
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import Description
 
 NONE = "–"
@@ -34,9 +35,11 @@ def seconds(spent: float) -> str:
     return f"{spent / 60:.1f} min" if spent >= 120 else f"{spent:.1f} s"
 
 
-def mean(found: Description, factor: float, digits: int) -> str:
-    text = f"{factor * found.mean:z.{digits}f}"
-    return text if found.standard_error is None else f"{text} ± {factor * found.standard_error:.{digits}f}"
+def mean(found: Description | None, score: RankedScore) -> str:
+    if found is None:
+        return NONE
+    text = f"{score.factor * found.mean:{score.form()}}"
+    return text if found.standard_error is None else f"{text} ± {score.factor * found.standard_error:{score.form(error=True)}}"
 
 
 def interval(ends: tuple[float, float] | None, factor: float, form: str) -> str:
@@ -52,10 +55,6 @@ def limits(ends: tuple[float | None, float | None] | None) -> str:
 
 def number(found: float | int | None, form: str, none: str = NONE) -> str:
     return none if found is None else f"{found:{form}}"
-
-
-def percent(share: float | None) -> str:
-    return number(None if share is None else 100 * share, ".2f", "diverged")
 
 
 def value(given: object) -> str:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
 from momentum_jax.studies.analysis.ladder import bound
-from momentum_jax.studies.conclusions.words import excludes_zero, untuned
+from momentum_jax.studies.conclusions.words import excludes_zero, unit_and_form, untuned
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 
-# Unit and form of a difference of accuracies.
-_POINTS = (" points", "z.2f")
 _BOUNDS: Mapping[str | None, str] = {"lower": "≥ ", "upper": "≤ "}
 # The same of steps taken, where `bound` is of steps saved.
 _LATER: Mapping[str | None, str] = {"lower": "≤ ", "upper": "≥ "}
@@ -19,12 +18,12 @@ _LATER: Mapping[str | None, str] = {"lower": "≤ ", "upper": "≥ "}
 def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     if not analysis.comparisons:
         return ()
-    reference = analysis.comparisons[0].reference
+    reference, primary = analysis.comparisons[0].reference, analysis.scores.primary
     # From ten seeds on.
-    skewed = any(each.accuracy.bca_interval is not None for each in analysis.comparisons)
+    skewed = any(each.score.bca_interval is not None for each in analysis.comparisons)
     headings = (
         "arm",
-        "difference, points",
+        f"difference{_in_points(primary)}",
         "95% t interval",
         *["95% BCa"] * skewed,
         "t test p",
@@ -32,32 +31,37 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
         "Wilcoxon p",
         "effect size dz",
         "correlation",
-        "detectable, points",
+        f"detectable{_in_points(primary)}",
         "seeds needed",
         "pairs",
     )
-    rows = tuple(_comparison(each, skewed) for each in analysis.comparisons)
+    rows = tuple(_comparison(primary, each, skewed) for each in analysis.comparisons)
+    better = "" if primary.sign > 0 else " Negative: better."
     caption = (
-        f"Test accuracy less that of {reference}, paired by seed. Holm: the t test's p corrected for all arms. "
+        f"{_final(analysis).capitalize()} less that of {reference}, paired by seed.{better} "
+        "Holm: the t test's p corrected for all arms. "
         "dz: mean difference in standard deviations of the differences. Detectable: found by a t test, uncorrected, in 80% of "
         "studies with as many seeds. Seeds needed: for that test to find the observed difference in 80% of studies, were it "
         f"the true one; at least {FEWEST_PAIRS}, for with fewer the exact rank test claims nothing. Without an interval all "
         "pairs differ by the same amount. All intervals are over seeds, at one and the same test set."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
-    blocks.append(Folded("As if the seeds of the arms were independent", (_apart(analysis.comparisons),)))
+    blocks.append(Folded("As if the seeds of the arms were independent", (_apart(primary, analysis.comparisons),)))
     words = [
-        each.accuracy.sentence(
-            *(each.arm, each.reference, *_POINTS), scale=100, corrected=each.pvalue, comparisons=len(analysis.comparisons)
+        each.score.sentence(
+            *(each.arm, each.reference, *unit_and_form(primary)),
+            scale=primary.factor,
+            corrected=each.pvalue,
+            comparisons=len(analysis.comparisons),
         )
         for each in analysis.comparisons
     ]
-    caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.accuracy.caveats]
+    caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.score.caveats]
     blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))
     return tuple(blocks)
 
 
-def _apart(comparisons: Sequence[Comparison]) -> Table:
+def _apart(primary: RankedScore, comparisons: Sequence[Comparison]) -> Table:
     """The statistics of the textbook, which does not pair."""
     headings = ("arm", "95% Welch interval", "Welch t", "p", "Student t", "p", "Mann-Whitney U", "p", "Cohen's d", "Hedges' g")
     rows = []
@@ -66,7 +70,7 @@ def _apart(comparisons: Sequence[Comparison]) -> Table:
         rows.append(
             (
                 each.arm,
-                cells.interval(found.t_interval, 100, "+z.2f"),
+                cells.interval(found.t_interval, primary.factor, primary.form(signed=True)),
                 cells.number(found.welch_t, ".2f"),
                 cells.pvalue(found.welch_pvalue),
                 cells.number(found.student_t, ".2f"),
@@ -84,21 +88,30 @@ def _apart(comparisons: Sequence[Comparison]) -> Table:
     return Table(headings, tuple(rows), caption)
 
 
-def _comparison(each: Comparison, skewed: bool) -> tuple[str, ...]:
-    found = each.accuracy
-    # Accuracies differ by 100 points at most.
+def _final(analysis: Analysis) -> str:
+    return f"{analysis.scores.where}{analysis.scores.primary.name}"
+
+
+def _in_points(score: RankedScore) -> str:
+    return ", points" if score.percent else ""
+
+
+def _comparison(primary: RankedScore, each: Comparison, skewed: bool) -> tuple[str, ...]:
+    found, factor, form = each.score, primary.factor, primary.form(signed=True)
+    # Shares differ by 100 points at most.
     detectable = found.detectable_difference
+    is_known = detectable is not None and not (primary.percent and detectable >= 1)
     return (
         each.arm,
-        f"{100 * found.mean_difference:+z.2f}",
-        _t_interval(found, 100, "+z.2f"),
-        *[cells.interval(found.bca_interval, 100, "+z.2f")] * skewed,
+        f"{factor * found.mean_difference:{form}}",
+        _t_interval(found, factor, form),
+        *[cells.interval(found.bca_interval, factor, form)] * skewed,
         cells.pvalue(found.t_pvalue),
         cells.pvalue(each.pvalue),
         cells.pvalue(found.wilcoxon_pvalue),
         cells.number(found.cohen_dz, ".2f"),
         cells.number(found.correlation, ".2f"),
-        cells.number(None if detectable is None or detectable >= 1 else 100 * detectable, ".2f"),
+        cells.number(factor * detectable if is_known and detectable is not None else None, primary.form()),
         cells.number(None if found.seeds_needed is None else max(FEWEST_PAIRS, found.seeds_needed), ",d"),
         str(found.n),
     )
@@ -129,12 +142,17 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     )
     headings = ("arm", "reached", "median step", "95% limits", "mean step", "95% t interval")
     target = f"{analysis.study.target:g}"
+    beyond = "below" if analysis.scores[analysis.target_score].sign < 0 else "above"
     caption = (
-        f"First evaluation, every {analysis.study.evaluate_every} steps, with a validation loss of {target} or below. Runs "
+        f"First evaluation, every {analysis.study.evaluate_every} steps, with a validation {analysis.target_score} of {target} "
+        f"or {beyond}. Runs "
         f"that never got there, diverged ones too, are censored at {analysis.study.steps:,} steps. "
         "The limits of a median are exact and need six runs or more."
     )
-    alt = f"Kaplan-Meier curves: share of runs that have reached validation loss {target} by each step. Reached: {words}."
+    alt = (
+        f"Kaplan-Meier curves: share of runs that have reached validation {analysis.target_score} {target} by each step. "
+        f"Reached: {words}."
+    )
     blocks: list[Block] = [*pictures(drawn, steps_to_target=alt), Table(headings, rows, caption)]
     compared = [each for each in analysis.comparisons if each.steps is not None and each.log_rank is not None]
     if compared:
@@ -173,11 +191,12 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         f"same learning rate. So {found.momentum} at {eta} is compared with gradient descent at {eta} and at {effective}, "
         "its effective learning rate: what the second gains over the first, a larger step alone would have brought."
     )
-    accuracy = found.rungs[0]
+    primary, first = analysis.scores.primary, found.rungs[0]
     alt = (
-        "Paired differences with 95% intervals. Points of test accuracy: the whole gain "
-        f"{100 * accuracy.gain.mean_difference:+z.2f}, the larger step {100 * accuracy.larger_step.mean_difference:+z.2f}, "
-        f"momentum itself {100 * accuracy.momentum_itself.mean_difference:+z.2f}."
+        f"Paired differences with 95% intervals, {_gained(analysis)}: the whole gain "
+        f"{primary.difference(first.gain.mean_difference)}, the larger step "
+        f"{primary.difference(first.larger_step.mean_difference)}, momentum itself "
+        f"{primary.difference(first.momentum_itself.mean_difference)}."
     )
     blocks: list[Block] = [Text(text), *pictures(drawn, ladder=alt)]
     names = {
@@ -186,7 +205,7 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         "momentum_itself": ("momentum itself", found.momentum, found.control),
         "tuned": ("both tuned", found.tuned_momentum, found.tuned_plain),
     }
-    rows = tuple(row for rungs in found.rungs for row in _rung_rows(rungs, names))
+    rows = tuple(row for rungs in found.rungs for row in _rung_rows(analysis, rungs, names))
     headings = (
         *("what", "measured in", "mean", "95% t interval"),
         *("t test p", "Wilcoxon p", "share of the gain", "95% of the share", "difference"),
@@ -198,7 +217,7 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         "leave any share possible, or where there is no gain."
     )
     if found.diverged:
-        caption += f" Runs of these arms that diverged ({found.diverged}) count with accuracy 0."
+        caption += f" Runs of these arms that diverged ({found.diverged}) {primary.if_diverged}."
     if found.untuned is not None:
         caption += f" {untuned(found.untuned)}"
     if any(rungs.bounds for rungs in found.rungs):
@@ -210,8 +229,21 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | None]]) -> list[tuple[str, ...]]:
-    factor, form, unit = (100, ".2f", "points of accuracy") if rungs.measure == "accuracy" else (1, ",.0f", "steps saved")
+def _gained(analysis: Analysis) -> str:
+    """What a gain by the primary score is measured in; signs are turned so that positive is better."""
+    primary = analysis.scores.primary
+    if primary.percent:
+        return f"points of {primary.name}"
+    return f"{primary.name} gained" if primary.sign > 0 else f"{primary.name} saved"
+
+
+def _rung_rows(
+    analysis: Analysis, rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | None]]
+) -> list[tuple[str, ...]]:
+    primary, by_score = analysis.scores.primary, rungs.measure == "score"
+    factor, form, unit = (
+        (primary.factor, primary.form(signed=True), _gained(analysis)) if by_score else (1, "+z,.0f", "steps saved")
+    )
     rows = []
     for name, (what, arm, other) in names.items():
         found: PairedComparison | None = getattr(rungs, name)
@@ -229,8 +261,8 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | No
             (
                 what,
                 unit,
-                f"{_BOUNDS.get(known, '')}{factor * found.mean_difference:+z{form}}",
-                _t_interval(found, factor, f"+z{form}", known),
+                f"{_BOUNDS.get(known, '')}{factor * found.mean_difference:{form}}",
+                _t_interval(found, factor, form, known),
                 cells.pvalue(found.t_pvalue),
                 cells.pvalue(found.wilcoxon_pvalue),
                 share,
@@ -244,8 +276,9 @@ def _rung_rows(rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | No
 def noise(analysis: Analysis) -> tuple[Block, ...]:
     if analysis.noise is None:
         return ()
-    sentence = analysis.noise.sentence(analysis.study.arms[0].label, *_POINTS, scale=100)
-    text = f"An A/A control: the first arm's test accuracy once more, on independent seeds. {sentence}"
+    primary = analysis.scores.primary
+    sentence = analysis.noise.sentence(analysis.study.arms[0].label, *unit_and_form(primary), scale=primary.factor)
+    text = f"An A/A control: the first arm's {_final(analysis)} once more, on independent seeds. {sentence}"
     if analysis.control_diverged:
-        text += f" Runs of the control that diverged ({analysis.control_diverged}) count with accuracy 0."
+        text += f" Runs of the control that diverged ({analysis.control_diverged}) {primary.if_diverged}."
     return (Text(text),)

@@ -8,6 +8,9 @@ from momentum_jax.studies.jobs import CONTROL, LADDER, PHASES, REPORT, TUNING
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Code, Folded, Table, Text, pictures
 from momentum_jax.studies.report.setting import NUMBERS
+from momentum_jax.studies.scores import RankedScore
+from momentum_jax.studies.spec import Study
+from momentum_jax.studies.statistics import Description
 from momentum_jax.studies.store import CURVES, MANIFEST, RUNS, Store
 
 
@@ -34,26 +37,15 @@ def state(store: Store, analysis: Analysis) -> tuple[Block, ...]:
 
 
 def what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
-    study, network = analysis.study, analysis.study.network
+    study = analysis.study
     environment, machine = analysis.environment, store.manifest.get("machine", {})
-    hidden = ", ".join(map(str, network.hidden)) or "none"
-    output = f", {network.output_activation} on the output" if network.output_activation else ""
-    dropout = f", dropout {network.dropout:g}" if network.dropout else ""
-    size = f", reduced to {study.size} x {study.size}" if study.size else ""
-    own = "images of one's own"
-    sample = f", {study.examples:,} examples to train on" if study.examples else ""
-    channels = ", ".join(map(str, network.channels))
-    kind = f"convolutional net of {channels} channels" if network.channels else "perceptron"
-    sampling = "each epoch in a new order" if study.sampling == "shuffle" else "drawn with replacement"
+    order = "each epoch in a new order" if study.sampling == "shuffle" else "drawn with replacement"
+    sampling = f", {order}" if study.batch is not None and analysis.batches.endswith("examples") else ""
+    target = "none" if study.target is None else f"validation {analysis.target_score} {study.target:g}"
     rows = [
-        ("data set", f"{study.dataset}{size} ({NAMES.get(study.dataset, own)}){sample}"),
-        ("model", f"{kind}, hidden layers {hidden}, {network.activation}{output}{dropout}, weights {network.initialization}"),
-        ("loss", network.loss.replace("_", " ")),
-        (
-            "steps",
-            f"{study.steps:,} mini-batches of {study.batch} examples, {sampling}; evaluated every {study.evaluate_every}",
-        ),
-        ("target", "none" if study.target is None else f"validation loss {study.target:g}"),
+        *(_images(study) if study.problem is None else _problem(analysis)),
+        ("steps", f"{study.steps:,} steps{analysis.batches}{sampling}; evaluated every {study.evaluate_every}"),
+        ("target", target),
         ("seeds", cells.numbers(study.seeds)),
     ]
     if study.tuned:
@@ -62,7 +54,8 @@ def what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
             (
                 "tuning",
                 f"{_trials(analysis)} an arm ({search.sampler.capitalize()} points, scrambled by "
-                f"{search.scramble}), each on seeds {cells.numbers(search.seeds)}; chosen by validation {search.score}",
+                f"{search.scramble}), each on seeds {cells.numbers(search.seeds)}; "
+                f"chosen by validation {study.selected_by(analysis.scores)}",
             )
         )
     phases = {phase: [run for run in store.runs if run.phase == phase] for phase in PHASES}
@@ -82,9 +75,33 @@ def what_was_run(store: Store, analysis: Analysis) -> tuple[Block, ...]:
         rows.append(("device", ", ".join(where)))
     versions = {**environment.get("versions", {}), **({"python": machine["python"]} if "python" in machine else {})}
     rows.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items()) or cells.NONE))
+    if "problem" in environment:
+        rows.append(("SHA-256 of the problem's loss", str(environment["problem"].get("loss", cells.NONE))))
     if "data" in environment:
         rows.append(("SHA-256 of the data", environment["data"]))
     return (Table(("", ""), tuple(rows)),)
+
+
+def _images(study: Study) -> list[tuple[str, str]]:
+    network = study.network
+    hidden = ", ".join(map(str, network.hidden)) or "none"
+    output = f", {network.output_activation} on the output" if network.output_activation else ""
+    dropout = f", dropout {network.dropout:g}" if network.dropout else ""
+    own = "images of one's own"
+    size = f", reduced to {study.size} x {study.size}" if study.size else ""
+    sample = f", {study.examples:,} examples to train on" if study.examples else ""
+    channels = ", ".join(map(str, network.channels))
+    kind = f"convolutional net of {channels} channels" if network.channels else "perceptron"
+    return [
+        ("data set", f"{study.dataset}{size} ({NAMES.get(study.dataset, own)}){sample}"),
+        ("model", f"{kind}, hidden layers {hidden}, {network.activation}{output}{dropout}, weights {network.initialization}"),
+        ("loss", network.loss.replace("_", " ")),
+    ]
+
+
+def _problem(analysis: Analysis) -> list[tuple[str, str]]:
+    scores = (f"{score.name} ({score.better} is better)" for score in analysis.scores.ranked)
+    return [("problem", str(analysis.study.problem)), ("scores", ", ".join(scores))]
 
 
 def _trials(analysis: Analysis) -> str:
@@ -102,13 +119,14 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
     target = analysis.study.target is not None
     # A label that is the optimizer's own says it.
     named = any(arm.label != arm.optimizer for arm in analysis.arms)
+    primary, *others = analysis.scores.ranked
     headings = (
         "arm",
-        "test accuracy, %",
+        f"{analysis.scores.where}{primary.heading}",
         "95% t interval",
         "median",
         "IQM",
-        "MCC",
+        *(score.heading for score in others),
         *["steps to target"] * target,
         "diverged",
         "runs",
@@ -118,11 +136,8 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
     rows = tuple(
         (
             arm.label,
-            cells.mean(arm.accuracy, 100, 2),
-            cells.interval(arm.accuracy.t_interval, 100, ".2f"),
-            f"{100 * arm.accuracy.median:.2f}",
-            f"{100 * arm.accuracy.interquartile_mean:.2f}",
-            cells.mean(arm.mcc, 1, 4),
+            *_described(arm.described[primary.name], primary),
+            *(cells.mean(arm.described[score.name], score) for score in others),
             *([_steps_cell(arm)] if target else []),
             str(arm.diverged),
             f"{len(arm.runs)}, {'ladder' if arm.rung else 'tuned' if arm.label in tuned else 'fixed'}",
@@ -130,14 +145,23 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
         )
         for arm in analysis.arms
     )
-    notes = ["Mean ± standard error over seeds, on the test split after the last step; IQM: interquartile mean."]
+    where = "on the test set " if analysis.scores.tested else ""
+    notes = [f"Mean ± standard error over seeds, {where}after the last step; IQM: interquartile mean."]
+    notes += [f"A lower {score.name} is better." for score in analysis.scores.ranked if score.sign < 0]
     if target:
         notes.append("Steps to target: mean, ≥ where a run never got there and counts with the whole budget.")
     if any(arm.diverged for arm in analysis.arms):
-        notes.append("A diverged run counts with accuracy 0 and MCC -1.")
+        notes += [f"Diverged runs {score.if_diverged}." for score in analysis.scores.ranked]
     if any(arm.rung for arm in analysis.arms):
         notes.append("Arms marked ladder were added to explain momentum's gain.")
     return (Table(headings, rows, " ".join(notes)),)
+
+
+def _described(found: Description | None, score: RankedScore) -> tuple[str, str, str, str]:
+    if found is None:
+        return cells.NONE, cells.NONE, cells.NONE, cells.NONE
+    median, middle = (f"{score.factor * each:{score.form()}}" for each in (found.median, found.interquartile_mean))
+    return cells.mean(found, score), cells.interval(found.t_interval, score.factor, score.form()), median, middle
 
 
 def _steps_cell(arm: ArmResult) -> str:
@@ -153,28 +177,33 @@ def learning(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     return pictures(
         drawn,
         learning_curves=f"Training loss against mini-batches on a logarithmic axis, mean and range over seeds, of {labels}.",
-        validation_accuracy=f"Validation accuracy against mini-batches, mean and range over seeds, of {labels}.",
+        validation_score=f"Validation {analysis.scores.primary.name} against mini-batches, "
+        f"mean and range over seeds, of {labels}.",
     )
 
 
 def distribution(store: Store, analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
-    means = "; ".join(f"{arm.label} {cells.mean(arm.accuracy, 100, 2)} %" for arm in analysis.arms)
-    picture = pictures(drawn, test_accuracy=f"Final test accuracy of every run, a row an arm, with means: {means}.")
+    primary = analysis.scores.primary
+    name = f"{analysis.scores.where}{primary.name}"
+    percent = " %" * primary.percent
+    means = "; ".join(f"{arm.label} {cells.mean(arm.described[primary.name], primary)}{percent}" for arm in analysis.arms)
+    picture = pictures(drawn, final_score=f"Final {name} of every run, a row an arm, with means: {means}.")
     if not analysis.arms:
         return ()
     seeds = list(dict.fromkeys(seed for arm in analysis.arms for seed in arm.seeds))
     lost = {run.name: run.diverged for run in store.runs if run.diverged is not None}
-    rows = tuple((arm.label, *(_run_score(arm, seed, lost) for seed in seeds)) for arm in analysis.arms)
-    table = Table(("arm", *(f"seed {seed}" for seed in seeds)), rows, "Test accuracy, %.")
+    rows = tuple((arm.label, *(_run_score(arm, primary, seed, lost) for seed in seeds)) for arm in analysis.arms)
+    table = Table(("arm", *(f"seed {seed}" for seed in seeds)), rows, f"{analysis.scores.where}{primary.heading}.".capitalize())
     return (*picture, Folded("Every run", (table,)))
 
 
-def _run_score(arm: ArmResult, seed: int, lost: Mapping[str, int]) -> str:
+def _run_score(arm: ArmResult, primary: RankedScore, seed: int, lost: Mapping[str, int]) -> str:
     if seed not in arm.seeds:
         return cells.NONE
     index = arm.seeds.index(seed)
     name = arm.runs[index]
-    return f"diverged at {lost[name]:,}" if name in lost else f"{100 * arm.accuracies[index]:.2f}"
+    value = arm.values[primary.name][index]
+    return f"diverged at {lost[name]:,}" if name in lost or value is None else f"{primary.factor * value:{primary.form()}}"
 
 
 def confusions(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
@@ -191,7 +220,7 @@ def confusions(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
 def sources(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     text = (
         f"Every number above is computed from the stored runs in this directory: {RUNS} has a line for each run with its "
-        f"scores and confusion matrix, {CURVES} the losses of every mini-batch and evaluation under the same names, "
+        f"scores, {CURVES} the losses of every mini-batch and evaluation under the same names, "
         f"{MANIFEST} the study and the versions. {NUMBERS} holds the numbers of this report's statistics unrounded, "
         "with the names of the runs of each arm, trial and control."
     )

@@ -3,6 +3,7 @@
 from momentum_jax.studies.analysis import Analysis, Trial, Tuning
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Code, Folded, Table, Text, Words, pictures
+from momentum_jax.studies.scores import RankedScore, Scores
 
 
 def tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
@@ -10,29 +11,24 @@ def tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         return ()
     labels = cells.listed([tuning.arm for tuning in analysis.tunings], 8)
     blocks: list[Block] = [*pictures(drawn, sensitivity=f"Validation score of every trial against learning rate, of {labels}.")]
-    by_accuracy = analysis.tunings[0].score == "accuracy"
-    factor, form = (100, ".2f") if by_accuracy else (1, ".4f")
+    score = analysis.scores[analysis.tunings[0].score]
+    factor, form = score.factor, score.form()
     rows = tuple(
         (
             tuning.arm,
             Words(", ".join(f"{name} {cells.value(value)}" for name, value in tuning.trials[tuning.chosen].values.items())),
-            *(
-                cells.number(None if score is None else factor * score, form, "diverged")
-                for score in (tuning.tuned, tuning.fresh)
-            ),
-            cells.number(None if tuning.optimism is None else factor * tuning.optimism, f"+z{form}"),
-            cells.interval(tuning.optimism_interval, factor, f"+z{form}"),
+            *(cells.number(None if each is None else factor * each, form, "diverged") for each in (tuning.tuned, tuning.fresh)),
+            cells.number(None if tuning.optimism is None else factor * tuning.optimism, score.form(signed=True)),
+            cells.interval(tuning.optimism_interval, factor, score.form(signed=True)),
             str(len(tuning.trials)),
             Code(tuning.written),
         )
         for tuning in analysis.tunings
     )
-    units = (
-        ("tuned score, %", "fresh score, %", "optimism, points") if by_accuracy else ("tuned loss", "fresh loss", "optimism")
-    )
+    units = (f"tuned {score.heading}", f"fresh {score.heading}", "optimism, points" if score.percent else "optimism")
     headings = ("arm", "chosen", *units, "95% interval", "trials", "searched")
     caption = (
-        f"Validation {analysis.tunings[0].score} of the chosen trial on the seeds of the search, and again on the study's own "
+        f"Validation {score.name} of the chosen trial on the seeds of the search, and again on the study's own "
         "seeds. Optimism: by how much the first is the better, what selection flatters itself with; Welch's interval."
     )
     blocks.append(Table(headings, rows, caption))
@@ -45,22 +41,26 @@ def tunings(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         for tuning in analysis.tunings
         if tuning.edges
     ]
-    blocks += [Folded(f"All trials of {tuning.arm}", (_trials(tuning),)) for tuning in analysis.tunings]
+    blocks += [Folded(f"All trials of {tuning.arm}", (_trials(analysis.scores, tuning),)) for tuning in analysis.tunings]
     return tuple(blocks)
 
 
-def _trials(tuning: Tuning) -> Table:
+def _trials(scores: Scores, tuning: Tuning) -> Table:
+    measured = [scores[name] for name in tuning.trials[0].means]
+
     def row(index: int, trial: Trial) -> tuple[str, ...]:
-        score = cells.percent(trial.accuracy)
         return (
             f"{index}{', chosen' if index == tuning.chosen else ''}",
             *(cells.value(value) for value in trial.values.values()),
-            score,
-            cells.number(trial.loss, ".4g"),
+            *(cells.number(_written(trial.means[each.name], each), each.form(), "diverged") for each in measured),
             f"{trial.diverged} of {len(trial.runs)}",
             cells.run_names(trial.runs),
         )
 
-    headings = ("trial", *tuning.trials[0].values, "validation accuracy, %", "validation loss", "diverged", "runs")
+    headings = ("trial", *tuning.trials[0].values, *(f"validation {each.heading}" for each in measured), "diverged", "runs")
     rows = tuple(row(index, trial) for index, trial in enumerate(tuning.trials))
     return Table(headings, rows, "Means over the runs that did not diverge.")
+
+
+def _written(value: float | None, score: RankedScore) -> float | None:
+    return None if value is None else score.factor * value

@@ -10,7 +10,7 @@ from momentum_jax._npz import UNREADABLE, open_archive, read_array
 from momentum_jax._text import cut
 from momentum_jax.studies.store.files import CURVES, parts_of
 from momentum_jax.studies.store.manifest import Damaged
-from momentum_jax.studies.store.records import ARRAYS, Curves, digest_of, is_of_a_run
+from momentum_jax.studies.store.records import Curves, digest_of, is_of_a_run
 
 # The format's own limit of what stands before the entries of an array.
 _HEADER = 10_000
@@ -29,7 +29,7 @@ class Archives:
         self._most = _HEADER + 8 * (steps + 1)
         # The newest first.
         self._paths = [*reversed(parts_of(directory)), *(path for path in [directory / CURVES] if path.exists())]
-        self._names: dict[Path, frozenset[str]] = {}
+        self._names: dict[Path, dict[str, list[str]]] = {}
         self._broken: dict[Path, str] = {}
         self._path: Path | None = None
         self._file: IO[bytes] | None = None
@@ -45,13 +45,14 @@ class Archives:
         """The arrays of the run of that name. Raises `Damaged` where they are missing, or not those of that digest."""
         found = ""
         for path in self._paths:
-            if f"{name}/{ARRAYS[0]}" not in self._listed(path):
+            names = self._listed(path).get(name)
+            if names is None:
                 found = found or self._broken.get(path, "")
                 continue
             try:
                 arrays = self._opened(path)
-                curves = Curves(**{array: read_array(arrays, f"{name}/{array}", self._most) for array in ARRAYS})
-            except UNREADABLE as error:
+                curves = Curves.of({array: read_array(arrays, f"{name}/{array}", self._most) for array in names})
+            except (*UNREADABLE, KeyError) as error:
                 found = found or _damaged(path, error)
                 continue
             if digest_of(curves) == digest and is_of_a_run(curves, self._steps):
@@ -59,16 +60,21 @@ class Archives:
             found = found or f"{path} is damaged: run {name} does not agree with its checksum, or its length"
         raise Damaged(found or f"{self._directory}: the curves of run {name} are missing")
 
-    def _listed(self, path: Path) -> frozenset[str]:
+    def _listed(self, path: Path) -> dict[str, list[str]]:
+        """The names of the arrays of each run, in their order."""
         if path not in self._names:
             try:
-                self._names[path] = frozenset(self._opened(path).files)
+                found: dict[str, list[str]] = {}
+                for entry in dict.fromkeys(self._opened(path).files):
+                    run, _, array = entry.rpartition("/")
+                    found.setdefault(run, []).append(array)
+                self._names[path] = found
             except OSError as error:
                 # It may pass: the next run asks again.
                 self._broken[path] = _damaged(path, error)
-                return frozenset()
+                return {}
             except UNREADABLE as error:
-                self._names[path], self._broken[path] = frozenset(), _damaged(path, error)
+                self._names[path], self._broken[path] = {}, _damaged(path, error)
         return self._names[path]
 
     def _opened(self, path: Path) -> Any:

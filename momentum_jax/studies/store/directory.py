@@ -16,7 +16,9 @@ import numpy as np
 
 from momentum_jax._files import TEMPORARY, atomic, open_to_append, read_regular, sync
 from momentum_jax._text import listed
+from momentum_jax.studies.arms import call_text
 from momentum_jax.studies.errors import DamageWarning, StudyError
+from momentum_jax.studies.scores import IMAGES, RankedScore, Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.archives import Archives
 from momentum_jax.studies.store.files import (
@@ -43,6 +45,8 @@ from momentum_jax.studies.store.manifest import (
     differences,
     made_anew,
     read_manifest,
+    scores_of,
+    study_of,
 )
 from momentum_jax.studies.store.records import (
     UNSOUND,
@@ -75,7 +79,25 @@ class Store:
 
     @property
     def study(self) -> Study:
-        return Study.from_dict(self.manifest["study"])
+        return study_of(self.manifest)
+
+    @property
+    def scores(self) -> Scores:
+        """The ranked scores of the study."""
+        return scores_of(self.manifest)
+
+    @property
+    def batches(self) -> str:
+        """What a step sees, in words that follow it; empty without data."""
+        study, batch = self.study, self.study.batch
+        if study.problem is None or "take" in self.manifest["environment"].get("problem", {}):
+            return " on all training examples" if batch is None else f" of {batch} examples"
+        return " of the problem's own batches" if self.scores.tested else ""
+
+    @property
+    def target_score(self) -> RankedScore:
+        """The score that the study's target is on."""
+        return self.scores[self.study.target_on(self.scores)]
 
     def of(self, arm: str, *phases: str) -> list[Run]:
         """The runs under a label, in the order of their seeds; of the report where no phase is named."""
@@ -88,11 +110,19 @@ class Store:
         return (place(directory) / MANIFEST).exists() or bool(stored_runs(directory))
 
     @classmethod
-    def create(cls, directory: str | Path, study: Study, environment: Mapping[str, Any], *, overwrite: bool = False) -> Store:
+    def create(
+        cls,
+        directory: str | Path,
+        study: Study,
+        environment: Mapping[str, Any],
+        *,
+        scores: Scores = IMAGES,
+        overwrite: bool = False,
+    ) -> Store:
         """A new store in an absent or empty directory, or with `overwrite` in place of another store.
 
-        `environment` (plain JSON values) is what the numbers depend on besides the study. Raises `StudyError` where
-        results lie already, or anything else does.
+        `environment` (plain JSON values) is what the numbers depend on besides the study; `scores` are those of its problem.
+        Raises `StudyError` where results lie already, or anything else does.
         """
         directory = place(directory)
         try:
@@ -108,7 +138,7 @@ class Store:
                 f"{directory} holds other files ({listed(strangers)}) and no results of a study; "
                 "choose an empty or a new directory."
             )
-        manifest = {"schema": SCHEMA, "status": "running", "study": study.to_dict(), "environment": dict(environment)}
+        manifest = {"schema": SCHEMA, "status": "running", "environment": dict(environment), **_described(study, scores)}
         store = cls(directory, manifest)
         with atomic(directory / RUNS):
             pass
@@ -117,7 +147,13 @@ class Store:
 
     @classmethod
     def resume(
-        cls, directory: str | Path, study: Study, environment: Mapping[str, Any], *, recovered: Sequence[int] = ()
+        cls,
+        directory: str | Path,
+        study: Study,
+        environment: Mapping[str, Any],
+        *,
+        scores: Scores = IMAGES,
+        recovered: Sequence[int] = (),
     ) -> Store:
         """The store of the same study, or of it with fewer seeds, less what a crash left half-written and what is damaged.
 
@@ -134,11 +170,15 @@ class Store:
             # Without a run this may be a stranger's file.
             if not stored_runs(directory):
                 raise
-            manifest = {"schema": SCHEMA, "status": "running", **asked, "manifest_lost": True, "seeds_added": [*recovered]}
+            lost = {"status": "running", "manifest_lost": True, "seeds_added": [*recovered]}
+            manifest = {"schema": SCHEMA, **_described(study, scores), **asked, **lost}
             warnings.warn(f"{damaged.what}. {made_anew(recovered)}", DamageWarning, stacklevel=2)
         else:
             stored, now = manifest["study"]["seeds"], asked["study"]["seeds"]
             there = {name: manifest[name] for name in asked}
+            if _is_moved(study.problem, manifest["study"].get("problem")):
+                # The same call in a file of another name: whether it is the same problem its fingerprint says.
+                there["study"] = {**there["study"], "problem": study.problem}
             if study.own_images and Study.from_dict(manifest["study"]).own_images:
                 # The digest of what is in it is in the environment.
                 there["study"] = {**there["study"], "dataset": study.dataset}
@@ -151,16 +191,12 @@ class Store:
             found = sorted(differences(asked, there), key=lambda each: each[0] == "study.seeds")
             if found and manifest["status"] != "complete" and not manifest.get("files") and _is_bare(directory):
                 # Nothing was stored, so nothing can be lost.
-                return cls.create(directory, study, environment, overwrite=True)
+                return cls.create(directory, study, environment, scores=scores, overwrite=True)
             for key, here, other in found:
-                differ = (
-                    f"the images and labels of {study.data_name} are not those that it was run on, or are divided otherwise"
-                    if key == "environment.data"
-                    else f"{key} is {brief(other)} there and {brief(here)} now"
-                )
+                differ = _differ(study, key, here, other)
                 raise StudyError(f"{directory} cannot be resumed: {differ}; choose another directory, or --overwrite.")
-        found = Found.of(directory, study, environment)
-        store = cls(directory, {**manifest, **asked}, found)
+        found = Found.of(directory, study, scores, environment)
+        store = cls(directory, {**manifest, **_described(study, scores), **asked}, found)
         store._drop_damaged_arrays()
         aside = set_aside(directory, found.others, archives=bool(found.foreign)) if found.others else None
         for sentence in store.damage:
@@ -182,7 +218,7 @@ class Store:
         """A store as it lies there, finished or not; what is damaged, or of another study, is in `damage`."""
         directory = place(directory)
         manifest = read_manifest(directory)
-        return cls(directory, manifest, Found.of(directory, Study.from_dict(manifest["study"]), manifest["environment"]))
+        return cls(directory, manifest, Found.of(directory, study_of(manifest), scores_of(manifest), manifest["environment"]))
 
     def keep(self, keys: Mapping[str, str]) -> None:
         """Leaves the runs whose key is the one that `keys` has under their name; others are moved aside, with a warning."""
@@ -201,13 +237,13 @@ class Store:
         """Stores a finished wave; on return it is on the disk."""
         if not wave:
             return
-        arrays = {f"{run.name}/{name}": array for run, curves in wave for name, array in vars(curves).items()}
+        arrays = {f"{run.name}/{name}": array for run, curves in wave for name, array in curves.arrays().items()}
         parts = self.directory / PARTS
         if not parts.exists():
             parts.mkdir()
             sync(self.directory)
         with atomic(next_part(self.directory)) as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
         lines = [Line(run, digest_of(curves)) for run, curves in wave]
         with open_to_append(self.directory / RUNS) as file:
             file.write("".join(line.text for line in lines).encode())
@@ -255,7 +291,7 @@ class Store:
         # One run at a time: a study's curves need not fit into memory.
         with atomic(self.directory / CURVES) as file, zipfile.ZipFile(file, "w") as gathered:
             for run, curves in zip(self.runs, self.curves_of(self.runs), strict=True):
-                for name, array in vars(curves).items():
+                for name, array in curves.arrays().items():
                     with gathered.open(f"{run.name}/{name}.npy", "w") as entry:
                         np.lib.format.write_array(entry, array, allow_pickle=False)
         remove_parts(self.directory)
@@ -281,6 +317,27 @@ class Store:
         checked = {**self.manifest, "sha256": digest_of_json(self.manifest)}
         with atomic(self.directory / MANIFEST) as file:
             file.write((json.dumps(checked, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _is_moved(here: str | None, there: str | None) -> bool:
+    return here is not None and there is not None and call_text(here) == call_text(there)
+
+
+def _described(study: Study, scores: Scores) -> dict[str, Any]:
+    """What a manifest says of a study, so that its report imports no file of the user's."""
+    own = {**({"scores": scores.to_dict()} if study.problem else {}), **({"paths": dict(study.paths)} if study.paths else {})}
+    return {"study": study.to_dict(), **own}
+
+
+def _differ(study: Study, key: str, here: Any, there: Any) -> str:
+    """Why a store cannot be gone on with: what differs there."""
+    if key == "environment.data":
+        what = "data of the problem are" if study.problem else f"images and labels of {study.data_name} are"
+        return f"the {what} not those that it was run on, or are divided otherwise"
+    for kind, what in (("environment.problem.", "the problem's {}"), ("environment.arms.", "the optimizer of arm {}")):
+        if key.startswith(kind):
+            return f"{what.format(key.removeprefix(kind))} is not the one it was run with"
+    return f"{key} is {brief(there)} there and {brief(here)} now"
 
 
 def _is_bare(directory: Path) -> bool:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from momentum_jax._text import listed
 from momentum_jax.studies.jobs import TUNING, strangers
+from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.files import RUNS
-from momentum_jax.studies.store.records import Line, Run, read_lines
+from momentum_jax.studies.store.records import Line, Run, faults, read_lines
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,23 @@ class Found:
     others: bytes
 
     @classmethod
-    def of(cls, directory: Path, study: Study, environment: Mapping[str, Any]) -> Found:
+    def of(cls, directory: Path, study: Study, scores: Scores, environment: Mapping[str, Any]) -> Found:
         path = directory / RUNS
         lines = read_lines(path)
-        strange = {id(run) for run in strangers(study, environment, [line.run for line in lines.sound])}
+        strange = {id(run) for run in strangers(study, scores, environment, [line.run for line in lines.sound])}
         foreign = [line for line in lines.sound if id(line.run) in strange]
-        own, odd, damage = _of_one_size(path, [line for line in lines.sound if id(line.run) not in strange])
+        known = [line for line in lines.sound if id(line.run) not in strange]
+        wrong = {id(line): said for line in known if (said := faults(line.run, scores, images=study.problem is None))}
+        damage = [
+            f"{path} is damaged: run {line.run.name} is not a stored run ({wrong[id(line)]})."
+            for line in known
+            if id(line) in wrong
+        ]
+        own, odd, more = _of_one_size(path, [line for line in known if id(line) not in wrong])
+        odd += [line for line in known if id(line) in wrong]
         others = lines.others + "".join(line.text for line in (*odd, *foreign)).encode()
         said = (f"{path} holds {not_of_this_study([line.run for line in foreign])}.",) if foreign else ()
-        return cls(tuple(own), (*lines.damage, *damage), said, others)
+        return cls(tuple(own), (*lines.damage, *damage, *more), said, others)
 
 
 def not_of_this_study(runs: Sequence[Run]) -> str:
@@ -46,12 +57,16 @@ def not_of_this_study(runs: Sequence[Run]) -> str:
 
 
 def _of_one_size(path: Path, lines: Sequence[Line]) -> tuple[list[Line], list[Line], list[str]]:
-    """The lines whose confusion matrices are of as many classes as most, the others, and a sentence on each of these."""
-    sizes = Counter(len(line.run.confusion) for line in lines if line.run.phase != TUNING)
-    if len(sizes) < 2:
+    """The lines whose kept arrays have the shapes that most have, the others, and a sentence on each of these."""
+    shapes = {id(line): _shapes(line.run) for line in lines if line.run.phase != TUNING}
+    counts = Counter(shapes.values())
+    if len(counts) < 2:
         return list(lines), [], []
-    classes = sizes.most_common(1)[0][0]
-    sound = [line for line in lines if line.run.phase == TUNING or len(line.run.confusion) == classes]
-    odd = [line for line in lines if line not in sound]
-    damage = [f"{path} is damaged: the confusion matrix of run {line.run.name} is not of {classes} classes." for line in odd]
-    return sound, odd, damage
+    usual = counts.most_common(1)[0][0]
+    odd = [line for line in lines if shapes.get(id(line), usual) != usual]
+    damage = [f"{path} is damaged: the arrays of run {line.run.name} have not the shapes of the other runs'." for line in odd]
+    return [line for line in lines if shapes.get(id(line), usual) == usual], odd, damage
+
+
+def _shapes(run: Run) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, np.shape(value)) for name, value in sorted(run.test.items()))

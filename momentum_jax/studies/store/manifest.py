@@ -10,11 +10,14 @@ from typing import Any
 from momentum_jax._files import read_regular
 from momentum_jax._text import cut, quoted
 from momentum_jax.studies.errors import StudyError, is_whole
+from momentum_jax.studies.scores import IMAGES, Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.files import MANIFEST
 from momentum_jax.studies.store.records import SECONDS, UNSOUND, digest_of_json, is_text, loads, stored_runs
 
-SCHEMA = 2
+SCHEMA = 3
+# Of images alone; their lines are read as what they are now.
+_READ = (2, SCHEMA)
 _MEND = "run the study again to mend it"
 
 
@@ -40,7 +43,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise StudyError(f"{path} cannot be read ({error.strerror}); choose another directory, or --overwrite.") from None
     except UNSOUND:
         raise _foreign(path) from None
-    if schema != SCHEMA:
+    if schema not in _READ:
         raise StudyError(
             f"{path}: schema version {quoted(schema)}, but this version of momentum_jax reads {SCHEMA}; "
             "choose another directory."
@@ -54,12 +57,24 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             raise Damaged(f"{path} is damaged: {name} must be {allowed}, got {quoted(manifest[name])}", _MEND)
     try:
         # With every field: what is left out has its default.
-        manifest["study"] = Study.from_dict(manifest["study"]).to_dict()
+        study = Study.from_dict(manifest["study"])
+        manifest |= {"schema": SCHEMA, "study": study.to_dict()}
+        scores_of(manifest)
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
     except UNSOUND:
         raise Damaged(f"{path} is damaged: it describes no study", _MEND) from None
     return manifest
+
+
+def scores_of(manifest: Mapping[str, Any]) -> Scores:
+    """The scores of the study that a manifest describes. Raises one of `UNSOUND` where it does not say them."""
+    return Scores.from_dict(manifest["scores"]) if "problem" in manifest["study"] else IMAGES
+
+
+def study_of(manifest: Mapping[str, Any]) -> Study:
+    """The study that a manifest describes, with the places of the user's files."""
+    return Study.from_dict(manifest["study"], paths=manifest.get("paths", {}))
 
 
 _NEEDED = {"status": str, "study": dict, "environment": dict}
@@ -86,7 +101,7 @@ def _is_environment(value: object) -> bool:
     """As the report shows it: names of versions and devices, digests."""
     if not isinstance(value, dict):
         return False
-    parts = (value.get(name, {}) for name in ("versions", "backend"))
+    parts = (value.get(name, {}) for name in ("versions", "backend", "problem", "arms"))
     known = all(isinstance(part, dict) and all(map(is_text, part.values())) for part in parts)
     return known and is_text(value.get("data", ""))
 
@@ -108,6 +123,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[object], bool]]] = {
     "seconds": ("numbers of seconds", _are_seconds),
     "files": ("a list of names", are_files),
     "machine": ("a system, a version of Python and a number of cores", _is_machine),
+    "paths": ("paths by name", lambda value: isinstance(value, dict) and are_files([*value.values()])),
     "manifest_lost": ("true or false", lambda value: isinstance(value, bool)),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -16,6 +15,7 @@ import numpy as np
 from momentum_jax._files import read_regular
 from momentum_jax._text import quoted
 from momentum_jax.studies.errors import is_whole
+from momentum_jax.studies.scores import RankedScore, Scores, is_name
 from momentum_jax.studies.store.files import RUNS, place
 
 
@@ -24,9 +24,9 @@ class Run:
     """What one run came to.
 
     name: its own in the study, and its prefix in curves.npz. phase, arm, optimizer, seed: as in `jobs.Job`.
-    accuracy, mcc, loss, confusion: on the test split after the last step, the matrix as (true class, predicted class); NaN and
-      empty for a run of the tuning, which does not see the test set.
-    validation_accuracy, validation_loss: after the last step; NaN where the run diverged.
+    test: scores by name on the test set after the last step, arrays as nested tuples; NaN where a score is not finite. Empty
+      for a run of the tuning, which does not see the test set, and without data.
+    validation: ranked scores on the validation set after the last step; NaN where the run diverged.
     diverged: the first step whose loss was not finite; None: none was.
     seconds: the run's share of the training time of its wave.
     key: a digest of all that the run's numbers depend on (`jobs.Job.key`).
@@ -37,31 +37,41 @@ class Run:
     arm: str
     optimizer: str
     seed: int
-    accuracy: float
-    mcc: float
-    loss: float
-    confusion: tuple[tuple[int, ...], ...]
-    validation_accuracy: float
-    validation_loss: float
+    test: dict[str, Any]
+    validation: dict[str, float]
     diverged: int | None
     seconds: float
     key: str = ""
+
+    def score(self, score: RankedScore) -> float:
+        """The final score: on the test set, or without one on the problem itself; as `RankedScore.of` for a diverged run."""
+        return score.of(self.test or self.validation, self.diverged)
 
 
 @dataclass(frozen=True)
 class Curves:
     """The arrays of one run.
 
-    `train_loss` (steps,) of each mini-batch; `steps`, `validation_loss` and `validation_accuracy` (evaluations,).
+    `train_loss` (steps,) of each mini-batch; `steps` (evaluations,) and in `validation`, by score, (evaluations,).
     """
 
     train_loss: np.ndarray
     steps: np.ndarray
-    validation_loss: np.ndarray
-    validation_accuracy: np.ndarray
+    validation: dict[str, np.ndarray]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By the names under which they are stored."""
+        validation = {f"{VALIDATION}{name}": array for name, array in self.validation.items()}
+        return {"train_loss": self.train_loss, "steps": self.steps, **validation}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Curves:
+        """What `arrays` gave, in their order. Raises KeyError where one is missing."""
+        validation = {name.removeprefix(VALIDATION): array for name, array in arrays.items() if name.startswith(VALIDATION)}
+        return cls(arrays["train_loss"], arrays["steps"], validation)
 
 
-ARRAYS = tuple(field.name for field in dataclasses.fields(Curves))
+VALIDATION = "validation_"
 
 
 @dataclass(frozen=True)
@@ -73,11 +83,7 @@ class Line:
 
     @property
     def text(self) -> str:
-        # JSON knows no NaN: a number that is not finite is null.
-        values = {
-            key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in vars(self.run).items()
-        }
-        content = {**values, "arrays": self.arrays}
+        content = {**_finite_or_null(vars(self.run)), "arrays": self.arrays}
         return json.dumps({**content, "sha256": digest_of_json(content)}, allow_nan=False) + "\n"
 
     @classmethod
@@ -86,15 +92,14 @@ class Line:
         content = loads(text)
         if content.pop("sha256") != digest_of_json(content):
             raise ValueError("checksum")
+        if "accuracy" in content:
+            content = _of_before(content)
         for name, (allowed, is_allowed) in _ALLOWED.items():
             if not is_allowed(content[name]):
                 raise NotAllowed(f"{name} must be {allowed}, got {quoted(content[name])}")
-        if not _is_whole_run(content):
-            raise NotAllowed("scores are missing")
         arrays = content.pop("arrays")
-        for name in _NUMBERS:
-            content[name] = float("nan") if content[name] is None else float(content[name])
-        return cls(Run(**{**content, "confusion": tuple(tuple(row) for row in content["confusion"])}), arrays)
+        test, validation = ({name: _numbers(value) for name, value in content[part].items()} for part in ("test", "validation"))
+        return cls(Run(**{**content, "test": test, "validation": validation}), arrays)
 
 
 class NotAllowed(ValueError):
@@ -125,12 +130,52 @@ def _or_none(check: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or check(value)
 
 
-def _is_matrix(value: object) -> bool:
-    """Square, of counts; or none at all."""
-    return isinstance(value, list) and all(
-        isinstance(row, list) and len(row) == len(value) and all(is_whole(count, 0) and count < 2**63 for count in row)
-        for row in value
+def _finite_or_null(value: Any) -> Any:
+    """JSON knows no NaN: a number that is not finite is null."""
+    if isinstance(value, Mapping):
+        return {name: _finite_or_null(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite_or_null(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _numbers(value: Any) -> Any:
+    """What JSON has in the place of a score."""
+    if isinstance(value, list):
+        return tuple(map(_numbers, value))
+    return (
+        math.nan if value is None else value if isinstance(value, bool) else float(value) if isinstance(value, float) else value
     )
+
+
+def _of_before(content: dict[str, Any]) -> dict[str, Any]:
+    """A line of schema 2, which knew images alone and had their scores side by side."""
+    names = ("accuracy", "loss", "mcc", "confusion")
+    found = {name: content.pop(name) for name in (*names, "validation_accuracy", "validation_loss")}
+    test = {name: found[name] for name in names} if content["phase"] != "tuning" else {}
+    return {**content, "test": test, "validation": {name: found[f"validation_{name}"] for name in ("accuracy", "loss")}}
+
+
+# Of a kept array: a confusion matrix of two hundred classes.
+_MOST_ENTRIES = 50_000
+
+
+def _are_scores(value: object, *, arrays: bool) -> bool:
+    """Names with numbers of 32 bits, null for those that are not finite; with `arrays` also rectangular lists of them."""
+    if not isinstance(value, dict) or not all(map(is_name, value)):
+        return False
+    for each in value.values():
+        if isinstance(each, list) and arrays:
+            try:
+                found = np.array(each, object)
+            except ValueError:
+                # Ragged.
+                return False
+            if found.size > _MOST_ENTRIES or not all(isinstance(entry, bool) or _LOSS(entry) for entry in found.ravel()):
+                return False
+        elif not _LOSS(each):
+            return False
+    return True
 
 
 def is_text(value: object) -> bool:
@@ -139,34 +184,56 @@ def is_text(value: object) -> bool:
 
 # More than any machine runs, and few enough to be added up.
 SECONDS = ("a number of seconds", is_number(0.0, 1e15))
-_SHARE = ("a number in [0, 1] or null", _or_none(is_number(0.0, 1.0)))
 _LARGEST = float(np.finfo(np.float32).max)
-_LOSS = ("a number of 32 bits or null", _or_none(is_number(-_LARGEST, _LARGEST)))
+_LOSS = _or_none(is_number(-_LARGEST, _LARGEST))
 _TEXT = ("text", is_text)
-_NUMBERS = ("accuracy", "mcc", "loss", "validation_accuracy", "validation_loss")
 # Null stands for what is not finite.
 _ALLOWED: dict[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(("name", "phase", "arm", "optimizer", "key", "arrays"), _TEXT),
     "seed": ("a whole number from 0 to 2**32 - 1", lambda value: is_whole(value, 0) and value < 2**32),
-    "accuracy": _SHARE,
-    "mcc": ("a number in [-1, 1] or null", _or_none(is_number(-1.0, 1.0))),
-    "loss": _LOSS,
-    "confusion": ("a square matrix of counts", _is_matrix),
-    "validation_accuracy": _SHARE,
-    "validation_loss": _LOSS,
+    "test": ("scores by name", lambda value: _are_scores(value, arrays=True)),
+    "validation": ("numbers of 32 bits by name", lambda value: _are_scores(value, arrays=False)),
     "diverged": ("a whole number >= 0 or null", _or_none(lambda value: is_whole(value, 0) and value < 2**63)),
     "seconds": SECONDS,
 }
 
 
-def _is_whole_run(content: Mapping[str, Any]) -> bool:
-    """Whether a run has the scores of its phase: of the test set after the tuning, and of all unless it diverged."""
-    wanted = ["validation_accuracy", "validation_loss"] * (content["diverged"] is None)
-    if content["phase"] != "tuning":
-        wanted += ["accuracy", "mcc", *["loss"] * (content["diverged"] is None)]
-        if not content["confusion"]:
-            return False
-    return all(content[name] is not None for name in wanted)
+def faults(run: Run, scores: Scores, *, images: bool) -> str:
+    """What a run of these scores cannot have, in words; empty where it can be one. `images`: its scores are those of images."""
+    wanted = {"validation": {*scores.names} if not images else {"accuracy", "loss"}}
+    if run.phase != "tuning" and scores.tested:
+        wanted["test"] = {*scores.names, *["confusion"] * images}
+    for part, names in wanted.items():
+        found: dict[str, Any] = getattr(run, part)
+        if missing := sorted(name for name in names - found.keys()):
+            return f"the {part} score {missing[0]} is missing"
+        for name, value in found.items():
+            lost = isinstance(value, float) and math.isnan(value)
+            if lost and run.diverged is None and name in scores.names:
+                return f"the {part} score {name} is missing"
+            if images and not lost and not _OF_IMAGES.get(name, _ANY)[1](value):
+                return f"{name} must be {_OF_IMAGES[name][0]}, got {quoted(value)}"
+    return ""
+
+
+def _is_matrix(value: object) -> bool:
+    """Square, of counts."""
+    return (
+        isinstance(value, tuple)
+        and bool(value)
+        and all(
+            isinstance(row, tuple) and len(row) == len(value) and all(is_whole(count, 0) and count < 2**63 for count in row)
+            for row in value
+        )
+    )
+
+
+_ANY = ("anything", lambda value: True)
+_OF_IMAGES: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "accuracy": ("a number in [0, 1]", is_number(0.0, 1.0)),
+    "mcc": ("a number in [-1, 1]", is_number(-1.0, 1.0)),
+    "confusion": ("a square matrix of counts", _is_matrix),
+}
 
 
 def loads(text: str | bytes) -> Any:
@@ -189,19 +256,18 @@ def digest_of_json(content: Mapping[str, Any]) -> str:
 def is_of_a_run(curves: Curves, steps: int) -> bool:
     """Whether arrays can be those of a run of so many steps: numbers, one a step and one an evaluation."""
     evaluations = curves.steps.shape
-    arrays = vars(curves).values()
     return (
-        all(array.dtype.kind in "fi" for array in arrays)
+        all(array.dtype.kind in "fi" for array in curves.arrays().values())
         and curves.train_loss.shape == (steps,)
-        and evaluations == curves.validation_loss.shape == curves.validation_accuracy.shape
+        and all(array.shape == evaluations for array in curves.validation.values())
         and len(evaluations) == 1
     )
 
 
 def digest_of(curves: Curves) -> str:
     digest = hashlib.sha256()
-    for name in ARRAYS:
-        array = np.ascontiguousarray(getattr(curves, name))
+    for name, each in curves.arrays().items():
+        array = np.ascontiguousarray(each)
         digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""An axis of accuracies in per cent, on which small differences near 100 show beside much worse arms."""
+"""An axis of scores: shares in per cent, where small differences near 100 show beside much worse arms, or any other numbers."""
 
 from __future__ import annotations
 
@@ -8,22 +8,47 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from momentum_jax.studies.scores import RankedScore
+
 # Ticks where the logarithm of the error is the scale.
 _TICKS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 100.0)
 # Where the worst error is more times the best one than this, a linear axis shows only that.
 _FAR = 6.0
+# Of other scores, where the largest is more times the least than this.
+_WIDE = 20.0
 # Share of the axis that a label takes, of the narrowest that are drawn.
 _ROOM = {"x": 0.11, "y": 0.05}
 # In points: so that 100 per cent, no error at all, lies on the axis too.
 _LEAST_ERROR = 0.1
 
 
-def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], name: str) -> tuple[float, float]:
-    """Limits, ticks and label of the axis for these values in per cent; returns the limits.
+def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], score: RankedScore, where: str) -> tuple[float, float]:
+    """Limits, ticks and label of the axis for these values, as they are written; returns the limits.
 
-    Linear, or by the logarithm of the error where the values' errors are far apart, which the label then says.
+    A share is in per cent: linear, or by the logarithm of the error where the values' errors are far apart, which the label
+    then says. Other scores: linear, or logarithmic where all are positive and far apart. `where` stands before the score's name.
     """
-    known = [value for value in values if np.isfinite(value)] or [0.0, 100.0]
+    finite = [value for value in values if np.isfinite(value)]
+    return _percent(axes, which, finite, f"{where}{score.name}") if score.percent else _any(axes, which, finite, score, where)
+
+
+def _any(axes: Any, which: Literal["x", "y"], known: Sequence[float], score: RankedScore, where: str) -> tuple[float, float]:
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    label = f"{where}{score.name} ({score.better} is better)"
+    if low > 0 and high > _WIDE * low:
+        getattr(axes, f"set_{which}scale")("log")
+        room = (high / low) ** 0.06
+        limits = low / room, high * room
+    else:
+        room = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
+        limits = low - room, high + room
+    getattr(axes, f"set_{which}lim")(*limits)
+    getattr(axes, f"set_{which}label")(label)
+    return limits
+
+
+def _percent(axes: Any, which: Literal["x", "y"], finite: Sequence[float], name: str) -> tuple[float, float]:
+    known = finite or [0.0, 100.0]
     low, high = min(known), max(known)
     errors = 100 - low + _LEAST_ERROR, 100 - high + _LEAST_ERROR
     axis = axes.xaxis if which == "x" else axes.yaxis

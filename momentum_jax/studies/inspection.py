@@ -1,0 +1,126 @@
+"""A problem looked at before it is studied: its shapes, the scores of untrained parameters, what a run takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from momentum_jax.studies.material import Material, material, said_in_one_line
+from momentum_jax.studies.outlook import timing
+from momentum_jax.studies.spec import Study
+from momentum_jax.training import Stream, Table, train_many
+from momentum_jax.training.opaque import describe
+
+# Of the run that is timed.
+_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect_problem` found.
+
+    entries, leaves, dtypes: of the parameters. state, data, batch: in words. run_bytes: parameters, state, gradient and losses.
+    scores: name, value on the validation set with untrained parameters, and which way is better, in words.
+    fingerprint: digests by what they are of.
+    """
+
+    entries: int
+    leaves: int
+    dtypes: str
+    state: str
+    data: str
+    batch: str
+    run_bytes: int
+    data_bytes: int
+    compile_seconds: float
+    steps_per_second: float
+    scores: tuple[tuple[str, str, str], ...]
+    fingerprint: dict[str, str]
+
+
+def inspect_problem(study: Study) -> Inspection:
+    """Compiles and makes 20 steps of gradient descent at rate 0, so that nothing diverges; times further steps by themselves.
+
+    Raises:
+      StudyError: as `run_study` does for a problem that is not what `training.Problem` says.
+    """
+    whole = material(study)
+    seed = study.seeds[0]
+    with said_in_one_line():
+        result = train_many(
+            jax.random.key(seed)[None],
+            optax.sgd,
+            {"learning_rate": 0.0},
+            whole.problem,
+            steps=_STEPS,
+            batch_size=whole.batch,
+            sampling=study.sampling,
+            splits=[whole.seeds[seed]],
+            devices=jax.local_devices()[:1],
+        )
+        step, _ = timing(study, whole) or (math.nan, math.nan)
+    (found,) = result.runs
+    params, state = jax.eval_shape(whole.problem.init, jax.random.key(0))
+    leaves = jax.tree.leaves(params)
+    tree = jax.tree.map(lambda leaf: np.zeros(0), state)
+    return Inspection(
+        entries=sum(math.prod(leaf.shape) for leaf in leaves),
+        leaves=len(leaves),
+        dtypes=", ".join(sorted({str(leaf.dtype) for leaf in leaves})),
+        state=f"{len(jax.tree.leaves(tree))} leaves beside the parameters" if jax.tree.leaves(tree) else "none",
+        data=_data(whole, seed),
+        batch=_batch(whole, seed),
+        run_bytes=3 * _bytes(params) + _bytes(state) + 4 * study.steps,
+        data_bytes=_bytes(whole.problem.data.arrays) if isinstance(whole.problem.data, Table) else 0,
+        compile_seconds=result.compile_seconds,
+        steps_per_second=1 / step,
+        scores=tuple(_scores(whole, found)),
+        fingerprint={**whole.digests["problem"], **({"data": whole.digests["data"]} if "data" in whole.digests else {})},
+    )
+
+
+def _scores(whole: Material, run: Any) -> list[tuple[str, str, str]]:
+    said = []
+    for name, score in whole.problem.scores.items():
+        if score.better is None:
+            value = run.validation_kept.get(name, np.zeros(0))
+            said.append((name, describe(value), "kept, not ranked"))
+        else:
+            said.append((name, whole.scores[name].value(float(run.validation[name][0])), f"{score.better} is better"))
+    return said
+
+
+def _data(whole: Material, seed: int) -> str:
+    data = whole.problem.data
+    if data is None:
+        return "none"
+    if isinstance(data, Table):
+        sizes = [len(np.asarray(part)) for part in data.split(whole.seeds[seed])]
+        rows = " to train, {:,} to validate and {:,} to test with".format(*sizes[1:])
+        return f"a table: {', '.join(map(describe, jax.tree.leaves(data.arrays)))}; {sizes[0]:,} rows{rows}"
+    return "a stream"
+
+
+def _batch(whole: Material, seed: int) -> str:
+    data = whole.problem.data
+    if data is None:
+        return "no data"
+    if isinstance(data, Stream):
+        return ", ".join(map(describe, jax.tree.leaves(data.train(seed, 0))))
+    rows = whole.batch or len(np.asarray(data.split(whole.seeds[seed])[0]))
+    shapes = jax.eval_shape(data.take, data.arrays, jax.ShapeDtypeStruct((rows,), np.int32))
+    return ", ".join(map(describe, jax.tree.leaves(shapes)))
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(np.shape(leaf)) * np.dtype(getattr(leaf, "dtype", float)).itemsize for leaf in _sized(tree))
+
+
+def _sized(tree: Any) -> list[Any]:
+    """Typed keys have no NumPy dtype, and are small."""
+    return [leaf for leaf in jax.tree.leaves(tree) if isinstance(getattr(leaf, "dtype", None), np.dtype)]
