@@ -8,7 +8,7 @@ from typing import Any
 
 from momentum_jax.cli.arguments import Compare, Options, StudyRun, Train
 from momentum_jax.studies import Study, StudyError
-from momentum_jax.studies.arms import call_text, split_label
+from momentum_jax.studies.arms import call_text, origin, split_label
 from momentum_jax.studies.defaults import ARMS, STUDIES
 from momentum_jax.studies.spec import read_toml
 from momentum_jax.studies.store import Store
@@ -71,7 +71,8 @@ def directory_of(command: Options) -> Path:
         case StudyRun(file=Path() as file):
             return file.with_suffix("")
     kind = {Compare: "compare", Train: "train", StudyRun: "study"}[type(command)]
-    of = call_text(command.problem).partition("(")[0] if command.problem else Path(command.dataset or Study.dataset).stem
+    file = (origin(command.problem) or call_text(command.problem).partition("(")[0]) if command.problem else command.dataset
+    of = Path(file or Study.dataset).stem
     return Path(f"{kind}-{of}")
 
 

@@ -18,7 +18,7 @@ _BEYOND = 10.0
 
 
 def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: float | None = None) -> Figure:
-    """Training loss against mini-batches.
+    """Training loss against steps.
 
     `curves` are drawn in their order; `loss` names the vertical quantity with its unit; `target` is drawn as a line,
     with a marker at the mean step at which the runs of an arm reached it, if all did. A diverged run ends in a cross.
@@ -36,7 +36,7 @@ def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: f
         axes.set_ylim(*limits)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.set_xlabel("mini-batches")
+        axes.set_xlabel("steps")
         axes.set_ylabel(loss)
         key = style.wrapped(_key(curves), 5.1, 8.5)
         axes.set_title(title + "\n" * (key.count("\n") + 1), loc="left", parse_math=False)

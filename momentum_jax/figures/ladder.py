@@ -79,7 +79,7 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs, score: RankedScore, wher
     axes.grid(axis="y", visible=False)
     gained = "gained" if score.sign > 0 else "saved"
     unit = " (percentage points)" if score.percent else ""
-    axes.set_xlabel(f"{where}{score.name} {gained}{unit}" if by_score else "mini-batches to the target saved")
+    axes.set_xlabel(f"{where}{score.name} {gained}{unit}" if by_score else "steps to the target saved")
 
 
 def _bar(axes: Any, row: int, mean: float, ends: Sequence[float], known: str | None, colour: str) -> None:

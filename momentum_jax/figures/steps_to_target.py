@@ -38,7 +38,7 @@ def steps_to_target(arms: Sequence[ArmResult], score: RankedScore, *, title: str
             axes.set_title(note, loc="left", fontsize=9, parse_math=False)
         panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         panels[-1].xaxis.set_major_formatter("{x:,.0f}")
-        panels[-1].set_xlabel("mini-batches")
+        panels[-1].set_xlabel("steps")
         figure.supylabel("runs that have reached it (%)", fontsize=10.5 if len(curves) > 2 else 8)
         beyond = "below" if score.sign < 0 else "above"
         note = f"target: validation {score.name} {target:g} or {beyond}; band: 95% exact limits; grey: the other arms"

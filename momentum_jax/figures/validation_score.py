@@ -15,7 +15,7 @@ from momentum_jax.studies.scores import RankedScore
 
 
 def validation_score(curves: Sequence[ScoreCurve], score: RankedScore, *, title: str) -> Figure:
-    """The score against mini-batches, the curves in their order; runs that diverged are only counted."""
+    """The score against steps, the curves in their order; runs that diverged are only counted."""
     with mpl.rc_context(style.SETTINGS):
         figure = Figure(figsize=(style.WIDTH, style.HEIGHT), layout="constrained")
         axes = figure.add_subplot()
@@ -32,7 +32,7 @@ def validation_score(curves: Sequence[ScoreCurve], score: RankedScore, *, title:
         axes.set_xlim(0, max((int(curve.steps[-1]) for curve in curves if curve.steps.size), default=1))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.set_xlabel("mini-batches")
+        axes.set_xlabel("steps")
         axes.set_title(style.wrapped(title, 5.0, 10.5), loc="left", parse_math=False)
         style.legend(figure, axes)
     return figure

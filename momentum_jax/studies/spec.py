@@ -265,7 +265,7 @@ class Study:
     @property
     def data_name(self) -> str:
         """The data set or the problem as a title has it: of a file its name alone."""
-        return Path(self.dataset).name if self.problem is None else call_text(self.problem)
+        return Path(self.dataset).name if self.problem is None else self.problem
 
     def target_on(self, scores: Scores) -> str:
         """The name of the score that the target is on, of those that the problem has."""

@@ -19,6 +19,7 @@ from momentum_jax.studies.conclusions.words import (
     p_shown,
     seeds,
     steps_apart,
+    unmeasured,
     untuned,
 )
 from momentum_jax.studies.search import Choice
@@ -36,6 +37,8 @@ def final(analysis: Analysis) -> str:
 
 
 def ladder_sentences(analysis: Analysis, ladder: LadderResult) -> list[str]:
+    if not ladder.rungs:
+        return [unmeasured(analysis, ladder)]
     return [
         sentence
         for rungs in ladder.rungs

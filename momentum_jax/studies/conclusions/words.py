@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from momentum_jax.studies.analysis import ArmResult
+from momentum_jax.studies.analysis import Analysis, ArmResult, LadderResult
 from momentum_jax.studies.analysis.ladder import bound
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import PairedComparison
@@ -30,6 +30,13 @@ def untuned(arm: str) -> str:
     """In the place of the tuned pair where the search of one arm found nothing."""
     why = f"every trial of {arm} diverged on every seed of the search"
     return f"Tuned momentum and tuned gradient descent are not compared: {why}."
+
+
+def unmeasured(analysis: Analysis, ladder: LadderResult) -> str:
+    """In the place of a ladder no seed of which has a score on every rung."""
+    rungs = [analysis.arm(label) for label in dict.fromkeys((ladder.plain, ladder.control, ladder.momentum))]
+    counts = ", ".join(f"{arm.label} in {arm.diverged} of {len(arm.runs)} runs" for arm in rungs if arm.diverged)
+    return f"The ladder says nothing: on no seed do all its rungs have a score. Diverged: {counts or 'none'}."
 
 
 def amount(difference: PairedComparison, score: RankedScore) -> str:
@@ -81,7 +88,7 @@ def ended(arm: ArmResult, score: RankedScore) -> str:
 
 def unit_and_form(score: RankedScore) -> tuple[str, str]:
     """As the sentences of the statistics take them, for differences."""
-    return score.unit, "z.2f" if score.percent else "#.4g"
+    return score.unit, "z.2f" if score.percent else ".4g"
 
 
 def seeds(count: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
 from momentum_jax.studies.analysis.ladder import bound
-from momentum_jax.studies.conclusions.words import excludes_zero, unit_and_form, untuned
+from momentum_jax.studies.conclusions.words import excludes_zero, unit_and_form, unmeasured, untuned
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.scores import RankedScore
@@ -191,13 +191,16 @@ def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         f"same learning rate. So {found.momentum} at {eta} is compared with gradient descent at {eta} and at {effective}, "
         "its effective learning rate: what the second gains over the first, a larger step alone would have brought."
     )
+    if not found.rungs:
+        return (Text(text), Text(unmeasured(analysis, found)))
     primary, first = analysis.scores.primary, found.rungs[0]
-    alt = (
-        f"Paired differences with 95% intervals, {_gained(analysis)}: the whole gain "
-        f"{primary.difference(first.gain.mean_difference)}, the larger step "
-        f"{primary.difference(first.larger_step.mean_difference)}, momentum itself "
-        f"{primary.difference(first.momentum_itself.mean_difference)}."
+    parts = {"the whole gain": first.gain, "the larger step": first.larger_step, "momentum itself": first.momentum_itself}
+    by_score = first.measure == "score"
+    said = ", ".join(
+        f"{name} {primary.difference(each.mean_difference) if by_score else f'{each.mean_difference:+z,.0f}'}"
+        for name, each in parts.items()
     )
+    alt = f"Paired differences with 95% intervals, {_gained(analysis) if by_score else 'steps saved'}: {said}."
     blocks: list[Block] = [Text(text), *pictures(drawn, ladder=alt)]
     names = {
         "gain": ("the whole gain", found.momentum, found.plain),

@@ -176,9 +176,8 @@ def learning(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     labels = cells.listed([arm.label for arm in analysis.arms], 8)
     return pictures(
         drawn,
-        learning_curves=f"Training loss against mini-batches on a logarithmic axis, mean and range over seeds, of {labels}.",
-        validation_score=f"Validation {analysis.scores.primary.name} against mini-batches, "
-        f"mean and range over seeds, of {labels}.",
+        learning_curves=f"Training loss against steps on a logarithmic axis, mean and range over seeds, of {labels}.",
+        validation_score=f"Validation {analysis.scores.primary.name} against steps, mean and range over seeds, of {labels}.",
     )
 
 

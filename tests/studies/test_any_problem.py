@@ -1,0 +1,306 @@
+"""Studies of problems and optimizers of one's own: what is run, what is stored, and what a resumed study refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from momentum_jax.studies import Arm, Search, Study, StudyError
+from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.errors import StudyWarning
+from momentum_jax.studies.run import add_seeds, run_study
+from momentum_jax.studies.search import Choice, LogUniform
+from momentum_jax.studies.store import Store
+from momentum_jax.training import Problem, Table, lower, train_many
+from momentum_jax.training.results import Interrupted
+
+FILES = Path(__file__).parents[1] / "own_files"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A directory with a regression and optimizers of one's own, from which relative paths are seen."""
+    for name in ("regression_file.py", "optimizers_file.py"):
+        shutil.copy(FILES / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def study_of(problem="regression_file.py:make(rows=60)", **options):
+    given = {
+        "steps": 24,
+        "evaluate_every": 8,
+        "batch": 12,
+        "seeds": (0, 1),
+        "search": Search(trials=2, seeds=(9,)),
+        "arms": (Arm("sgd(0.1)"), Arm("optimizers_file.py:my_momentum(log_uniform(0.01, 0.1))")),
+        "noise_floor": False,
+    }
+    return Study(problem=problem, **{**given, **options})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study in a directory of its own, beside the files that it is of."""
+    directory = tmp_path_factory.mktemp("own")
+    for name in ("regression_file.py", "optimizers_file.py"):
+        shutil.copy(FILES / name, directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        run_study(study_of(), "store")
+    return directory
+
+
+@pytest.fixture
+def again(finished, tmp_path, monkeypatch):
+    """A copy of that directory, to be changed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_study_of_a_file_has_its_scores_and_those_of_the_trainer(finished):
+    store = Store.read(finished / "store")
+    assert store.manifest["status"] == "complete"
+    assert [(each.name, each.better) for each in store.scores.ranked] == [("mse", "lower"), ("near", "higher")]
+    from own_files.regression_file import make
+
+    (run,) = (run for run in store.of("sgd(0.1)") if run.seed == 1)
+    options = {"steps": 24, "batch_size": 12, "splits": [1], "evaluate_at": 8}
+    keys = jax.random.key(1)[None]
+    (alone,) = train_many(keys, optax.sgd, {"learning_rate": 0.1}, make(rows=60), **options).runs
+    assert run.test == {name: value.item() for name, value in alone.test.items()}
+    np.testing.assert_array_equal(store.curves(run).validation["mse"], alone.validation["mse"])
+    assert set(run.validation) == {"mse", "near"}
+
+
+def test_the_best_trial_of_a_score_that_is_better_lower_has_the_least(finished):
+    store = Store.read(finished / "store")
+    label = "my_momentum, tuned"
+    trials = {run.optimizer: run.validation["mse"] for run in store.of(label, "tuning")}
+    assert {run.optimizer for run in store.of(label)} == {min(trials, key=trials.__getitem__)}
+    assert all(run.test == {} for run in store.of(label, "tuning"))
+    assert all(text.startswith("optimizers_file.py:my_momentum(learning_rate=0.0") for text in trials)
+
+
+def test_reports_and_lists_import_no_file_of_the_users(again):
+    (again / "regression_file.py").write_text("raise SystemExit('imported')")
+    (again / "optimizers_file.py").write_text("raise SystemExit('imported')")
+    analysis = analyse(Store.read("store"))
+    assert [arm.optimizer.partition("(")[0] for arm in analysis.arms] == ["sgd", "optimizers_file.py:my_momentum"]
+    assert not analysis.damage
+    assert analysis.comparisons[0].score.n == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "what"),
+    [
+        ("regression_file.py", "error(params, batch) ** 2), state", "jnp.abs(error(params, batch))), state", "loss"),
+        (
+            "regression_file.py",
+            '{"squared": error(params, batch) ** 2}',
+            '{"squared": 2 * error(params, batch) ** 2}',
+            "measure",
+        ),
+        ("regression_file.py", "0.5 * jax", "0.6 * jax", "init"),
+        ("regression_file.py", "< 0.1", "< 0.2", "score 'near'"),
+        ("regression_file.py", 'lower("squared")', 'higher("squared")', "score 'mse'"),
+        ("regression_file.py", "default_rng(0)", "default_rng(1)", "data of the problem"),
+        ("regression_file.py", "random_split(rows)", "random_split(rows, validation=0.3)", None),
+        ("optimizers_file.py", "trace(momentum)", "trace(momentum, nesterov=True)", "optimizer of arm my_momentum, tuned"),
+    ],
+)
+def test_another_problem_or_optimizer_is_not_resumed(again, file, old, new, what):
+    before = (again / "store" / "runs.jsonl").read_bytes()
+    change(again / file, old, new)
+    with pytest.raises(StudyError, match="cannot be resumed") as refused:
+        run_study(study_of(), "store", resume=True)
+    assert what is None or what in str(refused.value)
+    assert (again / "store" / "runs.jsonl").read_bytes() == before
+
+
+def test_comments_names_of_files_and_their_places_do_not_count(again):
+    change(again / "regression_file.py", "    def init", "\n    # Drawn anew for every run.\n    def init")
+    (again / "elsewhere").mkdir()
+    (again / "regression_file.py").rename(again / "elsewhere" / "renamed.py")
+    seen = []
+    run_study(study_of("elsewhere/renamed.py:make(rows=60)"), "store", resume=True, on_progress=seen.append)
+    assert not seen, "something was run again"
+
+
+def test_seeds_are_added_with_the_files_where_they_lay(again):
+    store = add_seeds("store", 1)
+    assert {run.seed for run in store.of("sgd(0.1)")} == {0, 1, 2}
+    before = Store.read(again / "store")
+    assert [run for run in before.runs if run.seed < 2] == [run for run in store.runs if run.seed < 2]
+
+
+def test_a_study_that_was_cut_off_goes_on_to_the_same_bits(finished, place):
+    whole = Store.read(finished / "store")
+
+    def stop(progress):
+        if progress.model_steps > 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        run_study(study_of(), "store", on_progress=stop)
+    partly = Store.read("store")
+    assert 0 < len(partly.runs) < len(whole.runs)
+    store = run_study(study_of(), "store", resume=True)
+    assert {run.name: (run.test, run.validation, run.key) for run in store.runs} == {
+        run.name: (run.test, run.validation, run.key) for run in whole.runs
+    }
+    for run in store.runs:
+        np.testing.assert_array_equal(store.curves(run).train_loss, whole.curves(run).train_loss)
+
+
+def valley():
+    return Problem(
+        init=lambda key: ({"x": jax.random.normal(key, (2,))}, {}),
+        loss=lambda params, state, batch, key: (jnp.sum(params["x"] ** 2), state),
+        measure=lambda params, state, batch, key: {"height": params["x"] ** 2},
+        scores={"height": lower(lambda values: jnp.sum(values["height"]))},
+    )
+
+
+def my_adam(learning_rate, b1=0.9):
+    return optax.adam(learning_rate, b1)
+
+
+def test_a_problem_and_optimizers_of_python_are_studied_and_resumed(tmp_path):
+    arms = (
+        Arm.of(my_adam, learning_rate=LogUniform(0.01, 1), b1=Choice((0.0, 0.9))),
+        Arm.of(lambda: optax.sgd(0.1, 0.9), label="mine"),
+        Arm("heavy_ball(0.1, 0.9)"),
+    )
+    study = Study(steps=10, seeds=(0, 1), arms=arms, search=Search(trials=2, seeds=(9,)), noise_floor=False, evaluate_every=5)
+    store = run_study(study, tmp_path / "store", problem=valley())
+    assert not store.scores.tested
+    assert all(run.test == {} for run in store.runs)
+    # The same method under two names, from the same keys.
+    mine, house = ([run.validation["height"] for run in store.of(label)] for label in ("mine", "heavy_ball(0.1, 0.9)"))
+    assert mine == pytest.approx(house, rel=1e-5)
+    seen = []
+    run_study(study, tmp_path / "store", problem=valley(), resume=True, on_progress=seen.append)
+    assert not seen
+    steeper = valley()._replace(loss=lambda params, state, batch, key: (2 * jnp.sum(params["x"] ** 2), state))
+    with pytest.raises(StudyError, match="the problem's loss is not the one it was run with"):
+        run_study(study, tmp_path / "store", problem=steeper, resume=True)
+
+
+def test_a_target_is_met_from_the_side_that_is_better(finished, place):
+    arms = (Arm("sgd(0.3)"), Arm("adam(0.03)"))
+    reached = {}
+    for score, target in (("mse", 0.5), ("near", 0.3)):
+        store = run_study(study_of(arms=arms, target=target, target_score=score), f"store-{score}")
+        sign = -1 if score == "mse" else 1
+        for arm in analyse(store).arms[:2]:
+            for run, steps in zip(store.of(arm.label), arm.steps_to_target, strict=True):
+                curves = store.curves(run)
+                met = [s for s, v in zip(curves.steps, curves.validation[score], strict=True) if sign * v >= sign * target]
+                assert steps == (met[0] if met else None)
+        reached[score] = [steps for arm in analyse(store).arms for steps in arm.steps_to_target]
+    assert any(steps for steps in reached["mse"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"problem": "regression_file.py:mke()"}, "regression_file.py has no function 'mke'; did you mean make?"),
+        ({"problem": "absent.py:make()"}, "absent.py: there is no such file."),
+        ({"problem": "no_such_module:make()"}, "there is no module 'no_such_module'"),
+        ({"problem": "diabets()"}, "perhaps diabetes?"),
+        ({"problem": "regression_file.py:make(widht=3)"}, "make takes width, rows."),
+        ({"problem": "regression_file.py:make(width=int(3))"}, "arguments must be literals"),
+        ({"problem": "optimizers_file.py:my_momentum(0.1)"}, "must return a training.Problem"),
+        (
+            {"search": Search(trials=2, seeds=(9,), score="ms")},
+            "Search: score must be one of mse, near, got 'ms' (perhaps mse?).",
+        ),
+        ({"target": 1.0, "target_score": "r2"}, "Study: target_score must be one of mse, near, got 'r2'."),
+        ({"batch": 61}, 'Study: batch must be at most 36, the training rows, or "all", got 61.'),
+        ({"problem": "factorisation()", "batch": 7}, "Study: batch is of a Table, got 7 with a problem of no data."),
+        ({"arms": (Arm("optimizers_file.py:my_momntum(0.1)"),)}, "did you mean my_momentum?"),
+        ({"arms": (Arm("optimizers_file.py:my_momentum(rate=0.1)"),)}, "my_momentum takes learning_rate, momentum"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused_before_anything_is_written(place, options, said):
+    problem = options.pop("problem", "regression_file.py:make(rows=60)")
+    with pytest.raises(StudyError) as refused:
+        run_study(study_of(problem, **options), "store")
+    assert said in str(refused.value)
+    assert not Path("store").exists()
+
+
+@pytest.mark.parametrize("field", ["dataset", "size", "examples", "network"])
+def test_a_problem_excludes_what_describes_images(field):
+    value = {"dataset": "mnist", "size": 14, "examples": 10, "network": {"hidden": [3]}}[field]
+    with pytest.raises(StudyError, match=f"problem and {field} exclude each other"):
+        Study.from_dict({"problem": "diabetes()", "arms": ["sgd(0.1)"], field: value})
+
+
+def test_what_a_file_raises_is_raised_with_its_name(place):
+    (place / "broken.py").write_text("def make():\n    raise KeyError('my own')\n")
+    with pytest.raises(KeyError, match="my own") as raised:
+        run_study(study_of("broken.py:make()"), "store")
+    assert any("broken.py" in note for note in raised.value.__notes__)
+    (place / "mistyped.py").write_text("def make(:\n")
+    with pytest.raises(StudyError, match="is not Python"):
+        run_study(study_of("mistyped.py:make()"), "store")
+
+
+def test_large_arrays_that_a_function_captures_are_warned_of(tmp_path):
+    large = jnp.asarray(np.random.default_rng(0).normal(size=300_000), jnp.float32)
+    problem = valley()._replace(loss=lambda params, state, batch, key: (jnp.sum(params["x"]) * jnp.sum(large), state))
+    study = Study(steps=1, seeds=(0,), arms=(Arm("sgd(0.1)"),), ladder=False, noise_floor=False)
+    with pytest.warns(StudyWarning, match="loss captures arrays of 1.2 MB"):
+        run_study(study, tmp_path / "store", problem=problem)
+
+
+def test_a_table_that_holds_no_test_rows_is_refused(tmp_path):
+    from momentum_jax.training import random_split
+
+    data = Table(np.zeros((20, 2), np.float32), random_split(20, test=0.0))
+    study = Study(steps=1, batch=4, arms=(Arm("sgd(0.1)"),), ladder=False, noise_floor=False)
+    with pytest.raises(StudyError, match="must have test rows"):
+        run_study(
+            study, tmp_path / "store", problem=valley()._replace(data=data, measure=lambda p, s, b, k: {"height": b[:, 0]})
+        )
+
+
+def test_a_study_goes_to_json_and_back_with_its_files(place):
+    study = study_of("regression_file.py:make(rows=60)", target=0.5, target_score="near", batch=None)
+    stored = json.loads(json.dumps(study.to_dict()))
+    assert Study.from_dict(stored, paths=study.paths) == study
+    assert stored["problem"] == "regression_file.py:make(rows=60)"
+    assert not {"dataset", "size", "examples", "network", "paths"} & stored.keys()
+    assert study.paths["regression_file.py"] == str(place / "regression_file.py")
+
+
+def test_two_files_of_one_name_are_refused(place):
+    (place / "other").mkdir()
+    shutil.copy(place / "optimizers_file.py", place / "other")
+    arms = (Arm("optimizers_file.py:my_momentum(0.1)"), Arm("other/optimizers_file.py:my_momentum(0.1)", "b"))
+    with pytest.raises(StudyError, match="two different files are called optimizers_file"):
+        study_of(arms=arms)
+
+
+def test_a_path_in_a_toml_file_is_seen_from_it(place, monkeypatch):
+    (place / "study.toml").write_text('problem = "regression_file.py:make(rows=60)"\nbatch = "all"\narms = ["sgd(0.1)"]\n')
+    (place / "below").mkdir()
+    monkeypatch.chdir(place / "below")
+    study = Study.from_toml("../study.toml")
+    assert study.paths["regression_file.py"] == str(place / "regression_file.py")
+    assert study.batch is None
