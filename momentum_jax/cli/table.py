@@ -73,7 +73,7 @@ def table(store: Store, summaries: Sequence[ArmSummary], *, labels: int, time: b
     ):
         made.add_column(heading, justify="right", no_wrap=True)
     for row in summaries:
-        target = [_steps(row.steps_to_target, study.steps), _count(row.never, row)]
+        target = [_steps(row.steps_to_target, row.budget), _count(row.never, row)]
         cells = [
             *(_score(row, score) for score in scores.ranked[:_MOST_SCORES]),
             *(target if study.target is not None else []),

@@ -61,6 +61,16 @@ def call_text(text: str) -> str:
     return ast.unparse(_read(text).call)
 
 
+def with_arguments(text: str, arguments: Mapping[str, Any]) -> str:
+    """The expression with these keyword arguments, literals, beside or in the place of its own."""
+    expression = _read(text)
+    call = expression.call
+    kept = [each for each in call.keywords if each.arg not in arguments]
+    added = [ast.keyword(name, ast.parse(repr(value), mode="eval").body) for name, value in arguments.items()]
+    made = ast.unparse(ast.Call(call.func, call.args, [*kept, *added]))
+    return f"{expression.origin}:{made}" if expression.origin else made
+
+
 def by_keywords(text: str, load: Load) -> str:
     """An expression of the user's own with every positional argument under its name, so that nobody need import it again to
     know what a range stands for. Raises `StudyError` as `resolve` does.

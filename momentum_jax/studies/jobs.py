@@ -15,7 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +38,17 @@ _MOMENTUM = {"gradient_descent": 0.0, "sgd": 0.0, "heavy_ball": 0.9, "nesterov":
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made. `name` is its own among all of the study's; `arm` is the label of what it stands for."""
+    """One run to be made. `name` is its own among all of the study's; `arm` is the label of what it stands for.
+
+    `factors` are those of its arm (`spec.Arm`).
+    """
 
     name: str
     phase: str
     arm: str
     optimizer: str
     seed: int
+    factors: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def key(self, study: Study, environment: Mapping[str, Any]) -> str:
         """A digest of all that the run's numbers depend on: equal keys, equal numbers."""
@@ -63,14 +67,17 @@ def keys(study: Study, environment: Mapping[str, Any], runs: Iterable[Job | Run]
         problem["problem"] = call_text(study.problem)
     # What all have in common is written once.
     shared = json.dumps([problem, dict(environment)], sort_keys=True)[:-1]
-    own = (json.dumps([run.optimizer, run.seed, run.phase == TUNING])[1:] for run in runs)
+    own = (
+        json.dumps([run.optimizer, run.seed, run.phase == TUNING, *([dict(run.factors)] if run.factors else [])])[1:]
+        for run in runs
+    )
     return [hashlib.sha256(f"{shared}, {each}".encode()).hexdigest()[:32] for each in own]
 
 
 def tuning(study: Study) -> list[Job]:
     """The trials of all arms with ranges, each from every seed of the search; a point that comes twice is tried once."""
     return [
-        Job(_trial_name(index, number, seed), TUNING, arm.label, optimizer, seed)
+        Job(_trial_name(index, number, seed), TUNING, arm.label, optimizer, seed, arm.factors)
         for index, arm in enumerate(study.arms)
         if arm.ranges
         for number, optimizer in enumerate(trials(study, arm))
@@ -126,21 +133,22 @@ def _merit(study: Study, scores: Scores, runs: Sequence[Run]) -> tuple[float, ..
 def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
     """What is run after tuning: all arms from every seed, then the ladder's and the control's runs."""
     jobs = [
-        Job(f"arm-{index}/seed-{seed}", REPORT, arm.label, chosen[arm.label], seed)
+        Job(f"arm-{index}/seed-{seed}", REPORT, arm.label, chosen[arm.label], seed, arm.factors)
         for index, arm in enumerate(study.arms)
         for seed in study.seeds
     ]
     if study.ladder and (steps := ladder(study, chosen)) is not None:
-        labels = {arm.label for arm in study.arms}
+        labels = {arm.label: arm.factors for arm in study.arms}
+        factors = labels[steps.momentum]
         added = [rung for rung in dict.fromkeys([steps.plain, steps.control]) if rung not in labels]
         jobs += [
-            Job(f"{LADDER}/{index}/seed-{seed}", LADDER, optimizer, optimizer, seed)
+            Job(f"{LADDER}/{index}/seed-{seed}", LADDER, optimizer, optimizer, seed, factors)
             for index, optimizer in enumerate(added)
             for seed in study.seeds
         ]
     if study.noise_floor:
-        first = study.arms[0].label
-        jobs += [Job(f"{CONTROL}/seed-{seed}", CONTROL, first, chosen[first], seed) for seed in study.control_seeds]
+        first, factors = study.arms[0].label, study.arms[0].factors
+        jobs += [Job(f"{CONTROL}/seed-{seed}", CONTROL, first, chosen[first], seed, factors) for seed in study.control_seeds]
     return jobs
 
 
@@ -171,11 +179,12 @@ def strangers(study: Study, scores: Scores, environment: Mapping[str, Any], runs
         if run.phase == LADDER and study.ladder and not are_rungs_known:
             return run.arm == run.optimizer and run.seed in study.seeds and run.name.startswith(f"{LADDER}/")
         job = planned.get(run.name)
-        return job is not None and (job.phase, job.arm, job.optimizer, job.seed) == (
+        return job is not None and (job.phase, job.arm, job.optimizer, job.seed, job.factors) == (
             run.phase,
             run.arm,
             run.optimizer,
             run.seed,
+            run.factors,
         )
 
     own = {id(run) for run in (*searched, *filter(is_planned, of_this))}
@@ -276,10 +285,13 @@ class Ladder:
 def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
     """That of the first arm whose learning rate and momentum are plain numbers and whose velocity adds up gradients."""
     found = {arm.label: rate_and_momentum(chosen[arm.label]) for arm in study.arms}
+    factors = {arm.label: arm.factors for arm in study.arms}
     plain = [(label, each[0]) for label, each in found.items() if each is not None and each[1] == 0]
 
-    def rung(rate: float) -> str:
-        same = (label for label, other in plain if math.isclose(other, rate, rel_tol=1e-5))
+    def rung(rate: float, momentum: str) -> str:
+        # A rung differs from the arm in nothing but the optimizer.
+        alike = [(label, other) for label, other in plain if factors[label] == factors[momentum]]
+        same = (label for label, other in alike if math.isclose(other, rate, rel_tol=1e-5))
         # Arms of other optimizers may bear these names; of spaces there is no end.
         spaced = (f"gradient_descent({' ' * spaces}{rate!r})" for spaces in itertools.count(1))
         names = itertools.chain((f"gradient_descent({rate!r})", f"gradient_descent(learning_rate={rate!r})"), spaced)
@@ -289,7 +301,7 @@ def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
         if each is not None and each[1] > 0:
             rate, mu = each
             # Six digits: 0.01/(1 - 0.9) is 0.1, and a label is read.
-            return Ladder(label, rung(rate), rung(float(f"{rate / (1 - mu):.6g}")), rate, mu)
+            return Ladder(label, rung(rate, label), rung(float(f"{rate / (1 - mu):.6g}"), label), rate, mu)
     return None
 
 

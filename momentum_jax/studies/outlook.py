@@ -149,7 +149,14 @@ def _seconds(study: Study, material: Material, left: int, devices: int) -> float
     if left == 0 or timed is None:
         return None
     step, evaluation = timed
-    return left * (study.steps * step + _evaluations(study) * evaluation) / devices
+    return left * (study.steps * _budgets(study) * step + _evaluations(study) * evaluation) / devices
+
+
+def _budgets(study: Study) -> float:
+    """The mean over arms of what they train on, in units of what the study says: of steps times batch."""
+    own = (study.with_factors(arm.factors) for arm in study.arms)
+    shares = [each.steps / study.steps * ((each.batch or study.batch or 1) / (study.batch or each.batch or 1)) for each in own]
+    return sum(shares) / len(shares)
 
 
 def timing(study: Study, material: Material, *, least: float = 0.0) -> tuple[float, float] | None:

@@ -90,16 +90,23 @@ def run_study(
     devices = chosen_devices("run_study", devices)
     require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
     whole = material(study, data_directory=data_directory)
-    environment = {"versions": _versions(), "backend": _backend(devices), **whole.digests}
+    environment: dict[str, Any] = {"versions": _versions(), "backend": _backend(devices), **whole.digests}
     if arms := _fingerprints(study, whole):
         environment["arms"] = arms
+    variants = _Variants(study, whole, data_directory)
+    for arm in study.arms:
+        # An arm with arguments of its own is of a problem of its own.
+        if (own_digests := variants.of(arm.factors).digests.get("problem")) and arm.factors.keys() - {"batch", "steps"}:
+            environment["problem"] |= {f"{name} (arm {arm.label})": digest for name, digest in own_digests.items()}
     asked = study
     study, recovered = _with_added_seeds(study, whole.scores, directory, environment) if resume else (study, ())
     if study.seeds != asked.seeds:
         whole = material(study, data_directory=data_directory)
-    bench = _Bench(study, whole, devices, checkpoints, checkpoint_seconds)
+        variants = _Variants(study, whole, data_directory)
+    bench = _Bench(study, variants, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
-    bench.settle([*(job.optimizer for job in jobs.tuning(study)), *(arm.optimizer for arm in study.arms if not arm.ranges)])
+    bench.settle([*((job.optimizer, job.factors) for job in jobs.tuning(study))])
+    bench.settle([(arm.optimizer, arm.factors) for arm in study.arms if not arm.ranges])
     with _full_disk_named(directory, resume=resume), locked(directory):
         store = (
             Store.resume(directory, study, environment, scores=whole.scores, recovered=recovered)
@@ -235,15 +242,16 @@ def _finish(
     try:
         if on_plan is not None:
             counts = {"tuning": len(tuning), "reporting": ahead, "stored": min(len(store.runs), len(tuning) + ahead)}
-            on_plan(outlook(study, store.directory, bench.material, devices=bench.devices, **counts))
-        _work(store, bench, tuning, _Whole(on_progress, study.steps, behind=0, ahead=ahead))
+            on_plan(outlook(study, store.directory, bench.variants.of({}), devices=bench.devices, **counts))
+        whole = _Whole(on_progress)
+        _work(store, bench, tuning, whole, ahead=ahead * study.steps)
         reporting = jobs.reporting(study, jobs.choose(study, store.scores, store.runs))
         store.note(planned=len(tuning) + len(reporting))
         planned = [*tuning, *reporting]
         store.keep(
             dict(zip([job.name for job in planned], jobs.keys(study, store.manifest["environment"], planned), strict=True))
         )
-        _work(store, bench, reporting, _Whole(on_progress, study.steps, behind=len(tuning), ahead=0))
+        _work(store, bench, reporting, whole, ahead=0)
     except KeyboardInterrupt:
         store.close("interrupted")
         raise
@@ -258,27 +266,40 @@ def _keys(store: Store, planned: Sequence[Job]) -> dict[str, str]:
     return {job.name: key for job, key in zip(planned, keys, strict=True)}
 
 
-def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) -> None:
-    """Trains the planned runs that are not stored, wave by wave into the store."""
+def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole, *, ahead: int) -> None:
+    """Trains the planned runs that are not stored, wave by wave into the store; so many steps follow."""
     study, keys = store.study, _keys(store, planned)
     stored = {run.name for run in store.runs if run.key == keys.get(run.name)}
-    pending = [job for job in planned if job.name not in stored]
-    if not pending:
-        return
-    whole.begin(len(planned) - len(pending))
-    optimizers = bench.settle([job.optimizer for job in pending])
-    tuning = planned[0].phase == TUNING
-    whole_set = bench.material
+    alike: dict[str, list[Job]] = {}
+    for job in planned:
+        # One program is for runs of one budget and one problem.
+        alike.setdefault(repr(sorted(job.factors.items())), []).append(job)
+    left = {name: [job for job in jobs if job.name not in stored] for name, jobs in alike.items()}
+    steps = {name: study.with_factors(jobs[0].factors).steps for name, jobs in alike.items()}
+    whole.begin(sum(steps[name] * (len(jobs) - len(left[name])) for name, jobs in alike.items()))
+    for place, (name, pending) in enumerate(left.items()):
+        if pending:
+            behind = sum(steps[other] * len(left[other]) for other in [*left][place + 1 :])
+            whole.ahead = ahead + behind
+            _train(store, bench, pending, keys, whole)
+            whole.begin(steps[name] * len(pending))
+
+
+def _train(store: Store, bench: _Bench, pending: Sequence[Job], keys: Mapping[str, str], whole: _Whole) -> None:
+    """Trains runs of one budget and one problem."""
+    study, material = store.study.with_factors(pending[0].factors), bench.variants.of(pending[0].factors)
+    optimizers = bench.settle([(job.optimizer, job.factors) for job in pending])
+    tuning = pending[0].phase == TUNING
     with said_in_one_line():
         train_many(
             jax.vmap(jax.random.key)(np.array([job.seed for job in pending], np.uint32)),
             [optimizers[job.optimizer].make for job in pending],
             [optimizers[job.optimizer].numbers for job in pending],
-            whole_set.tuning if tuning else whole_set.problem,
+            material.tuning if tuning else material.problem,
             steps=study.steps,
-            batch_size=whole_set.batch,
+            batch_size=material.batch,
             sampling=study.sampling,
-            splits=np.array([whole_set.seeds[job.seed] for job in pending]),
+            splits=np.array([material.seeds[job.seed] for job in pending]),
             # A trial is ranked by its end; its curve is not looked at.
             evaluate_at=None if tuning else study.evaluate_every,
             devices=bench.devices,
@@ -290,45 +311,65 @@ def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole) ->
         )
 
 
+class _Variants:
+    """The material of a study, and that of each arm with factors of its own, made when it is asked for."""
+
+    def __init__(self, study: Study, whole: Material, data_directory: str | Path | None):
+        self._study, self._data_directory = study, data_directory
+        self._made = {repr(study): whole}
+
+    def of(self, factors: Mapping[str, Any]) -> Material:
+        """Errors are those of `material`."""
+        study = self._study.with_factors(factors)
+        if repr(study) not in self._made:
+            self._made[repr(study)] = material(study, data_directory=self._data_directory)
+        return self._made[repr(study)]
+
+
 class _Bench:
-    """What all runs of a study share: its material, and optimizers, each settled once."""
+    """What all runs of a study share: what they are trained on, and optimizers, each settled once."""
 
-    def __init__(self, study: Study, material: Material, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
-        self.study, self.material = study, material
+    def __init__(self, study: Study, variants: _Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
+        self.study, self.variants = study, variants
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
-        self._params = material.params
-        self._settled: dict[str, Optimizer] = {}
-        self._makes: dict[tuple[str, ...], Any] = {}
+        self._settled: dict[tuple[str, Material], Optimizer] = {}
+        self._makes: dict[tuple[tuple[str, ...], Material], Any] = {}
 
-    def settle(self, expressions: Sequence[str]) -> dict[str, Optimizer]:
-        """The optimizers of the expressions; those of one group share their `make`, for which the trainer compiles once."""
+    def settle(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Optimizer]:
+        """The optimizers of expressions, each for an arm's factors; those of one group share their `make`, for which the
+        trainer compiles once.
+        """
         load = functools.partial(own.load, paths=self.study.paths)
-        for text in dict.fromkeys(expressions):
-            if text not in self._settled:
+        found = {}
+        for text, factors in asked:
+            material = self.variants.of(factors)
+            if (text, material) not in self._settled:
                 optimizer = resolve(text, load)
+                group = (optimizer.group, material)
                 # A trial without data is the same for all that differ in numbers alone.
-                if optimizer.group not in self._makes or not optimizer.numbers:
-                    optimizer = settle(optimizer, self._params)
-                make = self._makes.setdefault(optimizer.group, optimizer.make)
-                self._settled[text] = replace(optimizer, make=make)
-        return {text: self._settled[text] for text in expressions}
+                if group not in self._makes or not optimizer.numbers:
+                    optimizer = settle(optimizer, material.params)
+                make = self._makes.setdefault(group, optimizer.make)
+                self._settled[text, material] = replace(optimizer, make=make)
+            found[text] = self._settled[text, material]
+        return found
 
 
 class _Whole:
-    """Tells of one phase as a part of the whole study, with `behind` runs before and `ahead` runs after it."""
+    """Tells of what is trained as a part of the whole study: steps that were done before it, and that are `ahead` of it."""
 
-    def __init__(self, tell: Callable[[Progress], None] | None, steps: int, *, behind: int, ahead: int):
-        self._tell, self._steps, self._done, self._ahead = tell, steps, behind, ahead
+    def __init__(self, tell: Callable[[Progress], None] | None):
+        self._tell, self._done, self.ahead = tell, 0, 0
 
-    def begin(self, stored: int) -> None:
-        """So many runs of the phase were stored before."""
-        self._done += stored
+    def begin(self, done: int) -> None:
+        """So many further steps are done."""
+        self._done += done
 
     def __call__(self, progress: Progress) -> None:
         if self._tell is None:
             return
-        done = progress.model_steps + self._done * self._steps
-        total = progress.total_model_steps + (self._done + self._ahead) * self._steps
+        done = progress.model_steps + self._done
+        total = progress.total_model_steps + self._done + self.ahead
         left = (total - done) / progress.steps_per_second if progress.steps_per_second else None
         self._tell(replace(progress, model_steps=done, total_model_steps=total, seconds_left=left))
 
@@ -370,6 +411,7 @@ class _Recorder:
             diverged=int(result.diverged) if result.diverged >= 0 else None,
             seconds=float(result.seconds),
             key=self.keys[job.name],
+            factors=dict(job.factors),
         )
         return run, Curves(result.losses, result.evaluation_steps, result.validation)
 

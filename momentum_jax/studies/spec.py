@@ -22,7 +22,7 @@ from typing import Any
 from momentum_jax._files import open_regular
 from momentum_jax._text import cut, cut_path, listed, quoted
 from momentum_jax.studies import own
-from momentum_jax.studies.arms import MOST_CHARACTERS, call_text, canonical, moved, origin, ranges
+from momentum_jax.studies.arms import MOST_CHARACTERS, call_text, canonical, moved, origin, ranges, with_arguments
 from momentum_jax.studies.errors import StudyError, fail, is_whole, not_among
 from momentum_jax.studies.scores import IMAGES, Scores, is_name
 from momentum_jax.studies.search import Range, Search, as_text
@@ -112,10 +112,14 @@ class Arm:
     label it is the label. A range in the place of an argument (`"heavy_ball(log_uniform(0.001, 1), 0.9)"`) is tuned; see
     `search`. A constructor of one's own is named with its file, `"my_optimizers.py:my_momentum(0.01)"`, or its module; in
     Python `Arm.of` takes the constructor itself.
+
+    `factors` are what differs between arms besides the optimizer, in TOML further keys of the arm: `batch`, `steps`, and
+    arguments of the study's `problem`. `{ optimizer = "sgd(0.1)", batch = 512, width = 64 }` has three.
     """
 
     optimizer: str
     label: str = ""
+    factors: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         if not isinstance(self.optimizer, str):
@@ -123,15 +127,20 @@ class Arm:
         if not isinstance(self.label, str) or not self.label.isprintable() or len(self.label) > MOST_CHARACTERS:
             raise fail("Arm", "label", f"one line of printable text, at most {MOST_CHARACTERS:,} characters", self.label)
         object.__setattr__(self, "optimizer", canonical(self.optimizer))
-        object.__setattr__(self, "label", self.label.strip() or _short_label(call_text(self.optimizer), bool(self.ranges)))
+        object.__setattr__(self, "factors", _checked_factors(self.factors))
+        label = self.label.strip() or _short_label(call_text(self.optimizer), bool(self.ranges))
+        own = "".join(f", {name} {'all' if value is None else value}" for name, value in self.factors.items())
+        object.__setattr__(self, "label", label if self.label.strip() else f"{label}{own}")
 
     @classmethod
-    def of(cls, constructor: Callable[..., Any], *, label: str = "", **arguments: Any) -> Arm:
+    def of(
+        cls, constructor: Callable[..., Any], *, label: str = "", factors: Mapping[str, Any] | None = None, **arguments: Any
+    ) -> Arm:
         """The arm of a constructor that returns an Optax optimizer, of any name or none.
 
         Args:
           constructor: known by its name; of two different ones with one name the last counts.
-          label: as in `Arm`.
+          label, factors: as in `Arm`.
           arguments: of the constructor: literals, or ranges such as `LogUniform(0.001, 1)`, which are tuned.
 
         Raises:
@@ -144,12 +153,49 @@ class Arm:
         name = getattr(constructor, "__name__", "")
         place = own.given(name if name.isidentifier() else "optimizer", constructor)
         written = (f"{name}={as_text('Arm.of', name, value)}" for name, value in arguments.items())
-        return cls(f"{place}({', '.join(written)})", label)
+        return cls(f"{place}({', '.join(written)})", label, factors or {})
 
     @property
     def ranges(self) -> dict[str, Range]:
         """What is tuned, by the name of its parameter."""
         return ranges(self.optimizer)
+
+
+# What an arm may have of its own in every study.
+_BUDGET = ("batch", "steps")
+
+
+def _arm(content: object, *, of_problem: bool) -> Arm:
+    """The arm that TOML or JSON describes; keys beside its own are factors."""
+    given: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+    factors = {
+        str(name): value
+        for name, value in given.items()
+        if name in _BUDGET or (of_problem and name not in ("optimizer", "label"))
+    }
+    own = {name: value for name, value in given.items() if name not in factors} if given else content
+    fields = _known(Arm, "Study.arms", own, required=("optimizer",), less=("factors",), more=_BUDGET)
+    return Arm(**fields, factors=factors)
+
+
+def _checked_factors(factors: object) -> dict[str, Any]:
+    if not isinstance(factors, Mapping):
+        raise fail("Arm", "factors", "values by name, such as {'batch': 512}", factors)
+    checked = {}
+    for name, value in factors.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise fail("Arm", "the name of a factor", "batch, steps or an argument of the problem", name)
+        if name == "batch" and value in ("all", None):
+            checked[name] = None
+            continue
+        if name in _BUDGET:
+            _whole("Arm", name, value, 1)
+            if name == "steps" and value > MOST_STEPS:
+                raise fail("Arm", name, f"at most {MOST_STEPS:,}", value)
+        elif not isinstance(value, bool | int | float | str):
+            raise fail("Arm", name, "a number, a text, true or false", value)
+        checked[name] = value
+    return checked
 
 
 def exclude_each_other(name: str) -> StudyError:
@@ -257,6 +303,14 @@ class Study:
         if self.noise_floor and (both := sorted({*self.control_seeds} & {*self.seeds, *self.search.seeds})):
             raise _overlap("seeds", "those of the A/A control, each with its highest bit turned", both)
 
+    def with_factors(self, factors: Mapping[str, Any]) -> Study:
+        """The study as it is for an arm of these factors."""
+        own = {name: value for name, value in factors.items() if name in _BUDGET}
+        arguments = {name: value for name, value in factors.items() if name not in _BUDGET}
+        if arguments and self.problem is not None:
+            own["problem"] = with_arguments(self.problem, arguments)
+        return replace(self, **own) if own else self
+
     @property
     def own_images(self) -> bool:
         """Whether the data set is a file of the user's."""
@@ -322,6 +376,9 @@ class Study:
     def _check_arms(self):
         if not isinstance(self.arms, tuple) or not all(isinstance(arm, Arm) for arm in self.arms):
             raise fail("Study", "arms", "a tuple of Arm", self.arms)
+        for arm in self.arms:
+            if self.problem is None and (unknown := next((name for name in arm.factors if name not in _BUDGET), None)):
+                raise StudyError(f"Study: arm {quoted(arm.label)} has {unknown}, which is an argument of a problem; give one.")
         if not self.arms:
             raise StudyError('Study: arms must hold at least one arm, such as Arm("heavy_ball(0.01, 0.9)"), got none.')
         if repeated := _repeated(arm.label for arm in self.arms):
@@ -334,6 +391,8 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """The study as JSON's and TOML's types: every field, defaults included, but those of another kind of problem."""
         content = _plain(dataclasses.asdict(self))
+        for arm in content["arms"]:
+            arm |= {name: "all" if value is None else value for name, value in arm.pop("factors").items()}
         left_out = ("paths", *(("problem",) if self.problem is None else _OF_IMAGES))
         left_out += ("target_score",) if self.target_score is None else ()
         if self.problem is None:
@@ -361,9 +420,8 @@ class Study:
         if "search" in fields:
             search = _known(Search, "Study.search", fields["search"])
             fields["search"] = Search(**_seeds(_tuples(search, "seeds"), 1000))
-        fields["arms"] = tuple(
-            Arm(arm) if isinstance(arm, str) else Arm(**_known(Arm, "Study.arms", arm, required=("optimizer",))) for arm in arms
-        )
+        of_problem = fields.get("problem") is not None
+        fields["arms"] = tuple(Arm(arm) if isinstance(arm, str) else _arm(arm, of_problem=of_problem) for arm in arms)
         return cls(**_seeds(_tuples(fields, "seeds"), 0), paths=paths or {})
 
     @classmethod
@@ -455,10 +513,17 @@ def _tuples(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: tuple(value) if key in names and isinstance(value, list) else value for key, value in fields.items()}
 
 
-def _known(cls: type, where: str, data: object, required: tuple[str, ...] = ()) -> dict[str, Any]:
+def _known(
+    cls: type,
+    where: str,
+    data: object,
+    required: tuple[str, ...] = (),
+    less: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
+) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise fail(where, "it", "a table of keys and values", data)
-    names = [f.name for f in dataclasses.fields(cls)]
+    names = [*(f.name for f in dataclasses.fields(cls) if f.name not in less), *more]
     for key in data:
         if key not in names:
             close = difflib.get_close_matches(cut(str(key)), names, 1)

@@ -36,14 +36,16 @@ class ArmSummary:
     `seeds` and the tuples below it have one entry a run. `values` are its final scores, by name: on the test set, at their
     worst value for a diverged run, NaN for one whose score has none. `steps_to_target` is the first evaluation at which the
     target is met. `training_steps_to_target`, where the target is on a loss, is the first step after which the mean of the last
-    100 mini-batch losses is at or below it (the textbook's curve); None: never, or the run diverged. `seconds` is the arm's
-    share of the training time.
+    100 mini-batch losses is at or below it (the textbook's curve); None: never, or the run diverged. `factors` are what differs
+    between arms besides the optimizer, `budget` is the steps of a run. `seconds` is the arm's share of the training time.
     """
 
     label: str
     optimizer: str
     seeds: tuple[int, ...]
     values: dict[str, tuple[float, ...]]
+    factors: dict[str, Any]
+    budget: int
     steps_to_target: tuple[int | None, ...]
     training_steps_to_target: tuple[int | None, ...]
     diverged: int
@@ -123,6 +125,8 @@ def summarize(store: Store) -> list[ArmSummary]:
                 optimizer=runs[0].optimizer,
                 seeds=tuple(run.seed for run in runs),
                 values={ranked.name: tuple(run.score(ranked) for run in runs) for ranked in store.scores.ranked},
+                factors=runs[0].factors,
+                budget=store.study.with_factors(runs[0].factors).steps,
                 steps_to_target=tuple(steps_to_target(run, curve, target, score) for run, curve in each),
                 training_steps_to_target=tuple(training_steps_to_target(*pair, of_training) for pair in each),
                 diverged=sum(run.diverged is not None for run in runs),

@@ -50,10 +50,13 @@ def ladder(summaries: Sequence[ArmSummary]) -> Ladder | None:
         else:
             moving.append((rate, momentum, summary))
 
-    def at(rate: float) -> ArmSummary | None:
-        return next((summary for other, summary in plain if math.isclose(other, rate, rel_tol=1e-6)), None)
+    def at(rate: float, like: ArmSummary) -> ArmSummary | None:
+        alike = (each for each in plain if each[1].factors == like.factors)
+        return next((summary for other, summary in alike if math.isclose(other, rate, rel_tol=1e-6)), None)
 
-    found = [Ladder(summary, control, at(rate)) for rate, mu, summary in moving if (control := at(rate / (1 - mu)))]
+    found = [
+        Ladder(summary, control, at(rate, summary)) for rate, mu, summary in moving if (control := at(rate / (1 - mu), summary))
+    ]
     return next((each for each in found if each.plain), found[0] if found else None)
 
 
@@ -75,7 +78,7 @@ def verdict(study: Study, summaries: Sequence[ArmSummary], scores: Scores = IMAG
 
 def _by_steps(study: Study, rungs: Ladder) -> str:
     m, c, p = rungs.momentum, rungs.control, rungs.plain
-    mean = {arm.label: _mean_steps(arm, study.steps) for arm in (m, c, p) if arm}
+    mean = {arm.label: _mean_steps(arm) for arm in (m, c, p) if arm}
     text = f"{m.label} reached the target in {_at_least(m)}{mean[m.label]:,.0f} steps"
     alone = f"{_described(c)} took {_at_least(c)}{mean[c.label]:,.0f}"
     gain = None
@@ -89,8 +92,8 @@ def _by_steps(study: Study, rungs: Ladder) -> str:
         if mean[p.label] > mean[c.label] and not c.never:
             alone += f" ({least}{mean[p.label] / mean[c.label]:.1f} times fewer than {p.label})"
         # A run of `plain` that never got there counts with the whole budget: the gain is then at least this.
-        gain = _paired_steps(p, c, study.steps)
-    ahead = _paired_steps(c, m, study.steps)
+        gain = _paired_steps(p, c)
+    ahead = _paired_steps(c, m)
     # A run that never got there counts with the whole budget. Where only those of the arm behind do, the difference is at least
     # the one that is seen; else it may be any.
     behind, leading = (c, m) if ahead and ahead.mean_difference > 0 else (m, c)
@@ -173,9 +176,9 @@ def _conclusion(
     return f"{seen}; {room}."
 
 
-def _paired_steps(slow: ArmSummary, fast: ArmSummary, budget: int) -> PairedComparison | None:
+def _paired_steps(slow: ArmSummary, fast: ArmSummary) -> PairedComparison | None:
     """How many steps `fast` was ahead of `slow`; a run that never got there counts with the whole budget."""
-    return _paired(slow, fast, lambda arm: [budget if steps is None else steps for steps in arm.steps_to_target])
+    return _paired(slow, fast, lambda arm: [arm.budget if steps is None else steps for steps in arm.steps_to_target])
 
 
 def _paired_scores(first: ArmSummary, second: ArmSummary, score: RankedScore) -> PairedComparison | None:
@@ -213,6 +216,6 @@ def _divergence(arm: ArmSummary) -> str:
     return f"diverged in {arm.diverged} of {len(arm.seeds)} runs" if arm.diverged else "did not diverge"
 
 
-def _mean_steps(arm: ArmSummary, budget: int) -> float:
+def _mean_steps(arm: ArmSummary) -> float:
     """A lower bound where some runs never reached the target: they count with the whole budget."""
-    return estimate([budget if steps is None else steps for steps in arm.steps_to_target]).mean
+    return estimate([arm.budget if steps is None else steps for steps in arm.steps_to_target]).mean

@@ -304,3 +304,69 @@ def test_a_path_in_a_toml_file_is_seen_from_it(place, monkeypatch):
     study = Study.from_toml("../study.toml")
     assert study.paths["regression_file.py"] == str(place / "regression_file.py")
     assert study.batch is None
+
+
+def test_arms_may_differ_in_budget_and_in_the_arguments_of_the_problem(place):
+    """Each run is what the trainer makes of its own steps, batch and problem."""
+    from own_files.regression_file import make
+
+    arms = (
+        Arm("sgd(0.1)"),
+        Arm("sgd(0.1)", factors={"batch": 6}),
+        Arm("sgd(0.1)", factors={"steps": 12}),
+        Arm("sgd(log_uniform(0.05, 0.2))", "wide", factors={"width": 16, "batch": "all"}),
+    )
+    study = study_of(arms=arms, target=0.5, ladder=False)
+    assert [arm.label for arm in study.arms] == ["sgd(0.1)", "sgd(0.1), batch 6", "sgd(0.1), steps 12", "wide"]
+    assert Study.from_dict(json.loads(json.dumps(study.to_dict())), paths=study.paths) == study
+    store = run_study(study, "store")
+    chosen = float(store.of("wide")[0].optimizer.removeprefix("sgd(").removesuffix(")"))
+    for label, rate, steps, batch, width in (
+        ("sgd(0.1)", 0.1, 24, 12, 8),
+        ("sgd(0.1), batch 6", 0.1, 24, 6, 8),
+        ("sgd(0.1), steps 12", 0.1, 12, 12, 8),
+        ("wide", chosen, 24, None, 16),
+    ):
+        (run,) = (run for run in store.of(label) if run.seed == 1)
+        options = {"steps": steps, "batch_size": batch, "splits": [1]}
+        problem = make(rows=60, width=width)
+        (alone,) = train_many(jax.random.key(1)[None], optax.sgd, {"learning_rate": rate}, problem, **options).runs
+        np.testing.assert_array_equal(store.curves(run).train_loss, alone.losses)
+    again = Store.read("store")
+    assert not again.damage
+    assert len({run.key for run in again.runs}) == len(again.runs)
+    analysis = analyse(again)
+    assert [(arm.factors, arm.budget) for arm in analysis.arms] == [
+        ({}, 24),
+        ({"batch": 6}, 24),
+        ({"steps": 12}, 12),
+        ({"width": 16, "batch": None}, 24),
+    ]
+    # Steps of runs with other budgets are not compared.
+    assert [each.steps is None for each in analysis.comparisons] == [False, True, False]
+    seen = []
+    run_study(study, "store", resume=True, on_progress=seen.append)
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ({"optimizer": "sgd(0.1)", "batch": 0}, "Arm: batch must be a whole number >= 1, got 0."),
+        ({"optimizer": "sgd(0.1)", "steps": 1.5}, "Arm: steps must be a whole number >= 1, got 1.5."),
+        ({"optimizer": "sgd(0.1)", "width": [3]}, "Arm: width must be a number, a text, true or false, got [3]."),
+        ({"optimizer": "sgd(0.1)", "widht": 3}, "make takes width, rows."),
+    ],
+)
+def test_factors_that_no_run_can_have_are_refused(place, arm, said):
+    with pytest.raises(StudyError) as refused:
+        run_study(Study.from_dict({"problem": "regression_file.py:make()", "batch": 12, "arms": [arm]}), "store")
+    assert said in str(refused.value)
+
+
+def test_an_arm_of_images_has_no_arguments_of_a_problem():
+    with pytest.raises(StudyError, match="unknown key 'width'"):
+        Study.from_dict({"arms": [{"optimizer": "sgd(0.1)", "width": 3}]})
+    study = Study.from_dict({"arms": [{"optimizer": "sgd(0.1)", "batch": 32}, "sgd(0.1)"]})
+    assert study.arms[0].factors == {"batch": 32}
+    assert study.to_dict()["arms"][0] == {"optimizer": "sgd(0.1)", "label": "sgd(0.1), batch 32", "batch": 32}

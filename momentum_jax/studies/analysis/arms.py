@@ -27,6 +27,7 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
         for score in store.scores.ranked
     }
     steps: tuple[int | None, ...] = ()
+    budget = study.with_factors(runs[0].factors).steps
     if study.target is not None:
         found = zip(runs, store.curves_of(runs), strict=True)
         steps = tuple(steps_to_target(run, curves, study.target, store.target_score) for run, curves in found)
@@ -37,13 +38,15 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
         written=written,
         optimizer=runs[0].optimizer,
         rung=rung,
+        factors=runs[0].factors,
+        budget=budget,
         runs=tuple(run.name for run in runs),
         seeds=tuple(run.seed for run in runs),
         values=values,
         described={name: describe(own) if (own := known(each)) else None for name, each in values.items()},
         diverged=sum(run.diverged is not None for run in runs),
         steps_to_target=steps,
-        reached=kaplan_meier(steps, study.steps) if study.target is not None else None,
+        reached=kaplan_meier(steps, budget) if study.target is not None else None,
         confusion=mean,
         confusion_half_width=half_width,
         seconds=sum(run.seconds for run in runs),

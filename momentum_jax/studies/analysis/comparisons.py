@@ -39,9 +39,10 @@ def comparisons(study: Study, scores: Scores, arms: Sequence[ArmResult]) -> tupl
             continue
         apart = independent(*values[arm.label])
         steps = ranks = None
-        if study.target is not None:
+        # Runs that were cut off at different steps cannot be compared by steps.
+        if study.target is not None and arm.budget == reference.budget:
             pair = _steps(arm, reference)
-            steps, ranks = paired_steps(*pair, study.steps), log_rank(*pair, study.steps)
+            steps, ranks = paired_steps(*pair, arm.budget), log_rank(*pair, arm.budget)
         label = arm.label
         comparisons.append(Comparison(label, reference.label, found[label], pvalues.get(label), apart, steps, ranks))
     return tuple(comparisons)

@@ -107,7 +107,7 @@ def _merits(study: Study, scores: Scores, measure: str, *arms: ArmResult) -> lis
         if measure == "score":
             values = (None if value is None else primary.sign * value for value in arm.values[primary.name])
         else:
-            values = (-float(study.steps if steps is None else steps) for steps in arm.steps_to_target)
+            values = (-float(arm.budget if steps is None else steps) for steps in arm.steps_to_target)
         found.append({seed: value for seed, value in zip(arm.seeds, values, strict=True) if value is not None})
     shared = [seed for seed in found[-1] if all(seed in each for each in found)]
     return [np.array([each[seed] for seed in shared]) for each in found]

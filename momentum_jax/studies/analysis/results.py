@@ -27,6 +27,7 @@ class ArmResult:
     """One arm over its seeds. `runs`, `seeds`, each of `values` and `steps_to_target` have one entry a run.
 
     written: the optimizer as the study has it, with its ranges. optimizer: what was run. rung: it was added by the ladder.
+    factors: what differs between arms besides the optimizer. budget: its steps.
     values: final scores by name, on the test set where there is one; at its worst value where the run diverged, None where the
       score has no such value. described: each over the runs that have it; None: none has.
     steps_to_target: first evaluation that meets the target on the validation set; None: never, or the run diverged; empty
@@ -39,6 +40,8 @@ class ArmResult:
     written: str
     optimizer: str
     rung: bool
+    factors: dict[str, Any]
+    budget: int
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
     values: dict[str, tuple[float | None, ...]]

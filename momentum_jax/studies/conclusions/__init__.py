@@ -55,6 +55,8 @@ def conclusions(analysis: Analysis) -> list[str]:
         absent = f"No run of {first_arm}, the study's first arm, can be read"
         said.append(f"{absent}: the others are compared with {own[0].label}.")
     primary = analysis.scores.primary
+    if factors := [*dict.fromkeys(name for arm in own for name in arm.factors)]:
+        said.append(f"Arms differ in {' and '.join(factors)} besides the optimizer: a difference may be due to either.")
     said += _compared(analysis, own)
     if first := _reached_at_once(analysis):
         harder = "a lower target" if analysis.scores[analysis.target_score].sign < 0 else "a higher target"

@@ -148,7 +148,7 @@ def _nothing(analysis: Analysis, rungs: Rungs, arms: Sequence[ArmResult]) -> str
     if any(each.mean_difference or not each.without_spread for each in (rungs.gain, rungs.larger_step, rungs.momentum_itself)):
         return None
     if any(None in arm.steps_to_target for arm in arms):
-        return f"runs that never got there count with {analysis.study.steps:,} steps, and the others took as many"
+        return f"runs that never got there count with {arms[0].budget:,} steps, and the others took as many"
     return "on every seed its arms got there at the same evaluation"
 
 

@@ -120,6 +120,7 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
     # A label that is the optimizer's own says it.
     named = any(arm.label != arm.optimizer for arm in analysis.arms)
     primary, *others = analysis.scores.ranked
+    differing = [*dict.fromkeys(name for arm in analysis.arms for name in arm.factors)]
     headings = (
         "arm",
         f"{analysis.scores.where}{primary.heading}",
@@ -130,6 +131,7 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
         *["steps to target"] * target,
         "diverged",
         "runs",
+        *differing,
         *["optimizer as run"] * named,
     )
     tuned = {arm.label for arm in analysis.study.tuned}
@@ -141,6 +143,7 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
             *([_steps_cell(arm)] if target else []),
             str(arm.diverged),
             f"{len(arm.runs)}, {'ladder' if arm.rung else 'tuned' if arm.label in tuned else 'fixed'}",
+            *(_factor(analysis, arm, name) for name in differing),
             *[Code(arm.optimizer)] * named,
         )
         for arm in analysis.arms
@@ -152,9 +155,18 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
         notes.append("Steps to target: mean, ≥ where a run never got there and counts with the whole budget.")
     if any(arm.diverged for arm in analysis.arms):
         notes += [f"Diverged runs {score.if_diverged}." for score in analysis.scores.ranked]
+    if differing:
+        notes.append(f"Arms differ in {' and '.join(differing)} besides the optimizer.")
     if any(arm.rung for arm in analysis.arms):
         notes.append("Arms marked ladder were added to explain momentum's gain.")
     return (Table(headings, rows, " ".join(notes)),)
+
+
+def _factor(analysis: Analysis, arm: ArmResult, name: str) -> str:
+    """An arm's factor; without one it has the study's."""
+    default = getattr(analysis.study, name) if name in ("batch", "steps") else "as the problem has it"
+    value = arm.factors.get(name, default)
+    return "all" if value is None else str(value)
 
 
 def _described(found: Description | None, score: RankedScore) -> tuple[str, str, str, str]:

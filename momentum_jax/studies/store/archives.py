@@ -22,11 +22,8 @@ class Archives:
     One is open at a time: neighbouring runs lie in one, and a long study has more of them than a process may open.
     """
 
-    def __init__(self, directory: Path, steps: int):
-        """The runs are of so many steps."""
-        self._directory, self._steps = directory, steps
-        # Nothing is recorded more often than once a step and at its beginning.
-        self._most = _HEADER + 8 * (steps + 1)
+    def __init__(self, directory: Path):
+        self._directory = directory
         # The newest first.
         self._paths = [*reversed(parts_of(directory)), *(path for path in [directory / CURVES] if path.exists())]
         self._names: dict[Path, dict[str, list[str]]] = {}
@@ -41,9 +38,15 @@ class Archives:
     def __exit__(self, *raised: object) -> None:
         self._shut()
 
-    def curves(self, name: str, digest: str) -> Curves:
-        """The arrays of the run of that name. Raises `Damaged` where they are missing, or not those of that digest."""
+    def curves(self, name: str, digest: str, steps: int) -> Curves:
+        """The arrays of the run of that name and of so many steps.
+
+        Raises:
+          Damaged: they are missing, or not those of that digest.
+        """
         found = ""
+        # Nothing is recorded more often than once a step and at its beginning.
+        most = _HEADER + 8 * (steps + 1)
         for path in self._paths:
             names = self._listed(path).get(name)
             if names is None:
@@ -51,11 +54,11 @@ class Archives:
                 continue
             try:
                 arrays = self._opened(path)
-                curves = Curves.of({array: read_array(arrays, f"{name}/{array}", self._most) for array in names})
+                curves = Curves.of({array: read_array(arrays, f"{name}/{array}", most) for array in names})
             except (*UNREADABLE, KeyError) as error:
                 found = found or _damaged(path, error)
                 continue
-            if digest_of(curves) == digest and is_of_a_run(curves, self._steps):
+            if digest_of(curves) == digest and is_of_a_run(curves, steps):
                 return curves
             found = found or f"{path} is damaged: run {name} does not agree with its checksum, or its length"
         raise Damaged(found or f"{self._directory}: the curves of run {name} are missing")

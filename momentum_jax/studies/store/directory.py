@@ -17,7 +17,7 @@ import numpy as np
 from momentum_jax._files import TEMPORARY, atomic, open_to_append, read_regular, sync
 from momentum_jax._text import listed
 from momentum_jax.studies.arms import call_text
-from momentum_jax.studies.errors import DamageWarning, StudyError
+from momentum_jax.studies.errors import DamageWarning, StudyError, is_whole
 from momentum_jax.studies.scores import IMAGES, RankedScore, Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.archives import Archives
@@ -260,17 +260,21 @@ class Store:
         """The arrays of stored runs, one after the other; each archive is listed once. Errors are those of `curves`."""
         with self._archives() as archives:
             for run in runs:
-                yield archives.curves(run.name, self._lines[run.name].arrays)
+                yield archives.curves(run.name, self._lines[run.name].arrays, self._steps(run))
 
     def _archives(self) -> Archives:
-        return Archives(self.directory, self.study.steps)
+        return Archives(self.directory)
+
+    def _steps(self, run: Run) -> int:
+        steps = run.factors.get("steps", self.manifest["study"]["steps"])
+        return steps if is_whole(steps, 1) else 0
 
     def _drop_damaged_arrays(self) -> None:
         """Forgets the runs whose arrays cannot be read, one sentence of `damage` a file."""
         with self._archives() as archives:
             for name, line in list(self._lines.items()):
                 try:
-                    archives.curves(name, line.arrays)
+                    archives.curves(name, line.arrays, self._steps(line.run))
                 except Damaged as damaged:
                     del self._lines[name]
                     if str(damaged) not in self.damage:

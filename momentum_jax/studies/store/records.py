@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Run:
     validation: ranked scores on the validation set after the last step; NaN where the run diverged.
     diverged: the first step whose loss was not finite; None: none was.
     seconds: the run's share of the training time of its wave.
+    factors: those of its arm (`spec.Arm`).
     key: a digest of all that the run's numbers depend on (`jobs.Job.key`).
     """
 
@@ -42,6 +43,7 @@ class Run:
     diverged: int | None
     seconds: float
     key: str = ""
+    factors: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def score(self, score: RankedScore) -> float:
         """The final score: on the test set, or without one on the problem itself; as `RankedScore.of` for a diverged run."""
@@ -84,6 +86,8 @@ class Line:
     @property
     def text(self) -> str:
         content = {**_finite_or_null(vars(self.run)), "arrays": self.arrays}
+        if not self.run.factors:
+            del content["factors"]
         return json.dumps({**content, "sha256": digest_of_json(content)}, allow_nan=False) + "\n"
 
     @classmethod
@@ -94,6 +98,8 @@ class Line:
             raise ValueError("checksum")
         if "accuracy" in content:
             content = _of_before(content)
+        if not isinstance(content.get("factors", {}), dict):
+            raise NotAllowed(f"factors must be values by name, got {quoted(content['factors'])}")
         for name, (allowed, is_allowed) in _ALLOWED.items():
             if not is_allowed(content[name]):
                 raise NotAllowed(f"{name} must be {allowed}, got {quoted(content[name])}")
