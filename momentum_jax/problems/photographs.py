@@ -1,13 +1,9 @@
 """Classification of colour images: from which of two photographs a small patch is, and from which quarter of it.
 
-The photographs are scikit-learn's, of a Chinese temple and of a flower. The patches do not overlap,
-so no pixel is both trained on and tested on. The net, of Flax NNX, has residual blocks with batch
-normalisation.
-Source: K. He, X. Zhang, S. Ren and J. Sun (2016), Deep residual learning for image recognition,
-CVPR.
+The photographs are scikit-learn's, of a temple and of a flower. The patches do not overlap, so no
+pixel is both trained on and tested on. The net is a ResNet of Flax NNX, with batch normalisation.
+Source: K. He et al. (2016), Deep residual learning for image recognition, CVPR.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +18,16 @@ class Block(nnx.Module):
     """relu(x + norm(conv(relu(norm(conv(x))))))."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
-        conv = lambda: nnx.Conv(width, width, (3, 3), use_bias=False, conv_general_dilated=convolve, rngs=rngs)  # noqa: E731
-        norm = lambda: nnx.BatchNorm(width, momentum=0.9, rngs=rngs)  # noqa: E731
-        self.inner, self.last = nnx.Sequential(conv(), norm(), nnx.relu, conv(), norm()), nnx.relu
+        self.inner = nnx.Sequential(*layer(width, width, rngs), nnx.relu, *layer(width, width, rngs))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return self.last(x + self.inner(x))
+        return nnx.relu(x + self.inner(x))
+
+
+def layer(inputs: int, width: int, rngs: nnx.Rngs) -> list[nnx.Module]:
+    """A convolution and its normalisation."""
+    conv = nnx.Conv(inputs, width, (3, 3), use_bias=False, conv_general_dilated=convolve, rngs=rngs)
+    return [conv, nnx.BatchNorm(width, momentum=0.9, rngs=rngs)]
 
 
 def photographs(width: int = 16, blocks: int = 2, size: int = 8) -> Problem:
@@ -45,20 +45,15 @@ def photographs(width: int = 16, blocks: int = 2, size: int = 8) -> Problem:
             raise ValueError(f"photographs: {name} must be a whole number of at least 1, got {value!r}.")
     if size > 64:
         raise ValueError(f"photographs: size must be at most 64, got {size}.")
-    images: Any = np.stack(load_sample_images().images)
+    images = np.stack(load_sample_images()["images"])
     down, across = images.shape[1] // size, images.shape[2] // size
     tiles = images[:, : down * size, : across * size].reshape(2, down, size, across, size, 3).swapaxes(2, 3)
     photograph, row, column = np.indices((2, down, across))
     quarters = 4 * photograph + 2 * (2 * row // down) + 2 * column // across
 
     def net(rngs: nnx.Rngs) -> nnx.Module:
-        first = [
-            nnx.Conv(3, width, (3, 3), use_bias=False, conv_general_dilated=convolve, rngs=rngs),
-            nnx.BatchNorm(width, momentum=0.9, rngs=rngs),
-            nnx.relu,
-        ]
+        body = [*layer(3, width, rngs), nnx.relu, *(Block(width, rngs) for _ in range(blocks))]
         head = nnx.Linear(width, 8, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
-        body = [Block(width, rngs) for _ in range(blocks)]
-        return nnx.Sequential(lambda x: x.astype(jnp.float32) / 128 - 1, *first, *body, lambda x: x.mean((1, 2)), head)
+        return nnx.Sequential(lambda x: x.astype(jnp.float32) / 128 - 1, *body, lambda x: x.mean((1, 2)), head)
 
     return classifier(*of_nnx(net), tiles.reshape(-1, size, size, 3), quarters.ravel())
