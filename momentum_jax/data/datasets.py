@@ -43,7 +43,8 @@ class Split(NamedTuple):
 class Dataset:
     """Labelled images, all of a data set, in the published order.
 
-    `images`: (n, height, width), uint8, or uint16 where blocks were summed; `images / scale` is in [0, 1].
+    `images`: (n, height, width), uint8, or uint16 where blocks were summed; of one's own perhaps uint16, or
+    (n, height, width, channels). `images / scale` is in [0, 1].
     `labels`: (n,), uint8, indices into `classes`.
     `official_test`: where the published test set lies in `images`; None where none was published.
     The arrays are read-only.
@@ -141,7 +142,7 @@ def load(name: str, *, directory: str | os.PathLike[str] | None = None, size: in
     """
     if isinstance(name, str) and name.endswith(own.SUFFIX):
         dataset = own.read(Path(name))
-        if size not in (None, *dataset.images.shape[1:]):
+        if size not in (None, *dataset.images.shape[1:3]):
             raise DataError(f"load: size must be None for images of one's own, got {quoted(size)}.")
         return dataset
     check_name("load", name)

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 SUFFIX = ".npz"
 MOST_BYTES = 2**32  # of one array; all of it goes to the device
 _KINDS = (np.uint8, np.uint16)
+_MOST_CHANNELS = 4
 _NAMES = ("images", "labels", "test_images", "test_labels")
 
 
 def read(path: Path) -> "Dataset":
     """The data set in a .npz file, which is read without unpickling anything.
 
-    It holds `images` (n, height, width) uint8 or uint16, `labels` (n,) integers from 0, and, where a test set is to be kept
-    apart, `test_images` and `test_labels` of the same kind. What the file announces is checked before any of it is unpacked.
+    It holds `images`, (n, height, width) or (n, height, width, channels) with 1 to 4 channels, uint8 or
+    uint16, and `labels`, (n,) integers from 0. Where a test set is to be kept apart, it also holds
+    `test_images` and `test_labels` of the same kind. What the file announces is checked before any of it
+    is unpacked.
 
     Raises:
       DataError: the file is missing, damaged, does not fit into memory, or holds something else.
@@ -82,9 +85,11 @@ def _check_pair(path: Path, found: Mapping[str, Announced], names: list[str], im
             held = listed(names) or "nothing"
             raise DataError(f"load: {path} must hold {images_name} and {labels_name}, got {held}.")
     images, labels = found[images_name], found[labels_name]
-    if images.dtype not in _KINDS or len(images.shape) != 3 or 0 in images.shape:
+    sound = len(images.shape) in (3, 4) and 0 not in images.shape and all(each <= _MOST_CHANNELS for each in images.shape[3:])
+    if images.dtype not in _KINDS or not sound:
         raise DataError(
-            f"load: {path}: {images_name} must be (n, height, width), uint8 or uint16, "
+            f"load: {path}: {images_name} must be (n, height, width) or (n, height, width, channels) of 1 to "
+            f"{_MOST_CHANNELS} channels, uint8 or uint16, "
             f"got {cut(str(images.dtype))} of shape {cut(str(images.shape))}."
         )
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):

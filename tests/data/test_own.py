@@ -41,12 +41,32 @@ def test_16_bit_images_have_their_own_scale(tmp_path):
     assert data.load(saved(tmp_path, images=IMAGES.astype(np.uint16), labels=LABELS)).scale == 65535.0
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_colour_images_keep_their_channels_which_are_no_size(tmp_path, channels):
+    images = np.stack([IMAGES + 50 * each for each in range(channels)], axis=3)
+    path = saved(tmp_path, images=images.astype(np.uint16), labels=LABELS)
+    for size in (None, 6, 5):
+        np.testing.assert_array_equal(data.load(path, size=size).images, images)
+    with pytest.raises(DataError, match=f"size must be None for images of one's own, got {channels}"):
+        data.load(path, size=channels)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"images": IMAGES}, "must hold images and labels, got images"),
-        ({"images": IMAGES / 255, "labels": LABELS}, r"images must be \(n, height, width\), uint8 or uint16, got float64 of"),
-        ({"images": IMAGES[:, 0], "labels": LABELS}, r"images must be \(n, height, width\), .* of shape \(40, 5\)"),
+        ({"images": IMAGES / 255, "labels": LABELS}, r"of 1 to 4 channels, uint8 or uint16, got float64 of shape \(40, 6, 5\)"),
+        (
+            {"images": IMAGES[:, 0], "labels": LABELS},
+            r"images must be \(n, height, width\) or \(n, height, width, channels\) .* of shape \(40, 5\)",
+        ),
+        ({"images": IMAGES[:, :, :, None].repeat(5, 3), "labels": LABELS}, r"1 to 4 channels, .* of shape \(40, 6, 5, 5\)"),
+        ({"images": IMAGES[:, :, :0, None], "labels": LABELS}, r"1 to 4 channels, .* of shape \(40, 6, 0, 1\)"),
+        ({"images": IMAGES[..., None, None], "labels": LABELS}, r"1 to 4 channels, .* of shape \(40, 6, 5, 1, 1\)"),
+        (
+            {"images": IMAGES, "labels": LABELS, "test_images": IMAGES[..., None], "test_labels": LABELS},
+            r"test_images must be like images, uint8 of \(6, 5\), got uint8 of \(6, 5, 1\)",
+        ),
         ({"images": IMAGES, "labels": LABELS[:7]}, r"labels must be 40 integers, one an image, got int64 of shape \(7,\)"),
         ({"images": IMAGES, "labels": LABELS / 2}, "labels must be 40 integers, one an image, got float64"),
         ({"images": IMAGES, "labels": LABELS - 1}, "labels must be from 0 to 255, got -1 to 1"),

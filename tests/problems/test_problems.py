@@ -1,5 +1,8 @@
 """The problems that come with the library: what each is, and that it can be learned."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import optax
@@ -7,8 +10,8 @@ import pytest
 import sklearn.datasets
 import sklearn.linear_model
 
-from momentum_jax.problems.diabetes import diabetes
-from momentum_jax.problems.factorisation import factorisation
+from momentum_jax import problems
+from momentum_jax.problems import characters, diabetes, factorisation, photographs
 from momentum_jax.training import train_many
 
 KEYS = jax.random.split(jax.random.key(0), 2)
@@ -35,9 +38,99 @@ def test_a_factorisation_comes_to_the_error_of_the_singular_values_beyond_its_ra
     assert abs(run.validation["excess"][-1]) < 1e-3 < run.validation["excess"][0]
 
 
+def run_of(problem, optimizer, learning_rate, **options):
+    (run,) = train_many(KEYS[:1], optimizer, {"learning_rate": learning_rate}, problem, **options).runs
+    return run
+
+
+def smaller(problem, train, rest):
+    """The same problem with fewer rows in each part: its evaluation is most of a short test."""
+    split = problem.data.split
+
+    def part(seed):
+        whole = split(seed)
+        return whole[0][:train], whole[1][:rest], whole[2][:rest]
+
+    return problem._replace(data=problem.data._replace(split=part))
+
+
+def test_a_net_of_characters_begins_at_the_bits_of_the_alphabet_and_soon_knows_more_than_frequencies():
+    problem = characters(layers=1, width=32, length=32)
+    run = run_of(smaller(problem, 5000, 100), optax.adam, 0.01, steps=60, batch_size=16)
+    tokens = problem.data.arrays
+    alphabet = int(tokens.max()) + 1
+    assert alphabet > 90
+    np.testing.assert_allclose(run.validation["bits_per_token"][0], np.log2(alphabet), atol=0.1)
+    shares = np.bincount(tokens) / len(tokens)
+    assert run.test["bits_per_token"] < -np.sum(shares * np.log2(shares)) - 0.3
+    np.testing.assert_allclose(run.test["perplexity"], 2 ** run.test["bits_per_token"], rtol=1e-4)
+
+
+def test_no_paragraph_of_the_characters_is_there_twice():
+    tokens = characters().data.arrays
+    paragraphs = bytes(tokens).split(bytes([tokens.min()]) * 2)
+    assert len(paragraphs) > 1000
+    assert len(set(paragraphs)) == len(paragraphs)
+
+
+def test_patches_are_of_their_quarter_and_no_pixel_is_in_two_of_them():
+    from sklearn.datasets import load_sample_images
+
+    images = load_sample_images().images
+    x, y = photographs(size=16).data.arrays
+    assert x.shape == (2 * 26 * 40, 16, 16, 3)
+    assert x.dtype == np.uint8
+    # The last patch of the first photograph, and the first one right of the middle of the second, below its middle.
+    np.testing.assert_array_equal(x[26 * 40 - 1], images[0][400:416, 624:640])
+    assert y[26 * 40 - 1] == 3
+    place = 26 * 40 + 13 * 40 + 20
+    np.testing.assert_array_equal(x[place], images[1][208:224, 320:336])
+    assert (y[place - 41], y[place - 40], y[place - 1], y[place]) == (4, 5, 6, 7)
+    assert sum(map(np.size, photographs(size=61).data.arrays[0])) == 2 * 427 * 610 * 3
+
+
+def test_a_net_of_patches_begins_by_guessing_among_eight_and_learns():
+    run = run_of(smaller(photographs(width=8, blocks=1), 6000, 200), optax.adam, 0.01, steps=60, batch_size=64)
+    np.testing.assert_allclose(run.validation["loss"][0], np.log(8), atol=0.05)
+    assert run.losses[-10:].mean() < 1.5
+    assert run.test["loss"] < 1.9
+    assert run.test["accuracy"] > 0.3
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.model_state))
+
+
+@pytest.mark.parametrize("name", problems.__all__)
+def test_each_problem_is_divided_into_three_parts_that_share_no_row(name):
+    problem = getattr(problems, name)()
+    if problem.data is None:
+        assert name == "factorisation"
+        return
+    for seed in (0, 1):
+        parts = problem.data.split(seed)
+        together = np.concatenate(parts)
+        assert len(np.unique(together)) == len(together)
+        assert min(map(len, parts)) > 80
+        np.testing.assert_array_equal(parts[2], problem.data.split(7)[2])
+
+
+def test_the_room_of_problems_loads_a_file_when_its_name_is_asked_for():
+    script = (
+        "import sys, jax, optax, momentum_jax.problems as problems;"
+        "heavy = {'flax', 'sklearn'}; print(heavy & set(sys.modules));"
+        "import momentum_jax.problems.factorisation; print(heavy & set(sys.modules), callable(problems.factorisation));"
+        "problems.diabetes; print(heavy & set(sys.modules), callable(problems.diabetes)); problems.other"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert found.stdout.splitlines() == ["set()", "set() True", "{'flax'} True"]
+    assert "AttributeError: module 'momentum_jax.problems' has no attribute 'other'" in found.stderr
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: characters(layers=True), "characters: layers must be a whole number of at least 1, got True"),
+        (lambda: characters(width=30), "characters: heads must divide the width of 30, got 4"),
+        (lambda: photographs(blocks=0), "photographs: blocks must be a whole number of at least 1, got 0"),
+        (lambda: photographs(size=65), "photographs: size must be at most 64, got 65"),
         (lambda: diabetes(0), "diabetes: width must be a whole number of at least 1, got 0"),
         (lambda: factorisation(rank=41), r"factorisation: rank must be a whole number in \[1, 40\], got 41"),
         (lambda: factorisation(decay=0.0), r"factorisation: decay must be in \(0, 1\], got 0\.0"),

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from momentum_jax.training import train_many
-from momentum_jax.training.model import LOSSES, _convolve, cnn, from_nnx, mlp
+from momentum_jax.training.model import LOSSES, cnn, convolve, from_nnx, mlp
 
 
 def begun(model, key=0):
@@ -96,10 +96,31 @@ def test_the_product_in_the_place_of_a_convolution_keeps_its_precision_and_its_e
 
     def convolved(x, kernel):
         options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "precision": "highest", "preferred_element_type": jnp.float32}
-        return _convolve(x, kernel, (1, 1), "SAME", **options)
+        return convolve(x, kernel, (1, 1), "SAME", **options)
 
     assert convolved(x, kernel).dtype == jnp.float32
     assert "precision = [HIGHEST, HIGHEST]" in str(jax.jit(convolved).lower(x, kernel).as_text())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"window_strides": (2, 1)},
+        {"padding": "VALID"},
+        {"rhs_dilation": (1, 2)},
+        {"lhs_dilation": (2, 1), "padding": ((1, 1), (0, 1))},
+        {"feature_group_count": 2},
+        {"dimension_numbers": ("NWHC", "HWIO", "NHWC")},
+    ],
+    ids=str,
+)
+def test_a_convolution_of_any_options_is_that_of_xla(options):
+    options = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": ("NHWC", "HWIO", "NHWC")} | options
+    channels = 4 // options.get("feature_group_count", 1)
+    x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 6, 4)), jax.random.normal(jax.random.key(1), (3, 2, channels, 6))
+    expected = jax.lax.conv_general_dilated(x, kernel, **options)
+    np.testing.assert_allclose(convolve(x, kernel, **options), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_losses_are_per_example():
