@@ -23,6 +23,7 @@ exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 myst_heading_anchors = 3
+smartquotes = False
 
 add_module_names = False
 autodoc_member_order = "bysource"

@@ -4,6 +4,7 @@ A docstring is plain text, with equations set off by indentation and code in bac
 Here it becomes reStructuredText. `Args:`, `Returns:` and `Raises:` are napoleon's.
 """
 
+import ast
 import re
 import textwrap
 from typing import Any
@@ -23,7 +24,7 @@ _SECTION = re.compile(r"(Args|Returns|Raises):$")
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _rewrite, priority=100)
     app.connect("autodoc-skip-member", _skip)
-    app.connect("source-read", _add_methods)
+    app.connect("source-read", _add_files)
     app.connect("source-read", _link_notebooks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -46,12 +47,23 @@ def as_rst(text: str) -> str:
         if in_section:
             paragraphs.append(_inline(paragraph))
         elif paragraph.startswith("    ") or re.search(r"\S {3,}\S", paragraph):
-            paragraphs.append("::\n\n" + textwrap.indent(paragraph, "    "))
+            paragraphs.append(_set_off(paragraph))
         elif _FIELD.match(paragraph) and not _LABEL.match(paragraph):
             paragraphs.append(_fields(paragraph))
         else:
             paragraphs.extend(_labelled(paragraph.split("\n")))
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _set_off(paragraph: str) -> str:
+    """Python in its colours, and equations as they are."""
+    try:
+        ast.parse(textwrap.dedent(paragraph))
+    except SyntaxError:
+        language = "text"
+    else:
+        language = "python"
+    return f".. code-block:: {language}\n\n" + textwrap.indent(paragraph, "    ")
 
 
 def _fields(paragraph: str) -> str:
@@ -90,9 +102,9 @@ def _escaped(text: str) -> str:
 def _skip(
     app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
-    """Leaves out fields that tell their number, and parts of optimizers not in the face.
+    """Leaves out fields that tell their number, and optimizers' parts without a name.
 
-    These are states, which the docstring of their file describes.
+    Those parts are states, which the docstring of their file describes.
     """
     is_field = str(getattr(obj, "__doc__", "")).startswith("Alias for field number")
     is_of_optimizers = getattr(obj, "__module__", "").startswith(_OPTIMIZERS)
@@ -100,23 +112,24 @@ def _skip(
     return True if is_field or is_part else None
 
 
-_METHOD = """
-## {0}
+_FILE = """
+## {name}
 
 ```{{eval-rst}}
-.. automodule:: momentum_jax.optimizers.{0}
-   :members:
+.. automodule:: momentum_jax.{room}.{name}
+   :members: {members}
 ```
 """
 
 
-def _add_methods(app: Sphinx, docname: str, source: list[str]) -> None:
-    """The page of the optimizers has a section for each of their files."""
-    if docname == "api/optimizers":
-        files = (app.srcdir.parent / "momentum_jax" / "optimizers").glob("[!_]*.py")
-        source[0] += "".join(
-            _METHOD.format(name) for name in sorted(file.stem for file in files)
-        )
+def _add_files(app: Sphinx, docname: str, source: list[str]) -> None:
+    """The pages of optimizers and problems have a section for each file of their room."""
+    folder, _, room = docname.partition("/")
+    if folder == "api" and room in ("optimizers", "problems"):
+        files = (app.srcdir.parent / "momentum_jax" / room).glob("[!_]*.py")
+        for name in sorted(file.stem for file in files):
+            members = name if room == "problems" else ""
+            source[0] += _FILE.format(name=name, room=room, members=members)
 
 
 def _link_notebooks(app: Sphinx, docname: str, source: list[str]) -> None:
