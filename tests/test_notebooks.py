@@ -1,6 +1,7 @@
-"""The notebooks: committed without outputs, calling the library and defining nothing, and running from top to bottom."""
+"""The notebooks: stored with their outputs, calling the library and defining nothing, and running from top to bottom."""
 
 import ast
+import io
 import math
 import warnings
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import store_outputs
+from PIL import Image
 
 from momentum_jax import data
 
@@ -36,10 +39,30 @@ def test_there_is_a_notebook_to_begin_with() -> None:
 
 
 @each_notebook
-def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
-    for cell in code(read(path)):
-        assert not cell.outputs
-        assert cell.execution_count is None
+def test_a_notebook_is_stored_as_it_ran_and_small(path: Path) -> None:
+    assert path.stat().st_size <= store_outputs.MORE.get(path.stem, store_outputs.MOST)
+    cells = code(read(path))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    for output in outputs:
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr"
+        assert "/tmp" not in output.get("text", "")
+
+
+def test_a_stored_picture_is_narrow_enough_and_keeps_the_colours_of_thin_lines() -> None:
+    picture = Image.new("RGB", (1000, 400), "white")
+    for row, colour in enumerate(["#d55e00", "#0072b2"]):
+        picture.paste(colour, (0, 100 * row + 50, 1000, 100 * row + 54))
+    written = io.BytesIO()
+    picture.save(written, "PNG")
+    stored = Image.open(io.BytesIO(store_outputs.smaller(written.getvalue(), 500, 8))).convert("RGB")
+    assert stored.size == (500, 200)
+    for row, colour in enumerate([(0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2)]):
+        found = stored.getpixel((250, 50 * row + 26))
+        assert isinstance(found, tuple)
+        assert max(abs(a - b) for a, b in zip(found, colour, strict=True)) < 12
 
 
 @each_notebook
