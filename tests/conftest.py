@@ -6,6 +6,7 @@ Nothing here imports JAX before the tests do: it reads where its cache is when i
 import os
 import signal
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,18 @@ if TYPE_CHECKING:
     from oracles import Problems
 
 
+# Half the compiler's time. Slow tests keep its optimizations, as their training is worth them.
+QUICK_COMPILER = (
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_use_fusion_emitters=false",
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # XLA ends the process where it does not know a flag.
+    if config.option.markexpr == "not slow" and version("jaxlib").startswith("0.10."):
+        os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *QUICK_COMPILER))
     cache = getattr(config, "cache", None)
     if cache is not None:
         # In the environment, so that the processes that tests start have it too; `pytest --cache-clear` empties it.

@@ -177,10 +177,9 @@ def test_a_norm_and_its_derivative_are_right_at_every_size(size: float) -> None:
     np.testing.assert_allclose(norm(jax.lax.complex(x, x)), 5 * 2**0.5 * size, rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1e-20, 1e-15, 1e-10, 1e10])
 @pytest.mark.parametrize("row", rows(lambda row: row.id in (*NORMALISING, "momo", "heavy_ball", "adam", "mars")))
-def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(row: Row, size: float) -> None:
-    def after(params: Any) -> Any:
+def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(row: Row) -> None:
+    def after(params: Any, size: Any) -> Any:
         optimizer, moved = row.build(), params
         state = optimizer.init(params)
         for scale in (1.0, -0.3, 2.0):
@@ -188,4 +187,6 @@ def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(r
             moved = optax.apply_updates(moved, updates)
         return jnp.sum(jnp.abs(moved["w"]))
 
-    chex.assert_tree_all_finite(jax.jit(jax.grad(after))({"w": jnp.asarray(MATRIX, jnp.float32)}))
+    derivative, params = jax.jit(jax.grad(after)), {"w": jnp.asarray(MATRIX, jnp.float32)}
+    for size in (1e-20, 1e-15, 1e-10, 1e10):
+        chex.assert_tree_all_finite(derivative(params, jnp.float32(size)))
