@@ -15,18 +15,13 @@ if TYPE_CHECKING:
     from oracles import Problems
 
 
-# Half the compiler's time. Slow tests keep its optimizations, as their training is worth them.
-QUICK_COMPILER = (
-    "--xla_backend_optimization_level=0",
-    "--xla_llvm_disable_expensive_passes=true",
-    "--xla_cpu_use_fusion_emitters=false",
-)
+# Half the compiler's time. `XLA_FLAGS= pytest` compiles as a user's programs are compiled.
+QUICK_COMPILER = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes --xla_cpu_use_fusion_emitters=false"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # XLA ends the process where it does not know a flag.
-    if config.option.markexpr == "not slow" and version("jaxlib").startswith("0.10."):
-        os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *QUICK_COMPILER))
+    if version("jaxlib").startswith("0.10."):  # XLA ends the process where it does not know a flag.
+        os.environ.setdefault("XLA_FLAGS", QUICK_COMPILER)
     cache = getattr(config, "cache", None)
     if cache is not None:
         # In the environment, so that the processes that tests start have it too; `pytest --cache-clear` empties it.
