@@ -6,6 +6,7 @@ Nothing here imports JAX before the tests do: it reads where its cache is when i
 import os
 import signal
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
     from oracles import Problems
 
 
+# Half the compiler's time. `XLA_FLAGS= pytest` compiles as a user's programs are compiled.
+QUICK_COMPILER = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes --xla_cpu_use_fusion_emitters=false"
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if version("jaxlib").startswith("0.10."):  # XLA ends the process where it does not know a flag.
+        os.environ.setdefault("XLA_FLAGS", QUICK_COMPILER)
     cache = getattr(config, "cache", None)
     if cache is not None:
         # In the environment, so that the processes that tests start have it too; `pytest --cache-clear` empties it.

@@ -55,7 +55,7 @@ def descend(
     `value` is handed to the update if given; `cut` is where the vector is split into two leaves, for methods that tell leaves
     apart or have numbers of the whole tree. The others have one leaf, which halves what XLA has to compile.
     """
-    update = jax.jit(optimizer.update, compiler_options={"xla_backend_optimization_level": 0})
+    update = jax.jit(optimizer.update)
     held = [np.asarray(start, np.float64)]
     states = [optimizer.init(split(held[0], cut)) if state is None else state]
     for t in range(steps):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import as_users
 from contract_rows import rows
 from contract_rows.row import Row
 
@@ -29,7 +30,7 @@ ONE_ENTRY = ("normalized_momentum", "nigt", "lars", "mars", "momo", "adaptive_re
 def test_a_leaf_of_one_entry_is_moved_by_the_compiled_program_as_by_the_eager_one(row: Row) -> None:
     """Of one entry a sum is the entry, whose square XLA may compute in another order."""
     optimizer, params = row.build(), {"w": jnp.ones((1, 1)), "b": jnp.ones(())}
-    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    state, update = optimizer.init(params), as_users(optimizer.update)
     for size in (0.0, 1e-22, 1.0, 1e20):
         g = jax.tree.map(lambda p: jnp.full_like(p, size), params)  # noqa: B023
         eager, _ = optimizer.update(g, state, params)
@@ -177,10 +178,9 @@ def test_a_norm_and_its_derivative_are_right_at_every_size(size: float) -> None:
     np.testing.assert_allclose(norm(jax.lax.complex(x, x)), 5 * 2**0.5 * size, rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1e-20, 1e-15, 1e-10, 1e10])
 @pytest.mark.parametrize("row", rows(lambda row: row.id in (*NORMALISING, "momo", "heavy_ball", "adam", "mars")))
-def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(row: Row, size: float) -> None:
-    def after(params: Any) -> Any:
+def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(row: Row) -> None:
+    def after(params: Any, size: Any) -> Any:
         optimizer, moved = row.build(), params
         state = optimizer.init(params)
         for scale in (1.0, -0.3, 2.0):
@@ -188,4 +188,6 @@ def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(r
             moved = optax.apply_updates(moved, updates)
         return jnp.sum(jnp.abs(moved["w"]))
 
-    chex.assert_tree_all_finite(jax.jit(jax.grad(after))({"w": jnp.asarray(MATRIX, jnp.float32)}))
+    derivative, params = jax.jit(jax.grad(after)), {"w": jnp.asarray(MATRIX, jnp.float32)}
+    for size in (1e-20, 1e-15, 1e-10, 1e10):
+        chex.assert_tree_all_finite(derivative(params, jnp.float32(size)))

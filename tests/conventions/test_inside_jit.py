@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import as_users
 from convention_methods import show
 
 from momentum_jax.conventions import PID, QHM, AggMo, Convention, Keras, PyTorch, build, convert
@@ -20,9 +21,9 @@ SCHEDULES = {
 
 
 def compiled_path(h: Convention) -> np.ndarray:
-    """Down a quadratic, each update compiled as a user's is: `descend` leaves XLA's optimizations out."""
+    """Down a quadratic, each update compiled as a user's is."""
     optimizer = build(h)
-    update = jax.jit(optimizer.update)
+    update = as_users(optimizer.update)
     x = jnp.array([1.0, -2.0, 0.5])
     state, held = optimizer.init(x), [x]
     for _ in range(UPDATES):
