@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from momentum_jax.figures import style
 from momentum_jax.studies.analysis import LadderResult, Rungs
@@ -79,6 +80,7 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs, score: RankedScore, wher
     axes.grid(axis="y", visible=False)
     gained = "gained" if score.sign > 0 else "saved"
     unit = " (percentage points)" if score.percent else ""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.set_xlabel(f"{where}{score.name} {gained}{unit}" if by_score else "steps to the target saved")
 
 

@@ -319,7 +319,9 @@ class Study:
     @property
     def data_name(self) -> str:
         """The data set or the problem as a title has it: of a file its name alone."""
-        return Path(self.dataset).name if self.problem is None else self.problem
+        if self.problem is None:
+            return Path(self.dataset).name
+        return self.problem.removeprefix(f"{own.PYTHON}:")
 
     def target_on(self, scores: Scores) -> str:
         """The name of the score that the target is on, of those that the problem has."""
