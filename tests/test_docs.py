@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -159,6 +160,37 @@ def test_a_page_runs_and_its_problems_are_sound(name: str) -> None:
 def test_a_page_runs_with_its_slow_blocks(page: Path) -> None:
     if any("slow" in block.marks for block in blocks(page, "python")):
         run(page, slow=True)
+
+
+def files_of(page: Path) -> dict[str, str]:
+    """What stands on a page as a file, by the name that the paragraph before it calls it."""
+    text = page.read_text()
+    named = []
+    for found in re.finditer(r"^```(python|toml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        paragraph = text[: found.start()].rstrip().rpartition("\n\n")[2]
+        named.append((re.findall(rf"`(\w+\.{found[1][:2]}\w*)`", paragraph), found[2]))
+    return {names[-1]: text for names, text in named if names}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("problem" not in Study.__dataclass_fields__, reason="studies of one's own problems are being built")
+@pytest.mark.parametrize("page", [README, DOCS / "your_own_problem.md"], ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run_on_its_files(page: Path, tmp_path: Path) -> None:
+    for name, text in files_of(page).items():
+        (tmp_path / name).write_text(text)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for command in "".join(block.text for block in blocks(page, "sh")).splitlines():
+        program, *arguments = shlex.split(command)
+        assert program == "momentum-jax"
+        whole = [sys.executable, "-m", "momentum_jax.cli", *arguments]
+        result = subprocess.run(whole, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, (command, result.stderr)
+    assert "r2" in (tmp_path / "study" / "report.md").read_text()
+
+
+def test_the_files_of_the_pages_are_found() -> None:
+    assert files_of(README).keys() == {"my_problem.py", "study.toml"}
+    assert files_of(DOCS / "your_own_problem.md").keys() == {"my_problem.py", "study.toml", "my_optimizers.py"}
 
 
 def test_no_page_with_python_is_left_out() -> None:

@@ -123,7 +123,7 @@ _FILE = """
 
 
 def _add_files(app: Sphinx, docname: str, source: list[str]) -> None:
-    """The pages of optimizers and problems have a section for each file of their room."""
+    """The pages of optimizers and problems have a section for each file."""
     folder, _, room = docname.partition("/")
     if folder == "api" and room in ("optimizers", "problems"):
         files = (app.srcdir.parent / "momentum_jax" / room).glob("[!_]*.py")
