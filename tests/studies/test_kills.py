@@ -21,7 +21,7 @@ def content(directory):
     store = Store.read(directory)
     assert store.damage == []
     runs = {run.name: dataclasses.replace(run, seconds=0.0) for run in store.runs}
-    curves = {run.name: tuple(array.tobytes() for array in vars(store.curves(run)).values()) for run in store.runs}
+    curves = {run.name: tuple(array.tobytes() for array in store.curves(run).arrays().values()) for run in store.runs}
     return repr(sorted(runs.items())), curves
 
 

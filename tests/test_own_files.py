@@ -1,0 +1,85 @@
+"""A stranger's file of twenty lines goes from its check to a report that speaks of its own scores, killed on the way."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_runs import run as run_command
+
+from momentum_jax.studies.store import RUNS, Store
+
+FILES = Path(__file__).parent / "own_files"
+# The file, its options, the scores that it has, and whether there is a test set.
+PROBLEMS = {
+    "regression": (("--batch", "16"), ("mse", "near"), True),
+    "tokens": (("--batch", "16"), ("bits_per_token", "perplexity"), True),
+    "images": (("--batch", "16"), ("accuracy", "loss", "mcc"), True),
+    "no_data": ((), ("height",), False),
+    "contrastive": (("--batch", "all"), ("neighbours",), True),
+    "stream": ((), ("mae",), True),
+}
+ARMS = (
+    "--arm",
+    "gradient_descent(log_uniform(0.001, 0.05))",
+    "--arm",
+    "optimizers_file.py:my_momentum(log_uniform(0.001, 0.01))",
+)
+SMALL = ("--seeds", "2", "--steps", "12", "--evaluate-every", "4", "--trials", "2", "--tuning-seeds", "1")
+
+
+def content(directory):
+    """All that a study says, less the time it took."""
+    store = Store.read(directory)
+    assert not store.damage
+    runs = {run.name: dataclasses.replace(run, seconds=0.0) for run in store.runs}
+    curves = {run.name: [array.tobytes() for array in store.curves(run).arrays().values()] for run in store.runs}
+    return repr(sorted(runs.items())), curves
+
+
+def killed_after(lines, directory, command):
+    """Runs the command in a process of its own and kills it once so many runs are stored."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "momentum_jax.cli", *command], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        while process.poll() is None:
+            path = directory / RUNS
+            if path.exists() and path.read_bytes().count(b"\n") >= lines:
+                process.kill()
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_file_goes_from_its_check_to_a_report_of_its_own_scores(name, capfd, tmp_path, monkeypatch):
+    options, scores, tested = PROBLEMS[name]
+    monkeypatch.chdir(FILES)
+    problem = f"{name}_file.py:make()"
+    code, out, err = run_command(capfd, "problem", problem, *options)
+    assert code == 0, err
+    assert all(score in out for score in scores)
+    arms = ("--arm", "heavy_ball(0.01, 0.9)", "--arm", "sgd(0.01)")
+    few = ("--seeds", "2", "--steps", "6", "--evaluate-every", "3", "--out", str(tmp_path / "compared"))
+    code, out, err = run_command(capfd, "compare", "--problem", problem, *options, *arms, *few)
+    assert code == 0, err
+    assert scores[0] in out
+    command = ("study", "run", "--problem", problem, *options, *ARMS, *SMALL)
+    code, out, err = run_command(capfd, *command, "--out", str(tmp_path / "whole"))
+    assert code == 0, err
+    assert ("accuracy" in out) == ("accuracy" in scores)
+    report = (tmp_path / "whole" / "report.html").read_text()
+    assert f"{'test ' * tested}{scores[0]}" in report
+    assert ("accuracy" in report, "Confusion matrices" in report) == ("accuracy" in scores, "accuracy" in scores)
+    assert ("test " + scores[0] in report) == tested
+    again = (*command, "--out", str(tmp_path / "killed"))
+    killed_after(2, tmp_path / "killed", again)
+    assert 0 < len(Store.read(tmp_path / "killed").runs) < len(Store.read(tmp_path / "whole").runs)
+    code, out, err = run_command(capfd, *again)
+    assert code == 0, err
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
