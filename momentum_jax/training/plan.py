@@ -116,8 +116,11 @@ def _stack(keys: jax.Array, filled: list[int], numbers: list[dict[str, Any]], me
     width = len(filled)
     numbers = numbers + [numbers[-1]] * (width - len(numbers))
     dtype = jnp.result_type(float)
-    columns = {name: jnp.asarray([float(each[name]) for each in numbers], dtype) for name in numbers[0]}
-    return jax.device_put(Run(keys[np.array(filled)], jnp.arange(width, dtype=jnp.int32), columns), on_each(mesh))
+    # NumPy selects them: JAX would compile a program for each little operation.
+    columns = {name: np.array([float(each[name]) for each in numbers], dtype) for name in numbers[0]}
+    data: Any = jax.device_put((np.asarray(jax.random.key_data(keys))[filled], np.arange(width, dtype=np.int32)), on_each(mesh))
+    chosen = jax.random.wrap_key_data(data[0], impl=jax.random.key_impl(keys))
+    return Run(chosen, data[1], jax.device_put(columns, on_each(mesh)))
 
 
 def _bytes_per_run(recipe: Recipe, keys: jax.Array, shared: Shared, group: Group) -> int:
