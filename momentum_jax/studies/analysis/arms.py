@@ -12,6 +12,7 @@ from momentum_jax.studies.analysis.results import ArmResult
 from momentum_jax.studies.jobs import LADDER, REPORT
 from momentum_jax.studies.statistics import describe, kaplan_meier
 from momentum_jax.studies.store import Run, Store
+from momentum_jax.studies.store.records import is_matrix
 from momentum_jax.studies.summary import steps_to_target
 
 
@@ -31,7 +32,7 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
     if study.target is not None:
         found = zip(runs, store.curves_of(runs), strict=True)
         steps = tuple(steps_to_target(run, curves, study.target, store.target_score) for run, curves in found)
-    shares = [_shares(run) for run in runs if run.diverged is None and study.problem is None]
+    shares = [_shares(run) for run in runs if run.diverged is None and is_matrix(run.test.get("confusion"))]
     mean, half_width = _mean_matrix(shares)
     return ArmResult(
         label=label,

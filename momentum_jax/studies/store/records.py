@@ -222,7 +222,7 @@ def faults(run: Run, scores: Scores, *, images: bool) -> str:
     return ""
 
 
-def _is_matrix(value: object) -> bool:
+def is_matrix(value: object) -> bool:
     """Square, of counts."""
     return (
         isinstance(value, tuple)
@@ -238,7 +238,7 @@ _ANY = ("anything", lambda value: True)
 _OF_IMAGES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "accuracy": ("a number in [0, 1]", is_number(0.0, 1.0)),
     "mcc": ("a number in [-1, 1]", is_number(-1.0, 1.0)),
-    "confusion": ("a square matrix of counts", _is_matrix),
+    "confusion": ("a square matrix of counts", is_matrix),
 }
 
 
