@@ -26,7 +26,7 @@ def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], score: R
     """Limits, ticks and label of the axis for these values, as they are written; returns the limits.
 
     A share is in per cent: linear, or by the logarithm of the error where the values' errors are far apart, which the label
-    then says. Other scores: linear, or logarithmic where all are positive and far apart. `where` stands before the score's name.
+    then says. Other scores: linear, or logarithmic where all are positive and far apart. `where` stands before the name.
     """
     finite = [value for value in values if np.isfinite(value)]
     return _percent(axes, which, finite, f"{where}{score.name}") if score.percent else _any(axes, which, finite, score, where)
