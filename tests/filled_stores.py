@@ -63,8 +63,7 @@ def tried(rows, scores):
             name=f"tuning/arm-0/trial-{number}/seed-1000",
             phase="tuning",
             optimizer=optimizer,
-            accuracy=float("nan"),
-            confusion=(),
+            test={},
         )
         for number, (optimizer, accuracy) in enumerate(scores.items())
     ]
@@ -100,5 +99,5 @@ def with_steps(analysis, steps):
     arms = tuple(
         dataclasses.replace(arm, steps_to_target=tuple(steps.get(arm.label, arm.steps_to_target))) for arm in analysis.arms
     )
-    ladder = ladder_result(analysis.study, {arm.label: arm for arm in arms}, analysis.tunings)
+    ladder = ladder_result(analysis.study, analysis.scores, {arm.label: arm for arm in arms}, analysis.tunings)
     return dataclasses.replace(analysis, arms=arms, ladder=ladder)

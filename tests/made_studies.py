@@ -23,37 +23,45 @@ TUNED = Study(
 )
 
 
-def made(directory, study, *, diverged=lambda job: False, left_out=lambda job: False, **notes):
-    """A store of the study's jobs; `diverged` and `left_out` choose among them."""
-    store = Store.create(directory, study, ENVIRONMENT)
+def made(directory, study, *, scores=IMAGES, diverged=lambda job: False, left_out=lambda job: False, **notes):
+    """A store of the study's jobs; `diverged` and `left_out` choose among them. `scores` are those of its problem."""
+    store = Store.create(directory, study, environment(study), scores=scores)
     store.note(machine={"system": "made by hand", "python": "3", "cores": 2})
     tuning = jobs.tuning(study)
-    store.add([_row(study, job, diverged(job)) for job in tuning if not left_out(job)])
-    chosen = jobs.choose(study, IMAGES, store.runs)
+    store.add([_row(study, scores, job, diverged(job)) for job in tuning if not left_out(job)])
+    chosen = jobs.choose(study, scores, store.runs)
     reporting = jobs.reporting(study, chosen) if len(chosen) == len(study.arms) else []
-    store.add([_row(study, job, diverged(job)) for job in reporting if not left_out(job)])
+    store.add([_row(study, scores, job, diverged(job)) for job in reporting if not left_out(job)])
     planned = len(tuning) + len(reporting)
     store.close("complete", planned=planned, seconds={"training": 3.0, "evaluation": 1.0, "compile": 2.0}, **notes)
     return store
 
 
-def _row(study, job, diverged):
+def environment(study):
+    if study.problem is None:
+        return ENVIRONMENT
+    return {**{name: ENVIRONMENT[name] for name in ("versions", "backend")}, "problem": {"loss": "abc"}}
+
+
+def _row(study, scores, job, diverged):
     draw = np.random.default_rng(zlib.crc32(f"{job.optimizer}/{job.seed}".encode()))
     skill = np.random.default_rng(zlib.crc32(job.optimizer.encode())).uniform(0.7, 0.97)
     accuracy = float(np.clip(skill + 0.01 * draw.standard_normal(), 0.0, 1.0))
     right = round(100 * accuracy)
-    tuning = job.phase == jobs.TUNING
+    confusion = {"confusion": ((right, 100 - right), (100 - right, right))} if study.problem is None else {}
+    is_tested = scores.tested and job.phase != jobs.TUNING
+    lost = {name: float("nan") for name in scores.names}
     run = Run(
         name=job.name,
         phase=job.phase,
         arm=job.arm,
         optimizer=job.optimizer,
         seed=job.seed,
-        test={} if tuning else {**_scores(accuracy), "confusion": ((right, 100 - right), (100 - right, right))},
-        validation={name: float("nan") if diverged else value for name, value in _scores(accuracy - 0.01).items()},
+        test={**_values(scores, accuracy), **confusion} if is_tested else {},
+        validation=lost if diverged else _values(scores, accuracy - 0.01),
         diverged=7 if diverged else None,
         seconds=0.25,
-        key=job.key(study, ENVIRONMENT),
+        key=job.key(study, environment(study)),
     )
     steps = np.arange(0, study.steps + 1, study.evaluate_every, dtype=np.int32)
     falling = np.exp(-5 * accuracy * steps / study.steps).astype(np.float32)
@@ -61,8 +69,11 @@ def _row(study, job, diverged):
     if diverged:
         train[7:] = np.nan
     curve = (accuracy * (1 - falling)).astype(np.float32)
-    return run, Curves(train, steps, {"accuracy": curve, "loss": falling, "mcc": 2 * curve - 1})
+    rising = {"mcc": 2 * curve - 1}
+    curves = {score.name: rising.get(score.name, curve) if score.sign > 0 else falling for score in scores.ranked}
+    return run, Curves(train, steps, curves)
 
 
-def _scores(accuracy):
-    return {"accuracy": accuracy, "loss": 1 - accuracy, "mcc": 2 * accuracy - 1}
+def _values(scores, accuracy):
+    known = {"mcc": 2 * accuracy - 1}
+    return {score.name: known.get(score.name, accuracy) if score.sign > 0 else 1 - accuracy for score in scores.ranked}

@@ -11,13 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from momentum_jax import figures
-from momentum_jax.figures import accuracy_axis, style
+from momentum_jax.figures import score_axis, style
+from momentum_jax.figures.final_score import final_score
 from momentum_jax.figures.ladder import ladder as draw_ladder
 from momentum_jax.figures.sensitivity import sensitivity
-from momentum_jax.figures.test_accuracy import test_accuracy as draw_test_accuracy
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import Trial, analyse
-from momentum_jax.studies.learning_curves import accuracy_curves, learning_curves
+from momentum_jax.studies.learning_curves import learning_curves, score_curves
+from momentum_jax.studies.scores import IMAGES
 
 LONG = "a label of one hundred characters that has spaces, so that it can be broken where a reader would do so"
 STUDY = Study(
@@ -34,6 +35,7 @@ STUDY = Study(
     search=Search(trials=4),
 )
 LOST = "arm-2/seed-1"
+ACCURACY = IMAGES["accuracy"]
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +52,11 @@ def analysis(store):
 @pytest.fixture(scope="module")
 def drawn(store, analysis):
     classes = ("cat", "dog $x$")
-    return figures.report(analysis, learning_curves(store, ladder=True), accuracy_curves(store, ladder=True), classes)
+    return figures.report(analysis, learning_curves(store, ladder=True), score_curves(store, ladder=True), classes)
 
 
 NAMES = (
-    *("learning_curves", "validation_accuracy", "test_accuracy", "steps_to_target", "ladder", "sensitivity"),
+    *("learning_curves", "validation_score", "final_score", "steps_to_target", "ladder", "sensitivity"),
     *(f"confusion_{index}" for index in range(6)),
 )
 
@@ -104,47 +106,49 @@ def tick_labels(panels):
 
 
 def test_labels_are_shown_as_they_are_written(drawn):
-    for name in ("learning_curves", "validation_accuracy", "test_accuracy", "steps_to_target", "sensitivity"):
+    for name in ("learning_curves", "validation_score", "final_score", "steps_to_target", "sensitivity"):
         said = " ".join(text.get_text().replace("\n", " ") for text in shown(drawn[name]))
         assert "_plain" in said, name
         assert "heavy $x_1$" in said, name
-    assert not any(text.get_parse_math() for text in shown(drawn["test_accuracy"]) if "$" in text.get_text())
+    assert not any(text.get_parse_math() for text in shown(drawn["final_score"]) if "$" in text.get_text())
 
 
 def test_every_run_is_a_dot_and_a_diverged_one_a_cross_and_the_mean_counts_it(drawn, analysis):
-    axes = drawn["test_accuracy"].axes[0]
+    axes = drawn["final_score"].axes[0]
     dots, crosses, means = (marks(axes, marker) for marker in "oxD")
     own = [arm for arm in analysis.arms if not arm.rung]
     low = axes.get_xlim()[0]
-    expected = sorted(100 * value for arm in analysis.arms for value in arm.accuracies if 100 * value >= low)
+    expected = sorted(100 * value for arm in analysis.arms for value in arm.values["accuracy"] if 100 * value >= low)
     assert sorted(x for x, _ in dots) == pytest.approx(expected)
     assert len(dots) >= sum(len(arm.runs) for arm in own) - 1
     assert [x for x, _ in crosses] == [low]
     lost = next(arm for arm in own if arm.diverged)
     assert lost.label == LONG
-    said = next(text.get_text() for text in shown(drawn["test_accuracy"]) if "diverged;" in text.get_text())
-    assert said == f"1 of 5 diverged; mean {100 * np.mean(lost.accuracies):.2f} %"
-    sound = [100 * arm.accuracy.mean for arm in analysis.arms if 100 * arm.accuracy.mean >= low]
+    said = next(text.get_text() for text in shown(drawn["final_score"]) if "diverged;" in text.get_text())
+    assert said == f"1 of 5 diverged; mean {100 * np.mean(lost.values['accuracy']):.2f} %"
+    sound = [mean for arm in analysis.arms if (mean := 100 * arm.described["accuracy"].mean) >= low]
     assert sorted(x for x, _ in means) == pytest.approx(sorted(sound))
 
 
-def test_a_rung_that_fails_is_counted_at_the_edge_and_leaves_the_arms_their_room(analysis):
-    import dataclasses
+def failed(arm, accuracies):
+    """The arm as a rung of these accuracies, with a mean of 0.1."""
+    mean = dataclasses.replace(arm.described["accuracy"], mean=0.1)
+    return dataclasses.replace(
+        arm, rung=True, values={**arm.values, "accuracy": accuracies}, described={**arm.described, "accuracy": mean}
+    )
 
+
+def test_a_rung_that_fails_is_counted_at_the_edge_and_leaves_the_arms_their_room(analysis):
     first = analysis.arms[0]
-    low = dataclasses.replace(first, rung=True, accuracies=(0.1,) * 5, accuracy=dataclasses.replace(first.accuracy, mean=0.1))
-    figure = draw_test_accuracy([first, low], title="t")
+    figure = final_score([first, failed(first, (0.1,) * 5)], ACCURACY, "test ", title="t")
     assert figure.axes[0].get_xlim()[0] > 50
     assert "5 of 5 lower than this axis shows; mean 10.00 %" in [text.get_text() for text in shown(figure)]
 
 
 def test_what_is_said_of_runs_below_the_axis_covers_no_dot(analysis):
-    import dataclasses
-
     first = analysis.arms[0]
-    values = (*first.accuracies[1:], 0.1)
-    low = dataclasses.replace(first, rung=True, accuracies=values, accuracy=dataclasses.replace(first.accuracy, mean=0.1))
-    figure = draw_test_accuracy([first, low], title="t")
+    values = (*first.values["accuracy"][1:], 0.1)
+    figure = final_score([first, failed(first, values)], ACCURACY, "test ", title="t")
     FigureCanvasAgg(figure).draw()
     axes = figure.axes[0]
     (words,) = [text.get_window_extent() for text in axes.texts if "lower than this axis" in text.get_text()]
@@ -184,7 +188,7 @@ def test_the_ladder_draws_a_bound_with_the_one_end_that_it_has(analysis, known, 
     # Off the middle, so that a mirrored interval cannot hide.
     gain = dataclasses.replace(found.rungs[1].gain, mean_difference=100.0, t_interval=(70.0, 110.0), t_pvalue=0.01)
     rungs = dataclasses.replace(found.rungs[1], gain=gain, bounds={} if known is None else {"gain": known})
-    figure = draw_ladder(dataclasses.replace(found, rungs=(found.rungs[0], rungs)), title="t")
+    figure = draw_ladder(dataclasses.replace(found, rungs=(found.rungs[0], rungs)), ACCURACY, "test ", title="t")
     axes = figure.axes[1]
     bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
     assert bars[0] == pytest.approx(gain.t_interval if end is None else (gain.t_interval[end], gain.mean_difference))
@@ -201,7 +205,8 @@ def test_the_sensitivity_shows_every_trial_and_rings_the_chosen_one(drawn, analy
         assert axes.get_xscale() == "log"
         rate = [trial.values["learning_rate"] for trial in tuning.trials]
         points = marks(axes, "o")
-        score = [None if trial.accuracy is None else 100 * trial.accuracy for trial in tuning.trials]
+        means = [trial.means["accuracy"] for trial in tuning.trials]
+        score = [None if mean is None else 100 * mean for mean in means]
         expected = [(x, y) for x, y in zip(rate, score, strict=True) if y is not None]
         chosen = (rate[tuning.chosen], score[tuning.chosen])
         np.testing.assert_allclose(sorted(points), sorted([*expected, chosen]))
@@ -217,7 +222,14 @@ def test_the_sensitivity_shows_every_trial_and_rings_the_chosen_one(drawn, analy
 def tried(values, accuracies, losses=None, diverged=None):
     """Trials of a search, of two runs each."""
     return tuple(
-        Trial(str(each), each, ("a", "b"), (accuracy,) * 2, (loss,) * 2, accuracy, loss, lost)
+        Trial(
+            str(each),
+            each,
+            ("a", "b"),
+            {"accuracy": (accuracy,) * 2, "loss": (loss,) * 2},
+            {"accuracy": accuracy, "loss": loss},
+            lost,
+        )
         for each, accuracy, loss, lost in zip(
             values, accuracies, losses or [0.5] * len(values), diverged or [0] * len(values), strict=True
         )
@@ -230,7 +242,7 @@ def test_rates_and_losses_that_are_not_positive_have_their_place(analysis, chose
     one = dataclasses.replace(
         analysis.tunings[0], trials=tried(rates, (0.5, 0.9, 0.4), (0.0, 0.2, 0.3)), chosen=chosen, score="loss"
     )
-    figure = sensitivity([one], title="t", score="loss", loss="half squared error")
+    figure = sensitivity([one], IMAGES["loss"], title="t")
     axes = figure.axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
     assert len(marks(axes, "o")) == 4
@@ -243,7 +255,7 @@ def test_rates_and_losses_that_are_not_positive_have_their_place(analysis, chose
 def test_trials_are_joined_where_the_learning_rate_alone_was_searched(analysis, second, joined):
     rates = [{"learning_rate": rate, **second} for rate in (0.01, 0.1, 1.0)]
     one = dataclasses.replace(analysis.tunings[0], trials=tried(rates, (0.5, 0.9, 0.4)), chosen=1)
-    axes = sensitivity([one], title="t", score="accuracy", loss="nats").axes[0]
+    axes = sensitivity([one], ACCURACY, title="t").axes[0]
     assert any(len(line.get_xdata()) == 3 for line in axes.get_lines()) == joined
 
 
@@ -252,7 +264,7 @@ def test_trials_that_diverged_on_some_seeds_are_counted_apart(analysis):
     one = dataclasses.replace(
         analysis.tunings[0], trials=tried(rates, (0.5, 0.9, None), (0.5, 0.4, None), diverged=(0, 1, 2)), chosen=0
     )
-    figure = sensitivity([one], title="t", score="accuracy", loss="nats")
+    figure = sensitivity([one], ACCURACY, title="t")
     note = figure.axes[0].get_title(loc="left")
     assert "crosses: diverged (1)" in note
     assert "crosses on dots: on some seeds (1)" in note
@@ -280,15 +292,15 @@ def test_the_cells_of_the_confusion_matrix_have_share_and_half_width(drawn, anal
 
 
 def test_the_curves_of_validation_accuracy_are_means_over_the_runs_that_did_not_diverge(store):
-    curves = {curve.label: curve for curve in accuracy_curves(store, ladder=True)}
+    curves = {curve.label: curve for curve in score_curves(store, ladder=True)}
     assert len(curves) == 6
     runs = [run for run in store.of(LONG) if run.name != LOST]
-    values = np.stack([store.curves(run).validation_accuracy for run in runs]).astype(float)
+    values = np.stack([store.curves(run).validation["accuracy"] for run in runs]).astype(float)
     np.testing.assert_allclose(curves[LONG].mean, values.mean(axis=0))
     np.testing.assert_array_equal(curves[LONG].low, values.min(axis=0))
     np.testing.assert_array_equal(curves[LONG].high, values.max(axis=0))
     assert curves[LONG].diverged == 1
-    assert [curve.label for curve in accuracy_curves(store)] == [arm.label for arm in STUDY.arms]
+    assert [curve.label for curve in score_curves(store)] == [arm.label for arm in STUDY.arms]
 
 
 def test_learning_curves_have_the_ladders_rungs_when_asked_and_no_more_points_than_asked(store):
@@ -306,7 +318,7 @@ def test_accuracies_far_apart_are_shown_by_the_logarithm_of_their_error(values, 
     from matplotlib.figure import Figure
 
     axes = Figure().add_subplot()
-    low, high = accuracy_axis.scale(axes, "y", values, "accuracy")
+    low, high = score_axis.scale(axes, "y", values, ACCURACY, "")
     assert axes.get_yscale() == scale
     assert low <= values[0] < values[1] <= high <= 100.0
     assert ("logarithm" in axes.get_ylabel()) == (scale == "function")
@@ -317,7 +329,7 @@ def test_accuracies_far_apart_are_shown_by_the_logarithm_of_their_error(values, 
 
 
 def test_svgs_with_different_prefixes_share_no_id_and_keep_their_text_and_references(drawn):
-    figure = drawn["test_accuracy"]
+    figure = drawn["final_score"]
     one, other = (ElementTree.fromstring(style.svg(figure, prefix)) for prefix in ("one", "other"))
     ids = [{element.get("id") for element in tree.iter() if element.get("id")} for tree in (one, other)]
     assert ids[0]
@@ -333,10 +345,8 @@ def test_svgs_with_different_prefixes_share_no_id_and_keep_their_text_and_refere
 
 
 def test_a_label_that_looks_like_an_id_or_a_reference_is_left_alone(analysis):
-    import dataclasses
-
     label = 'a id="b" url(#c) href="#d"'
-    figure = draw_test_accuracy([dataclasses.replace(analysis.arms[0], label=label)], title="t")
+    figure = final_score([dataclasses.replace(analysis.arms[0], label=label)], ACCURACY, "test ", title="t")
     tree = ElementTree.fromstring(style.svg(figure, "p"))
     assert label in ["".join(element.itertext()).strip() for element in tree.iter("{http://www.w3.org/2000/svg}text")]
 
@@ -345,9 +355,9 @@ def test_a_label_that_looks_like_an_id_or_a_reference_is_left_alone(analysis):
 def test_a_learning_rate_of_0_and_a_loss_of_0_do_not_stop_the_sensitivity(analysis, score):
     tuning = next(each for each in analysis.tunings if each.learning_rate == "learning_rate")
     first, *others = tuning.trials
-    first = dataclasses.replace(first, values={**first.values, "learning_rate": 0.0}, loss=0.0)
+    first = dataclasses.replace(first, values={**first.values, "learning_rate": 0.0}, means={**first.means, "loss": 0.0})
     tuning = dataclasses.replace(tuning, trials=(first, *others))
-    figure = sensitivity([tuning], title="zeros", score=score, loss="nats")
+    figure = sensitivity([tuning], IMAGES[score], title="zeros")
     FigureCanvasAgg(figure).draw()
 
 
@@ -356,7 +366,7 @@ def test_ticks_of_accuracy_do_not_touch(values):
     figure = Figure(figsize=(style.WIDTH, 2.0))
     # As wide as beside the longest labels of arms.
     axes = figure.add_axes((0.4, 0.4, 0.55, 0.5))
-    accuracy_axis.scale(axes, "x", values, "accuracy")
+    score_axis.scale(axes, "x", values, ACCURACY, "")
     figure.draw_without_rendering()
     low, high = axes.get_xlim()
     boxes = [

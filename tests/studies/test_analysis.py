@@ -10,6 +10,7 @@ from scipy import stats
 
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.statistics import paired, ratio_of_means
 from momentum_jax.studies.store import Store
 
@@ -19,9 +20,10 @@ def test_every_number_of_an_arm_is_that_of_its_named_runs(tmp_path, rows):
     analysis = analyse(store)
     runs = {run.name: run for run in store.runs}
     for arm in analysis.arms:
-        assert [runs[name].accuracy for name in arm.runs] == list(arm.accuracies)
+        for score in IMAGES.names:
+            assert [runs[name].test[score] for name in arm.runs] == list(arm.values[score])
+            assert arm.described[score].mean == pytest.approx(np.mean([runs[name].test[score] for name in arm.runs]))
         assert [runs[name].seed for name in arm.runs] == list(arm.seeds)
-        assert arm.accuracy.mean == pytest.approx(np.mean([runs[name].accuracy for name in arm.runs]))
         np.testing.assert_allclose(arm.confusion, [[0.8, 0.2], [0.1, 0.9]])
     assert [arm.rung for arm in analysis.arms] == [False, False, True]
 
@@ -83,10 +85,13 @@ def test_optimism_is_of_the_score_that_chose_with_welchs_interval(tmp_path, rows
     scores = dict(zip((*study.search.seeds, *SEEDS), (*tuned, *fresh), strict=True))
     winner = "heavy_ball(0.05, 0.9)"
     runs = [
-        dataclasses.replace(rows.run("moving", seed, optimizer=winner), **{f"validation_{score}": value})
+        dataclasses.replace(run, validation={**run.validation, score: value})
         for seed, value in scores.items()
+        for run in [rows.run("moving", seed, optimizer=winner)]
     ]
-    first = [dataclasses.replace(run, phase="tuning", name=f"tuning/arm-0/trial-0/seed-{run.seed}") for run in runs[:2]]
+    first = [
+        dataclasses.replace(run, phase="tuning", name=f"tuning/arm-0/trial-0/seed-{run.seed}", test={}) for run in runs[:2]
+    ]
     store = Store.create(tmp_path, study, {})
     store.add([(run, rows.curves([1.0, 0.5])) for run in (*first, *runs[2:])])
     (tuning,) = analyse(store).tunings
@@ -115,7 +120,8 @@ def test_fresh_runs_that_diverge_count_in_the_optimism(tmp_path, rows):
 def test_a_class_that_the_test_set_lacks_has_no_shares(tmp_path, rows):
     study = Study(seeds=(0, 1), ladder=False, noise_floor=False, arms=(Arm("sgd(0.1)"),))
     store = Store.create(tmp_path, study, {})
-    lacking = [dataclasses.replace(rows.run("sgd(0.1)", seed), confusion=((8, 2), (0, 0))) for seed in (0, 1)]
+    runs = [rows.run("sgd(0.1)", seed) for seed in (0, 1)]
+    lacking = [dataclasses.replace(run, test={**run.test, "confusion": ((8, 2), (0, 0))}) for run in runs]
     store.add([(run, rows.curves([1.0, 0.5])) for run in lacking])
     arm = analyse(store).arms[0]
     assert arm.confusion == ((0.8, 0.2), (0.0, 0.0))

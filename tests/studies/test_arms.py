@@ -243,7 +243,7 @@ def test_an_optimizer_that_cannot_be_built_from_traced_numbers_is_settled_as_str
 
 
 def test_an_optimizer_that_wants_more_than_the_trainer_has_is_refused():
-    with pytest.raises(StudyError, match=r"arm 'optax.lbfgs\(0.1\)' cannot train this network: "):
+    with pytest.raises(StudyError, match=r"arm 'optax.lbfgs\(0.1\)' cannot train this problem: "):
         settle(resolve("optax.lbfgs(0.1)"), PARAMS)
 
 

@@ -159,8 +159,8 @@ def test_the_conclusions_and_the_comparison_say_the_correction_in_the_same_words
     scores = {name: 0.9 + SHARED + (10 * OWN + 0.00184) * (index > 0) for index, name in enumerate(names)}
     analysis = analyse(filled(tmp_path, study, rows, scores))
     first = analysis.comparisons[0]
-    assert (first.accuracy.pvalue or 1) <= 0.05 < (first.pvalue or 0)
-    said = lost_to_holm(first.accuracy.pvalue, first.pvalue, 3)
+    assert (first.score.pvalue or 1) <= 0.05 < (first.pvalue or 0)
+    said = lost_to_holm(first.score.pvalue, first.pvalue, 3)
     assert conclusions(analysis)[0].endswith(f"{said}.")
     assert any(item.endswith(f"{said}.") for item in comparisons(analysis)[-1].blocks[0].items)
 

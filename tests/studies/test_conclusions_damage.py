@@ -78,6 +78,6 @@ def test_a_search_found_something_where_any_of_its_trials_has_a_score(tmp_path):
     trials = list(moving.trials)
     trials[moving.chosen] = dataclasses.replace(trials[moving.chosen], diverged=len(trials[moving.chosen].runs))
     damaged = dataclasses.replace(moving, trials=tuple(trials))
-    found = ladder_result(TUNED, {arm.label: arm for arm in analysis.arms}, (plain, damaged))
+    found = ladder_result(TUNED, analysis.scores, {arm.label: arm for arm in analysis.arms}, (plain, damaged))
     assert found is not None
     assert found.untuned is None

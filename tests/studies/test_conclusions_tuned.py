@@ -167,10 +167,10 @@ def test_harm_of_tuned_momentum_is_not_claimed_where_another_momentum_did_better
     analysis = analyse(store)
     level = {"plain": 0.9, "moving": 0.8, "fixed": fixed}
     arms = tuple(
-        dataclasses.replace(arm, accuracies=tuple(level.get(arm.label, 0.6) + SHARED + index * OWN))
+        dataclasses.replace(arm, values={**arm.values, "accuracy": tuple(level.get(arm.label, 0.6) + SHARED + index * OWN)})
         for index, arm in enumerate(analysis.arms)
     )
-    ladder = ladder_result(study, {arm.label: arm for arm in arms}, analysis.tunings)
+    ladder = ladder_result(study, analysis.scores, {arm.label: arm for arm in arms}, analysis.tunings)
     (said,) = (
         each
         for each in conclusions(dataclasses.replace(analysis, arms=arms, ladder=ladder))

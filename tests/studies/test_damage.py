@@ -9,6 +9,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
+from old_stores import as_of_schema_2
 
 from momentum_jax.studies import Arm, Network, Search, Study, StudyError
 from momentum_jax.studies.analysis import analyse
@@ -41,7 +42,7 @@ def content(directory):
     store = Store.read(directory)
     assert store.damage == []
     runs = {run.name: repr(dataclasses.replace(run, seconds=0.0)) for run in store.runs}
-    return {run.name: (runs[run.name], *(a.tobytes() for a in vars(store.curves(run)).values())) for run in store.runs}
+    return {run.name: (runs[run.name], *(a.tobytes() for a in store.curves(run).arrays().values())) for run in store.runs}
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +69,15 @@ def test_a_tuned_study_has_the_runs_of_all_phases(sound):
     store = Store.read(sound)
     assert len(store.runs) == RUNS == store.manifest["planned"]
     for run in store.runs:
-        assert np.isnan(run.accuracy) == (run.phase == "tuning"), "the tuning has seen the test set"
-        assert (run.confusion == ()) == (run.phase == "tuning")
-        assert np.isfinite(run.validation_accuracy)
+        assert (run.test == {}) == (run.phase == "tuning"), "the tuning has seen the test set"
+        assert {*run.test} in ({"accuracy", "loss", "mcc", "confusion"}, set())
+        assert all(np.isfinite(run.validation[name]) for name in ("accuracy", "loss", "mcc"))
 
 
 def test_the_reported_optimizer_is_the_best_of_its_trials(sound):
     store = Store.read(sound)
     for arm in TUNED.arms:
-        trials = {run.optimizer: run.validation_accuracy for run in store.of(arm.label, "tuning")}
+        trials = {run.optimizer: run.validation["accuracy"] for run in store.of(arm.label, "tuning")}
         assert {run.optimizer for run in store.of(arm.label)} == {max(trials, key=trials.__getitem__)}
 
 
@@ -97,7 +98,8 @@ def test_a_flipped_bit_in_the_curves_is_reported_and_only_those_runs_are_repeate
 
 
 def test_what_was_damaged_and_has_been_run_again_is_damaged_no_more(copy):
-    flip(copy / "curves.npz", (copy / "curves.npz").stat().st_size // 2)
+    path, store = copy / "curves.npz", Store.read(copy)
+    flip(path, path.read_bytes().index(store.curves(store.runs[3]).train_loss.tobytes()))
     with pytest.warns(DamageWarning):
         store = work(copy)
     assert store.damage == []
@@ -161,11 +163,20 @@ def test_a_truncated_archive_is_reported_and_all_its_runs_are_repeated(sound, co
 def test_a_changed_line_is_reported_and_its_run_is_repeated(sound, copy, monkeypatch):
     lines = (copy / "runs.jsonl").read_text().splitlines()
     one = json.loads(lines[5])
-    lines[5] = json.dumps({**one, "validation_accuracy": 0.999})
+    lines[5] = json.dumps({**one, "validation": {**one["validation"], "accuracy": 0.999}})
     (copy / "runs.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.warns(DamageWarning, match=r"runs\.jsonl is damaged: line 6 is not a stored run"):
         assert added(copy, monkeypatch) == [one["name"]]
     assert content(copy) == content(sound)
+
+
+def test_a_store_of_schema_2_is_gone_on_with_and_no_run_is_repeated(sound, copy, monkeypatch):
+    as_of_schema_2(copy)
+    assert added(copy, monkeypatch) == []
+    store, before = Store.read(copy), Store.read(sound)
+    assert store.damage == []
+    assert [(run.name, run.test) for run in store.runs] == [(run.name, run.test) for run in before.runs]
+    assert store.manifest["schema"] == 3
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"name": "a web page"}', "[]"])

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import stat
 import zipfile
@@ -38,13 +39,17 @@ def with_line(store, text):
 
 
 def line(store, **fields):
+    """The second line with other values; `test.loss` is one of its scores."""
     content = json.loads((store.directory / "runs.jsonl").read_text().splitlines()[1])
-    return json.dumps(signed({**content, **fields}))
+    for name, value in fields.items():
+        part, _, score = name.partition(".")
+        content[part] = {**content[part], score: value} if score else value
+    return json.dumps(signed(content))
 
 
 def assert_one_line_is_damaged(store, *said):
     (sentence,) = store.damage
-    assert "runs.jsonl is damaged: line 2 is not a stored run" in sentence
+    assert re.search(r"runs\.jsonl is damaged: (line 2|run arm-0/seed-1) is not a stored run", sentence)
     for each in said:
         assert each in sentence
     assert "\n" not in sentence
@@ -53,27 +58,49 @@ def assert_one_line_is_damaged(store, *said):
     assert analyse(store).to_json()
 
 
+OF_IMAGES = [
+    ("test.accuracy", 7.5),
+    ("test.accuracy", 10**400),
+    ("test.accuracy", True),
+    ("test.accuracy", "0.9"),
+    ("test.accuracy", None),
+    ("test.mcc", -2),
+    ("test.mcc", None),
+    ("test.loss", 1e300),
+    ("test.loss", 10**400),
+    ("test.loss", None),
+    ("validation.loss", [1]),
+    ("validation.loss", None),
+    ("validation.accuracy", -0.1),
+    ("validation.accuracy", None),
+    ("test.confusion", [[1, 2], [3]]),
+    ("test.confusion", [[1, 2]]),
+    ("test.confusion", []),
+    ("test.confusion", None),
+    ("test.confusion", 3),
+    ("test.confusion", [[1, -1], [0, 1]]),
+    ("test.confusion", [[1, 0.5], [0, 1]]),
+    ("test.confusion", [[1, None], [0, 1]]),
+    ("test.confusion", [[True, False], [False, True]]),
+    ("test.confusion", [[10**30, 0], [0, 1]]),
+    ("test.confusion", "x" * 1000),
+]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("accuracy", 7.5),
-        ("accuracy", 10**400),
-        ("accuracy", True),
-        ("accuracy", "0.9"),
-        ("accuracy", None),
-        ("mcc", -2),
-        ("loss", 1e300),
-        ("loss", 10**400),
-        ("validation_loss", [1]),
-        ("validation_accuracy", -0.1),
-        ("validation_accuracy", None),
-        ("confusion", [[1, 2], [3]]),
-        ("confusion", [[1, 2]]),
-        ("confusion", []),
-        ("confusion", [[1, -1], [0, 1]]),
-        ("confusion", [[1, 0.5], [0, 1]]),
-        ("confusion", [[10**30, 0], [0, 1]]),
-        ("confusion", "x" * 1000),
+        *OF_IMAGES,
+        ("test", {}),
+        ("test", None),
+        ("test", [["accuracy", 0.9]]),
+        ("test.accuracy", [0.9]),
+        ("test.", 0.5),
+        ("test.two\nlines", 0.5),
+        ("validation", {}),
+        ("validation", "accuracy"),
+        ("validation.mcc", 1.5),
+        ("validation.a/b", 0.5),
         ("seed", -1),
         ("seed", 2**40),
         ("seed", 1.0),
@@ -98,16 +125,29 @@ def test_a_field_that_no_run_has_is_damage(store):
     assert_one_line_is_damaged(with_line(store, line(store, wealth=3)))
 
 
+@pytest.mark.parametrize("name", ["accuracy", "loss", "mcc", "confusion"])
+def test_a_run_without_one_of_its_scores_is_damage(store, name):
+    content = json.loads(line(store))
+    del content["test"][name]
+    assert_one_line_is_damaged(with_line(store, json.dumps(signed(content))), name)
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_score_that_images_have_not_is_damage(store, part):
+    assert_one_line_is_damaged(with_line(store, line(store, **{f"{part}.wealth": 3})), "wealth")
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_json_does_not_know_are_damage(store, number):
-    content = {**json.loads(line(store)), "loss": float(number.lower().replace("infinity", "inf"))}
-    assert_one_line_is_damaged(with_line(store, json.dumps(signed(content))))
+    text = line(store, **{"test.loss": float(number.lower().replace("infinity", "inf"))})
+    assert f'"loss": {number}' in text
+    assert_one_line_is_damaged(with_line(store, text))
 
 
 def test_a_matrix_of_other_classes_than_all_others_is_damage(store):
-    lost = with_line(store, line(store, confusion=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
+    lost = with_line(store, line(store, **{"test.confusion": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}))
     (sentence,) = lost.damage
-    assert "the confusion matrix of run arm-0/seed-1 is not of 2 classes" in sentence
+    assert "the arrays of run arm-0/seed-1 have not the shapes of the other runs'" in sentence
     assert analyse(lost).runs == 5
 
 
@@ -198,8 +238,8 @@ def test_a_run_of_another_length_is_damage_though_its_checksums_agree(store, len
         arrays = dict(archive.items())
     arrays["arm-0/seed-1/train_loss"] = np.ones(length, np.float32)
     np.savez(path, **arrays)
-    names = ("train_loss", "steps", "validation_loss", "validation_accuracy")
-    digest = digest_of(Curves(**{name: arrays[f"arm-0/seed-1/{name}"] for name in names}))
+    names = ("train_loss", "steps", "validation_accuracy", "validation_loss")
+    digest = digest_of(Curves.of({name: arrays[f"arm-0/seed-1/{name}"] for name in names}))
     read = with_line(store, line(store, arrays=digest))
     assert read.damage == []
     with pytest.raises(StudyError, match=r"curves\.npz is damaged: run arm-0/seed-1 .* length"):

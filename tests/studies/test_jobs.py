@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from momentum_jax.studies import Arm, Search, Study, jobs
+from momentum_jax.studies.scores import IMAGES
 
 TUNED = Study(
     arms=(
@@ -26,8 +27,8 @@ def trial_runs(rows, scores):
             name=f"tuning/arm-1/trial-{number}/seed-{seed}",
             phase="tuning",
             optimizer=optimizer,
-            validation_accuracy=accuracy,
-            validation_loss=loss,
+            test={},
+            validation={"accuracy": accuracy, "loss": loss, "mcc": 0.0},
             diverged=diverged,
         )
         for number, (optimizer, values) in enumerate(scores.items())
@@ -98,7 +99,7 @@ def test_learning_rate_and_momentum_are_known_of_plain_momentum_alone(optimizer,
 
 def test_without_momentum_there_is_no_ladder():
     study = Study(arms=(Arm("adam(0.001)"), Arm("gradient_descent(0.1)")))
-    assert {job.phase for job in jobs.reporting(study, jobs.choose(study, []))} == {"report", "control"}
+    assert {job.phase for job in jobs.reporting(study, jobs.choose(study, IMAGES, []))} == {"report", "control"}
 
 
 @pytest.mark.parametrize(("score", "best"), [("accuracy", "heavy_ball(0.1, 0.9)"), ("loss", "heavy_ball(0.2, 0.9)")])
@@ -112,7 +113,7 @@ def test_the_best_mean_score_over_the_seeds_of_the_search_is_chosen(rows, score,
             "heavy_ball(0.2, 0.9)": [(0.7, 0.1, None), (0.7, 0.1, None)],
         },
     )
-    assert jobs.choose(study, runs)["momentum"] == best
+    assert jobs.choose(study, IMAGES, runs)["momentum"] == best
 
 
 def test_a_trial_with_a_diverged_run_loses_to_any_without(rows):
@@ -123,7 +124,7 @@ def test_a_trial_with_a_diverged_run_loses_to_any_without(rows):
             "heavy_ball(0.1, 0.9)": [(0.2, 2.0, None), (0.2, 2.0, None)],
         },
     )
-    assert jobs.choose(TUNED, runs)["momentum"] == "heavy_ball(0.1, 0.9)"
+    assert jobs.choose(TUNED, IMAGES, runs)["momentum"] == "heavy_ball(0.1, 0.9)"
 
 
 def test_ties_of_accuracy_are_settled_by_the_loss(rows):
@@ -134,7 +135,7 @@ def test_ties_of_accuracy_are_settled_by_the_loss(rows):
             "heavy_ball(0.1, 0.9)": [(0.9, 0.4, None), (0.9, 0.4, None)],
         },
     )
-    assert jobs.choose(TUNED, runs)["momentum"] == "heavy_ball(0.1, 0.9)"
+    assert jobs.choose(TUNED, IMAGES, runs)["momentum"] == "heavy_ball(0.1, 0.9)"
 
 
 def test_a_point_that_comes_twice_is_tried_once():

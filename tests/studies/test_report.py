@@ -89,22 +89,26 @@ def said(store, pictures=()):
 
 
 def test_the_table_of_arms_is_of_the_stored_runs(whole, page):
-    rows = page.table("test accuracy, %", "MCC")
+    rows = page.table("test accuracy, %", "loss", "mcc")
     assert list(rows)[:3] == [arm.label for arm in WHOLE.arms]
     assert len(rows) == 5
     for label, row in rows.items():
         runs = whole.of(label, "report", "ladder")
-        values = 100 * np.array([run.accuracy for run in runs])
+        values = 100 * np.array([run.test["accuracy"] for run in runs])
         sem = stats.sem(values)
         low, high = stats.t.interval(0.95, 5, values.mean(), sem)
-        mcc = np.array([run.mcc for run in runs])
         assert row["optimizer as run"] == runs[0].optimizer
         assert list(row)[-1] == "optimizer as run", "on a phone the numbers are to be seen first"
         assert numbers(row["test accuracy, %"]) == pytest.approx([values.mean(), sem], abs=0.00501)
         assert numbers(row["95% t interval"]) == pytest.approx([low, high], abs=0.00501)
         assert float(row["median"]) == pytest.approx(np.median(values), abs=0.00501)
         assert float(row["IQM"]) == pytest.approx(stats.trim_mean(values, 0.25), abs=0.00501)
-        assert numbers(row["MCC"]) == pytest.approx([mcc.mean(), stats.sem(mcc)], abs=0.0000501)
+        for score in ("loss", "mcc"):
+            values = np.array([run.test[score] for run in runs])
+            found, error = numbers(row[score])
+            assert found == pytest.approx(values.mean(), abs=0.0000501)
+            # Of two digits.
+            assert error == pytest.approx(stats.sem(values), rel=0.0501)
         assert (
             row["runs"] == f"6, {'tuned' if label in ('plain', 'heavy') else 'fixed' if label == 'adam(0.001)' else 'ladder'}"
         )
@@ -113,9 +117,9 @@ def test_the_table_of_arms_is_of_the_stored_runs(whole, page):
 def test_the_comparisons_are_of_the_stored_runs(whole, page):
     rows = page.table("Holm p", "Wilcoxon p")
     assert list(rows) == ["heavy", "adam(0.001)"]
-    first = np.array([run.accuracy for run in whole.of("plain")])
+    first = np.array([run.test["accuracy"] for run in whole.of("plain")])
     for label, row in rows.items():
-        other = np.array([run.accuracy for run in whole.of(label)])
+        other = np.array([run.test["accuracy"] for run in whole.of(label)])
         test = stats.ttest_rel(other, first)
         low, high = test.confidence_interval(0.95)
         assert float(row["difference, points"]) == pytest.approx(100 * (other - first).mean(), abs=0.00501)
@@ -132,7 +136,7 @@ def test_the_steps_to_the_target_are_of_the_stored_curves(whole, page):
         steps = []
         for run in whole.of(label, "report", "ladder"):
             curves = whole.curves(run)
-            steps.append(curves.steps[curves.validation_loss <= 0.3][0])
+            steps.append(curves.steps[curves.validation["loss"] <= 0.3][0])
         assert row["reached"] == "6 of 6"
         assert float(row["mean step"]) == pytest.approx(np.mean(steps), abs=0.501)
 
@@ -140,7 +144,7 @@ def test_the_steps_to_the_target_are_of_the_stored_curves(whole, page):
 def test_the_ladder_is_of_the_stored_runs(whole, page):
     table = next(table for table in page.tables if "share of the gain" in table[0])
     heavy, plain, control = (
-        np.array([run.accuracy for run in whole.of(label, "report", "ladder")])
+        np.array([run.test["accuracy"] for run in whole.of(label, "report", "ladder")])
         for label in ("heavy", *list(page.table("test accuracy, %"))[3:])
     )
     rows = [dict(zip(table[0], row, strict=True)) for row in table[1:]]
@@ -154,9 +158,9 @@ def test_the_tuning_shows_every_trial_and_what_selection_cost(whole, page):
     for arm in WHOLE.tuned:
         row = page.table("optimism, points")[arm.label]
         assert row["searched"] == arm.optimizer
-        fresh = np.mean([run.validation_accuracy for run in whole.of(arm.label)])
-        assert float(row["fresh score, %"]) == pytest.approx(100 * fresh, abs=0.00501)
-        tuned, fresh, optimism = (float(row[name]) for name in ("tuned score, %", "fresh score, %", "optimism, points"))
+        fresh = np.mean([run.validation["accuracy"] for run in whole.of(arm.label)])
+        assert float(row["fresh accuracy, %"]) == pytest.approx(100 * fresh, abs=0.00501)
+        tuned, fresh, optimism = (float(row[name]) for name in ("tuned accuracy, %", "fresh accuracy, %", "optimism, points"))
         assert optimism == pytest.approx(tuned - fresh, abs=0.0151)
     trials = [table for table in page.tables if table[0][0] == "trial"]
     assert [len(table) for table in trials] == [5, 5]
@@ -275,12 +279,12 @@ DEGENERATE = {
 def test_a_study_that_lacks_something_has_a_report_without_it(tmp_path, case):
     from momentum_jax import figures
     from momentum_jax.studies.conclusions import conclusions
-    from momentum_jax.studies.learning_curves import accuracy_curves, learning_curves
+    from momentum_jax.studies.learning_curves import learning_curves, score_curves
 
     study, how = DEGENERATE[case]
     store = made(tmp_path / "store", study, **how)
     analysis = analyse(store)
-    drawn = figures.report(analysis, learning_curves(store, ladder=True), accuracy_curves(store, ladder=True))
+    drawn = figures.report(analysis, learning_curves(store, ladder=True), score_curves(store, ladder=True))
     pictures = {name: figures.svg(figure, name) for name, figure in drawn.items()}
     paths = write_report(store, analysis, conclusions(analysis), pictures)
     page, text = Page(paths[0].read_text()), paths[1].read_text()

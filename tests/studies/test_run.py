@@ -61,8 +61,9 @@ def test_every_arm_is_run_from_every_seed(finished):
         curves = store.curves(each)
         assert curves.train_loss.shape == (25,)
         assert curves.steps.tolist() == [0, 10, 20, 25]
-        assert np.sum(each.confusion) == 359
-        assert np.trace(each.confusion) / 359 == pytest.approx(each.accuracy)
+        confusion = each.test["confusion"]
+        assert np.sum(confusion) == 359
+        assert np.trace(confusion) / 359 == pytest.approx(each.test["accuracy"])
 
 
 def test_a_seed_fixes_split_initialisation_and_batches_of_all_arms(finished):
@@ -70,16 +71,16 @@ def test_a_seed_fixes_split_initialisation_and_batches_of_all_arms(finished):
     curves = {(each.arm, each.seed): store.curves(each) for each in store.runs}
     for seed in TINY.seeds:
         first = {curves[arm.label, seed].train_loss[0] for arm in TINY.arms}
-        before = {curves[arm.label, seed].validation_loss[0] for arm in TINY.arms}
+        before = {curves[arm.label, seed].validation["loss"][0] for arm in TINY.arms}
         assert len(first) == len(before) == 1
-    assert curves["wild", 0].validation_loss[0] != curves["wild", 5].validation_loss[0]
+    assert curves["wild", 0].validation["loss"][0] != curves["wild", 5].validation["loss"][0]
 
 
 def test_each_run_has_the_split_of_its_seed_and_the_program_of_its_group(tmp_path, monkeypatch):
     seen = {}
 
-    def stop(keys, make_optimizer, hyperparameters, model, examples, *, splits, **options):
-        seen.update(keys=keys, make=make_optimizer, numbers=hyperparameters, examples=examples, splits=splits)
+    def stop(keys, make_optimizer, hyperparameters, problem, *, splits, **options):
+        seen.update(keys=keys, make=make_optimizer, numbers=hyperparameters, split=problem.data.split, splits=splits)
         raise Killed
 
     monkeypatch.setattr(run, "train_many", stop)
@@ -89,8 +90,8 @@ def test_each_run_has_the_split_of_its_seed_and_the_program_of_its_group(tmp_pat
     seeds = [seed for _ in TINY.arms for seed in TINY.seeds]
     assert [int(seed) for seed in jax.random.key_data(seen["keys"])[:, 1]] == seeds
     for seed, row in zip(seeds, seen["splits"], strict=True):
-        for part in ("train", "validation", "test"):
-            np.testing.assert_array_equal(getattr(seen["examples"], part)[row], getattr(dataset.split(seed), part))
+        for part, expected in zip(seen["split"](row), dataset.split(seed), strict=True):
+            np.testing.assert_array_equal(part, expected)
 
     # Arms that differ in a number alone are one program to the trainer, which compiles once for each constructor.
     assert seen["make"][0] is seen["make"][2]
@@ -102,7 +103,7 @@ def test_of_fewer_examples_each_seed_uses_the_first_of_its_own_and_is_evaluated_
     seen = {}
 
     def stop(*arguments, splits, **options):
-        seen.update(examples=arguments[4], splits=splits)
+        seen.update(split=arguments[3].data.split, splits=splits)
         raise Killed
 
     monkeypatch.setattr(run, "train_many", stop)
@@ -110,14 +111,15 @@ def test_of_fewer_examples_each_seed_uses_the_first_of_its_own_and_is_evaluated_
         run_once(dataclasses.replace(TINY, examples=40), tmp_path)
     for index, seed in enumerate(TINY.seeds):
         split = load("digits").split(seed)
-        np.testing.assert_array_equal(seen["examples"].train[seen["splits"][index]], split.train[:40])
-        np.testing.assert_array_equal(seen["examples"].validation[seen["splits"][index]], split.validation)
-        np.testing.assert_array_equal(seen["examples"].test[seen["splits"][index]], split.test)
+        train, validation, test = seen["split"](seen["splits"][index])
+        np.testing.assert_array_equal(train, split.train[:40])
+        np.testing.assert_array_equal(validation, split.validation)
+        np.testing.assert_array_equal(test, split.test)
 
 
 def test_a_larger_learning_rate_has_learned_more_after_a_few_steps(finished):
     store = Store.read(finished)
-    last = {(each.arm, each.seed): store.curves(each).validation_loss[-1] for each in store.runs}
+    last = {(each.arm, each.seed): store.curves(each).validation["loss"][-1] for each in store.runs}
     for seed in TINY.seeds:
         assert last["gradient_descent(0.5)", seed] < last["gradient_descent(0.1)", seed] < np.log(10) + 0.5
 
@@ -162,7 +164,7 @@ def test_ctrl_c_leaves_what_was_finished_and_says_that_it_was_interrupted(finish
     store = Store.read(tmp_path)
     assert store.manifest["status"] == "interrupted"
     assert 0 < len(store.runs) < 6
-    assert len(np.load(tmp_path / "curves.npz").files) == 4 * len(store.runs)
+    assert len(np.load(tmp_path / "curves.npz").files) == 5 * len(store.runs)
     run_once(TINY, tmp_path, resume=True)
     assert results(tmp_path) == results(finished)
 
@@ -258,7 +260,7 @@ def test_another_study_in_the_same_directory_is_refused(finished):
     ("change", "kind", "message"),
     [
         ({"arms": (Arm("heavy_ball(0.1, 2)"),)}, StudyError, r"momentum must be in \[0, 1\), got 2"),
-        ({"arms": (Arm("optax.lbfgs(0.1)"),)}, StudyError, "cannot train this network"),
+        ({"arms": (Arm("optax.lbfgs(0.1)"),)}, StudyError, "cannot train this problem"),
         ({"batch": 2000}, StudyError, "batch must be at most 1079, the training examples of digits, got 2000"),
         ({"examples": 2000}, StudyError, "examples must be at most 1079, the training examples of digits, got 2000"),
         ({"size": 14}, DataError, "size must be 8 or None for 'digits', got 14"),

@@ -132,7 +132,7 @@ def test_a_range_that_is_none_is_refused_in_one_sentence(expression, message):
     [
         ({"search": {"trials": 0}}, "Search: trials must be a whole number from 1 to 100,000, got 0."),
         ({"search": {"sampler": "random"}}, "Search: sampler must be one of sobol, halton, got 'random'."),
-        ({"search": {"score": "test"}}, "Search: score must be one of accuracy, loss, got 'test'."),
+        ({"search": {"score": "test"}}, "Search: score must be one of accuracy, loss, mcc, got 'test'."),
         ({"search": {"trials": 3_000_000_000}}, "Search: trials must be a whole number from 1 to 100,000, got 3000000000."),
         ({"search": {"seeds": []}}, "Search: seeds must be a tuple of at least one seed (in TOML a list, or how many), got ()"),
         ({"search": {"trails": 3}}, "Study.search: unknown key 'trails'; did you mean 'trials'?"),

@@ -27,10 +27,11 @@ def assert_holds(store, rows):
     """The store holds exactly these runs with exactly these curves."""
     assert store.runs == [run for run, _ in rows]
     for run, curves in rows:
-        stored = store.curves(run)
-        for name, array in vars(curves).items():
-            np.testing.assert_array_equal(getattr(stored, name), array)
-            assert getattr(stored, name).dtype == array.dtype
+        stored, made = store.curves(run).arrays(), curves.arrays()
+        assert list(stored) == list(made)
+        for name, array in made.items():
+            np.testing.assert_array_equal(stored[name], array)
+            assert stored[name].dtype == array.dtype
 
 
 def flat(waves):
@@ -46,7 +47,7 @@ def test_what_is_stored_is_read_back(store, waves, study):
 
 def test_the_files_are_the_documented_ones_and_nothing_is_pickled(store, waves):
     assert sorted(os.listdir(store.directory)) == ["curves.npz", "manifest.json", "runs.jsonl"]
-    assert json.loads((store.directory / "manifest.json").read_text())["schema"] == 2
+    assert json.loads((store.directory / "manifest.json").read_text())["schema"] == 3
     lines = (store.directory / "runs.jsonl").read_text().splitlines()
     assert [json.loads(line)["seed"] for line in lines] == [run.seed for run, _ in flat(waves)]
     with np.load(store.directory / "curves.npz", allow_pickle=False) as arrays:
@@ -168,7 +169,7 @@ def test_a_manifest_that_is_not_a_studys_is_not_overwritten(study, tmp_path):
 def test_a_store_of_another_schema_is_refused(store):
     manifest = json.loads((store.directory / "manifest.json").read_text())
     write_manifest(store.directory, {**manifest, "schema": 1})
-    with pytest.raises(StudyError, match="schema version 1, but this version of momentum_jax reads 2"):
+    with pytest.raises(StudyError, match="schema version 1, but this version of momentum_jax reads 3"):
         Store.read(store.directory)
 
 
@@ -214,11 +215,11 @@ def test_a_damaged_line_is_reported_with_its_number(store):
 def test_numbers_that_are_not_finite_survive_json(study, waves, tmp_path):
     run, curves = waves[0][0]
     store = Store.create(tmp_path, study, ENVIRONMENT)
-    store.add([(dataclasses.replace(run, loss=float("nan"), diverged=7), curves)])
+    store.add([(dataclasses.replace(run, test={**run.test, "loss": float("nan")}, diverged=7), curves)])
     text = (tmp_path / "runs.jsonl").read_text()
-    assert json.loads(text, parse_constant=pytest.fail)["loss"] is None
+    assert json.loads(text, parse_constant=pytest.fail)["test"]["loss"] is None
     again = Store.read(tmp_path).runs[0]
-    assert np.isnan(again.loss)
+    assert np.isnan(again.test["loss"])
     assert again.diverged == 7
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from momentum_jax.studies.learning_curves import learning_curves
+from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.smoothing import smooth
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.summary import estimate, steps_to_target, summarize, training_steps_to_target, write_summary
@@ -23,11 +24,11 @@ def test_the_standard_error_is_the_sample_deviation_over_the_root_of_the_count()
 
 def test_steps_to_target_is_the_first_evaluation_at_or_below_it(rows):
     reaching = rows.curves([1.0, 0.5, 0.75, 0.25])
-    assert steps_to_target(rows.run("a", 0), reaching, 0.5) == 100
-    assert steps_to_target(rows.run("a", 0), reaching, 0.4) == 300
-    assert steps_to_target(rows.run("a", 0), reaching, 0.2) is None
-    assert steps_to_target(rows.run("a", 0), reaching, None) is None
-    assert steps_to_target(rows.run("a", 0), rows.curves([math.nan, 0.5]), 0.5) == 100
+    assert steps_to_target(rows.run("a", 0), reaching, 0.5, IMAGES["loss"]) == 100
+    assert steps_to_target(rows.run("a", 0), reaching, 0.4, IMAGES["loss"]) == 300
+    assert steps_to_target(rows.run("a", 0), reaching, 0.2, IMAGES["loss"]) is None
+    assert steps_to_target(rows.run("a", 0), reaching, None, IMAGES["loss"]) is None
+    assert steps_to_target(rows.run("a", 0), rows.curves([math.nan, 0.5]), 0.5, IMAGES["loss"]) == 100
 
 
 def test_training_steps_to_target_are_those_of_the_mean_of_the_last_hundred_losses(rows):
@@ -50,12 +51,17 @@ def test_the_summary_file_holds_what_the_table_shows(study, rows, tmp_path):
     write_summary(tmp_path / "summary.json", summarize(store))
     (arm,) = json.loads((tmp_path / "summary.json").read_text())
     assert arm["label"] == "m"
-    assert arm["accuracy"] == {"mean": pytest.approx(0.6), "standard_error": pytest.approx(0.1 / math.sqrt(3))}
+    assert arm["scores"]["accuracy"] == {
+        "values": pytest.approx([0.5, 0.6, 0.7]),
+        "mean": pytest.approx(0.6),
+        "standard_error": pytest.approx(0.1 / math.sqrt(3)),
+    }
+    assert list(arm["scores"]) == ["accuracy", "loss", "mcc"]
     assert (arm["steps_to_target"], arm["never"]) == ([200, 200, 200], 0)
 
 
 def test_a_diverged_run_never_reached_any_target(rows):
-    assert steps_to_target(rows.run("a", 0, diverged=150), rows.curves([1.0, 0.1, math.nan]), 0.5) is None
+    assert steps_to_target(rows.run("a", 0, diverged=150), rows.curves([1.0, 0.1, math.nan]), 0.5, IMAGES["loss"]) is None
 
 
 def test_arms_are_summarized_in_the_order_of_the_study_and_runs_in_that_of_the_seeds(study, rows, tmp_path):
@@ -66,7 +72,7 @@ def test_arms_are_summarized_in_the_order_of_the_study_and_runs_in_that_of_the_s
     plain, momentum = summarize(store)
     assert (plain.label, momentum.label) == ("gradient_descent(0.1)", "m")
     assert momentum.seeds == (0, 1, 2)
-    assert momentum.accuracies == (0.5, 0.6, 0.7)
+    assert momentum.values["accuracy"] == (0.5, 0.6, 0.7)
     assert momentum.steps_to_target == (200, 100, 100)
     assert momentum.never == 0
     assert plain.steps_to_target == (None, None, None)
@@ -80,8 +86,8 @@ def test_a_diverged_run_counts_at_the_worst_score_and_is_counted(study, rows, tm
     store.add([(rows.run("m", 1, accuracy=0.9, mcc=0.8, diverged=3), rows.curves([0.1]))])
     (momentum,) = summarize(store)
     assert momentum.diverged == 1
-    assert momentum.accuracy.mean == pytest.approx(0.45)
-    assert momentum.mcc.mean == pytest.approx(-0.1)
+    assert momentum.score(IMAGES["accuracy"]).mean == pytest.approx(0.45)
+    assert momentum.score(IMAGES["mcc"]).mean == pytest.approx(-0.1)
 
 
 def test_smoothing_is_centred_and_begins_with_the_losses_themselves():

@@ -26,7 +26,7 @@ def test_the_table_says_over_how_many_runs_each_row_is(study, store, rows, added
     store = Store.resume(store.directory, longer, store.manifest["environment"])
     store.add([(rows.run(study.arms[0].label, seed), rows.curves([1.0, 0.5])) for seed in added[:run]])
     console = Console(width=160, markup=False, file=(file := io.StringIO()))
-    print_table(console, longer, summarize(store))
+    print_table(console, store, summarize(store))
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in file.getvalue().splitlines() if line.startswith("│")]
     assert said in file.getvalue()
     assert ("runs ┃" in file.getvalue()) == bool(counts)

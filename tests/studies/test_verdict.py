@@ -12,10 +12,8 @@ STUDY = Study(steps=20_000, target=0.1, arms=(Arm("sgd(0.1)"),))
 
 
 def arm(optimizer, steps, accuracies=(0.9, 0.9, 0.9, 0.9), *, diverged=0, label=None):
-    seeds = tuple(range(len(accuracies)))
-    return ArmSummary(
-        label or optimizer, optimizer, seeds, tuple(accuracies), tuple(accuracies), tuple(steps), tuple(steps), diverged, 1.0
-    )
+    seeds, values = tuple(range(len(accuracies))), dict.fromkeys(("accuracy", "mcc"), tuple(accuracies))
+    return ArmSummary(label or optimizer, optimizer, seeds, values, tuple(steps), tuple(steps), diverged, 1.0)
 
 
 PLAIN = arm("gradient_descent(0.01)", (14_200, 14_400, 14_600, 14_400))
@@ -149,7 +147,10 @@ def test_where_both_missed_the_target_in_some_runs_it_says_in_how_many():
 def test_two_seeds_are_too_few():
     pair = [
         dataclasses.replace(
-            each, seeds=(0, 1), accuracies=(0.9, 0.9), mccs=(0.9, 0.9), steps_to_target=each.steps_to_target[:2]
+            each,
+            seeds=(0, 1),
+            values=dict.fromkeys(("accuracy", "mcc"), (0.9, 0.9)),
+            steps_to_target=each.steps_to_target[:2],
         )
         for each in (MOMENTUM, control(9000, 9100, 0, 0))
     ]

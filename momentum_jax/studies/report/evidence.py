@@ -37,13 +37,14 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     )
     rows = tuple(_comparison(primary, each, skewed) for each in analysis.comparisons)
     better = "" if primary.sign > 0 else " Negative: better."
+    where = ", at one and the same test set" if analysis.scores.tested else ""
     caption = (
         f"{_final(analysis).capitalize()} less that of {reference}, paired by seed.{better} "
         "Holm: the t test's p corrected for all arms. "
         "dz: mean difference in standard deviations of the differences. Detectable: found by a t test, uncorrected, in 80% of "
         "studies with as many seeds. Seeds needed: for that test to find the observed difference in 80% of studies, were it "
         f"the true one; at least {FEWEST_PAIRS}, for with fewer the exact rank test claims nothing. Without an interval all "
-        "pairs differ by the same amount. All intervals are over seeds, at one and the same test set."
+        f"pairs differ by the same amount. All intervals are over seeds{where}."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
     blocks.append(Folded("As if the seeds of the arms were independent", (_apart(primary, analysis.comparisons),)))

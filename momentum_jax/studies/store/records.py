@@ -96,7 +96,7 @@ class Line:
         content = loads(text)
         if content.pop("sha256") != digest_of_json(content):
             raise ValueError("checksum")
-        if "accuracy" in content:
+        if "test" not in content:
             content = _of_before(content)
         if not isinstance(content.get("factors", {}), dict):
             raise NotAllowed(f"factors must be values by name, got {quoted(content['factors'])}")
@@ -179,7 +179,7 @@ def _are_scores(value: object, *, arrays: bool) -> bool:
                 return False
             if found.size > _MOST_ENTRIES or not all(isinstance(entry, bool) or _LOSS(entry) for entry in found.ravel()):
                 return False
-        elif not _LOSS(each):
+        elif not (_LOSS(each) or (arrays and isinstance(each, bool))):
             return False
     return True
 
@@ -211,11 +211,16 @@ def faults(run: Run, scores: Scores, *, images: bool) -> str:
         wanted["test"] = {*scores.names, *["confusion"] * images}
     for part, names in wanted.items():
         found: dict[str, Any] = getattr(run, part)
-        if missing := sorted(name for name in names - found.keys()):
+        if missing := sorted(names - found.keys()):
             return f"the {part} score {missing[0]} is missing"
+        if images and (strange := sorted(found.keys() - names - {*scores.names})):
+            return f"images have no {part} score {quoted(strange[0])}"
         for name, value in found.items():
-            lost = isinstance(value, float) and math.isnan(value)
-            if lost and run.diverged is None and name in scores.names:
+            is_ranked = name in scores.names
+            if is_ranked and (isinstance(value, bool) or not isinstance(value, int | float)):
+                return f"the {part} score {name} must be a number, got {quoted(value)}"
+            lost = is_ranked and math.isnan(value)
+            if lost and run.diverged is None:
                 return f"the {part} score {name} is missing"
             if images and not lost and not _OF_IMAGES.get(name, _ANY)[1](value):
                 return f"{name} must be {_OF_IMAGES[name][0]}, got {quoted(value)}"
