@@ -46,7 +46,7 @@ def test_compare_writes_the_store_and_the_figure_and_prints_the_table(compared):
     assert {"manifest.json", "runs.jsonl", "curves.npz", "figure.png", "summary.json", "tensorboard"} == set(os.listdir(out))
     assert json.loads((out / "manifest.json").read_text())["status"] == "complete"
     assert len(Store.read(out).runs) == 9
-    for text in ("accuracy, %", "MCC", "loss 2.2", "never", "diverged", "heavy_ball(0.05, 0.9)", "control"):
+    for text in ("accuracy, %", "loss", "mcc", "loss 2.2", "never", "diverged", "heavy_ball(0.05, 0.9)", "control"):
         assert text in done.stdout
     assert "the same effective learning rate without momentum" in done.stdout
     assert "compiling" in done.stdout
@@ -80,9 +80,9 @@ def test_event_files_can_be_read_back(compared):
     assert [step for step, _ in found["train/loss"]] == list(range(20))
     assert [value for _, value in found["train/loss"]] == pytest.approx(curves.train_loss)
     assert found["validation/loss"] == [
-        (step, pytest.approx(loss)) for step, loss in zip(curves.steps, curves.validation_loss, strict=True)
+        (step, pytest.approx(loss)) for step, loss in zip(curves.steps, curves.validation["loss"], strict=True)
     ]
-    assert set(found) == {"train/loss", "validation/loss", "validation/accuracy"}
+    assert set(found) == {"train/loss", "validation/loss", "validation/accuracy", "validation/mcc"}
 
 
 def test_the_same_directory_again_is_refused_resumed_or_overwritten(compared, capfd):
@@ -126,7 +126,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
             "Search: trials must be a whole number from 1 to 100,000",
         ),
         (["compare", "--steps"], "Missing value for argument '--steps'"),
-        (["compar"], "Available subcommands: compare, train, study, reproduce, data, optimizers, convert"),
+        (["compar"], "Available subcommands: compare, train, study, problem, reproduce, data, optimizers, convert"),
         (["data"], "Expected one of {fetch, verify, path}"),
         (["data", "fetch", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
         (["compare", "--steps", "0"], "Study: steps must be a whole number >= 1, got 0."),
@@ -305,14 +305,20 @@ def test_the_table_loses_no_label_and_no_number_in_a_narrow_terminal(compared, w
     store = Store.read(compared[1])
     console = Console(width=width, markup=False, file=(file := io.StringIO()))
     summaries = summarize(store)
-    print_table(console, store.study, summaries)
+    print_table(console, store, summaries)
     text = file.getvalue()
     first = "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
     squeezed = "".join(text.split())
     for row in summaries:
         assert row.label.replace(" ", "") in first.replace(" ", "")
-        assert f"{row.mcc.mean:.4f}" in squeezed
-        assert f"±{row.mcc.error:.4f}" in squeezed
+        for name, factor, mean, error in (
+            ("accuracy", 100, ".2f", ".2f"),
+            ("loss", 1, "#.4g", "#.2g"),
+            ("mcc", 1, "#.4g", "#.2g"),
+        ):
+            found = row.score(store.scores[name])
+            assert f"{factor * found.mean:{mean}}" in squeezed
+            assert f"±{factor * found.error:{error}}" in squeezed
     assert "verged" in text
     assert "…" not in text
     if width >= 60:

@@ -27,7 +27,7 @@ def print_table(console: Console, store: Store, summaries: Sequence[ArmSummary])
         table(store, summaries, labels=fold),
         table(store, summaries, labels=fold, time=False),
         table(store, summaries, labels=fold, time=False, narrow=True),
-        table(store, summaries, labels=min(labels, 12), time=False, narrow=True),
+        table(store, summaries, labels=min(labels, 8), time=False, narrow=True),
     ]
     room = console.options.update(max_width=1000)
     widths = [Measurement.get(console, room, form).maximum for form in forms]
@@ -44,7 +44,7 @@ def table(store: Store, summaries: Sequence[ArmSummary], *, labels: int, time: b
     """One row an arm: scores, steps to the target, divergences, time; its number of runs where an unfinished study has rows of
     several.
 
-    Labels are folded to the width `labels`; `narrow` breaks a cell before its standard error.
+    Labels are folded to the width `labels`; `narrow` breaks a heading before its unit and a cell before its standard error.
     """
     study, scores = store.study, store.scores
     counts = {len(row.seeds) for row in summaries}
@@ -65,7 +65,7 @@ def table(store: Store, summaries: Sequence[ArmSummary], *, labels: int, time: b
     )
     made.add_column("arm", overflow="fold", width=labels)
     for heading in (
-        *(f"{scores.where.strip()}\n{score.heading}" for score in scores.ranked[:_MOST_SCORES]),
+        *(f"{scores.where.strip()}\n{_broken(score.heading, narrow)}" for score in scores.ranked[:_MOST_SCORES]),
         *_target_headings(study, store.target_score.name),
         "di-\nverged" if narrow else "\ndiverged",
         *["\nruns"] * (len(counts) > 1),
@@ -83,6 +83,10 @@ def table(store: Store, summaries: Sequence[ArmSummary], *, labels: int, time: b
         ]
         made.add_row(row.label, *(cell.replace(" ±", "\n±") if narrow else cell for cell in cells))
     return made
+
+
+def _broken(heading: str, narrow: bool) -> str:
+    return heading.replace(", ", ",\n") if narrow else heading
 
 
 def _averaged(counts: set[int], planned: int) -> str:

@@ -74,7 +74,7 @@ class Result:
             "title": self.experiment.title,
             "reproduces": list(self.experiment.reproduces),
             "size": self.size,
-            "settings": _plain(dataclasses.asdict(self.settings)),
+            "settings": _settings(self.settings),
             "seconds": self.seconds,
             "ok": self.ok,
             "claims": [
@@ -95,6 +95,12 @@ class Result:
             "tables": [_plain(dataclasses.asdict(table)) for table in self.outcome.tables],
             "versions": {name: version(name) for name in ("momentum_jax", "jax", "numpy")},
         }
+
+
+def _settings(settings: Any) -> dict[str, Any]:
+    content, study = _plain(dataclasses.asdict(settings)), getattr(settings, "study", None)
+    # In the form that `Study.from_dict` reads.
+    return content if study is None else {**content, "study": study.to_dict()}
 
 
 def run(

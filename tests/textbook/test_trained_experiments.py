@@ -15,7 +15,7 @@ from momentum_jax import data, textbook
 from momentum_jax.cli import main
 from momentum_jax.figures import textbook as figures
 from momentum_jax.studies import Network, Search, Study, StudyError
-from momentum_jax.studies.run import build_model
+from momentum_jax.studies.material import build_model
 from momentum_jax.studies.store import Curves, Run, Store
 from momentum_jax.textbook import fair_comparison, fashion_mnist, flat_minima, hundred_runs, mnist, optimizers_side_by_side
 from momentum_jax.textbook.experiment import Surroundings
@@ -171,8 +171,11 @@ def test_what_is_reduced_is_run_unless_the_full_size_is_asked_for() -> None:
 def test_steps_to_the_cost_are_read_from_each_curve_as_it_is_shown() -> None:
     random = np.random.default_rng(3)
     losses = (0.3 * 0.999 ** np.arange(3000) * random.uniform(0.5, 1.5, 3000)).astype(np.float32)
-    curves = Curves(losses, np.array([0, 1000, 2000, 3000]), np.array([2.0, 0.2, 0.09, 0.05]), np.zeros(4))
-    run = Run("r", "report", "a", "a", 0, 0.9, 0.9, 0.1, (), 0.9, 0.05, None, 1.0)
+    validation = {"accuracy": np.zeros(4), "loss": np.array([2.0, 0.2, 0.09, 0.05])}
+    curves = Curves(losses, np.array([0, 1000, 2000, 3000]), validation)
+    run = Run(
+        "r", "report", "a", "a", 0, {"accuracy": 0.9, "mcc": 0.9, "loss": 0.1}, {"accuracy": 0.9, "loss": 0.05}, None, 1.0
+    )
     assert mnist._reached(run, curves, mnist.HELD_OUT, 0.1) == 2000
     means = np.convolve(losses, np.ones(100) / 100, "valid")
     assert mnist._reached(run, curves, mnist.MEAN, 0.1) == np.flatnonzero(means <= 0.1)[0] + 100
@@ -201,8 +204,9 @@ def test_the_published_p_of_u_is_scipys_one_sided_one() -> None:
 def test_a_class_that_is_hardly_ever_recognised_is_not_learned() -> None:
     learned = np.diag([90, 80, 70]) + 10
     lost = np.array([[90, 10, 10], [80, 5, 25], [30, 0, 80]])
+    scores = {"accuracy": 0.9, "mcc": 0.9, "loss": 0.1}
     runs = [
-        Run("r", "report", "a", "a", 0, 0.9, 0.9, 0.1, tuple(map(tuple, counts.tolist())), 0.9, 0.1, None, 1.0)
+        Run("r", "report", "a", "a", 0, {**scores, "confusion": tuple(map(tuple, counts.tolist()))}, scores, None, 1.0)
         for counts in (learned, lost)
     ]
     assert hundred_runs._unlearned(runs).tolist() == [0, 1]
@@ -271,7 +275,7 @@ def test_an_experiment_trains_draws_and_goes_on_from_its_store(tmp_path, monkeyp
     again = textbook.run(small(textbook.find("11-9")), tmp_path, quick=True)
     np.testing.assert_array_equal(again.data.mccs, first.data.mccs)
     store = Store.read(tmp_path / "study-30-steps")
-    assert first.data.mccs.tolist() == pytest.approx([run.mcc for run in store.runs])
+    assert first.data.mccs.tolist() == pytest.approx([run.test["mcc"] for run in store.runs])
 
 
 @pytest.mark.slow
@@ -286,7 +290,7 @@ def test_the_statistics_of_the_runs_are_those_of_scipy(tmp_path) -> None:
     result = end_to_end(textbook.find("11-8"), tmp_path)
     store = Store.read(tmp_path / "study-30-steps")
     without, with_momentum = (
-        np.array([run.mcc for run in store.of(label)]) for label in (fashion_mnist.WITHOUT, fashion_mnist.WITH)
+        np.array([run.test["mcc"] for run in store.of(label)]) for label in (fashion_mnist.WITHOUT, fashion_mnist.WITH)
     )
     quantities = result.outcome.quantities
     t = stats.ttest_ind(with_momentum, without)
