@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,11 +17,13 @@ import jax
 import numpy as np
 
 from momentum_jax import data
+from momentum_jax._text import quoted
 from momentum_jax.studies import fingerprint, own
 from momentum_jax.studies.arms import call_text, literals
 from momentum_jax.studies.errors import StudyError, fail, not_among
 from momentum_jax.studies.scores import IMAGES, RankedScore, Scores, is_name
 from momentum_jax.studies.spec import Study, exclude_each_other
+from momentum_jax.studies.store.records import MOST_ENTRIES
 from momentum_jax.training import Examples, Model, Problem, Stream, Table, classification
 from momentum_jax.training.model import cnn, mlp
 from momentum_jax.training.opaque import describe
@@ -73,14 +75,8 @@ def given_in_python(study: Study, problem: Problem) -> Study:
             if getattr(study, name) != getattr(defaults, name):
                 raise exclude_each_other(name)
     elif not study.problem.startswith(f"{own.PYTHON}:"):
-        raise StudyError(f"run_study: problem must be None where the study has one, {quoted_problem(study)}.")
-    from dataclasses import replace
-
+        raise StudyError(f"run_study: problem must be None where the study has one, {quoted(study.problem)}.")
     return replace(study, problem=f"{own.given('problem', lambda: problem)}()")
-
-
-def quoted_problem(study: Study) -> str:
-    return f"{study.problem!r}"
 
 
 def problem_of(text: str, paths: Any) -> Problem:
@@ -134,6 +130,7 @@ def _of_problem(study: Study, problem: Problem) -> Material:
         parts = check_problem(problem, Settings(study.steps, batch, study.sampling), seeds)
         scores = scores_of(problem)
         study.check_scores(scores)
+        _require_storable(problem, parts)
         tuning = _without_test(problem, parts)
         rows = batch if parts is None else batch or parts["train"].shape[1]
         digests: dict[str, Any] = {"problem": fingerprint.of_problem(problem, rows, seeds[0])}
@@ -155,6 +152,22 @@ def scores_of(problem: Problem) -> Scores:
         if score.better is not None
     )
     return Scores(tuple(ranked), tested=problem.data is not None)
+
+
+def _require_storable(problem: Problem, parts: dict[str, np.ndarray] | None) -> None:
+    """Raises `StudyError` where a kept score has more entries than a line of a store."""
+    key, data = jax.random.key(0), problem.data
+    params, state = jax.eval_shape(problem.init, key)
+    batch = None
+    if isinstance(data, Table) and parts is not None:
+        batch = jax.eval_shape(data.take, data.arrays, jax.ShapeDtypeStruct((max(1, parts["test"].shape[1]),), np.int32))
+    elif isinstance(data, Stream):
+        batch = data.train(0, 0)
+    values = jax.eval_shape(problem.measure, params, state, batch, key)
+    for name, score in problem.scores.items():
+        size = jax.eval_shape(score.__call__, values).size
+        if size > MOST_ENTRIES:
+            raise StudyError(f"Problem: score {name!r} must have at most {MOST_ENTRIES:,} entries to be stored, got {size:,}.")
 
 
 def _without_test(problem: Problem, parts: dict[str, np.ndarray] | None) -> Problem:

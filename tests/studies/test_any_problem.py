@@ -16,7 +16,7 @@ from momentum_jax.studies.errors import StudyWarning
 from momentum_jax.studies.run import add_seeds, run_study
 from momentum_jax.studies.search import Choice, LogUniform
 from momentum_jax.studies.store import Store
-from momentum_jax.training import Problem, Table, lower, train_many
+from momentum_jax.training import Problem, Table, kept, lower, train_many
 from momentum_jax.training.results import Interrupted
 
 FILES = Path(__file__).parents[1] / "own_files"
@@ -267,6 +267,13 @@ def test_large_arrays_that_a_function_captures_are_warned_of(tmp_path):
     study = Study(steps=1, seeds=(0,), arms=(Arm("sgd(0.1)"),), ladder=False, noise_floor=False)
     with pytest.warns(StudyWarning, match="loss captures arrays of 1.2 MB"):
         run_study(study, tmp_path / "store", problem=problem)
+
+
+def test_a_kept_score_that_no_store_could_read_back_is_refused(tmp_path):
+    scores = {"height": lower("height"), "all": kept(lambda values: jnp.zeros((300, 300)))}
+    study = Study(steps=1, seeds=(0,), arms=(Arm("sgd(0.1)"),), ladder=False, noise_floor=False)
+    with pytest.raises(StudyError, match="score 'all' must have at most 50,000 entries to be stored, got 90,000"):
+        run_study(study, tmp_path / "store", problem=valley()._replace(scores=scores))
 
 
 def test_a_table_that_holds_no_test_rows_is_refused(tmp_path):

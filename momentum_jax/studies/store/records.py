@@ -163,7 +163,7 @@ def _of_before(content: dict[str, Any]) -> dict[str, Any]:
 
 
 # Of a kept array: a confusion matrix of two hundred classes.
-_MOST_ENTRIES = 50_000
+MOST_ENTRIES = 50_000
 
 
 def _are_scores(value: object, *, arrays: bool) -> bool:
@@ -177,7 +177,7 @@ def _are_scores(value: object, *, arrays: bool) -> bool:
             except ValueError:
                 # Ragged.
                 return False
-            if found.size > _MOST_ENTRIES or not all(isinstance(entry, bool) or _LOSS(entry) for entry in found.ravel()):
+            if found.size > MOST_ENTRIES or not all(isinstance(entry, bool) or _LOSS(entry) for entry in found.ravel()):
                 return False
         elif not (_LOSS(each) or (arrays and isinstance(each, bool))):
             return False
