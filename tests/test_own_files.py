@@ -83,3 +83,27 @@ def test_a_file_goes_from_its_check_to_a_report_of_its_own_scores(name, capfd, t
     code, out, err = run_command(capfd, *again)
     assert code == 0, err
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import no_such_library\n", "No module named 'no_such_library'"),
+        ("def make():\n    import no_such_library\n", "No module named 'no_such_library'"),
+        ("def make():\n    open('absent.csv')\n", "absent.csv: No such file or directory"),
+    ],
+    ids=["when it is imported", "when it is called", "a file"],
+)
+def test_what_a_file_lacks_is_said_with_the_files_name(capfd, tmp_path, body, said):
+    (tmp_path / "lacking.py").write_text(body)
+    code, out, err = run_command(capfd, "problem", f"{tmp_path}/lacking.py:make()")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert "lacking.py" in err
+    assert "pip install" not in err
+
+
+def test_a_file_that_is_not_there_is_named_once(capfd, tmp_path):
+    code, _, err = run_command(capfd, "problem", f"{tmp_path}/absent.py:make()")
+    assert code == 2
+    assert err.count("absent.py") == err.count("there is no such file") == 1

@@ -47,6 +47,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "momentum_jax":
             raise
+        if notes := _notes(error):
+            # A file of the user's imports it.
+            return _complain(f"{error}.{notes}", 2)
         return _complain(f"needs {error.name}; install it by `pip install 'momentum_jax[experiments]'`.", 2)
     except BrokenPipeError:
         # The reader of a pipe (`| head`) has left: without this the interpreter would complain on its way out.
@@ -54,9 +57,14 @@ def _main(arguments: Sequence[str] | None) -> int:
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}.", 2)
+        return _complain(f"{where}{error.strerror or error}.{_notes(error)}", 2)
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
+
+
+def _notes(error: Exception) -> str:
+    """What an error of a user's function carries: which it was, and where."""
+    return "".join(f" {_one_line(note)}" for note in getattr(error, "__notes__", ()))
 
 
 class _Refused(Exception):

@@ -78,9 +78,10 @@ def by_keywords(text: str, load: Load) -> str:
     expression = _read(text)
     reader = _Reader(expression.text, expression.origin, load)
     function = reader.constructor(expression.call)
-    names = [name for name, each in inspect.signature(function).parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+    parameters = inspect.signature(function).parameters.values()
+    names = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
     call = expression.call
-    if len(call.args) > len(names):
+    if len(call.args) > len(names) or any(each.kind is each.POSITIONAL_ONLY for each in parameters):
         return expression.text
     keywords = [ast.keyword(name, node) for name, node in zip(names, call.args, strict=False)]
     return moved(f"{expression.origin}:{ast.unparse(ast.Call(call.func, [], [*keywords, *call.keywords]))}", expression.origin)

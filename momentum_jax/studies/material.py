@@ -25,6 +25,7 @@ from momentum_jax.studies.scores import IMAGES, RankedScore, Scores, is_name
 from momentum_jax.studies.spec import Study, exclude_each_other
 from momentum_jax.studies.store.records import MOST_ENTRIES
 from momentum_jax.training import Examples, Model, Problem, Stream, Table, classification
+from momentum_jax.training.checks import checked_fields, parts_of
 from momentum_jax.training.model import cnn, mlp
 from momentum_jax.training.opaque import describe
 from momentum_jax.training.plan import check_problem
@@ -118,13 +119,15 @@ def said_in_one_line() -> Iterator[None]:
 
 def _of_problem(study: Study, problem: Problem) -> Material:
     seeds = _seeds(study)
+    with said_in_one_line():
+        checked_fields(problem)
     batch = study.batch if isinstance(problem.data, Table) else None
     if study.batch not in (None, batch, Study.batch):
         kind = "data of one's own batches, a Stream" if isinstance(problem.data, Stream) else "no data"
         raise StudyError(f"Study: batch is of a Table, got {study.batch} with a problem of {kind}.")
     with said_in_one_line():
         if batch is not None and isinstance(problem.data, Table):
-            rows = len(problem.data.split(seeds[0])[0])
+            rows = parts_of(problem.data, seeds[:1])["train"].shape[1]
             if batch > rows:
                 raise fail("Study", "batch", f'at most {rows:,}, the training rows, or "all"', batch)
         parts = check_problem(problem, Settings(study.steps, batch, study.sampling), seeds)

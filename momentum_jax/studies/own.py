@@ -61,11 +61,11 @@ def load(origin: str, name: str, paths: Mapping[str, str]) -> Callable[..., Any]
 
 def _of_file(path: Path) -> ModuleType:
     try:
-        if not path.is_file():
-            raise StudyError(f"{cut_path(path)}: there is no such file.")
-        state = path.stat()
+        state = path.stat() if path.is_file() else None
     except (OSError, ValueError) as error:
         raise StudyError(f"{cut_path(path)}: cannot be read ({error}).") from None
+    if state is None:
+        raise StudyError(f"{cut_path(path)}: there is no such file.")
     key = (os.path.realpath(path), state.st_mtime_ns, state.st_size)
     if key not in _files:
         name = f"{path.stem}_{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
@@ -83,7 +83,7 @@ def _of_file(path: Path) -> ModuleType:
             raise StudyError(f"{cut_path(path)}: is not Python ({error.msg}, line {error.lineno}).") from None
         except Exception as error:
             del sys.modules[name]
-            error.add_note(f"The study imported {path}.")
+            error.add_note(f"It was raised by the import of {path}.")
             raise
         finally:
             sys.path.remove(str(path.parent))

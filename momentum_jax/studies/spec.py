@@ -60,6 +60,7 @@ _MOST_BYTES = 2**20
 # What describes a problem of images, which other problems have not.
 _OF_IMAGES = ("dataset", "size", "examples", "network")
 _LOSS = "loss"
+_A_PROBLEM = 'a call such as "my_problem.py:make(width=64)"'
 
 
 @dataclass(frozen=True)
@@ -339,11 +340,15 @@ class Study:
 
     def _check_problem(self) -> None:
         if not isinstance(self.problem, str):
-            raise fail("Study", "problem", 'a call such as "my_problem.py:make(width=64)"', self.problem)
+            raise fail("Study", "problem", _A_PROBLEM, self.problem)
         for name in _OF_IMAGES:
             if getattr(self, name) != _DEFAULTS[name]():
                 raise exclude_each_other(name)
-        object.__setattr__(self, "problem", canonical(self.problem))
+        try:
+            object.__setattr__(self, "problem", canonical(self.problem))
+        except StudyError:
+            # It speaks of arms and their optimizers.
+            raise fail("Study", "problem", _A_PROBLEM, self.problem) from None
 
     def _find_files(self) -> None:
         """Leaves of the paths in expressions the names of the files, and keeps where these lie."""
@@ -470,7 +475,11 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 def _seen_from(directory: Path, text: Any) -> Any:
     """An expression whose file is looked for from a directory."""
-    place = origin(text) if isinstance(text, str) else ""
+    try:
+        place = origin(text) if isinstance(text, str) else ""
+    except StudyError:
+        # What is no expression is refused where its field is checked.
+        return text
     return moved(text, str(directory / place)) if own.is_file(place) else text
 
 

@@ -1,5 +1,6 @@
 """A problem checked before anything is trained: its functions by the shapes of one batch, its table by its splits."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,14 +38,26 @@ def checked_fields(problem: Any) -> Problem:
             raise ValueError(
                 f"Problem: scores must map names to what higher(), lower() or kept() return, got {describe(each)} at {name!r}."
             )
+        if each.better not in ("higher", "lower", None):
+            raise ValueError(f"Problem: score {name!r} must be better 'higher', 'lower' or None, got {each.better!r}.")
+        if each.worst is not None and not _is_finite(each.worst):
+            raise ValueError(f"Problem: the worst value of score {name!r} must be a finite number or None, got {each.worst!r}.")
     if all(each.better is None for each in scores.values()):
         raise ValueError("Problem: scores must hold at least one ranked score, got none.")
     if problem.data is not None and not isinstance(problem.data, Table | Stream):
         raise ValueError(f"Problem: data must be a Table, a Stream or None, got {describe(problem.data)}.")
+    for name, function in ({} if problem.data is None else problem.data._asdict()).items():
+        is_left_out = function is None and name in ("validation", "test")
+        if name != "arrays" and not callable(function) and not is_left_out:
+            raise ValueError(f"{type(problem.data).__name__}: {name} must be a function, got {describe(function)}.")
     size = problem.evaluation_batch
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"Problem: evaluation_batch must be a whole number of at least 1, got {size!r}.")
     return problem
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def parts_of(table: Table, seeds: Sequence[int]) -> dict[str, np.ndarray]:

@@ -220,6 +220,7 @@ def test_a_target_is_met_from_the_side_that_is_better(finished, place):
     [
         ({"problem": "regression_file.py:mke()"}, "regression_file.py has no function 'mke'; did you mean make?"),
         ({"problem": "absent.py:make()"}, "absent.py: there is no such file."),
+        ({"problem": "regression_file.py"}, 'Study: problem must be a call such as "my_problem.py:make(width=64)"'),
         ({"problem": "no_such_module:make()"}, "there is no module 'no_such_module'"),
         ({"problem": "diabets()"}, "perhaps diabetes?"),
         ({"problem": "regression_file.py:make(widht=3)"}, "make takes width, rows."),
@@ -242,6 +243,27 @@ def test_what_cannot_be_studied_is_refused_before_anything_is_written(place, opt
         run_study(study_of(problem, **options), "store")
     assert said in str(refused.value)
     assert not Path("store").exists()
+
+
+def test_arguments_that_have_no_names_stay_where_they_are(place):
+    (place / "nameless.py").write_text(
+        "import optax\ndef rate_first(rate=0.1, /, momentum=0.5):\n    return optax.sgd(rate, momentum)\n"
+    )
+    store = run_study(study_of(arms=(Arm("nameless.py:rate_first(0.01)", "own"), Arm("sgd(0.01, 0.5)")), ladder=False), "store")
+    own, same = (store.of(label)[0] for label in ("own", "sgd(0.01, 0.5)"))
+    assert own.optimizer == "nameless.py:rate_first(0.01)"
+    assert own.test == same.test
+
+
+def test_a_split_that_raises_is_raised_with_its_name(place):
+    (place / "unsplit.py").write_text(
+        "from momentum_jax.problems.diabetes import diabetes\n"
+        "def divide(seed):\n    raise ValueError('my own')\n"
+        "def make():\n    made = diabetes()\n    return made._replace(data=made.data._replace(split=divide))\n"
+    )
+    with pytest.raises(ValueError, match="my own") as raised:
+        run_study(study_of("unsplit.py:make()"), "store")
+    assert any("divide in" in note for note in raised.value.__notes__)
 
 
 @pytest.mark.parametrize("field", ["dataset", "size", "examples", "network"])

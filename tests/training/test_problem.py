@@ -392,6 +392,26 @@ ILL_POSED = {
         least_squares(scores={"a": kept("target")}),
         "Problem: scores must hold at least one ranked score, got none",
     ),
+    "a worst value that is no number": (
+        least_squares(scores={"a": lower("target", worst=float("nan"))}),
+        r"^Problem: the worst value of score 'a' must be a finite number or None, got nan\.",
+    ),
+    "a worst value that JSON lacks": (
+        least_squares(scores={"a": lower("target", worst=np.float32(1))}),  # pyright: ignore[reportArgumentType]
+        "^Problem: the worst value of score 'a' must be a finite number or None",
+    ),
+    "neither higher nor lower": (
+        least_squares(scores={"a": lower("target")._replace(better="max")}),
+        r"^Problem: score 'a' must be better 'higher', 'lower' or None, got 'max'\.",
+    ),
+    "a split that is no function": (
+        least_squares(data=Table((X, Y), (1, 2))),  # pyright: ignore[reportArgumentType]
+        r"^Table: split must be a function, got a tuple\.",
+    ),
+    "batches that are no function": (
+        least_squares(data=Stream(lambda seed, step: (X, Y), [(X, Y)])),  # pyright: ignore[reportArgumentType]
+        r"^Stream: validation must be a function, got a list\.",
+    ),
     "no Score": (least_squares(scores={"a": "mse"}), "Problem: scores must map names to .* at 'a'"),
     "parameters that are counts": (
         least_squares(init=lambda key: ({"w": jnp.arange(3)}, {})),
