@@ -214,6 +214,8 @@ def _train_placed(
     programs, run, blocks = wave.programs, wave.run, placed.blocks
     compiled_before = programs.compile_seconds
     reporter.report("compile", 0, None, always=True)
+    # A stream's evaluation is known when its batches are.
+    programs.announce(run, placed.tables, placed.sets.values() if blocks is None else ())
     state: RunState = programs.begin(run, programs.initialise(run))
     advance = programs.advance.prepare(run, state, placed.tables, np.int32(0), np.int32(0))
     step, curves, training, evaluating = 0, Curves([], []), 0.0, 0.0

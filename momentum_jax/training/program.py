@@ -3,14 +3,16 @@
 import functools
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from momentum_jax.training import loop
-from momentum_jax.training.devices import AXIS
+from momentum_jax.training.devices import AXIS, on_all, on_each
 
 # Of its own accord LLVM uses vectors of 256 bits where a processor has 512: a step of a small net took 1.08 times as long.
 _ON_A_CPU: dict[str, Any] = {"xla_cpu_prefer_vector_width": 512}
@@ -20,12 +22,14 @@ class Program:
     """`function(shared_part, *arguments)` of one run, made into one of a wave.
 
     The first `own` arguments have a leading axis of runs, the others are the same for all. It compiles when it is first
-    called with arguments of new shapes, and `compile_seconds` adds up what that took.
+    called with arguments of new shapes, or when it is told of them. `compile_seconds` adds up how long the
+    caller was kept by that.
     """
 
     def __init__(self, function: Callable[..., Any], part: Any, mesh: Mesh, lanes: int, own: int, donate: tuple[int, ...] = ()):
         self.compile_seconds = 0.0
-        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._mesh = mesh
+        self._compiled: dict[Any, Future[Callable[..., Any]]] = {}
         self._identities: dict[Any, bytes] = {}
         self._options = _ON_A_CPU if mesh.devices.flat[0].platform == "cpu" else None
 
@@ -44,14 +48,29 @@ class Program:
 
         self._jitted = jax.jit(wave, donate_argnums=donate)
 
-    def prepare(self, *arguments: Any) -> Callable[..., Any]:
-        """The executable for arguments like these; compiles it where there is none yet."""
+    def announce(self, *arguments: Any) -> None:
+        """Begins to compile for arguments, or shapes, like these. XLA works in a thread, beside other programs."""
         key = _shapes(arguments)
         if key not in self._compiled:
             begun = time.perf_counter()
-            self._compiled[key] = self._jitted.lower(*arguments).compile(self._options)
+            # Traced in this thread, whose settings JAX reads.
+            self._compiled[key] = _compilers().submit(self._jitted.lower(*arguments).compile, self._options)
             self.compile_seconds += time.perf_counter() - begun
-        return self._compiled[key]
+
+    def prepare(self, *arguments: Any) -> Callable[..., Any]:
+        """The executable for arguments like these; compiles it where there is none yet."""
+        self.announce(*arguments)
+        compiling = self._compiled[_shapes(arguments)]
+        if not compiling.done():
+            begun = time.perf_counter()
+            compiling.exception()
+            self.compile_seconds += time.perf_counter() - begun
+        return compiling.result()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was never called and never told of shapes."""
+        return not self._compiled
 
     def identity(self, *arguments: Any) -> bytes:
         """A digest of the program for arguments like these: equal for equal computations, in another process too."""
@@ -62,8 +81,14 @@ class Program:
         return self._identities[key]
 
     def shapes(self, *arguments: Any) -> Any:
-        """The shapes of what it returns."""
-        return jax.eval_shape(self._jitted, *arguments)
+        """The shapes of what it returns, and where that lies."""
+
+        def placed(leaf: Any) -> jax.ShapeDtypeStruct:
+            # XLA divides no empty array among the devices.
+            place = on_each(self._mesh) if leaf.size else on_all(self._mesh)
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+        return jax.tree.map(placed, jax.eval_shape(self._jitted, *arguments))
 
     def __call__(self, *arguments: Any) -> Any:
         return self.prepare(*arguments)(*arguments)
@@ -87,9 +112,26 @@ class Programs(NamedTuple):
     scores: tuple[str, ...]
     ranked: tuple[str, ...]
 
+    def announce(self, run: loop.Run, tables: loop.Tables, sets: Iterable[Any]) -> None:
+        """Begins to compile all that a wave needs at once; nothing where a wave of the recipe came before.
+
+        Args:
+          sets: indices of what is evaluated, or None where there are no data.
+        """
+        if not self.advance.is_new:
+            return
+        self.initialise.announce(run)
+        start = self.initialise.shapes(run)
+        self.begin.announce(run, start)
+        state = self.begin.shapes(run, start)
+        self.advance.announce(run, state, tables, np.int32(0), np.int32(0))
+        self.readout.announce(run, state)
+        for indices in sets:
+            self.evaluate.announce(run, self.readout.shapes(run, state), state.model_state, tables, indices)
+
     @property
     def compile_seconds(self) -> float:
-        """What all compilations took so far."""
+        """How long all compilations kept the caller so far."""
         return sum(program.compile_seconds for program in self if isinstance(program, Program))
 
 
@@ -110,6 +152,11 @@ def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
         scores=tuple(name for name, _ in recipe.task.scores),
         ranked=tuple(name for name, score in recipe.task.scores if score.better is not None),
     )
+
+
+@functools.cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(5, "compile")
 
 
 @functools.lru_cache(maxsize=128)

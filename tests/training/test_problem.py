@@ -297,6 +297,30 @@ def test_an_optimizers_programs_are_found_again_for_an_equal_problem():
     assert train_many(*arguments, least_squares(), steps=3).compile_seconds == 0
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_what_is_compiled_ahead_is_what_runs_so_nothing_is_traced_again(devices):
+    traced = []
+
+    def loss(params, state, batch, key):
+        traced.append("loss")
+        return jnp.mean((batch[0] @ params["w"] + params["b"] - batch[1]) ** 2), state
+
+    def measure(params, state, batch, key):
+        traced.append("measure")
+        return {"squared": (batch[0] @ params["w"] + params["b"] - batch[1]) ** 2}
+
+    problem = Problem(linear_init, loss, measure, {"mse": lower("squared")}, Table((X, Y), SPLIT))
+    train_many(KEYS, optax.sgd, {"learning_rate": 0.1}, problem, steps=3, devices=jax.devices()[:devices])
+    # Each once for its check, of both sets, and once for its program; validation and test are of one size.
+    assert sorted(traced) == ["loss"] * 2 + ["measure"] * 3
+
+
+def test_what_the_compiler_refuses_is_raised_to_the_caller(monkeypatch):
+    monkeypatch.setattr("momentum_jax.training.program._ON_A_CPU", {"xla_no_such_option": True})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        one(least_squares(scores={"new": lower("squared_error")}))
+
+
 def test_lanes_change_a_problem_by_rounding_only():
     arguments = (KEYS, optax.sgd, {"learning_rate": 0.1}, least_squares(evaluation_batch=4))
     single = train_many(*arguments, steps=5, lanes=1, splits=[0, 1]).runs
