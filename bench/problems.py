@@ -171,7 +171,8 @@ class ByHand:
         """The scores of one part of the data."""
         params, state, _ = self.carry
         if isinstance(self.data, Stream):
-            batches: Any = (self.data.validation, self.data.test)[part - 1]()
+            sets: Any = (self.data.validation, self.data.test)
+            batches: Any = sets[part - 1]()
         elif isinstance(self.data, Table):
             rows, most = self.data.split(0)[part], self.problem.evaluation_batch
             batches = [rows[i : i + most] for i in range(0, len(rows), most)]
@@ -269,7 +270,8 @@ def first_call(name: str, who: str) -> float:
 def few(problem: Problem) -> Problem:
     """The same programs on two batches and few rows to evaluate: a first call is then compilation and little else."""
     if isinstance(problem.data, Stream):
-        validation, test = ([*each()][:1] for each in (problem.data.validation, problem.data.test))
+        sets: Any = (problem.data.validation, problem.data.test)
+        validation, test = ([*each()][:1] for each in sets)
         return problem._replace(data=problem.data._replace(validation=lambda: validation, test=lambda: test))
     if problem.data is None:
         return problem

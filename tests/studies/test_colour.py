@@ -30,4 +30,4 @@ def test_a_study_tells_classes_apart_that_differ_in_one_channel(tmp_path, colour
         noise_floor=False,
     )
     store = run_study(study, tmp_path / "study")
-    assert [run.accuracy for run in store.runs] == [1.0, 1.0]
+    assert [run.test["accuracy"] for run in store.runs] == [1.0, 1.0]
