@@ -25,16 +25,19 @@ _LEAST_ERROR = 0.1
 def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], score: RankedScore, where: str) -> tuple[float, float]:
     """Limits, ticks and label of the axis for these values, as they are written; returns the limits.
 
-    A share is in per cent: linear, or by the logarithm of the error where the values' errors are far apart, which the label
-    then says. Other scores: linear, or logarithmic where all are positive and far apart. `where` stands before the name.
+    A share of which more is better: linear in per cent, or by the logarithm of the error where the values' errors are far apart,
+    which the label then says. Other scores, and shares outside 0 to 100: linear, or logarithmic where all are positive and far
+    apart. `where` stands before the name.
     """
     finite = [value for value in values if np.isfinite(value)]
-    return _percent(axes, which, finite, f"{where}{score.name}") if score.percent else _any(axes, which, finite, score, where)
+    if score.percent and score.sign > 0 and all(0 <= value <= 100 for value in finite):
+        return _percent(axes, which, finite, f"{where}{score.name}")
+    return _any(axes, which, finite, score, where)
 
 
 def _any(axes: Any, which: Literal["x", "y"], known: Sequence[float], score: RankedScore, where: str) -> tuple[float, float]:
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    label = f"{where}{score.name} ({score.better} is better)"
+    label = f"{where}{score.heading} ({score.better} is better)"
     if low > 0 and high > _WIDE * low:
         getattr(axes, f"set_{which}scale")("log")
         room = (high / low) ** 0.06

@@ -58,7 +58,7 @@ def _vertical(axes: Any, values: Sequence[float], score: RankedScore) -> float:
     if score.sign > 0:
         return limits[0]
     axes.set_ylim(limits[1], limits[0])
-    axes.set_ylabel(f"validation {score.name}\n(lower is better, and up)")
+    axes.set_ylabel(f"validation {score.heading}\n(lower is better, and up)")
     if axes.get_yscale() == "log":
         _ticks(axes.yaxis, *limits)
     return limits[1]
