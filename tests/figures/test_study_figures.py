@@ -342,7 +342,7 @@ def test_every_share_lies_on_its_axis_outside_of_0_to_100_too(better, values):
 def test_a_run_that_ended_worse_than_a_diverged_one_counts_is_still_a_dot(analysis):
     score = RankedScore("mse", "lower", worst=5.0)
     mean = dataclasses.replace(analysis.arms[0].described["accuracy"], mean=5.0)
-    arm = dataclasses.replace(analysis.arms[0], values={"mse": (9.0, 5.0, 1.0)}, described={"mse": mean}, diverged=1, rung=False)
+    arm = dataclasses.replace(analysis.arms[0], values={"mse": (9.0, 5.0, 1.0)}, described={"mse": mean}, diverged=1)
     figure = final_score([arm], score, "test ", title="t")
     assert sorted(x for x, _ in marks(figure.axes[0], "o")) == [1.0, 9.0]
 
