@@ -62,6 +62,7 @@ def _row(study, scores, job, diverged):
         diverged=7 if diverged else None,
         seconds=0.25,
         key=job.key(study, environment(study)),
+        factors=dict(job.factors),
     )
     steps = np.arange(0, study.steps + 1, study.evaluate_every, dtype=np.int32)
     falling = np.exp(-5 * accuracy * steps / study.steps).astype(np.float32)

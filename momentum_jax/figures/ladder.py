@@ -81,7 +81,7 @@ def _draw(axes: Any, found: LadderResult, rungs: Rungs, score: RankedScore, wher
     gained = "gained" if score.sign > 0 else "saved"
     unit = " (percentage points)" if score.percent else ""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.set_xlabel(f"{where}{score.name} {gained}{unit}" if by_score else "steps to the target saved")
+    axes.set_xlabel(f"{where}{score.name} {gained}{unit}" if by_score else "steps to the target saved", parse_math=False)
 
 
 def _bar(axes: Any, row: int, mean: float, ends: Sequence[float], known: str | None, colour: str) -> None:

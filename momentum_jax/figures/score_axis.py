@@ -25,16 +25,19 @@ _LEAST_ERROR = 0.1
 def scale(axes: Any, which: Literal["x", "y"], values: Iterable[float], score: RankedScore, where: str) -> tuple[float, float]:
     """Limits, ticks and label of the axis for these values, as they are written; returns the limits.
 
-    A share is in per cent: linear, or by the logarithm of the error where the values' errors are far apart, which the label
-    then says. Other scores: linear, or logarithmic where all are positive and far apart. `where` stands before the name.
+    A share of which more is better is in per cent: linear, or by the logarithm of the error where the errors are far apart,
+    which the label then says. Other scores, and shares outside of 0 to 100, are linear, or logarithmic where all are positive
+    and far apart. `where` stands before the name.
     """
     finite = [value for value in values if np.isfinite(value)]
-    return _percent(axes, which, finite, f"{where}{score.name}") if score.percent else _any(axes, which, finite, score, where)
+    if score.percent and score.sign > 0 and all(0 <= value <= 100 for value in finite):
+        return _percent(axes, which, finite, f"{where}{score.name}")
+    return _any(axes, which, finite, score, where)
 
 
 def _any(axes: Any, which: Literal["x", "y"], known: Sequence[float], score: RankedScore, where: str) -> tuple[float, float]:
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    label = f"{where}{score.name} ({score.better} is better)"
+    label = f"{where}{score.heading} ({score.better} is better)"
     if low > 0 and high > _WIDE * low:
         getattr(axes, f"set_{which}scale")("log")
         room = (high / low) ** 0.06
@@ -43,7 +46,7 @@ def _any(axes: Any, which: Literal["x", "y"], known: Sequence[float], score: Ran
         room = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
         limits = low - room, high + room
     getattr(axes, f"set_{which}lim")(*limits)
-    getattr(axes, f"set_{which}label")(label)
+    getattr(axes, f"set_{which}label")(label, parse_math=False)
     return limits
 
 
@@ -66,7 +69,7 @@ def _percent(axes: Any, which: Literal["x", "y"], finite: Sequence[float], name:
         limits = max(0.0, low - room), min(100.0, high + room)
         label = f"{name} (%)"
     getattr(axes, f"set_{which}lim")(*limits)
-    getattr(axes, f"set_{which}label")(label)
+    getattr(axes, f"set_{which}label")(label, parse_math=False)
     return limits
 
 

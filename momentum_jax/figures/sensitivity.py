@@ -38,7 +38,7 @@ def sensitivity(tunings: Sequence[Tuning], score: RankedScore, *, title: str) ->
             _draw(axes, tuning, rate, score, _vertical(axes, values, score))
             axes.set_title(note, loc="left", fontsize=8.5, parse_math=False)
             axes.set_xlabel("learning rate")
-            figure.supylabel(axes.get_ylabel(), fontsize=10.5, multialignment="center")
+            figure.supylabel(axes.get_ylabel(), fontsize=10.5, multialignment="center", parse_math=False)
             axes.set_ylabel("")
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
@@ -58,7 +58,7 @@ def _vertical(axes: Any, values: Sequence[float], score: RankedScore) -> float:
     if score.sign > 0:
         return limits[0]
     axes.set_ylim(limits[1], limits[0])
-    axes.set_ylabel(f"validation {score.name}\n(lower is better, and up)")
+    axes.set_ylabel(f"validation {score.heading}\n(lower is better, and up)", parse_math=False)
     if axes.get_yscale() == "log":
         _ticks(axes.yaxis, *limits)
     return limits[1]

@@ -24,7 +24,7 @@ from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.material import Material, given_in_python, material, said_in_one_line
 from momentum_jax.studies.outlook import Outlook, outlook
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import MOST_SEEDS, Study
+from momentum_jax.studies.spec import BUDGET, MOST_SEEDS, Study
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
 from momentum_jax.training import Problem, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.devices import chosen_devices, require_seconds
@@ -95,9 +95,11 @@ def run_study(
         environment["arms"] = arms
     variants = _Variants(study, whole, data_directory)
     for arm in study.arms:
-        # An arm with arguments of its own is of a problem of its own.
-        if (own_digests := variants.of(arm.factors).digests.get("problem")) and arm.factors.keys() - {"batch", "steps"}:
-            environment["problem"] |= {f"{name} (arm {arm.label})": digest for name, digest in own_digests.items()}
+        # An arm with arguments of its own is of a problem and data of its own.
+        if arm.factors.keys() - {*BUDGET}:
+            found = variants.of(arm.factors).digests
+            of_arm = {**found["problem"], **{name: found[name] for name in ("data",) if name in found}}
+            environment["problem"] |= {f"{name} (arm {arm.label})": digest for name, digest in of_arm.items()}
     asked = study
     study, recovered = _with_added_seeds(study, whole.scores, directory, environment) if resume else (study, ())
     if study.seeds != asked.seeds:

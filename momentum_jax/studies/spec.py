@@ -163,7 +163,7 @@ class Arm:
 
 
 # What an arm may have of its own in every study.
-_BUDGET = ("batch", "steps")
+BUDGET = ("batch", "steps")
 
 
 def _arm(content: object, *, of_problem: bool) -> Arm:
@@ -172,10 +172,10 @@ def _arm(content: object, *, of_problem: bool) -> Arm:
     factors = {
         str(name): value
         for name, value in given.items()
-        if name in _BUDGET or (of_problem and name not in ("optimizer", "label"))
+        if name in BUDGET or (of_problem and name not in ("optimizer", "label"))
     }
     own = {name: value for name, value in given.items() if name not in factors} if given else content
-    fields = _known(Arm, "Study.arms", own, required=("optimizer",), less=("factors",), more=_BUDGET)
+    fields = _known(Arm, "Study.arms", own, required=("optimizer",), less=("factors",), more=BUDGET)
     return Arm(**fields, factors=factors)
 
 
@@ -189,7 +189,7 @@ def _checked_factors(factors: object) -> dict[str, Any]:
         if name == "batch" and value in ("all", None):
             checked[name] = None
             continue
-        if name in _BUDGET:
+        if name in BUDGET:
             _whole("Arm", name, value, 1)
             if name == "steps" and value > MOST_STEPS:
                 raise fail("Arm", name, f"at most {MOST_STEPS:,}", value)
@@ -306,8 +306,8 @@ class Study:
 
     def with_factors(self, factors: Mapping[str, Any]) -> Study:
         """The study as it is for an arm of these factors."""
-        own = {name: value for name, value in factors.items() if name in _BUDGET}
-        arguments = {name: value for name, value in factors.items() if name not in _BUDGET}
+        own = {name: value for name, value in factors.items() if name in BUDGET}
+        arguments = {name: value for name, value in factors.items() if name not in BUDGET}
         if arguments and self.problem is not None:
             own["problem"] = with_arguments(self.problem, arguments)
         return replace(self, **own) if own else self
@@ -384,7 +384,7 @@ class Study:
         if not isinstance(self.arms, tuple) or not all(isinstance(arm, Arm) for arm in self.arms):
             raise fail("Study", "arms", "a tuple of Arm", self.arms)
         for arm in self.arms:
-            if self.problem is None and (unknown := next((name for name in arm.factors if name not in _BUDGET), None)):
+            if self.problem is None and (unknown := next((name for name in arm.factors if name not in BUDGET), None)):
                 raise StudyError(f"Study: arm {quoted(arm.label)} has {unknown}, which is an argument of a problem; give one.")
         if not self.arms:
             raise StudyError('Study: arms must hold at least one arm, such as Arm("heavy_ball(0.01, 0.9)"), got none.')

@@ -18,7 +18,7 @@ from momentum_jax.figures.sensitivity import sensitivity
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import Trial, analyse
 from momentum_jax.studies.learning_curves import learning_curves, score_curves
-from momentum_jax.studies.scores import IMAGES
+from momentum_jax.studies.scores import IMAGES, RankedScore
 
 LONG = "a label of one hundred characters that has spaces, so that it can be broken where a reader would do so"
 STUDY = Study(
@@ -326,6 +326,25 @@ def test_accuracies_far_apart_are_shown_by_the_logarithm_of_their_error(values, 
     inside = np.linspace(low, high, 7)
     np.testing.assert_allclose(transform.inverted().transform(transform.transform(inside)), inside, atol=1e-9)
     assert np.all(np.diff(transform.transform(inside)) > 0)
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+@pytest.mark.parametrize("values", [(20.0, 150.0), (-30.0, 40.0), (250.0, 300.0), (1.0, 99.0)])
+def test_every_share_lies_on_its_axis_outside_of_0_to_100_too(better, values):
+    axes = Figure().add_subplot()
+    low, high = score_axis.scale(axes, "x", values, RankedScore("relative error", better, percent=True), "test ")
+    assert low <= values[0] < values[1] <= high
+    assert "%" in axes.get_xlabel()
+    # The logarithm of the distance from 100 spreads the best shares apart only where 100 is the best.
+    assert better == "higher" or axes.get_xscale() != "function"
+
+
+def test_a_run_that_ended_worse_than_a_diverged_one_counts_is_still_a_dot(analysis):
+    score = RankedScore("mse", "lower", worst=5.0)
+    mean = dataclasses.replace(analysis.arms[0].described["accuracy"], mean=5.0)
+    arm = dataclasses.replace(analysis.arms[0], values={"mse": (9.0, 5.0, 1.0)}, described={"mse": mean}, diverged=1)
+    figure = final_score([arm], score, "test ", title="t")
+    assert sorted(x for x, _ in marks(figure.axes[0], "o")) == [1.0, 9.0]
 
 
 def test_svgs_with_different_prefixes_share_no_id_and_keep_their_text_and_references(drawn):

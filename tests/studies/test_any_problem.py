@@ -378,6 +378,18 @@ def test_arms_may_differ_in_budget_and_in_the_arguments_of_the_problem(place):
     assert not seen
 
 
+def test_an_arms_own_data_are_those_that_it_is_resumed_with(place):
+    text = (place / "regression_file.py").read_text()
+    noisy = text.replace("rows=120", "rows=120, noise=0.0").replace("sum(1)", "sum(1) + np.float32(noise) * x[:, 0]")
+    (place / "noisy.py").write_text(noisy)
+    study = study_of("noisy.py:make(rows=60)", arms=(Arm("sgd(0.1)"), Arm("sgd(0.1)", factors={"noise": 1.0})), ladder=False)
+    run_study(study, "store")
+    run_study(study, "store", resume=True)
+    (place / "noisy.py").write_text(noisy.replace("x[:, 0]", "x[:, 1]"))
+    with pytest.raises(StudyError, match=r"the problem's data \(arm sgd\(0\.1\), noise 1\.0\) is not the one"):
+        run_study(study, "store", resume=True)
+
+
 @pytest.mark.parametrize(
     ("arm", "said"),
     [

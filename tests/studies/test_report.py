@@ -14,6 +14,7 @@ from momentum_jax.cli.report import write
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.report import content, html, markdown, write_report
+from momentum_jax.studies.scores import RankedScore, Scores
 from momentum_jax.studies.store import Store
 
 TUNED = (
@@ -238,6 +239,28 @@ def test_a_label_is_text_in_page_and_markdown(tmp_path):
     unescaped = re.sub(r"\\.|<summary>.*?</summary>", "", text)
     assert "<script" not in unescaped
     assert "](http" not in unescaped
+
+
+@pytest.mark.parametrize("percent", [False, True])
+def test_a_scores_name_is_text_in_page_markdown_and_figures(tmp_path, percent):
+    name = "a $_$ <i> | `b` *c* _{d}"
+    scores = Scores((RankedScore(name, "lower", percent=percent), RankedScore("fit", "higher")))
+    study = dataclasses.replace(WHOLE, problem="mine.py:make()")
+    write(made(tmp_path, study, scores=scores))
+    text = re.sub(r"\\.", "", (tmp_path / "report.md").read_text())
+    assert "<i>" not in text
+    assert "$" not in text
+    page = Page((tmp_path / "report.html").read_text())
+    assert any(name in words for words in page.words)
+    assert "i" not in [tag for tag, _ in page.tags]
+
+
+@pytest.mark.parametrize(("factors", "is_one"), [({}, True), ({"batch": 5}, True), ({"noise": 1.0}, False)])
+def test_arms_with_arguments_of_their_own_are_not_said_to_share_a_test_set(tmp_path, factors, is_one):
+    arms = (Arm("sgd(0.1)"), Arm("adam(0.1)", factors=factors))
+    study = Study(problem="mine.py:make()", steps=20, seeds=(0, 1, 2), arms=arms)
+    store = made(tmp_path, study, scores=Scores((RankedScore("mse", "lower"),)))
+    assert ("one and the same test set" in markdown(content(store, analyse(store), [], ()))) == is_one
 
 
 def test_rows_of_markdown_tables_have_as_many_cells_as_their_headings(tmp_path):

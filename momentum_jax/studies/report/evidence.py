@@ -8,6 +8,7 @@ from momentum_jax.studies.conclusions.words import excludes_zero, unit_and_form,
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.scores import RankedScore
+from momentum_jax.studies.spec import BUDGET
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 
 _BOUNDS: Mapping[str | None, str] = {"lower": "≥ ", "upper": "≤ "}
@@ -37,7 +38,9 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     )
     rows = tuple(_comparison(primary, each, skewed) for each in analysis.comparisons)
     better = "" if primary.sign > 0 else " Negative: better."
-    where = ", at one and the same test set" if analysis.scores.tested else ""
+    # Arguments of its own may give an arm other data.
+    of_one_set = analysis.scores.tested and not any(arm.factors.keys() - {*BUDGET} for arm in analysis.arms)
+    where = ", at one and the same test set" if of_one_set else ""
     caption = (
         f"{_final(analysis).capitalize()} less that of {reference}, paired by seed.{better} "
         "Holm: the t test's p corrected for all arms. "

@@ -9,7 +9,7 @@ from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Code, Folded, Table, Text, pictures
 from momentum_jax.studies.report.setting import NUMBERS
 from momentum_jax.studies.scores import RankedScore
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.spec import BUDGET, Study
 from momentum_jax.studies.statistics import Description
 from momentum_jax.studies.store import CURVES, MANIFEST, RUNS, Store
 
@@ -164,7 +164,7 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
 
 def _factor(analysis: Analysis, arm: ArmResult, name: str) -> str:
     """An arm's factor; without one it has the study's."""
-    default = getattr(analysis.study, name) if name in ("batch", "steps") else "as the problem has it"
+    default = getattr(analysis.study, name) if name in BUDGET else "as the problem has it"
     value = arm.factors.get(name, default)
     return "all" if value is None else str(value)
 

@@ -27,7 +27,7 @@ def markdown(said: Content) -> str:
     """The same for GitHub; pictures are links."""
     lines = [f"# {_escaped(said.title)}", "", _escaped(said.subtitle), ""]
     for section in said.sections:
-        lines += [f"## {section.heading}", ""]
+        lines += [f"## {_escaped(section.heading)}", ""]
         for block in section.blocks:
             lines += _block(block)
     return "\n".join(lines).rstrip() + "\n"
