@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cli_runs import run as run_command
 
+from momentum_jax.studies import Study
+from momentum_jax.studies.inspection import inspect_problem
 from momentum_jax.studies.store import RUNS, Store
 
 FILES = Path(__file__).parent / "own_files"
@@ -107,3 +109,11 @@ def test_a_file_that_is_not_there_is_named_once(capfd, tmp_path):
     code, _, err = run_command(capfd, "problem", f"{tmp_path}/absent.py:make()")
     assert code == 2
     assert err.count("absent.py") == err.count("there is no such file") == 1
+
+
+def test_the_speed_is_that_of_the_trainer_with_its_data(tmp_path):
+    text = (FILES / "stream_file.py").read_text()
+    slow = text.replace("    return x, x @ WEIGHTS", "    time.sleep(0.002)\n    return x, x @ WEIGHTS")
+    (tmp_path / "slow.py").write_text(slow.replace("import numpy", "import time\n\nimport numpy", 1))
+    study = Study.from_dict({"problem": f"{tmp_path}/slow.py:make()", "arms": ["sgd(0.1)"], "noise_floor": False})
+    assert 50 < inspect_problem(study).steps_per_second < 500

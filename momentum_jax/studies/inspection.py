@@ -11,13 +11,14 @@ import numpy as np
 import optax
 
 from momentum_jax.studies.material import Material, material, said_in_one_line
-from momentum_jax.studies.outlook import timing
 from momentum_jax.studies.spec import Study
 from momentum_jax.training import Stream, Table, train_many
 from momentum_jax.training.opaque import describe
 
-# Of the run that is timed.
-_STEPS = 20
+# Of the first run, and the most of one that is long enough to be timed.
+_STEPS, _MOST_STEPS = 20, 10_000
+# Less than this measures how a run begins, not its steps.
+_LEAST_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -44,26 +45,33 @@ class Inspection:
 
 
 def inspect_problem(study: Study) -> Inspection:
-    """Compiles and makes 20 steps of gradient descent at rate 0, so that nothing diverges; times further steps by themselves.
+    """Trains by gradient descent at rate 0, so that nothing diverges: 20 steps, and more where these are too few to be timed.
 
     Raises:
       StudyError: as `run_study` does for a problem that is not what `training.Problem` says.
     """
     whole = material(study)
     seed = study.seeds[0]
-    with said_in_one_line():
-        result = train_many(
+
+    def trained(steps: int) -> Any:
+        return train_many(
             jax.random.key(seed)[None],
             optax.sgd,
             {"learning_rate": 0.0},
             whole.problem,
-            steps=_STEPS,
+            steps=steps,
             batch_size=whole.batch,
             sampling=study.sampling,
             splits=[whole.seeds[seed]],
             devices=jax.local_devices()[:1],
         )
-        step, _ = timing(study, whole) or (math.nan, math.nan)
+
+    with said_in_one_line():
+        result, steps = trained(_STEPS), _STEPS
+        spent = result.training_seconds
+        if spent < _LEAST_SECONDS:
+            steps = min(_MOST_STEPS, math.ceil(_STEPS * _LEAST_SECONDS / spent))
+            spent = trained(steps).training_seconds
     (found,) = result.runs
     params, state = jax.eval_shape(whole.problem.init, jax.random.key(0))
     leaves = jax.tree.leaves(params)
@@ -78,7 +86,7 @@ def inspect_problem(study: Study) -> Inspection:
         run_bytes=3 * _bytes(params) + _bytes(state) + 4 * study.steps,
         data_bytes=_bytes(whole.problem.data.arrays) if isinstance(whole.problem.data, Table) else 0,
         compile_seconds=result.compile_seconds,
-        steps_per_second=1 / step,
+        steps_per_second=steps / spent,
         scores=tuple(_scores(whole, found)),
         fingerprint={**whole.digests["problem"], **({"data": whole.digests["data"]} if "data" in whole.digests else {})},
     )

@@ -145,7 +145,7 @@ def _evaluations(study: Study) -> int:
 
 def _seconds(study: Study, material: Material, left: int, devices: int) -> float | None:
     """Of so many runs, each device busy with one at a time; None: too little to measure."""
-    timed = timing(study, material, least=_LITTLE / max(1, left * study.steps))
+    timed = _timing(study, material, least=_LITTLE / max(1, left * study.steps))
     if left == 0 or timed is None:
         return None
     step, evaluation = timed
@@ -159,7 +159,7 @@ def _budgets(study: Study) -> float:
     return sum(shares) / len(shares)
 
 
-def timing(study: Study, material: Material, *, least: float = 0.0) -> tuple[float, float] | None:
+def _timing(study: Study, material: Material, *, least: float) -> tuple[float, float] | None:
     """Seconds of a step of gradient descent, and of an evaluation, on one device; None where a step has fewer operations than
     `least`.
     """

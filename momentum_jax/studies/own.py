@@ -10,14 +10,16 @@ Only what runs a study calls this: reports and lists of studies import no file o
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.util
+import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from momentum_jax._text import cut, cut_path, quoted
@@ -32,6 +34,25 @@ def given(name: str, function: Callable[..., Any]) -> str:
     """Makes a function known to expressions of this process, and returns its place and name, `python:NAME`."""
     _given[name] = function
     return f"{PYTHON}:{name}"
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """A function's own name for `given`, with a number where a different function has that name already."""
+    own = getattr(function, "__name__", "")
+    name = own if own.isidentifier() else "optimizer"
+    numbered = (f"{name}_{count}" for count in itertools.count(2))
+    names = itertools.chain([name], numbered)
+    return next(each for each in names if each not in _given or _made_of(_given[each]) == _made_of(function))
+
+
+def _made_of(function: Any) -> Any:
+    """Equal for functions that the same code makes of the same values, as when a cell of a notebook is run again."""
+    if isinstance(function, functools.partial):
+        return _made_of(function.func), repr(function.args), repr(sorted(function.keywords.items()))
+    if not isinstance(function, FunctionType):
+        return function
+    cells = [repr(cell.cell_contents) for cell in function.__closure__ or ()]
+    return function.__code__, repr(function.__defaults__), repr(function.__kwdefaults__), cells
 
 
 def is_file(origin: str) -> bool:

@@ -140,7 +140,7 @@ class Arm:
         """The arm of a constructor that returns an Optax optimizer, of any name or none.
 
         Args:
-          constructor: known by its name; of two different ones with one name the last counts.
+          constructor: known by its name, with a number where a different one has that name already.
           label, factors: as in `Arm`.
           arguments: of the constructor: literals, or ranges such as `LogUniform(0.001, 1)`, which are tuned.
 
@@ -151,8 +151,7 @@ class Arm:
         """
         if not callable(constructor):
             raise fail("Arm.of", "constructor", "a function that returns an optimizer", constructor)
-        name = getattr(constructor, "__name__", "")
-        place = own.given(name if name.isidentifier() else "optimizer", constructor)
+        place = own.given(own.name_of(constructor), constructor)
         written = (f"{name}={as_text('Arm.of', name, value)}" for name, value in arguments.items())
         return cls(f"{place}({', '.join(written)})", label, factors or {})
 

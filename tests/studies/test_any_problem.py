@@ -245,6 +245,22 @@ def test_what_cannot_be_studied_is_refused_before_anything_is_written(place, opt
     assert not Path("store").exists()
 
 
+def test_constructors_of_one_name_stay_apart(place):
+    def scaled(factor):
+        def own(learning_rate):
+            return optax.sgd(factor * learning_rate)
+
+        return own
+
+    arms = [Arm.of(scaled(factor), label=f"{factor}", learning_rate=0.01) for factor in (1, 5)]
+    arms += [Arm.of(lambda rate: optax.sgd(rate), label="one", rate=0.01), Arm.of(lambda rate: optax.sgd(rate * 5), rate=0.01)]
+    store = run_study(study_of(arms=tuple(arms), ladder=False), "store")
+    first, fifth, one, five = (store.of(arm.label)[0].test for arm in arms)
+    assert first == one != five == fifth
+    # As a cell of a notebook that is run again.
+    assert Arm.of(scaled(5), label="5", learning_rate=0.01) == arms[1]
+
+
 def test_arguments_that_have_no_names_stay_where_they_are(place):
     (place / "nameless.py").write_text(
         "import optax\ndef rate_first(rate=0.1, /, momentum=0.5):\n    return optax.sgd(rate, momentum)\n"
