@@ -406,6 +406,20 @@ def test_an_arms_own_data_are_those_that_it_is_resumed_with(place):
         run_study(study, "store", resume=True)
 
 
+def test_arrays_that_are_kept_may_have_other_shapes_where_the_problem_has_other_arguments(place):
+    text = (place / "regression_file.py").read_text()
+    text = text.replace("lower, random_split", "kept, lower, random_split").replace(
+        'scores={"mse"', 'scores={"all": kept(lambda values: values["squared"]), "mse"'
+    )
+    (place / "keeping.py").write_text(text)
+    arms = (Arm("sgd(0.1)"), Arm("sgd(0.1)", factors={"rows": 80}))
+    store = run_study(study_of("keeping.py:make(rows=60)", arms=arms, ladder=False), "store")
+    again = Store.read("store")
+    assert not again.damage
+    assert {np.shape(run.test["all"]) for run in again.runs} == {(12,), (16,)}
+    assert len(again.runs) == len(store.runs) == 4
+
+
 @pytest.mark.parametrize(
     ("arm", "said"),
     [

@@ -58,14 +58,18 @@ def not_of_this_study(runs: Sequence[Run]) -> str:
 
 def _of_one_size(path: Path, lines: Sequence[Line]) -> tuple[list[Line], list[Line], list[str]]:
     """The lines whose kept arrays have the shapes that most have, the others, and a sentence on each of these."""
-    shapes = {id(line): _shapes(line.run) for line in lines if line.run.phase != TUNING}
-    counts = Counter(shapes.values())
-    if len(counts) < 2:
-        return list(lines), [], []
-    usual = counts.most_common(1)[0][0]
-    odd = [line for line in lines if shapes.get(id(line), usual) != usual]
+    alike: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.run.phase != TUNING:
+            # Other arguments of the problem may give other shapes.
+            alike.setdefault(repr(sorted(line.run.factors.items())), []).append(line)
+    odd: list[Line] = []
+    for each in alike.values():
+        usual = Counter(_shapes(line.run) for line in each).most_common(1)[0][0]
+        odd += [line for line in each if _shapes(line.run) != usual]
     damage = [f"{path} is damaged: the arrays of run {line.run.name} have not the shapes of the other runs'." for line in odd]
-    return [line for line in lines if shapes.get(id(line), usual) == usual], odd, damage
+    strange = {id(line) for line in odd}
+    return [line for line in lines if id(line) not in strange], odd, damage
 
 
 def _shapes(run: Run) -> tuple[tuple[str, tuple[int, ...]], ...]:
