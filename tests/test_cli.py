@@ -313,8 +313,8 @@ def test_the_table_loses_no_label_and_no_number_in_a_narrow_terminal(compared, w
         assert row.label.replace(" ", "") in first.replace(" ", "")
         for name, factor, mean, error in (
             ("accuracy", 100, ".2f", ".2f"),
-            ("loss", 1, "#.4g", "#.2g"),
-            ("mcc", 1, "#.4g", "#.2g"),
+            ("loss", 1, ".4g", ".2g"),
+            ("mcc", 1, ".4g", ".2g"),
         ):
             found = row.score(store.scores[name])
             assert f"{factor * found.mean:{mean}}" in squeezed

@@ -48,7 +48,7 @@ class RankedScore:
 
     def form(self, *, signed: bool = False, error: bool = False) -> str:
         """The format of a value that has been multiplied by `factor`: of a difference its sign, of an error fewer digits."""
-        return f"{'+' * signed}z.2f" if self.percent else f"{'+' * signed}.{3 if error else 4}g"
+        return f"{'+' * signed}z.2f" if self.percent else f"{'+' * signed}.{2 if error else 4}g"
 
     def value(self, value: float) -> str:
         """A value as it is written: 97.25%, 0.4512."""

@@ -33,7 +33,7 @@ def test_every_arm_is_drawn_smoothed_over_raw_with_its_band():
         assert any(np.array_equal(each.mean, data) for data in drawn)
     assert len(axes.collections) == 2
     assert axes.get_yscale() == "log"
-    assert axes.get_xlabel() == "mini-batches"
+    assert axes.get_xlabel() == "steps"
     assert axes.get_ylabel() == "training loss (nats)"
 
 

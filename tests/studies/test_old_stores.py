@@ -61,6 +61,7 @@ def test_an_old_store_says_what_a_new_one_says(pair):
         ]
 
 
+@pytest.mark.slow
 def test_an_old_store_has_a_report(pair):
     new, directory = pair
     pages = [write(store)[1].read_text() for store in (Store.read(directory), new)]

@@ -13,7 +13,7 @@ STUDY = Study(steps=20_000, target=0.1, arms=(Arm("sgd(0.1)"),))
 
 def arm(optimizer, steps, accuracies=(0.9, 0.9, 0.9, 0.9), *, diverged=0, label=None):
     seeds, values = tuple(range(len(accuracies))), dict.fromkeys(("accuracy", "mcc"), tuple(accuracies))
-    return ArmSummary(label or optimizer, optimizer, seeds, values, tuple(steps), tuple(steps), diverged, 1.0)
+    return ArmSummary(label or optimizer, optimizer, seeds, values, {}, STUDY.steps, tuple(steps), tuple(steps), diverged, 1.0)
 
 
 PLAIN = arm("gradient_descent(0.01)", (14_200, 14_400, 14_600, 14_400))
