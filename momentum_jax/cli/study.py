@@ -149,7 +149,7 @@ def _list(directory: Path) -> int:
     if not place(directory).is_dir():
         raise StudyError(f"study list: {directory} is no directory.")
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
-    table = Table("directory", "data set", "arms", "seeds", "steps", "runs", "status")
+    table = Table("directory", "problem", "arms", "seeds", "steps", "runs", "status")
     unread = []
     for path in sorted({path.parent for name in (MANIFEST, RUNS) for path in directory.rglob(name)}):
         if not Store.exists(path):

@@ -47,9 +47,10 @@ def final_score(arms: Sequence[ArmResult], score: RankedScore, where: str, *, ti
 def _whole(arm: ArmResult, score: RankedScore) -> list[float]:
     """Scores, as they are written, of the runs that did not diverge, the best first."""
     known = [value for value in arm.values[score.name] if value is not None]
-    for _ in range(arm.diverged if score.worst is not None else 0):
-        # Among scores without bounds the worst value need not be the last.
-        known.remove(score.worst)
+    if score.worst is not None:
+        for _ in range(arm.diverged):
+            # Among scores without bounds the worst value need not be the last.
+            known.remove(score.worst)
     return sorted((score.factor * value for value in known), reverse=score.sign > 0)
 
 

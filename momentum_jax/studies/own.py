@@ -108,6 +108,9 @@ def _of_file(path: Path) -> ModuleType:
             raise
         finally:
             sys.path.remove(str(path.parent))
+        if str(path.parent) not in sys.path:
+            # Behind all others: its functions may import what lies beside it when they are called.
+            sys.path.append(str(path.parent))
         _files[key] = module
     return _files[key]
 

@@ -441,3 +441,15 @@ def test_an_arm_of_images_has_no_arguments_of_a_problem():
     study = Study.from_dict({"arms": [{"optimizer": "sgd(0.1)", "batch": 32}, "sgd(0.1)"]})
     assert study.arms[0].factors == {"batch": 32}
     assert study.to_dict()["arms"][0] == {"optimizer": "sgd(0.1)", "label": "sgd(0.1), batch 32", "batch": 32}
+
+
+def test_a_function_may_import_what_lies_beside_its_file_when_it_is_called(place, monkeypatch):
+    from momentum_jax.studies.material import problem_of
+
+    (place / "beside_the_lazy.py").write_text("ROWS = 60\n")
+    (place / "lazy.py").write_text(
+        "def make():\n    from beside_the_lazy import ROWS\n    from regression_file import make\n    return make(rows=ROWS)\n"
+    )
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    problem = problem_of("lazy.py:make()", {})
+    assert problem.data.arrays[0].shape == (60, 3)
