@@ -74,4 +74,4 @@ def test_a_study_that_is_killed_at_random_moments_loses_nothing_doubles_nothing_
     assert kills == KILLS
     assert in_a_wave, "no kill left a wave's checkpoint behind: the moments test nothing inside a wave"
     with np.load(tmp_path / "killed-0" / "curves.npz", allow_pickle=False) as arrays:
-        assert len(arrays.files) == 4 * len(before)
+        assert len(arrays.files) == 5 * len(before)
