@@ -23,6 +23,8 @@ PROBLEMS = {
     "contrastive": (("--batch", "all"), ("neighbours",), True),
     "stream": ((), ("mae",), True),
 }
+# Those that are also compared and killed.
+KILLED = ("contrastive", "no_data", "stream")
 ARMS = (
     "--arm",
     "gradient_descent(log_uniform(0.001, 0.05))",
@@ -66,6 +68,12 @@ def test_a_file_goes_from_its_check_to_a_report_of_its_own_scores(name, capfd, t
     code, out, err = run_command(capfd, "problem", problem, *options)
     assert code == 0, err
     assert all(score in out for score in scores)
+    if name not in KILLED:
+        few = (*ARMS, *SMALL, "--no-ladder", "--no-noise-floor", "--out", str(tmp_path / "study"))
+        code, out, err = run_command(capfd, "study", "run", "--problem", problem, *options, *few)
+        assert code == 0, err
+        assert scores[0] in (tmp_path / "study" / "report.md").read_text().replace("\\", "")
+        return
     arms = ("--arm", "heavy_ball(0.01, 0.9)", "--arm", "sgd(0.01)")
     few = ("--seeds", "2", "--steps", "6", "--evaluate-every", "3", "--out", str(tmp_path / "compared"))
     code, out, err = run_command(capfd, "compare", "--problem", problem, *options, *arms, *few)

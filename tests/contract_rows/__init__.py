@@ -3,6 +3,7 @@
 A family's rows are in the file of its name.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,8 @@ from contract_rows.wrappers import WRAPPERS
 
 ROWS = (*LINEAR, *ADAPTIVE, *NORMALISED, *WRAPPERS)
 
-# One row of each file, the optimizer itself where there is one. The others, cores and variants of the same arithmetic, are
-# tested by `pytest -m slow`.
+# One row of each file, the optimizer itself where there is one. Of the others, cores and variants of the same arithmetic, a
+# third is slow, and the rest is tested by `pytest -m exhaustive`.
 FIRST = tuple({row.file: row for row in sorted(ROWS, key=lambda row: (row.id == row.file, row.descends))}.values())
 
 
@@ -29,7 +30,11 @@ UNLIKE = {
 
 
 def marks(row: Row) -> Any:
-    return () if row in FIRST else pytest.mark.slow
+    return () if row in FIRST else _of_a_variant(row)
+
+
+def _of_a_variant(row: Row) -> Any:
+    return pytest.mark.exhaustive if zlib.crc32(row.id.encode()) % 3 else pytest.mark.slow
 
 
 def rows(keep: Callable[[Row], bool] = lambda row: True, *, unlike: bool = False) -> list[Any]:
@@ -38,7 +43,7 @@ def rows(keep: Callable[[Row], bool] = lambda row: True, *, unlike: bool = False
     `unlike`: by default those of `UNLIKE` only, the others slow; no cores, which are links of their optimizers' chains.
     """
     return [
-        pytest.param(row, id=row.id, marks=pytest.mark.slow if unlike and row.file not in UNLIKE else marks(row))
+        pytest.param(row, id=row.id, marks=_of_a_variant(row) if unlike and row.file not in UNLIKE else marks(row))
         for row in ROWS
         if keep(row) and not (unlike and not row.descends and row not in FIRST)
     ]
