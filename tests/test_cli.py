@@ -515,7 +515,7 @@ def test_data_path_and_verify_answer_for_the_bundled_digits(capfd, tmp_path):
     assert out.count("missing") == 4
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_finished_waves_and_resume_ends_as_an_uninterrupted_study(tmp_path):
     def command(out, *more):

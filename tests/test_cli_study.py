@@ -178,7 +178,7 @@ def test_another_study_in_its_place_is_refused(written, capfd):
     assert "study.steps is 20 there and 30 now" in err
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_seeds_are_added_and_the_report_says_so(tmp_path, capfd):
     (tmp_path / "mine.toml").write_text(TOML)
     assert run(capfd, "study", "run", str(tmp_path / "mine.toml"))[0] == 0
@@ -192,7 +192,7 @@ def test_seeds_are_added_and_the_report_says_so(tmp_path, capfd):
     assert (tmp_path / "mine" / "runs.jsonl").read_bytes() == lines
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_damage_is_said_in_one_line_and_mended(tmp_path, capfd):
     (tmp_path / "mine.toml").write_text(TOML)
     assert run(capfd, "study", "run", str(tmp_path / "mine.toml"))[0] == 0

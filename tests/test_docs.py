@@ -156,7 +156,14 @@ def test_a_page_runs_and_its_problems_are_sound(name: str) -> None:
 
 
 @pytest.mark.slow
-@each_page
+@pytest.mark.parametrize(
+    "page",
+    # A model of tokens trains for a minute.
+    [
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.exhaustive] * (page.stem == "tokens"))
+        for page in PAGES
+    ],
+)
 def test_a_page_runs_with_its_slow_blocks(page: Path) -> None:
     if any("slow" in block.marks for block in blocks(page, "python")):
         run(page, slow=True)

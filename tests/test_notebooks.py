@@ -23,6 +23,8 @@ DATA = {
 }
 # Those that are about what a reader defines.
 OWN = ("07_your_own_problem",)
+# Those that train for a minute.
+LONG = ("04_does_it_help", "05_optimizers_side_by_side")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -103,7 +105,10 @@ def test_the_panels_of_the_family_are_as_many_as_its_methods(methods: int, monke
 
 
 @pytest.mark.slow
-@each_notebook
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.exhaustive] * (path.stem in LONG)) for path in NOTEBOOKS],
+)
 def test_a_notebook_runs_from_top_to_bottom_and_draws(path: Path, tmp_path: Path) -> None:
     for name in DATA.get(path.stem, ()):
         try:

@@ -23,6 +23,8 @@ PROBLEMS = {
     "contrastive": (("--batch", "all"), ("neighbours",), True),
     "stream": ((), ("mae",), True),
 }
+# Those that others stand for.
+STOOD_FOR = ("regression", "tokens")
 # Those that are also compared and killed.
 KILLED = ("contrastive", "no_data", "stream")
 ARMS = (
@@ -60,7 +62,9 @@ def killed_after(lines, directory, command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in STOOD_FOR)) for name in PROBLEMS]
+)
 def test_a_file_goes_from_its_check_to_a_report_of_its_own_scores(name, capfd, tmp_path, monkeypatch):
     options, scores, tested = PROBLEMS[name]
     monkeypatch.chdir(FILES)

@@ -251,7 +251,7 @@ def test_the_normal_approximation_of_the_log_rank_test_is_too_sure_as_the_docstr
     assert np.mean(np.array(pvalues) <= 0.05) == pytest.approx(said, abs=0.016)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_log_rank_test_of_twenty_against_twenty_keeps_its_level():
     assert (_claims(20, 600, 300) <= 0.05).mean() == pytest.approx(0.05, abs=0.04)
 

@@ -137,7 +137,7 @@ np.savez(sys.argv[3], result.runs[0].losses, result.runs[0].evaluation_losses, *
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_process_killed_again_and_again_ends_in_the_same_bits_as_one_left_alone(tmp_path):
     def run(checkpoint, output):
         return subprocess.Popen([sys.executable, "-c", _KILLED, str(checkpoint), "60000", str(output)])

@@ -45,7 +45,7 @@ def test_what_optax_has_and_has_right_is_trained_as_it_is(tmp_path):
     study = Study(network=Network(hidden=(16,)), steps=100, batch=32, seeds=(0,), arms=tuple(map(Arm, arms)), noise_floor=False)
     store = run_study(study, tmp_path / "study")
     for run in store.runs:
-        losses = store.curves(run).validation_loss
+        losses = store.curves(run).validation["loss"]
         assert losses[-1] < 0.8 * losses[0], run.arm
 
 
