@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,10 @@ from momentum_jax.training.devices import choose_lanes, chosen_devices, mesh_for
 )
 def test_every_number_is_the_same_to_the_bit_on_one_two_and_eight_devices_and_in_another_order_of_waves(problem):
     script = Path(__file__).with_name("eight_devices.py")
-    done = subprocess.run([sys.executable, "-W", "error", str(script), problem], capture_output=True, text=True, timeout=600)
+    # As users' programs are compiled: without optimization one device and several are not the same to the bit.
+    environment = os.environ | {"XLA_FLAGS": ""}
+    command = [sys.executable, "-W", "error", str(script), problem]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     digests = done.stdout.split()
     assert len(digests) == 4
