@@ -24,7 +24,7 @@ DATA = {
 # Those that are about what a reader defines.
 OWN = ("07_your_own_problem",)
 # Those that train for a minute.
-LONG = ("04_does_it_help", "05_optimizers_side_by_side")
+LONG = ("04_does_it_help", "05_optimizers_side_by_side", "06_curvature")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

@@ -24,7 +24,7 @@ PROBLEMS = {
     "stream": ((), ("mae",), True),
 }
 # Those that others stand for.
-STOOD_FOR = ("regression", "tokens")
+STOOD_FOR = ("regression", "tokens", "images")
 # Those that are also compared and killed.
 KILLED = ("contrastive", "no_data", "stream")
 ARMS = (
