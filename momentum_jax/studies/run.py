@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import jax
 import numpy as np
 
 import momentum_jax
-from momentum_jax.studies import fingerprint, jobs, own
+from momentum_jax.studies import fingerprint, jobs
 from momentum_jax.studies.arms import Optimizer, by_keywords, call_text, check, middle, origin, resolve, settle
 from momentum_jax.studies.errors import StudyError, fail, is_whole
 from momentum_jax.studies.jobs import TUNING, Job
@@ -86,14 +85,14 @@ def run_study(
     study = _named(study)
     for arm in study.arms:
         # Before data are read, or downloaded.
-        check(arm.optimizer, functools.partial(own.load, paths=study.paths))
+        check(arm.optimizer, study.load)
     devices = chosen_devices("run_study", devices)
     require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
     whole = material(study, data_directory=data_directory)
     environment: dict[str, Any] = {"versions": _versions(), "backend": _backend(devices), **whole.digests}
-    if arms := _fingerprints(study, whole):
-        environment["arms"] = arms
     variants = _Variants(study, whole, data_directory)
+    if arms := _fingerprints(study, variants):
+        environment["arms"] = arms
     for arm in study.arms:
         # An arm with arguments of its own is of a problem and data of its own.
         if arm.factors.keys() - {*BUDGET}:
@@ -125,19 +124,20 @@ def run_study(
 
 def _named(study: Study) -> Study:
     """The study with the arguments of the user's constructors by their names, as its store has them."""
-    load = functools.partial(own.load, paths=study.paths)
-    arms = (replace(arm, optimizer=by_keywords(arm.optimizer, load)) if origin(arm.optimizer) else arm for arm in study.arms)
+    arms = (
+        replace(arm, optimizer=by_keywords(arm.optimizer, study.load)) if origin(arm.optimizer) else arm for arm in study.arms
+    )
     return replace(study, arms=tuple(arms))
 
 
-def _fingerprints(study: Study, whole: Material) -> dict[str, str]:
-    """A digest of the optimizer of each arm whose constructor is the user's own, by its label."""
-    load = functools.partial(own.load, paths=study.paths)
-    return {
-        arm.label: fingerprint.of_optimizer(settle(resolve(middle(arm.optimizer), load), whole.params), whole.params)
-        for arm in study.arms
-        if origin(arm.optimizer)
-    }
+def _fingerprints(study: Study, variants: _Variants) -> dict[str, str]:
+    """A digest of the optimizer of each arm whose constructor is the user's own, by its label, on its own problem."""
+    found = {}
+    for arm in study.arms:
+        if origin(arm.optimizer):
+            params = variants.of(arm.factors).params
+            found[arm.label] = fingerprint.of_optimizer(settle(resolve(middle(arm.optimizer), study.load), params), params)
+    return found
 
 
 @contextmanager
@@ -341,12 +341,11 @@ class _Bench:
         """The optimizers of expressions, each for an arm's factors; those of one group share their `make`, for which the
         trainer compiles once.
         """
-        load = functools.partial(own.load, paths=self.study.paths)
         found = {}
         for text, factors in asked:
             material = self.variants.of(factors)
             if (text, material) not in self._settled:
-                optimizer = resolve(text, load)
+                optimizer = resolve(text, self.study.load)
                 group = (optimizer.group, material)
                 # A trial without data is the same for all that differ in numbers alone.
                 if group not in self._makes or not optimizer.numbers:

@@ -303,6 +303,10 @@ class Study:
         if self.noise_floor and (both := sorted({*self.control_seeds} & {*self.seeds, *self.search.seeds})):
             raise _overlap("seeds", "those of the A/A control, each with its highest bit turned", both)
 
+    def load(self, origin: str, name: str) -> Callable[..., Any]:
+        """The function of the user's own that an expression of the study names. Errors are those of `own.load`."""
+        return own.load(origin, name, self.paths)
+
     def with_factors(self, factors: Mapping[str, Any]) -> Study:
         """The study as it is for an arm of these factors."""
         own = {name: value for name, value in factors.items() if name in BUDGET}
