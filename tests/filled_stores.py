@@ -6,7 +6,6 @@ import numpy as np
 
 from momentum_jax.studies import Arm, Search, Study, jobs
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.store import Store
 
 ENVIRONMENT = {"versions": {}}
@@ -23,8 +22,8 @@ ONCE = (390, *[None] * 7)
 NEVER = (None,) * 8
 
 
-def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(), diverged=None, optimizers=None):
-    """A store whose runs have these test accuracies: label -> one a seed."""
+def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(), diverged=None, optimizers=None, flat=()):
+    """A store whose runs have these test accuracies: label -> one a seed. `flat`: arms whose validation accuracy never rises."""
     store = Store.create(directory, study, ENVIRONMENT)
     labels = [arm.label for arm in study.arms]
     falling = np.linspace(2, 0.25, study.steps, dtype=np.float32)
@@ -39,7 +38,12 @@ def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(
                 label, seed, accuracy=float(value), diverged=(diverged or {}).get((label, seed)), optimizer=optimizer
             )
             curve = (curves or {}).get(label, [2.0, 1.0, 0.4])
-            made.append((dataclasses.replace(run, name=f"{name}/seed-{seed}", phase=phase), rows.curves(curve, falling)))
+            # One curve for all seeds, or one a seed.
+            curve = curve[list(study.seeds).index(seed)] if isinstance(curve[0], list) else curve
+            arrays = rows.curves(curve, falling)
+            if label in flat:
+                arrays.validation["accuracy"][:] = 0.1
+            made.append((dataclasses.replace(run, name=f"{name}/seed-{seed}", phase=phase), arrays))
     for run in tuning:
         made.append((run, rows.curves([2.0, 1.0], falling)))
     store.add([(dataclasses.replace(run, key=_key(study, run)), curves) for run, curves in made])
@@ -92,12 +96,3 @@ def tuned_pair(directory, rows, plain, moving, control=0.9, plain_range="log_uni
     scores = {"plain": plain + SHARED, "moving": moving + SHARED + OWN, PLAIN: 0.8 + SHARED, CONTROL: control + SHARED - OWN}
     phases = {PLAIN: "ladder", CONTROL: "ladder"}
     return analyse(filled(directory, study, rows, scores, phases=phases, tuning=trials, optimizers=at))
-
-
-def with_steps(analysis, steps):
-    """As if the arms had reached the target at these steps: label -> one a seed."""
-    arms = tuple(
-        dataclasses.replace(arm, steps_to_target=tuple(steps.get(arm.label, arm.steps_to_target))) for arm in analysis.arms
-    )
-    ladder = ladder_result(analysis.study, analysis.scores, {arm.label: arm for arm in arms}, analysis.tunings)
-    return dataclasses.replace(analysis, arms=arms, ladder=ladder)

@@ -119,7 +119,8 @@ def _write(store: Store, out: Path, *, tensorboard_too: bool) -> _Results:
 
 def _show(store: Store, summaries: list[ArmSummary], written: list[Path]) -> None:
     from momentum_jax.cli.table import print_table
-    from momentum_jax.studies.verdict import verdict
+    from momentum_jax.studies.analysis import analyse
+    from momentum_jax.studies.wording import verdict
 
     study = store.study
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
@@ -127,11 +128,11 @@ def _show(store: Store, summaries: list[ArmSummary], written: list[Path]) -> Non
     for arm, row in zip(study.arms, summaries, strict=True):
         if arm.ranges:
             console.print(f"{row.label}: {row.optimizer}", highlight=False, soft_wrap=not console.is_terminal)
-    if len(study.arms) > 1:
-        console.print(verdict(study, summaries, store.scores), highlight=False, soft_wrap=not console.is_terminal)
     spent = store.manifest["seconds"]
     console.print(
         f"compiling {spent['compile']:.1f} s, training {spent['training']:.1f} s, evaluation {spent['evaluation']:.1f} s",
         highlight=False,
     )
     console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    if len(study.arms) > 1:
+        console.print(verdict(analyse(store)), highlight=False, soft_wrap=not console.is_terminal)

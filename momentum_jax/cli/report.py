@@ -18,9 +18,9 @@ def write(store: Store) -> list[Path]:
     from momentum_jax import figures
     from momentum_jax.data.sources import SOURCES
     from momentum_jax.studies.analysis import analyse, write_analysis
-    from momentum_jax.studies.conclusions import conclusions
     from momentum_jax.studies.learning_curves import learning_curves, score_curves
     from momentum_jax.studies.report import FIGURES, NUMBERS, write_report
+    from momentum_jax.studies.wording import verdict
 
     analysis = analyse(store)
     source = SOURCES.get(analysis.study.dataset) if analysis.study.problem is None else None
@@ -39,8 +39,8 @@ def write(store: Store) -> list[Path]:
     for path in images:
         figures.save(drawn[path.stem], path)
     numbers = store.directory / NUMBERS
-    write_analysis(numbers, analysis)
+    write_analysis(numbers, analysis, verdict(analysis))
     pictures = {name: figures.svg(figure, name) for name, figure in drawn.items()}
-    pages = write_report(store, analysis, conclusions(analysis), pictures)
+    pages = write_report(store, analysis, pictures)
     store.note(files=[*pages, numbers, *images])
     return [*pages, numbers]

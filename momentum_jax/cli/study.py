@@ -121,11 +121,11 @@ def _stopped(out: Path) -> str:
 
 
 def _say(store: Store, written: list[Path]) -> None:
-    """The table, what the arms were settled to, the conclusions, and where the report lies."""
+    """The table, what the arms were settled to, where the report lies, and what the evidence says: the answer last."""
     from momentum_jax.cli.table import print_table
     from momentum_jax.studies.analysis import analyse
-    from momentum_jax.studies.conclusions import conclusions
     from momentum_jax.studies.summary import summarize
+    from momentum_jax.studies.wording import remarks, verdict
 
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     wrap = not console.is_terminal
@@ -136,12 +136,13 @@ def _say(store: Store, written: list[Path]) -> None:
     for arm in analysis.arms:
         if arm.optimizer != arm.label:
             console.print(f"{arm.label}: {arm.optimizer}", highlight=False, soft_wrap=wrap)
-    for sentence in conclusions(analysis):
+    for sentence in remarks(analysis):
         console.print(f"- {sentence}", highlight=False, soft_wrap=wrap)
     spent = store.manifest.get("seconds", {})
     console.print(", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items()), highlight=False)
     if written:
         console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    console.print(verdict(analysis), highlight=False, soft_wrap=wrap)
 
 
 def _list(directory: Path) -> int:

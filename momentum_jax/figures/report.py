@@ -44,8 +44,8 @@ def report(
     }
     if study.target is not None:
         figures["steps_to_target"] = steps_to_target(arms, target, title=title, target=study.target)
-    if analysis.ladder is not None and analysis.ladder.rungs:
-        figures["ladder"] = ladder(analysis.ladder, primary, where, title=title)
+    if (parts := ladder(analysis, title=title)) is not None:
+        figures["ladder"] = parts
     if any(tuning.learning_rate is not None for tuning in analysis.tunings):
         selected = analysis.scores[study.selected_by(analysis.scores)]
         figures["sensitivity"] = sensitivity(analysis.tunings, selected, title=title)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 TUNING, REPORT, LADDER, CONTROL = "tuning", "report", "ladder", "control"
 PHASES = (TUNING, REPORT, LADDER, CONTROL)
 
+# Fields of a study on which the numbers of a run do not depend.
+_NOT_OF_A_RUN = ("arms", "seeds", "search", "ladder", "noise_floor", "target", "target_score")
+_OF_THE_REPORT = ("question", "measure", "matters", "looks", "title")
+
 # The methods whose velocity adds up gradients, and the momentum that each has when none is given.
 _MOMENTUM = {"gradient_descent": 0.0, "sgd": 0.0, "heavy_ball": 0.9, "nesterov": 0.9}
 
@@ -58,7 +62,7 @@ class Job:
 def keys(study: Study, environment: Mapping[str, Any], runs: Iterable[Job | Run]) -> list[str]:
     """The key of each job, or of each stored run as if it had been made for this study."""
     problem = study.to_dict()
-    for name in ("arms", "seeds", "search", "ladder", "noise_floor", "target", "target_score"):
+    for name in (*_NOT_OF_A_RUN, *_OF_THE_REPORT):
         problem.pop(name, None)
     # What is in a file counts, by its digest in the environment, not where it lies.
     if study.own_images:

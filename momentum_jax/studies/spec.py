@@ -212,6 +212,20 @@ def _short_label(optimizer: str, tuned: bool) -> str:
 _CONTROL = 2**31
 
 
+MEASURES = ("score", "steps")
+MOST_LOOKS = 5
+_MOST_TITLE = 200
+# Left out of JSON and TOML where they have their defaults.
+_SAID_IF_GIVEN: dict[str, Any] = {
+    "target_score": None,
+    "question": None,
+    "measure": "score",
+    "matters": None,
+    "looks": (),
+    "title": "",
+}
+
+
 @dataclass(frozen=True)
 class Study:
     """Arms trained on one problem under one budget, once for each seed.
@@ -231,8 +245,16 @@ class Study:
 
     Arms with ranges are tuned first, by `search`, on seeds of its own. `ladder` adds what explains the first arm with
     momentum: gradient descent at its learning rate eta and at its effective one, eta/(1 - mu). `noise_floor` adds an A/A
-    control, the first arm once more on independent seeds. Raises `StudyError` naming the field, the allowed values and the
-    value.
+    control, the first arm once more on independent seeds.
+
+    What the study may claim is fixed before it runs. `question`: the labels of the two arms that its report asks about (None:
+    momentum against gradient descent, where there are such arms). `measure`: "score", the primary one, or "steps".
+    `matters`: the smallest difference worth knowing, in points of a percentage, else in units of the score, or in steps; arms
+    whose difference is surely smaller are called equivalent. `looks`: two to five numbers of seeds at which the results are
+    looked at; the study begins with the first, and `add_seeds` takes it to the next. `title` heads the report (empty: the
+    question).
+
+    Raises `StudyError` naming the field, the allowed values and the value.
     """
 
     dataset: str = "digits"
@@ -251,6 +273,11 @@ class Study:
     noise_floor: bool = True
     problem: str | None = None
     target_score: str | None = None
+    question: tuple[str, str] | None = None
+    measure: str = "score"
+    matters: float | None = None
+    looks: tuple[int, ...] = ()
+    title: str = field(default="", compare=False)
     # Where the files lie that expressions name: where it is, not what it is.
     paths: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -297,6 +324,7 @@ class Study:
         _check_seeds("Study", self.seeds)
         _check_seeds("Search", self.search.seeds)
         self._check_arms()
+        self._check_evidence()
         self._find_files()
         if self.tuned and (both := sorted({*self.seeds} & {*self.search.seeds})):
             raise _overlap("search.seeds", "seeds", both)
@@ -398,13 +426,41 @@ class Study:
                 'label = "tuned" }, on the command line --arm "tuned=heavy_ball(0.01)".'
             )
 
+    def _check_evidence(self):
+        labels = [arm.label for arm in self.arms]
+        asked = self.question
+        if asked is not None and not (
+            isinstance(asked, tuple) and len(asked) == 2 and {*asked} <= {*labels} and len({*asked}) == 2
+        ):
+            known = listed([quoted(label) for label in labels], 6)
+            raise fail("Study", "question", f"the labels of two arms among {known}", asked)
+        _choice("Study", "measure", self.measure, MEASURES)
+        if self.measure == "steps" and self.target is None:
+            raise StudyError('Study: measure must be "score" where there is no target that steps could reach; give a target.')
+        if self.matters is not None:
+            _number("Study", "matters", self.matters, "a positive, finite number", math.ulp(0.0), math.inf)
+        if not isinstance(self.title, str) or not self.title.isprintable() or len(self.title) > _MOST_TITLE:
+            raise fail("Study", "title", f"one line of printable text, at most {_MOST_TITLE} characters", self.title)
+        if self.looks != ():
+            self._check_looks()
+
+    def _check_looks(self):
+        looks = self.looks
+        if not isinstance(looks, tuple) or not all(is_whole(each, 1) for each in looks) or list(looks) != sorted({*looks}):
+            raise fail("Study", "looks", "increasing numbers of seeds, such as 8, 16, 24", looks)
+        if not 2 <= len(looks) <= MOST_LOOKS:
+            raise fail("Study", "looks", f"two to {MOST_LOOKS} numbers of seeds", looks)
+        if len(self.seeds) not in looks:
+            many = f"{len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
+            raise StudyError(f"Study: seeds must be as many as one of looks ({', '.join(map(str, looks))}), got {many}.")
+
     def to_dict(self) -> dict[str, Any]:
         """The study as JSON's and TOML's types: every field, defaults included, but those of another kind of problem."""
         content = _plain(dataclasses.asdict(self))
         for arm in content["arms"]:
             arm |= {name: "all" if value is None else value for name, value in arm.pop("factors").items()}
         left_out = ("paths", *(("problem",) if self.problem is None else _OF_IMAGES))
-        left_out += ("target_score",) if self.target_score is None else ()
+        left_out += tuple(name for name, default in _SAID_IF_GIVEN.items() if getattr(self, name) == default)
         if self.problem is None:
             # As stores have it since before there were other problems.
             content["search"]["score"] = self.selected_by(IMAGES)
@@ -432,7 +488,10 @@ class Study:
             fields["search"] = Search(**_seeds(_tuples(search, "seeds"), 1000))
         of_problem = fields.get("problem") is not None
         fields["arms"] = tuple(Arm(arm) if isinstance(arm, str) else _arm(arm, of_problem=of_problem) for arm in arms)
-        return cls(**_seeds(_tuples(fields, "seeds"), 0), paths=paths or {})
+        fields = _tuples(fields, "seeds", "question", "looks")
+        if fields.get("looks") and "seeds" not in fields:
+            fields["seeds"] = fields["looks"][0]
+        return cls(**_seeds(fields, 0), paths=paths or {})
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Study:

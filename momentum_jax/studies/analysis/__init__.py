@@ -1,27 +1,28 @@
 """What a study's stored runs say: all numbers of its report, as plain data that name the runs they come from.
 
 The score of a run is the primary one of its problem, on the test set after the last step; a diverged run has the worst value,
-or none where the score has no worst. Arms share seeds, so they are compared in pairs; the first arm is what the others are
-compared with, and Holm's correction is over those.
+or none where the score has no worst. Arms share seeds, so they are compared in pairs. What may be claimed is decided once, by
+`studies.evidence`; all other statistics are description.
 """
 
 from pathlib import Path
 
 from momentum_jax._files import atomic
+from momentum_jax.studies.analysis.answer import answer
 from momentum_jax.studies.analysis.arms import arm_result, known
+from momentum_jax.studies.analysis.claims import claims
 from momentum_jax.studies.analysis.comparisons import comparisons
-from momentum_jax.studies.analysis.ladder import ladder_result
 from momentum_jax.studies.analysis.results import (
     Analysis as Analysis,
+    Answer as Answer,
     ArmResult as ArmResult,
+    Claim as Claim,
     Comparison as Comparison,
-    LadderResult as LadderResult,
-    Rungs as Rungs,
     Trial as Trial,
     Tuning as Tuning,
 )
 from momentum_jax.studies.analysis.tuning import tuning
-from momentum_jax.studies.jobs import CONTROL, LADDER, TUNING
+from momentum_jax.studies.jobs import CONTROL, LADDER, TUNING, ladder
 from momentum_jax.studies.statistics import noise_floor
 from momentum_jax.studies.store import Store
 
@@ -30,12 +31,17 @@ def analyse(store: Store) -> Analysis:
     """Reads a store, finished or not; arms that have no runs yet are left out."""
     study, scores = store.study, store.scores
     arms = [arm_result(store, arm.label, arm.optimizer) for arm in study.arms if store.of(arm.label)]
-    rungs = dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)
-    arms += [arm_result(store, label, label, rung=True) for label in rungs]
+    added = dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)
+    arms += [arm_result(store, label, label, rung=True) for label in added]
     own = [arm for arm in arms if not arm.rung]
     again = store.of(study.arms[0].label, CONTROL)
     searches = (tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING))
     tunings = tuple(search for search in searches if search is not None)
+    is_whole = {arm.label for arm in study.arms} <= {arm.label for arm in own}
+    rungs = ladder(study, {arm.label: arm.optimizer for arm in own}) if study.ladder and is_whole else None
+    if rungs is not None and not {rungs.plain, rungs.control} <= {arm.label for arm in arms}:
+        rungs = None
+    asked = claims(study, scores, arms, rungs, store.additions)
     # Without runs it is not among `own`, and the control is of no other arm.
     first = next((arm for arm in own if arm.label == study.arms[0].label), None)
     planned = store.manifest.get("planned")
@@ -56,14 +62,16 @@ def analyse(store: Store) -> Analysis:
         arms=tuple(arms),
         comparisons=comparisons(study, scores, own),
         tunings=tunings,
-        ladder=ladder_result(study, scores, {arm.label: arm for arm in arms}, tunings),
+        ladder=rungs,
+        claims=asked,
+        answer=answer(study, scores, arms, tunings, asked),
         noise=noise_floor(*twice) if all(twice) else None,
         control_runs=tuple(run.name for run in again),
         control_diverged=sum(run.diverged is not None for run in again),
     )
 
 
-def write_analysis(path: Path, analysis: Analysis) -> None:
-    """All numbers of the report, as JSON."""
+def write_analysis(path: Path, analysis: Analysis, sentence: str) -> None:
+    """All numbers of the report, as JSON, with the sentence of the answer."""
     with atomic(path) as file:
-        file.write(analysis.to_json().encode())
+        file.write(analysis.to_json(sentence).encode())

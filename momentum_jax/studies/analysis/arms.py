@@ -29,9 +29,14 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
     }
     steps: tuple[int | None, ...] = ()
     budget = study.with_factors(runs[0].factors).steps
-    if study.target is not None:
-        found = zip(runs, store.curves_of(runs), strict=True)
-        steps = tuple(steps_to_target(run, curves, study.target, store.target_score) for run, curves in found)
+    hardly_learned = []
+    for run, curves in zip(runs, store.curves_of(runs), strict=True):
+        if study.target is not None:
+            steps = (*steps, steps_to_target(run, curves, study.target, store.target_score))
+        primary = store.scores.primary
+        course = curves.validation.get(primary.name)
+        if run.diverged is None and course is not None and course.size:
+            hardly_learned.append(not primary.sign * course[-1] > primary.sign * course[0])
     shares = [_shares(run) for run in runs if run.diverged is None and is_matrix(run.test.get("confusion"))]
     mean, half_width = _mean_matrix(shares)
     return ArmResult(
@@ -48,6 +53,7 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
         diverged=sum(run.diverged is not None for run in runs),
         steps_to_target=steps,
         reached=kaplan_meier(steps, budget) if study.target is not None else None,
+        hardly_learned=2 * sum(hardly_learned) > len(hardly_learned),
         confusion=mean,
         confusion_half_width=half_width,
         seconds=sum(run.seconds for run in runs),

@@ -1,4 +1,4 @@
-"""Every arm against the first, on the seeds that both have run."""
+"""Every arm against the first, on the seeds that both have run: description, by which nothing is claimed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from momentum_jax.studies.analysis.results import ArmResult, Comparison
 from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.spec import Study
-from momentum_jax.studies.statistics import holm, independent, log_rank, paired, paired_steps
+from momentum_jax.studies.statistics import independent, log_rank, paired, paired_steps
 
 
 def _steps(first: ArmResult, second: ArmResult) -> tuple[list[Any], list[Any]]:
@@ -32,7 +32,6 @@ def comparisons(study: Study, scores: Scores, arms: Sequence[ArmResult]) -> tupl
     primary = scores.primary.name
     values = {arm.label: pairs(arm, reference, primary) for arm in others}
     found = {label: paired(*each) for label, each in values.items() if each[0]}
-    pvalues = holm({label: each.pvalue for label, each in found.items() if each.pvalue is not None})
     comparisons = []
     for arm in others:
         if arm.label not in found:
@@ -44,5 +43,5 @@ def comparisons(study: Study, scores: Scores, arms: Sequence[ArmResult]) -> tupl
             pair = _steps(arm, reference)
             steps, ranks = paired_steps(*pair, arm.budget), log_rank(*pair, arm.budget)
         label = arm.label
-        comparisons.append(Comparison(label, reference.label, found[label], pvalues.get(label), apart, steps, ranks))
+        comparisons.append(Comparison(label, reference.label, found[label], apart, steps, ranks))
     return tuple(comparisons)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from momentum_jax.studies.evidence import Evidence
+from momentum_jax.studies.jobs import Ladder
 from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import (
@@ -16,10 +19,9 @@ from momentum_jax.studies.statistics import (
     NoiseFloor,
     PairedComparison,
     PairedSteps,
-    Ratio,
 )
 
-Bound = Literal["lower", "upper", "none"]
+Measure = Literal["score", "steps"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class ArmResult:
       score has no such value. described: each over the runs that have it; None: none has.
     steps_to_target: first evaluation that meets the target on the validation set; None: never, or the run diverged; empty
       where the study has no target. reached: the same as a survival curve.
+    hardly_learned: in more than half of the runs that did not diverge, the last validation score was no better than the first.
     confusion: (classes, classes), the share of a true class (row) that was given each class (column), mean over the runs that
       did not diverge. confusion_half_width: half the width of the 95% t interval of each; None where there is but one run.
     """
@@ -49,6 +52,7 @@ class ArmResult:
     diverged: int
     steps_to_target: tuple[int | None, ...]
     reached: KaplanMeier | None
+    hardly_learned: bool
     confusion: tuple[tuple[float, ...], ...]
     confusion_half_width: tuple[tuple[float, ...], ...] | None
     seconds: float
@@ -58,16 +62,14 @@ class ArmResult:
 class Comparison:
     """An arm against the first arm, seed by seed: `score` is the primary score of the arm less the first's.
 
-    `pvalue` is that of the paired t test (of the exact signed-rank test where all differences are equal) after Holm's
-    correction over all arms; None of a single pair. `independent` is the same difference as if the arms had seeds of their
-    own, as the textbook has it: it does not see what pairing takes out.
-    `steps` and `log_rank` compare steps to the target, the second as if seeds were independent.
+    This is description: nothing is claimed by it. `independent` is the same difference as if the arms had seeds of their own,
+    as the textbook has it: it does not see what pairing takes out. `steps` and `log_rank` compare steps to the target, the
+    second as if seeds were independent.
     """
 
     arm: str
     reference: str
     score: PairedComparison
-    pvalue: float | None
     independent: IndependentComparison
     steps: PairedSteps | None
     log_rank: LogRank | None
@@ -99,6 +101,7 @@ class Tuning:
     optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
     edges: the ranges in whose outer tenth the chosen value lies, or of whose numbers it is the least or the greatest.
+    wide_enough: there is no such range, and the learning rate has worse trials on both sides of the chosen one.
     """
 
     arm: str
@@ -112,48 +115,39 @@ class Tuning:
     optimism_interval: tuple[float, float] | None
     learning_rate: str | None
     edges: tuple[str, ...]
+    wide_enough: bool
 
 
 @dataclass(frozen=True)
-class Rungs:
-    """The ladder by one measure: "score", the primary one, or "steps" to the target. Signs are turned so that positive is a
-    gain; a run that never got to the target counts with the whole budget.
+class Claim:
+    """One hypothesis: that `first` and `second` differ by a measure, "score" (the primary one) or "steps" to the target.
 
-    gain: momentum over gradient descent at its learning rate. larger_step: gradient descent at eta/(1 - mu) over that at eta.
-    momentum_itself: momentum over gradient descent at eta/(1 - mu). share: larger_step in units of gain; without a value where
-      a run of the rungs never got to the target.
-    tuned: the tuned momentum arm over the tuned gradient descent; None where the study has not tuned both.
-    bounds: by the name of each of these four differences that the budget cut off, what it is then: a "lower" or an "upper"
-      bound of the steps saved, or "none", where runs of both arms never got there.
+    roles: its names (`analysis.claims`), the first of which is its own in the tree. differences: one for each of `seeds`,
+    positive where `first` is better; infinite where a run diverged and the score has no worst value.
     """
 
-    measure: str
-    gain: PairedComparison
-    larger_step: PairedComparison
-    momentum_itself: PairedComparison
-    share: Ratio
-    tuned: PairedComparison | None
-    bounds: dict[str, Bound]
+    roles: tuple[str, ...]
+    first: str
+    second: str
+    measure: Measure
+    seeds: tuple[int, ...]
+    differences: tuple[float, ...]
+    resolution: float
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
-class LadderResult:
-    """What momentum's gain is made of. Labels of its arms, and of the tuned pair where there is one.
+class Answer:
+    """What a study answers to its question.
 
-    diverged: how many runs of them all diverged, and count with the worst score, or not at all.
-    untuned: the arm of the pair whose trials diverged on every seed of the search; then the rungs have no `tuned`.
+    kind: one of `analysis.answer.KINDS`. roles: of the claims that it is read from, the first of which is the one in its
+    sentence; none where nothing is compared. first, second: the two arms of the question; None: there is none.
     """
 
-    plain: str
-    control: str
-    momentum: str
-    learning_rate: float
-    mu: float
-    tuned_plain: str | None
-    tuned_momentum: str | None
-    untuned: str | None
-    diverged: int
-    rungs: tuple[Rungs, ...]
+    kind: str
+    roles: tuple[str, ...] = ()
+    first: str | None = None
+    second: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +157,8 @@ class Analysis:
     status: "complete" where all planned runs are there, or how the store says that the study stands. missing: how many are not.
     scores: those of the problem; target_score: the name of the one that the study's target is on. batches: what a step sees, in
       words that follow it.
+    comparisons: description alone; what may be claimed stands in `claims`, the question first, and in `answer`.
+    ladder: the arms that explain the gain of momentum; None: the study has none, or not all of their runs.
     noise: the A/A control, by the primary score. control_runs: those of its second half; control_diverged: how many of these
       diverged, and count with the worst score there, or not at all.
     """
@@ -181,7 +177,9 @@ class Analysis:
     arms: tuple[ArmResult, ...]
     comparisons: tuple[Comparison, ...]
     tunings: tuple[Tuning, ...]
-    ladder: LadderResult | None
+    ladder: Ladder | None
+    claims: tuple[Claim, ...]
+    answer: Answer
     noise: NoiseFloor | None
     control_runs: tuple[str, ...]
     control_diverged: int
@@ -190,7 +188,28 @@ class Analysis:
         """The arm or rung of that label."""
         return next(arm for arm in self.arms if arm.label == label)
 
-    def to_json(self) -> str:
-        """As JSON text."""
-        content = {**asdict(self), "study": self.study.to_dict(), "scores": self.scores.to_dict()}
-        return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    def claim(self, role: str) -> Claim | None:
+        """The hypothesis of that role, if the study's runs can be asked it."""
+        return next((claim for claim in self.claims if role in claim.roles), None)
+
+    def by(self, role: str, measure: str) -> Claim | None:
+        """The hypothesis of that role by a measure, primary or not."""
+        return self.claim(role if measure == self.study.measure else by_other(role, measure))
+
+    def to_json(self, sentence: str = "") -> str:
+        """As JSON text, with the sentence of the answer as `verdict`; infinite numbers are the texts "inf" and "-inf"."""
+        content = {**asdict(self), "study": self.study.to_dict(), "scores": self.scores.to_dict(), "verdict": sentence}
+        return json.dumps(_finite(content), indent=1, allow_nan=False) + "\n"
+
+
+def by_other(role: str, measure: str) -> str:
+    """The name of a hypothesis by the measure that is not the primary one."""
+    return f"{measure} of {role}" if role.startswith("arm ") else f"{role}_{measure}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value

@@ -43,7 +43,8 @@ def tuning(store: Store, arm: Arm) -> Tuning | None:
     better_first = (tuned, fresh) if score.sign > 0 else (fresh, tuned)
     optimism = independent(*better_first) if tuned and fresh else None
     ranges = arm.ranges
-    edges = (name for name, value in trials[chosen].values.items() if _at_the_edge(ranges[name], value))
+    edges = tuple(name for name, value in trials[chosen].values.items() if _at_the_edge(ranges[name], value))
+    rate = next((name for name in ranges if name.split(".")[-1] == "learning_rate"), None)
     return Tuning(
         arm=arm.label,
         written=arm.optimizer,
@@ -54,9 +55,16 @@ def tuning(store: Store, arm: Arm) -> Tuning | None:
         fresh=_mean(fresh),
         optimism=None if optimism is None else optimism.mean_difference,
         optimism_interval=None if optimism is None else optimism.t_interval,
-        learning_rate=next((name for name in ranges if name.split(".")[-1] == "learning_rate"), None),
-        edges=tuple(edges),
+        learning_rate=rate,
+        edges=edges,
+        wide_enough=not edges and (rate is None or _is_inside(trials, chosen, rate)),
     )
+
+
+def _is_inside(trials: Sequence[Trial], chosen: int, rate: str) -> bool:
+    """Whether trials with a smaller and with a larger rate were tried: the chosen one is the best of all."""
+    rates = [trial.values[rate] for trial in trials]
+    return min(rates) < rates[chosen] < max(rates)
 
 
 def _at_the_edge(searched: Range, value: Any) -> bool:

@@ -1,19 +1,15 @@
 """What the runs are evidence of: comparisons, steps to the target, the ladder, the noise floor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
-from momentum_jax.studies.analysis.ladder import bound
-from momentum_jax.studies.conclusions.words import excludes_zero, unit_and_form, unmeasured, untuned
+from momentum_jax.studies import wording
+from momentum_jax.studies.analysis import Analysis, Claim, Comparison
+from momentum_jax.studies.analysis.claims import GAIN, LARGER_STEP, MOMENTUM_ITSELF
 from momentum_jax.studies.report import cells
-from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
+from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, pictures
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.spec import BUDGET
-from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
-
-_BOUNDS: Mapping[str | None, str] = {"lower": "≥ ", "upper": "≤ "}
-# The same of steps taken, where `bound` is of steps saved.
-_LATER: Mapping[str | None, str] = {"lower": "≤ ", "upper": "≥ "}
+from momentum_jax.studies.statistics import PairedComparison
 
 
 def comparisons(analysis: Analysis) -> tuple[Block, ...]:
@@ -28,12 +24,9 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
         "95% t interval",
         *["95% BCa"] * skewed,
         "t test p",
-        "Holm p",
         "Wilcoxon p",
         "effect size dz",
         "correlation",
-        f"detectable{_in_points(primary)}",
-        "seeds needed",
         "pairs",
     )
     rows = tuple(_comparison(primary, each, skewed) for each in analysis.comparisons)
@@ -43,25 +36,15 @@ def comparisons(analysis: Analysis) -> tuple[Block, ...]:
     where = ", at one and the same test set" if of_one_set else ""
     caption = (
         f"{_final(analysis).capitalize()} less that of {reference}, paired by seed.{better} "
-        "Holm: the t test's p corrected for all arms. "
-        "dz: mean difference in standard deviations of the differences. Detectable: found by a t test, uncorrected, in 80% of "
-        "studies with as many seeds. Seeds needed: for that test to find the observed difference in 80% of studies, were it "
-        f"the true one; at least {FEWEST_PAIRS}, for with fewer the exact rank test claims nothing. Without an interval all "
+        "This table describes; nothing is claimed by its p-values, which are not corrected. "
+        "dz: mean difference in standard deviations of the differences. Without an interval all "
         f"pairs differ by the same amount. All intervals are over seeds{where}."
     )
     blocks: list[Block] = [Table(headings, rows, caption)]
     blocks.append(Folded("As if the seeds of the arms were independent", (_apart(primary, analysis.comparisons),)))
-    words = [
-        each.score.sentence(
-            *(each.arm, each.reference, *unit_and_form(primary)),
-            scale=primary.factor,
-            corrected=each.pvalue,
-            comparisons=len(analysis.comparisons),
-        )
-        for each in analysis.comparisons
-    ]
     caveats = [f"{each.arm}: {caveat}" for each in analysis.comparisons for caveat in each.score.caveats]
-    blocks.append(Folded("In words, and what limits these comparisons", (Points((*words, *caveats)),)))
+    if caveats:
+        blocks.append(Folded("What limits these comparisons", (Points(tuple(caveats)),)))
     return tuple(blocks)
 
 
@@ -102,30 +85,21 @@ def _in_points(score: RankedScore) -> str:
 
 def _comparison(primary: RankedScore, each: Comparison, skewed: bool) -> tuple[str, ...]:
     found, factor, form = each.score, primary.factor, primary.form(signed=True)
-    # Shares differ by 100 points at most.
-    detectable = found.detectable_difference
-    is_known = detectable is not None and not (primary.percent and detectable >= 1)
     return (
         each.arm,
         f"{factor * found.mean_difference:{form}}",
         _t_interval(found, factor, form),
         *[cells.interval(found.bca_interval, factor, form)] * skewed,
         cells.pvalue(found.t_pvalue),
-        cells.pvalue(each.pvalue),
         cells.pvalue(found.wilcoxon_pvalue),
         cells.number(found.cohen_dz, ".2f"),
         cells.number(found.correlation, ".2f"),
-        cells.number(factor * detectable if is_known and detectable is not None else None, primary.form()),
-        cells.number(None if found.seeds_needed is None else max(FEWEST_PAIRS, found.seeds_needed), ",d"),
         str(found.n),
     )
 
 
-def _t_interval(found: PairedComparison, factor: float, form: str, known: str | None = None) -> str:
-    """Of a bound the end that it has."""
-    if found.without_spread or found.t_interval is None or known not in _BOUNDS:
-        return cells.interval(None if found.without_spread else found.t_interval, factor, form)
-    return f"{_BOUNDS[known]}{factor * found.t_interval[known == 'upper']:{form}}"
+def _t_interval(found: PairedComparison, factor: float, form: str) -> str:
+    return cells.interval(None if found.without_spread else found.t_interval, factor, form)
 
 
 def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
@@ -167,7 +141,7 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
                 f"{each.steps.a_sooner}",
                 f"{each.steps.b_sooner}",
                 f"{each.steps.tied}",
-                f"{_LATER.get(bound(analysis.arm(each.arm), analysis.arm(reference)), '')}{each.steps.mean_difference:+z,.0f}",
+                f"{each.steps.mean_difference:+z,.0f}",
                 cells.pvalue(each.steps.sign_pvalue),
                 cells.pvalue(each.steps.wilcoxon_pvalue),
                 cells.pvalue(each.log_rank.pvalue),
@@ -177,115 +151,72 @@ def steps(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
         )
         headings = ("arm", "sooner", "later or never", "tied", "mean difference", "sign test p", "Wilcoxon p", "log-rank p")
         caption = (
-            f"Against {reference}, paired by seed, p-values not corrected; negative: sooner. In the mean difference a run that "
-            "never got there counts with the whole budget: where only one of the two arms has such runs, it is a bound "
-            "(≤ or ≥). The log-rank test (by permutation) treats the arms as if they had seeds of their own."
+            f"Against {reference}, paired by seed; negative: sooner. In the mean difference a run that never got there counts "
+            "with the whole budget. The log-rank test (by permutation) treats the arms as if they had seeds of their own. This "
+            "table describes; nothing is claimed by its p-values, which are not corrected."
         )
         blocks.append(Table(headings, rows, caption))
     return tuple(blocks)
+
+
+def claims(analysis: Analysis) -> tuple[Block, ...]:
+    """Every hypothesis with its test: what is claimed, and what is not."""
+    if not analysis.claims:
+        return ()
+    headings = ("what", "difference", "interval", "confidence", "p", "adjusted p", "seeds that differ", "detectable", "claimed")
+    rows = tuple(_claim(analysis, claim) for claim in analysis.claims)
+    caption = (
+        "Difference: the median of the Walsh averages of the paired differences (Hodges-Lehmann); of steps, those saved. "
+        "p: exact two-sided signed-rank test. Adjusted p: for all rows of this table; claimed where it is at most 0.05. "
+        "5% is the chance that this report claims anything at all where no arm differs. 4 of the 5 are for the question. "
+        "The rest is asked with 1 until the question is answered, and with all 5 afterwards. What explains an effect is asked "
+        "only where the effect is shown. Detectable: if differences keep the spread seen here, this rule finds one of that "
+        "size in 80% of studies."
+    )
+    few = min(claim.evidence.n for claim in analysis.claims)
+    if few < _FEW:
+        caption += f" From {few} seeds the spread is itself a guess."
+    return (Table(headings, rows, caption),)
+
+
+# Below, the true power at the difference shown lies anywhere between 40 and 95%.
+_FEW = 16
+
+
+def _claim(analysis: Analysis, claim: Claim) -> tuple[str, ...]:
+    found = claim.evidence
+    claimed = "no" if found.tested else "not tested"
+    if found.claimed:
+        claimed = "differs, no direction" if found.opposed else {1: "better", -1: "worse"}[found.direction]
+    return (
+        f"{claim.first} against {claim.second}" + ", steps" * (claim.measure == "steps"),
+        wording.signed(analysis, claim, found.estimate),
+        cells.NONE if found.interval is None else wording.interval(analysis, claim),
+        cells.NONE if found.interval is None else wording.confidence(claim),
+        cells.pvalue(found.p),
+        cells.pvalue(found.adjusted) if found.tested else cells.NONE,
+        f"{found.differing} of {found.n}",
+        cells.NONE if found.detectable is None else wording.amount(analysis, claim, found.detectable),
+        claimed,
+    )
 
 
 def ladder(analysis: Analysis, drawn: set[str]) -> tuple[Block, ...]:
     found = analysis.ladder
     if found is None:
         return ()
-    eta, effective = f"{found.learning_rate:.4g}", f"{found.learning_rate / (1 - found.mu):.4g}"
+    eta, effective = f"{found.learning_rate:.4g}", wording.effective_rate(analysis)
     text = (
         f"Along a steady gradient momentum {found.mu:g} moves 1/(1 - {found.mu:g}) times as far as gradient descent at the "
         f"same learning rate. So {found.momentum} at {eta} is compared with gradient descent at {eta} and at {effective}, "
-        "its effective learning rate: what the second gains over the first, a larger step alone would have brought."
+        "its effective learning rate."
     )
-    if not found.rungs:
-        return (Text(text), Text(unmeasured(analysis, found)))
-    primary, first = analysis.scores.primary, found.rungs[0]
-    parts = {"the whole gain": first.gain, "the larger step": first.larger_step, "momentum itself": first.momentum_itself}
-    by_score = first.measure == "score"
-    said = ", ".join(
-        f"{name} {primary.difference(each.mean_difference) if by_score else f'{each.mean_difference:+z,.0f}'}"
-        for name, each in parts.items()
-    )
-    alt = f"Paired differences with 95% intervals, {_gained(analysis) if by_score else 'steps saved'}: {said}."
-    blocks: list[Block] = [Text(text), *pictures(drawn, ladder=alt)]
-    names = {
-        "gain": ("the whole gain", found.momentum, found.plain),
-        "larger_step": ("the larger step", found.control, found.plain),
-        "momentum_itself": ("momentum itself", found.momentum, found.control),
-        "tuned": ("both tuned", found.tuned_momentum, found.tuned_plain),
-    }
-    rows = tuple(row for rungs in found.rungs for row in _rung_rows(analysis, rungs, names))
-    headings = (
-        *("what", "measured in", "mean", "95% t interval"),
-        *("t test p", "Wilcoxon p", "share of the gain", "95% of the share", "difference"),
-    )
-    caption = (
-        "Positive: better (for steps, fewer). P-values are not corrected here; what the conclusions claim of the two parts of "
-        "the gain is held to Holm's correction for both. The share is the larger step's difference in units of the whole gain, "
-        "with Fieller's interval, which is missing where the share is the same on every seed; none is given where these seeds "
-        "leave any share possible, or where there is no gain."
-    )
-    if found.diverged:
-        caption += f" Runs of these arms that diverged ({found.diverged}) {primary.if_diverged}."
-    if found.untuned is not None:
-        caption += f" {untuned(found.untuned)}"
-    if any(rungs.bounds for rungs in found.rungs):
-        caption += (
-            " Runs that never reached the target count with the whole budget: where only one of the two arms has such runs, "
-            "the steps saved are a bound, at least (≥) or at most (≤) as many."
-        )
-    blocks.append(Table(headings, rows, caption))
-    return tuple(blocks)
-
-
-def _gained(analysis: Analysis) -> str:
-    """What a gain by the primary score is measured in; signs are turned so that positive is better."""
-    primary = analysis.scores.primary
-    if primary.percent:
-        return f"points of {primary.name}"
-    return f"{primary.name} gained" if primary.sign > 0 else f"{primary.name} saved"
-
-
-def _rung_rows(
-    analysis: Analysis, rungs: Rungs, names: Mapping[str, tuple[str, str | None, str | None]]
-) -> list[tuple[str, ...]]:
-    primary, by_score = analysis.scores.primary, rungs.measure == "score"
-    factor, form, unit = (
-        (primary.factor, primary.form(signed=True), _gained(analysis)) if by_score else (1, "+z,.0f", "steps saved")
-    )
-    rows = []
-    for name, (what, arm, other) in names.items():
-        found: PairedComparison | None = getattr(rungs, name)
-        if found is None or arm is None or other is None:
-            continue
-        known = rungs.bounds.get(name)
-        share, limits = cells.NONE, cells.NONE
-        # The same share on every seed may be nothing of a gain that is not shown.
-        is_gain = rungs.gain.without_spread or excludes_zero(rungs.gain)
-        known_share = rungs.share.interval is not None or (rungs.share.without_spread and is_gain)
-        if name == "larger_step" and rungs.gain.mean_difference > 0 and known_share:
-            share = cells.number(rungs.share.value, ".0%")
-            limits = cells.interval(rungs.share.interval, 1, ".0%")
-        rows.append(
-            (
-                what,
-                unit,
-                f"{_BOUNDS.get(known, '')}{factor * found.mean_difference:{form}}",
-                _t_interval(found, factor, form, known),
-                cells.pvalue(found.t_pvalue),
-                cells.pvalue(found.wilcoxon_pvalue),
-                share,
-                limits,
-                Words(f"{arm} over {other}"),
-            )
-        )
-    return rows
+    parts = [claim for role in (GAIN, LARGER_STEP, MOMENTUM_ITSELF) if (claim := analysis.claim(role)) is not None]
+    said = tuple(wording.claim_line(analysis, claim) for claim in parts)
+    alt = f"Paired differences with their intervals: {' '.join(said)}"
+    return (Text(text), *pictures(drawn, ladder=alt), *([Points(said)] if said else []))
 
 
 def noise(analysis: Analysis) -> tuple[Block, ...]:
-    if analysis.noise is None:
-        return ()
-    primary = analysis.scores.primary
-    sentence = analysis.noise.sentence(analysis.study.arms[0].label, *unit_and_form(primary), scale=primary.factor)
-    text = f"An A/A control: the first arm's {_final(analysis)} once more, on independent seeds. {sentence}"
-    if analysis.control_diverged:
-        text += f" Runs of the control that diverged ({analysis.control_diverged}) {primary.if_diverged}."
-    return (Text(text),)
+    sentence = wording.noise(analysis)
+    return () if sentence is None else (Text(sentence),)

@@ -20,12 +20,6 @@ def state(store: Store, analysis: Analysis) -> tuple[Block, ...]:
     if analysis.missing:
         planned = analysis.runs + analysis.missing
         said.append(f"The study is not finished: {analysis.missing} of {planned} planned runs are missing ({analysis.status}).")
-    if analysis.seeds_added:
-        added = ", ".join(map(str, analysis.seeds_added))
-        said.append(
-            f"Seeds {added} were added after the study had been run. If that was decided after a look at the results, "
-            "p-values and intervals claim more than they should."
-        )
     if store.manifest.get("manifest_lost"):
         said.append(
             f"{MANIFEST} was lost and has been written anew: whether other seeds than those named here were added after the "

@@ -95,6 +95,11 @@ class Store:
         return " of the problem's own batches" if self.scores.tested else ""
 
     @property
+    def additions(self) -> tuple[tuple[int, ...], ...]:
+        """The seeds that were added to the study after it had been run, addition by addition."""
+        return tuple(tuple(seeds) for seeds in _additions(self.manifest))
+
+    @property
     def target_score(self) -> RankedScore:
         """The score that the study's target is on."""
         return self.scores[self.study.target_on(self.scores)]
@@ -186,6 +191,7 @@ class Store:
                 there["study"] = {**there["study"], "seeds": now}
                 if added := now[len(stored) :]:
                     # `adding` until they have been run.
+                    manifest["additions"] = [*_additions(manifest), added]
                     manifest |= {name: [*manifest.get(name, []), *added] for name in ("seeds_added", "adding")}
             # Seeds last: added ones are no reason where there is another.
             found = sorted(differences(asked, there), key=lambda each: each[0] == "study.seeds")
@@ -325,6 +331,12 @@ class Store:
 
 def _is_moved(here: str | None, there: str | None) -> bool:
     return here is not None and there is not None and call_text(here) == call_text(there)
+
+
+def _additions(manifest: Mapping[str, Any]) -> list[list[int]]:
+    # Manifests of before do not tell one addition from another.
+    seeds = manifest.get("seeds_added")
+    return manifest.get("additions") or ([seeds] if seeds else [])
 
 
 def _described(study: Study, scores: Scores) -> dict[str, Any]:

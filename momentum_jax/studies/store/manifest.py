@@ -120,6 +120,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[object], bool]]] = {
     "planned": ("a whole number >= 0", _is_count),
     "seeds_added": ("a list of seeds", _are_seeds),
     "adding": ("a list of seeds", _are_seeds),
+    "additions": ("lists of seeds", lambda value: isinstance(value, list) and all(map(_are_seeds, value))),
     "seconds": ("numbers of seconds", _are_seconds),
     "files": ("a list of names", are_files),
     "machine": ("a system, a version of Python and a number of cores", _is_machine),

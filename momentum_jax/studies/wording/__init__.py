@@ -1,0 +1,29 @@
+"""The answer of a study in words. Nothing is decided here: every sentence says what the analysis holds.
+
+verdict, mark, question        the answer: one sentence of at most 25 words, a mark, and what was asked
+lead, why, lines, next_step    how to take it, what explains it, the other claims, what would make it surer
+state, trust, noise, remarks   what is not as planned, whether the study can be trusted, and all of it in a list
+amount, signed, interval, ...  how differences, intervals and arms are written
+"""
+
+from momentum_jax.studies.wording.amounts import (
+    amount as amount,
+    confidence as confidence,
+    effective_rate as effective_rate,
+    interval as interval,
+    names as names,
+    signed as signed,
+)
+from momentum_jax.studies.wording.remarks import (
+    FEW_SEEDS as FEW_SEEDS,
+    claim_line as claim_line,
+    lead as lead,
+    lines as lines,
+    next_step as next_step,
+    noise as noise,
+    remarks as remarks,
+    state as state,
+    trust as trust,
+    why as why,
+)
+from momentum_jax.studies.wording.verdict import Mark as Mark, mark as mark, question as question, verdict as verdict

@@ -1,0 +1,133 @@
+"""How differences, intervals and arms are written: of the score itself as it is measured, of steps those saved."""
+
+from __future__ import annotations
+
+import math
+
+from momentum_jax._text import cut
+from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
+from momentum_jax.studies.arms import call_text
+
+_LONGEST_NAME = 40
+
+
+def effective_rate(analysis: Analysis) -> str:
+    """The learning rate of gradient descent that takes momentum's steps."""
+    assert analysis.ladder is not None
+    return f"{analysis.ladder.learning_rate / (1 - analysis.ladder.mu):.4g}"
+
+
+def names(analysis: Analysis, *labels: str) -> tuple[str, ...]:
+    """Short names: an optimizer's own where nobody gave its arm a label, in words; labels where these are not different."""
+    short = tuple(_short(analysis.arm(label)) for label in labels)
+    return short if len({*short}) == len(short) else tuple(cut(label, _LONGEST_NAME) for label in labels)
+
+
+def _short(arm: ArmResult) -> str:
+    name = call_text(arm.written).partition("(")[0]
+    if arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned":
+        return name.removeprefix("optax.").replace("_", " ")
+    return cut(arm.label, _LONGEST_NAME)
+
+
+def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
+    """What became of the first arm beside the second, as a predicate; `of_second`: of the second beside the first."""
+    value = -claim.evidence.estimate if of_second else claim.evidence.estimate
+    size = amount(analysis, claim, abs(value))
+    if claim.measure == "steps":
+        level = "reached the target in as many steps"
+        return level if _is_zero(size) else f"reached the target {size} {word(analysis, claim, value)}"
+    return "ended level" if _is_zero(size) else f"ended {size} {word(analysis, claim, value)}"
+
+
+def amount(analysis: Analysis, claim: Claim, value: float) -> str:
+    """A difference without its sign, with its unit: as many digits as the interval's half width has two of."""
+    text, whole = _number(analysis, claim, value), unit(analysis, claim)
+    return f"{text} step" if whole == "steps" and text == "1" else f"{text} {whole}".strip()
+
+
+def signed(analysis: Analysis, claim: Claim, value: float) -> str:
+    """A difference of the score itself, or the steps saved, with its sign and its unit."""
+    short = unit(analysis, claim).replace("percentage points", "pp")
+    return f"{_signed(analysis, claim, value)} {short}".strip()
+
+
+def interval(analysis: Analysis, claim: Claim) -> str:
+    """The interval of a difference of the score itself, or of the steps saved."""
+    ends = claim.evidence.interval
+    if ends is None:
+        return "anything"
+    low, high = ends if claim.measure == "steps" or analysis.scores.primary.sign > 0 else (-ends[1], -ends[0])
+    is_claimed = bool(claim.evidence.direction)
+    if math.isinf(low) and math.isinf(high):
+        return "unbounded"
+    one, other = (_raw(analysis, claim, end) for end in (low, high))
+    if math.isinf(high):
+        return f"{'above 0' if low == 0 and is_claimed else one} to unbounded"
+    if math.isinf(low):
+        return f"unbounded to {'below 0' if high == 0 and is_claimed else other}"
+    if is_claimed and low == 0:
+        return f"above 0 to {other}"
+    return f"{one} to {'below 0' if is_claimed and high == 0 else other}"
+
+
+def confidence(claim: Claim) -> str:
+    """The confidence of an interval, in percent."""
+    return f"{100 * claim.evidence.confidence:.3g}%"
+
+
+def measured(analysis: Analysis, claim: Claim) -> str:
+    return "saved" if claim.measure == "steps" else analysis.scores.primary.name
+
+
+def unit(analysis: Analysis, claim: Claim) -> str:
+    if claim.measure == "steps":
+        return "steps"
+    return "percentage points" if analysis.scores.primary.percent else ""
+
+
+def word(analysis: Analysis, claim: Claim, gain: float) -> str:
+    if claim.measure == "steps":
+        return "sooner" if gain > 0 else "later"
+    if analysis.scores.primary.sign > 0:
+        return "higher" if gain > 0 else "lower"
+    return "lower (better)" if gain > 0 else "higher (worse)"
+
+
+def interval_in_brackets(analysis: Analysis, claim: Claim) -> str:
+    if claim.evidence.interval is None:
+        return ""
+    return f" ({confidence(claim)} interval {interval(analysis, claim)})"
+
+
+def _signed(analysis: Analysis, claim: Claim, gain: float) -> str:
+    """Of a gain the difference of the score itself."""
+    return _raw(analysis, claim, gain if claim.measure == "steps" else analysis.scores.primary.sign * gain)
+
+
+def _raw(analysis: Analysis, claim: Claim, value: float) -> str:
+    if math.isinf(value):
+        return "unbounded"
+    text = _number(analysis, claim, value)
+    return text if text.startswith("-") or _is_zero(text) else f"+{text}"
+
+
+def _is_zero(text: str) -> bool:
+    return not {*text.split(" ")[0]} - {*"-0."}
+
+
+def _number(analysis: Analysis, claim: Claim, value: float) -> str:
+    if math.isinf(value):
+        return "unbounded"
+    factor = analysis.scores.primary.factor if claim.measure == "score" else 1
+    ends = claim.evidence.interval
+    half = (ends[1] - ends[0]) / 2 if ends is not None else math.nan
+    if not (math.isfinite(half) and half > 0):
+        half = abs(value) / 10 or 1.0
+    if claim.measure == "steps":
+        return f"{value:z,.0f}"
+    digits = 1 - math.floor(math.log10(factor * half))
+    if digits > 12:
+        return f"{factor * value:.2g}"
+    scaled = round(factor * value, digits)
+    return f"{scaled:z,.{max(0, digits)}f}"
