@@ -307,4 +307,4 @@ def test_where_lower_is_better_the_sentence_says_which_way(rows, tmp_path):
     gain = next(claim for claim in asked if "gain" in claim.roles)
     assert gain.differences[0] == np.inf
     assert gain.evidence.direction == 1
-    assert wording.interval(dataclasses.replace(judged, claims=asked), gain).startswith("-")
+    assert wording.interval(dataclasses.replace(judged, claims=asked), gain) == "unbounded to -0.198"
