@@ -41,7 +41,9 @@ ALLOWED = {
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
     "report": {"_files", "data", "studies", "figures", "momentum_jax"},
-    "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "textbook", "figures", "report", "momentum_jax"},
+    "cli": GROUND
+    | OPTIMIZERS
+    | {"conventions", "data", "training", "studies", "textbook", "figures", "report", "momentum_jax"},
 }
 ONLY_IN = {
     "flax": {"training/model.py", "training/adapters.py", "problems"},

@@ -22,7 +22,7 @@ def write(store: Store) -> list[Path]:
     All belong to the store from then on. Figures of an earlier report that this one has no more are removed.
     """
     from momentum_jax import figures
-    from momentum_jax.report.content import given, said
+    from momentum_jax.report.assembly import given, said
     from momentum_jax.studies.analysis import write_analysis
     from momentum_jax.studies.wording import verdict
 
@@ -49,6 +49,6 @@ def write(store: Store) -> list[Path]:
 
 def content(store: Store) -> Content:
     """What the report of a store says, finished or not."""
-    from momentum_jax.report.content import given, said
+    from momentum_jax.report.assembly import given, said
 
     return said(given(store))

@@ -179,7 +179,9 @@ def _block(block: Block, drawn: Collection[str]) -> list[str]:
             return [*(f"- **{_escaped(term)}**: {_escaped(meaning)}" for _, term, meaning in rows), ""]
         case Folded(summary, note, blocks):
             inner = [line for each in blocks for line in _block(each, drawn)]
-            return ["<details>", f"<summary>{escape(summary)} ({escape(note)})</summary>", "", *inner, "</details>", ""]
+            # GitHub looks for mathematics in HTML too.
+            title = escape(f"{summary} ({note})").replace("$", "&#36;")
+            return ["<details>", f"<summary>{title}</summary>", "", *inner, "</details>", ""]
         case Table(headings, rows, caption):
             width = len(rows[0]) if rows else len(headings)
             first = _row(headings or [""] * width)

@@ -1,7 +1,9 @@
 """The report of a study: every number comes from stored runs, whatever the study, and a label is only ever text."""
 
 import dataclasses
+import json
 import re
+import tomllib
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -10,11 +12,13 @@ import pytest
 from made_studies import made
 from scipy import stats
 
-from momentum_jax.cli.report import write
-from momentum_jax.studies import Arm, Search, Study
-from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.report import content, html, markdown, write_report
+from momentum_jax import figures
+from momentum_jax.report import content, html, markdown, write
+from momentum_jax.report.assembly import given, said
+from momentum_jax.report.reproduce import toml
+from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.scores import RankedScore, Scores
+from momentum_jax.studies.spec import Network
 from momentum_jax.studies.store import Store
 
 TUNED = (
@@ -22,31 +26,37 @@ TUNED = (
     Arm("heavy_ball(log_uniform(0.001, 1), one_minus_log_uniform(0.5, 0.99))", "heavy"),
     Arm("adam(0.001)"),
 )
-WHOLE = Study(steps=200, seeds=tuple(range(6)), target=0.3, arms=TUNED, search=Search(trials=4))
-HOSTILE = "<script>alert(1)</script> & $x_1$ | `a` *b* </svg> [c](http://d)"
-VOID = {"meta", "br", "link", "img", "wbr"}
+WHOLE = Study(steps=200, seeds=tuple(range(10)), target=0.3, evaluate_every=10, arms=TUNED, search=Search(trials=4))
+HOSTILE = "<script>alert(1)</script> & $x_1$ | `a` *b* </svg> [c](http://d) \"e\" 'f'"
+# What nothing stands in.
+VOID = {"meta", "br", "link", "img", "wbr", "use", "circle", "path", "line", "rect"}
 
 
 class Page(HTMLParser):
-    """Checks that tags are balanced; keeps tables as rows of cells, tags with attributes, and visible text."""
+    """Checks that tags are balanced; keeps tables as rows of cells, tags with attributes, visible text and its paragraphs."""
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.tables, self.words = [], [], [], []
+        self.open, self.tags, self.tables, self.words, self.links, self.paragraphs = [], [], [], [], {}, []
         self.feed(text)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
+        if tag in VOID:
+            return
+        self.open.append(tag)
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
             self.tables[-1].append([])
         elif tag in ("td", "th"):
             self.tables[-1][-1].append("")
+        elif tag in ("p", "li", "caption", "small", "h1"):
+            self.paragraphs.append("")
+        elif tag == "a" and "data-src" in dict(attrs):
+            self.links.setdefault(dict(attrs)["data-src"], []).append("")
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -55,24 +65,38 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
+        if {"style", "script"} & {*self.open}:
+            return
+        self.words.append(data)
         if {"td", "th"} & {*self.open}:
             self.tables[-1][-1][-1] += data
+        elif {"p", "li", "caption", "small", "h1"} & {*self.open}:
+            self.paragraphs[-1] += data
+        if self.open and self.open[-1] == "a" and (last := self.tags[-1][1].get("data-src")):
+            self.links[last][-1] += data
 
     def table(self, *headings):
         """Rows by their first cell, each as cells by heading."""
         found = next(table for table in self.tables if {*headings} <= {*table[0]})
         return {row[0]: dict(zip(found[0], row, strict=True)) for row in found[1:]}
 
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
 
 def numbers(text):
-    return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*", text)]
+    return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?", text)]
+
+
+def bare(text):
+    """A page as a browser without scripts has it."""
+    return re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("report") / "store", WHOLE)
+    return made(tmp_path_factory.mktemp("report") / "store", WHOLE, diverged=lambda job: job.name == "arm-2/seed-4")
 
 
 @pytest.fixture(scope="module")
@@ -81,119 +105,230 @@ def written(whole):
 
 
 @pytest.fixture(scope="module")
-def page(written):
-    return Page(written[0].read_text())
+def found(whole):
+    return given(whole)
 
 
-def said(store, pictures=()):
-    return content(store, analyse(store), ["One sentence."], pictures)
+@pytest.fixture(scope="module")
+def source(written):
+    return written[0].read_text()
 
 
-def test_the_table_of_arms_is_of_the_stored_runs(whole, page):
-    rows = page.table("test accuracy, %", "loss", "mcc")
-    assert list(rows)[:3] == [arm.label for arm in WHOLE.arms]
+@pytest.fixture(scope="module")
+def page(source):
+    return Page(bare(source))
+
+
+@pytest.fixture(scope="module")
+def data(source):
+    return json.loads(re.search(r'id="data">(.*?)</script>', source, re.DOTALL)[1], parse_constant=pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def lines(whole):
+    """The stored runs as they lie on the disk: label -> runs in the order of their seeds."""
+    found = {}
+    for line in map(json.loads, (whole.directory / "runs.jsonl").read_text().splitlines()):
+        if line["phase"] in ("report", "ladder"):
+            found.setdefault(line["arm"], []).append(line)
+    return {label: sorted(runs, key=lambda run: run["seed"]) for label, runs in found.items()}
+
+
+def accuracies(runs):
+    return np.array([0.0 if run["diverged"] is not None else run["test"]["accuracy"] for run in runs])
+
+
+def shown(label):
+    return f"gradient descent at {float(label[17:-1]):.4g}" if label.startswith("gradient_descent(0") else label
+
+
+def test_the_page_without_its_script_holds_every_number(found, page):
+    analysis = found.analysis
+    assert wording.verdict(analysis) in page.text
+    for claim in analysis.claims:
+        for part in (wording.signed(analysis, claim, claim.evidence.estimate), wording.interval(analysis, claim)):
+            assert part in page.text
+    for arm in analysis.arms:
+        for value in arm.values["accuracy"]:
+            assert f"{100 * value:.2f}" in page.text or "diverged at 7" in page.text
+        for score in analysis.scores.ranked:
+            assert f"{score.factor * arm.described[score.name].mean:{score.form()}}" in page.text
+
+
+def test_every_source_of_a_number_exists_and_rounds_to_it(page, data):
+    assert len(page.links) > 25
+    assert {*page.links} == {*data["sources"]}
+    for key, texts in page.links.items():
+        found = data["sources"][key]
+        assert found["what"]
+        assert re.search(r"(arm-\d|ladder/\d)/seed-\{0 to 9\}", found["runs"])
+        for text in texts:
+            number = re.match(r"[-+]?[\d,]+(\.\d*)?", text)
+            last = 10.0 ** -max(0, len(number[1] or "") - 1)
+            assert float(number[0].replace(",", "")) == pytest.approx(float(found["exact"]), abs=0.501 * last), (text, found)
+
+
+def test_what_the_page_claims_is_what_the_json_claims(written, page):
+    claimed = json.loads(written[2].read_text())["claims"]
+    rows = page.table("adjusted p", "claimed")
+    assert len(rows) == len(claimed) > 8
+    for row, claim in zip(rows.values(), claimed, strict=True):
+        is_claimed = claim["evidence"]["claimed"]
+        assert (row["claimed"] in ("better", "worse", "differs, no direction")) == is_claimed
+        assert row["claimed"] == {1: "better", -1: "worse"}.get(claim["evidence"]["direction"], row["claimed"])
+        ends = [100 * end if claim["measure"] == "score" else end for end in claim["evidence"]["interval"]]
+        assert numbers(row["interval"].replace("above 0", "0").replace("below 0", "0"))[:2] == pytest.approx(ends, abs=0.51)
+
+
+def test_the_claims_are_recomputed_from_the_stored_runs(lines, page):
+    rows = page.table("adjusted p", "claimed")
+    recomputed = 0
+    for name, row in rows.items():
+        first, second = name.removesuffix(", steps").split(" against ")
+        if name.endswith(", steps") or "adam" in name:
+            continue
+        pair = [accuracies(next(runs for label, runs in lines.items() if shown(label) == each)) for each in (first, second)]
+        differences = 100 * (pair[0] - pair[1])
+        walsh = [(one + other) / 2 for i, one in enumerate(differences) for other in differences[i:]]
+        places = len(row["difference"].split(" ")[0].partition(".")[2])
+        assert numbers(row["difference"])[0] == pytest.approx(np.median(walsh), abs=0.501 * 10**-places)
+        assert float(row["p"]) == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, rel=0.051)
+        recomputed += 1
+    assert recomputed >= 3
+
+
+def test_the_table_of_arms_is_of_the_stored_runs(lines, page):
+    rows = page.table("median", "IQM")
+    assert list(rows) == [shown(label) for label in lines]
     assert len(rows) == 5
-    for label, row in rows.items():
-        runs = whole.of(label, "report", "ladder")
-        values = 100 * np.array([run.test["accuracy"] for run in runs])
-        sem = stats.sem(values)
-        low, high = stats.t.interval(0.95, 5, values.mean(), sem)
-        assert row["optimizer as run"] == runs[0].optimizer
-        assert list(row)[-1] == "optimizer as run", "on a phone the numbers are to be seen first"
-        assert numbers(row["test accuracy, %"]) == pytest.approx([values.mean(), sem], abs=0.00501)
-        assert numbers(row["95% t interval"]) == pytest.approx([low, high], abs=0.00501)
+    for label, runs in lines.items():
+        row, values = rows[shown(label)], 100 * accuracies(runs)
+        low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+        assert numbers(row["test accuracy, %"]) == pytest.approx([values.mean(), stats.sem(values)], abs=0.00501)
+        assert numbers(row["accuracy: 95% t interval"]) == pytest.approx([low, high], abs=0.00501)
         assert float(row["median"]) == pytest.approx(np.median(values), abs=0.00501)
         assert float(row["IQM"]) == pytest.approx(stats.trim_mean(values, 0.25), abs=0.00501)
-        for score in ("loss", "mcc"):
-            values = np.array([run.test[score] for run in runs])
-            found, error = numbers(row[score])
-            assert found == pytest.approx(values.mean(), abs=0.0000501)
-            # Of two digits.
-            assert error == pytest.approx(stats.sem(values), rel=0.0501)
-        assert (
-            row["runs"] == f"6, {'tuned' if label in ('plain', 'heavy') else 'fixed' if label == 'adam(0.001)' else 'ladder'}"
-        )
+        losses = [run["test"]["loss"] for run in runs if run["diverged"] is None]
+        found, error = numbers(row["test loss"])
+        assert found == pytest.approx(np.mean(losses), rel=1e-3)
+        assert error == pytest.approx(stats.sem(losses), rel=0.0501)
+        kind = "tuned" if label in ("plain", "heavy") else "as given" if label == "adam(0.001)" else "added"
+        assert (row["runs"], row["diverged"]) == (f"10, {kind}", str(int(label == "adam(0.001)")))
 
 
-def test_the_comparisons_are_of_the_stored_runs(whole, page):
-    rows = page.table("Holm p", "Wilcoxon p")
-    assert list(rows) == ["heavy", "adam(0.001)"]
-    first = np.array([run.test["accuracy"] for run in whole.of("plain")])
-    for label, row in rows.items():
-        other = np.array([run.test["accuracy"] for run in whole.of(label)])
-        test = stats.ttest_rel(other, first)
-        low, high = test.confidence_interval(0.95)
-        assert float(row["difference, points"]) == pytest.approx(100 * (other - first).mean(), abs=0.00501)
-        assert numbers(row["95% t interval"]) == pytest.approx([100 * low, 100 * high], abs=0.00501)
-        shown = row["t test p"]
-        assert (test.pvalue < 1e-4) if shown == "< 0.0001" else float(shown) == pytest.approx(test.pvalue, rel=0.051)
-        assert float(row["Wilcoxon p"]) == pytest.approx(stats.wilcoxon(other, first).pvalue, rel=0.051)
-        assert float(row["correlation"]) == pytest.approx(np.corrcoef(other, first)[0, 1], abs=0.00501)
+def test_the_table_of_runs_has_every_run(lines, page):
+    rows = page.table("seed 0", "seed 9")
+    for label, runs in lines.items():
+        for run in runs:
+            cell = rows[shown(label)][f"seed {run['seed']}"]
+            if run["diverged"] is not None:
+                assert cell == "diverged at 7"
+            else:
+                assert float(cell) == pytest.approx(100 * run["test"]["accuracy"], abs=0.00501)
 
 
 def test_the_steps_to_the_target_are_of_the_stored_curves(whole, page):
     rows = page.table("median step")
-    for label, row in rows.items():
+    for label in ("plain", "heavy"):
         steps = []
-        for run in whole.of(label, "report", "ladder"):
+        for run in whole.of(label):
             curves = whole.curves(run)
             steps.append(curves.steps[curves.validation["loss"] <= 0.3][0])
-        assert row["reached"] == "6 of 6"
-        assert float(row["mean step"]) == pytest.approx(np.mean(steps), abs=0.501)
+        assert rows[label]["reached"] == "10 of 10"
+        assert float(rows[label]["median step"]) == np.median(steps)
+        assert float(rows[label]["mean step"]) == pytest.approx(np.mean(steps), abs=0.501)
+    assert rows["adam(0.001)"]["reached"] == "9 of 10"
 
 
-def test_the_ladder_is_of_the_stored_runs(whole, page):
-    table = next(table for table in page.tables if "share of the gain" in table[0])
-    heavy, plain, control = (
-        np.array([run.test["accuracy"] for run in whole.of(label, "report", "ladder")])
-        for label in ("heavy", *list(page.table("test accuracy, %"))[3:])
-    )
-    rows = [dict(zip(table[0], row, strict=True)) for row in table[1:]]
-    expected = [heavy - plain, control - plain, heavy - control]
-    for row, difference in zip(rows[:3], expected, strict=True):
-        assert float(row["mean"]) == pytest.approx(100 * difference.mean(), abs=0.00501)
-    assert [row["what"] for row in rows[:4]] == ["the whole gain", "the larger step", "momentum itself", "both tuned"]
-
-
-def test_the_tuning_shows_every_trial_and_what_selection_cost(whole, page):
-    for arm in WHOLE.tuned:
-        row = page.table("optimism, points")[arm.label]
-        assert row["searched"] == arm.optimizer
+def test_the_tables_of_searches_show_every_trial_and_what_choosing_cost(whole, page):
+    searched = [table for table in page.tables if table and table[0][0] == "searched"]
+    trials = [table for table in page.tables if table and table[0][0] == "trial"]
+    for arm, (head, row), table in zip(WHOLE.tuned, searched, trials, strict=True):
+        cells = dict(zip(head, row, strict=True))
+        assert cells["searched"] == arm.optimizer
         fresh = np.mean([run.validation["accuracy"] for run in whole.of(arm.label)])
-        assert float(row["fresh accuracy, %"]) == pytest.approx(100 * fresh, abs=0.00501)
-        tuned, fresh, optimism = (float(row[name]) for name in ("tuned accuracy, %", "fresh accuracy, %", "optimism, points"))
-        assert optimism == pytest.approx(tuned - fresh, abs=0.0151)
-    trials = [table for table in page.tables if table[0][0] == "trial"]
-    assert [len(table) for table in trials] == [5, 5]
-    for table in trials:
+        assert float(cells["on fresh seeds"]) == pytest.approx(100 * fresh, abs=0.00501)
+        luck = float(cells["accuracy, % when chosen"]) - float(cells["on fresh seeds"])
+        assert float(cells["luck of the choice"]) == pytest.approx(luck, abs=0.0151)
+        assert len(table) == 5
         assert sum("chosen" in row[0] for row in table) == 1
+        column = table[0].index("validation accuracy, %")
+        best = max(table[1:], key=lambda row: float(row[column]))
+        assert "chosen" in best[0]
+        by_name = {run.name: run for run in whole.of(arm.label, "tuning")}
+        for number, row in enumerate(table[1:]):
+            runs = [run.validation["accuracy"] for name, run in by_name.items() if f"/trial-{number}/" in name]
+            assert float(row[column]) == pytest.approx(100 * np.mean(runs), abs=0.00501)
 
 
-def test_every_stored_run_is_named_behind_an_arm(whole, page):
-    named = {
-        name for row in next(t for t in page.tables if t[0] == ["arm", "phase", "runs"])[1:] for name in row[2].split(", ")
-    }
-    assert named == {run.name for run in whole.runs}
+def test_means_against_the_first_arm_are_of_the_stored_runs(lines, page):
+    first = accuracies(lines["plain"])
+    for label, row in page.table("mean difference", "correlation").items():
+        other = accuracies(lines[label])
+        low, high = stats.ttest_rel(other, first).confidence_interval(0.95)
+        assert float(row["mean difference"]) == pytest.approx(100 * (other - first).mean(), abs=0.00501)
+        assert numbers(row["95% t interval"]) == pytest.approx([100 * low, 100 * high], abs=0.00501)
+        assert float(row["correlation"]) == pytest.approx(np.corrcoef(other, first)[0, 1], abs=0.00501)
 
 
-def test_the_page_needs_nothing_but_itself_and_has_no_id_twice(page):
+def test_rings_lie_where_their_values_are(source):
+    figure = source[source.index('id="arms"') : source.index('id="curves"')]
+    rings = re.findall(r'class="d" style=left:([\d.]+)%;top:\d+% data-t="seed \d+: ([\d.]+)%', figure)
+    places, values = np.array(rings, float).T
+    assert len(places) == 49
+    slope, offset = np.polyfit(values, places, 1)
+    assert slope > 0
+    np.testing.assert_allclose(places, slope * values + offset, atol=0.1)
+    assert figure.count("✕") == 1
+
+
+def test_curves_are_those_of_the_store(whole, data):
+    chart = data["charts"]["validation_score"]
+    for line, label in zip(chart["series"], ("plain", "heavy"), strict=False):
+        curves = [whole.curves(run).validation["accuracy"] for run in whole.of(label)]
+        assert chart["x"] == [*range(0, 201, 10)]
+        for name, reduce in (("mean", np.mean), ("low", np.min), ("high", np.max)):
+            np.testing.assert_allclose(line[name], 100 * reduce(curves, axis=0), rtol=1e-3, atol=1e-9)
+
+
+def test_every_stored_run_is_named(whole, page):
+    text = page.text
+    for run in whole.runs:
+        head, _, seed = run.name.rpartition("-")
+        if run.phase == "tuning":
+            assert f"runs in tuning/arm-{run.name[11]}" in text
+            head = head.removeprefix(f"tuning/arm-{run.name[11]}/")
+        assert re.search(rf"{re.escape(head)}-(\{{[^}}]*\b{seed}\b[^}}]*\}}|\{{\d+ to \d+\}}|{seed})", text), run.name
+
+
+def test_the_page_needs_nothing_but_itself_and_has_no_id_twice(source):
+    page = Page(source)
     names = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(names) == len({*names}) > 0
     for tag, attrs in page.tags:
-        assert tag not in ("script", "link", "iframe", "object")
+        assert tag not in ("iframe", "object", "img")
         for name, value in attrs.items():
             if name.split(":")[-1] in ("src", "href"):
-                assert value.startswith(("#", "data:image/png")), (tag, value[:80])
-                assert not value.startswith("#") or value[1:] in names
-    assert "@import" not in "".join(page.rawdata)
+                assert value.startswith("#") or value == "data:,", (tag, value[:80])
+                assert not value.startswith("#") or value[1:] in names, value
+    style = re.search(r"<style>(.*?)</style>", source, re.DOTALL)[1]
+    assert not re.search(r"@import|url\(|https?:", style)
+    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|https?:(?!//www\.w3\.org/2000/svg)", source)
 
 
-def test_the_page_says_its_language_width_and_title_and_every_figure_in_words(page):
+def test_the_page_says_its_language_width_and_answer_and_every_figure_in_words(found, page):
     assert ("html", {"lang": "en"}) in page.tags
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
-    drawn = [attrs for tag, attrs in page.tags if tag == "figure"]
-    assert len(drawn) == 6 + 5
-    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawn)
+    assert ("meta", {"name": "description", "content": wording.verdict(found.analysis)}) in page.tags
+    drawn = [attrs for _, attrs in page.tags if attrs.get("role") == "img" or "data-chart" in attrs]
+    assert len(drawn) > 20
+    assert all(attrs["aria-label"] for attrs in drawn)
+
+
+def test_a_sentence_has_at_most_25_words(page):
+    for paragraph in page.paragraphs:
+        for sentence in re.split(r"(?<=[.?!])\s", " ".join(paragraph.split())):
+            assert len(sentence.split()) <= 25, sentence
 
 
 def test_figures_lie_beside_the_report_as_png_and_pdf_and_belong_to_the_store(whole, written):
@@ -202,7 +337,9 @@ def test_figures_lie_beside_the_report_as_png_and_pdf_and_belong_to_the_store(wh
     known = {*Store.read(whole.directory).manifest["files"]}
     assert {*pages} <= known
     linked = re.findall(r"\]\((figures/\w+\.png)\)", (whole.directory / "report.md").read_text())
-    assert len(linked) == 11
+    drawn = {path.name for path in (whole.directory / "figures").glob("*.png")}
+    assert {name.removeprefix("figures/") for name in linked} == drawn
+    assert len(linked) == len(drawn) == 11
     for name in linked:
         assert (whole.directory / name).read_bytes()[:4] == b"\x89PNG"
         assert (whole.directory / name).with_suffix(".pdf").read_bytes()[:4] == b"%PDF"
@@ -227,63 +364,86 @@ def test_the_same_store_gives_the_same_bytes_and_a_figure_that_is_no_more_goes(t
     assert strangers.exists()
 
 
+def test_a_page_of_ten_arms_and_sixteen_trials_of_each_has_at_most_250_kb(tmp_path):
+    others = tuple(Arm(f"{name}(log_uniform(0.0001, 1))") for name in ("adam", "rmsprop", "adagrad", "nadam", "optax.lion"))
+    moving = tuple(Arm(f"{name}(log_uniform(0.001, 1), 0.9)") for name in ("heavy_ball", "nesterov"))
+    arms = (Arm("gradient_descent(log_uniform(0.001, 1))"), *moving, *others)
+    study = Study(steps=1000, seeds=tuple(range(10)), evaluate_every=10, target=0.3, arms=arms)
+    store = made(tmp_path / "store", study)
+    found = content(store)
+    assert len(found.arms) == 10
+    assert len(html(found).encode()) <= 250_000
+
+
+def test_long_curves_and_many_seeds_are_thinned(tmp_path):
+    study = Study(steps=20_000, seeds=tuple(range(40)), evaluate_every=10, arms=(Arm("sgd(0.1)"),), noise_floor=False)
+    found = content(made(tmp_path / "store", study))
+    assert all(len(chart["x"]) <= 90 for chart in found.data["charts"].values())
+    assert found.data["charts"]["validation_score"]["x"][-1] == 20_000
+    assert len(html(found).encode()) <= 100_000
+
+
 def test_a_label_is_text_in_page_and_markdown(tmp_path):
     study = Study(steps=100, seeds=(0, 1, 2), target=0.3, arms=(Arm("adam(0.001)", HOSTILE), Arm("sgd(0.1)", "y" * 100)))
-    paths = write(made(tmp_path / "store", study))
-    page = Page(paths[0].read_text())
-    assert not [tag for tag, attrs in page.tags if tag == "script" or "http" in attrs.get("href", "")]
-    assert HOSTILE in page.table("test accuracy, %")
-    # In the figures too, where a legend may break the line.
-    assert "".join(page.words).count("<script>alert(1)</script>") > 5
-    text = paths[1].read_text()
-    unescaped = re.sub(r"\\.|<summary>.*?</summary>", "", text)
+    found = content(made(tmp_path / "store", study))
+    source = html(found)
+    assert source.count("<script") == source.count("</script>") == 2
+    page = Page(bare(source))
+    assert not [tag for tag, attrs in page.tags if "http" in attrs.get("href", "")]
+    assert HOSTILE in page.table("median", "IQM")
+    assert page.text.count("<script>alert(1)</script>") > 5
+    text = markdown(found)
+    unescaped = re.sub(r"\\.|<summary>.*?</summary>|```.*?```", "", text, flags=re.DOTALL)
     assert "<script" not in unescaped
     assert "](http" not in unescaped
 
 
+def test_a_name_cannot_turn_the_sentence_around_it(tmp_path):
+    study = Study(problem="mine.py:make()", steps=20, seeds=(0, 1, 2), arms=(Arm("sgd(0.1)", "אבג 12"), Arm("adam(0.1)")))
+    store = made(tmp_path / "store", study, scores=Scores((RankedScore("mse", "lower"),)))
+    store.manifest["machine"]["system"] = "a\u202eb"
+    found = html(content(store))
+    assert "\u202e" not in found
+    assert "a\\u202eb" in found
+    assert "<bdi>אבג</bdi> 12" in found
+
+
 @pytest.mark.parametrize("percent", [False, True])
-def test_a_scores_name_is_text_in_page_markdown_and_figures(tmp_path, percent):
+def test_a_scores_name_is_text_in_page_and_markdown(tmp_path, percent):
     name = "a $_$ <i> | `b` *c* _{d}"
     scores = Scores((RankedScore(name, "lower", percent=percent), RankedScore("fit", "higher")))
-    study = dataclasses.replace(WHOLE, problem="mine.py:make()")
-    write(made(tmp_path, study, scores=scores))
-    text = re.sub(r"\\.", "", (tmp_path / "report.md").read_text())
+    found = content(made(tmp_path, dataclasses.replace(WHOLE, problem="mine.py:make()"), scores=scores))
+    text = re.sub(r"\\.", "", markdown(found))
     assert "<i>" not in text
     assert "$" not in text
-    page = Page((tmp_path / "report.html").read_text())
+    page = Page(bare(html(found)))
     assert any(name in words for words in page.words)
-    assert "i" not in [tag for tag, _ in page.tags]
-
-
-@pytest.mark.parametrize(("factors", "is_one"), [({}, True), ({"batch": 5}, True), ({"noise": 1.0}, False)])
-def test_arms_with_arguments_of_their_own_are_not_said_to_share_a_test_set(tmp_path, factors, is_one):
-    arms = (Arm("sgd(0.1)"), Arm("adam(0.1)", factors=factors))
-    study = Study(problem="mine.py:make()", steps=20, seeds=(0, 1, 2), arms=arms)
-    store = made(tmp_path, study, scores=Scores((RankedScore("mse", "lower"),)))
-    assert ("one and the same test set" in markdown(content(store, analyse(store), [], ()))) == is_one
+    assert "i" not in [tag for tag, attrs in page.tags if not attrs]
 
 
 def test_rows_of_markdown_tables_have_as_many_cells_as_their_headings(tmp_path):
     study = Study(steps=100, seeds=(0, 1, 2), target=0.3, arms=(Arm("adam(0.001)", HOSTILE), Arm("sgd(0.1)", "a|b")))
-    text = markdown(said(made(tmp_path / "store", study)))
+    text = markdown(content(made(tmp_path / "store", study)))
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert blocks
+    assert len(blocks) > 4
     for lines in blocks:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
 def replaced(**fields):
-    return dataclasses.replace(WHOLE, **fields)
+    return dataclasses.replace(WHOLE, seeds=tuple(range(6)), **fields)
 
 
 DEGENERATE = {
-    "one seed": (replaced(seeds=(0,)), {}),
+    "one seed": (dataclasses.replace(WHOLE, seeds=(0,)), {}),
     "one arm": (replaced(arms=TUNED[2:]), {}),
     "no target": (replaced(target=None), {}),
     "no momentum": (replaced(arms=(Arm("adam(0.001)"), Arm("rmsprop(0.001)"))), {}),
+    "no question": (replaced(arms=(Arm("adam(0.001)"), Arm("rmsprop(0.001)"), Arm("adagrad(0.01)"))), {}),
     "no tuning": (replaced(arms=(*TUNED[2:], Arm("heavy_ball(0.01, 0.9)"))), {}),
     "no runs": (WHOLE, {"left_out": lambda job: True}),
     "an arm without runs": (WHOLE, {"left_out": lambda job: job.name.startswith(("arm-1", "control", "ladder"))}),
+    "searches alone": (WHOLE, {"left_out": lambda job: job.phase != "tuning"}),
     "runs missing": (WHOLE, {"left_out": lambda job: job.seed in (3, 4)}),
     "all diverged": (WHOLE, {"diverged": lambda job: True}),
     "an arm diverged": (WHOLE, {"diverged": lambda job: job.arm == "heavy"}),
@@ -293,66 +453,116 @@ DEGENERATE = {
         replaced(search=Search(trials=2, score="loss")),
         {"diverged": lambda job: job.phase == "tuning"},
     ),
+    "no controls": (replaced(noise_floor=False, ladder=False), {}),
+    "looks": (dataclasses.replace(WHOLE, seeds=tuple(range(8)), looks=(8, 16)), {}),
+    "steps decide": (replaced(measure="steps", matters=10.0), {}),
+    "a title": (replaced(title="Mine: <b>which</b>?"), {}),
+    "factors": (replaced(arms=(Arm("sgd(0.1)"), Arm("sgd(0.1, 0.9)", factors={"batch": 50}))), {}),
 }
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case in ("one seed", "some diverged") else pytest.mark.slow) for case in DEGENERATE]
-)
+QUICK = ("one seed", "no question", "no runs", "searches alone", "all diverged", "some diverged", "steps decide")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in DEGENERATE])
 def test_a_study_that_lacks_something_has_a_report_without_it(tmp_path, case):
-    from momentum_jax import figures
-    from momentum_jax.studies.conclusions import conclusions
-    from momentum_jax.studies.learning_curves import learning_curves, score_curves
-
     study, how = DEGENERATE[case]
-    store = made(tmp_path / "store", study, **how)
-    analysis = analyse(store)
-    drawn = figures.report(analysis, learning_curves(store, ladder=True), score_curves(store, ladder=True))
-    pictures = {name: figures.svg(figure, name) for name, figure in drawn.items()}
-    paths = write_report(store, analysis, conclusions(analysis), pictures)
-    page, text = Page(paths[0].read_text()), paths[1].read_text()
-    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert ("Steps to the target" in headings) == (study.target is not None and bool(analysis.arms))
-    assert ("Where momentum's gain comes from" in headings) == (analysis.ladder is not None) == ("ladder" in drawn)
-    assert ("Tuning and sensitivity" in headings) == bool(analysis.tunings) == ("sensitivity" in drawn)
-    assert ("Compared with the first arm" in headings) == bool(analysis.comparisons)
-    for word in ("nan", "None", "inf"):
+    found = given(made(tmp_path / "store", study, **how))
+    analysis, told = found.analysis, said(found)
+    source = html(told)
+    page, keys = Page(bare(source)), [section.key for section in told.sections]
+    assert keys[-4:] == ["checks", "evidence", "reproduce", "words"]
+    assert ("cost" in keys) == ("arms" in keys) == bool(analysis.arms)
+    assert ("rate" in keys) == bool(analysis.tunings)
+    assert ("why" in keys) <= (analysis.ladder is not None)
+    assert (told.effect is None) == (analysis.answer.kind in ("nothing", "diverged", "noquestion"))
+    assert (page.text.count("Steps until the validation loss 0.3") == 1) == (study.target is not None and bool(analysis.arms))
+    for word in ("nan", "None", "inf", "-0"):
         assert not any(word in cell.split() for table in page.tables for row in table for cell in row)
+        assert word not in re.findall(r"[-\w.]+", " ".join(page.paragraphs))
+    # An axis or a chart that could not be placed.
+    assert not re.search(r"(left|top|width):(nan|-?inf)|NaN|Infinity", source)
+    assert markdown(told).startswith(f"# {'Mine: ' if case == 'a title' else ''}")
 
 
-def test_what_is_missing_damaged_or_added_later_is_said(tmp_path):
+def test_figures_leave_out_what_would_flatten_them_and_say_so(tmp_path, rows):
+    from filled_stores import CONTROL, MOMENTUM, OWN, PLAIN, SHARED, filled
+
+    study = Study(steps=400, seeds=tuple(range(8)), target=0.5, noise_floor=False, arms=(Arm(PLAIN), Arm(MOMENTUM)))
+    scores = {PLAIN: 0.8 + SHARED, MOMENTUM: 0.9 + SHARED + OWN, CONTROL: np.full(8, 0.1)}
+    store = filled(tmp_path, study, rows, scores, phases={CONTROL: "ladder"}, flat=(CONTROL,))
+    source = html(content(store))
+    assert source.count("off the scale: hardly learned") == 1
+    assert len(re.findall(r"◀ off the scale<|>off the scale ▶", source)) == 2
+    ticks = re.findall(r"<span style=left:[\d.]+%>(\d+)%</span>", source[source.index('id="arms"') :])
+    assert min(map(float, ticks)) >= 75
+
+
+def test_what_is_missing_damaged_or_added_later_is_said_above_everything(tmp_path):
     store = made(tmp_path / "store", WHOLE, left_out=lambda job: job.seed == 5, seeds_added=[4, 5])
     with open(store.directory / "runs.jsonl", "r+b") as file:
         file.seek(200)
         file.write(b"#")
-    text = markdown(said(Store.read(store.directory)))
-    planned = store.manifest["planned"]
-    assert "runs are missing" in text
-    assert f"of {planned} planned" in text
-    assert "Seeds 4, 5 were added" in text
-    assert "Damaged files were found" in text
-    assert "planned" not in markdown(said(made(tmp_path / "sound", WHOLE)))
+    found = content(Store.read(store.directory))
+    source = html(found)
+    banner = source[source.index('class="banner"') : source.index("<nav")]
+    for said in (
+        "This study is not finished",
+        f"of {store.manifest['planned']} planned",
+        "were added",
+        "Damaged files were found",
+    ):
+        assert said in banner
+        assert said in markdown(found)
+    assert 'class="banner"' not in html(content(made(tmp_path / "sound", WHOLE)))
 
 
-def test_a_diverged_run_is_named_as_such(tmp_path):
-    store = made(tmp_path / "store", WHOLE, diverged=lambda job: job.name == "arm-2/seed-1")
-    page = Page(html(said(store), {}))
-    row = page.table("seed 0", "seed 1")["adam(0.001)"]
-    assert row["seed 1"] == "diverged at 7"
-    assert "diverged" not in row["seed 0"]
-    assert page.table("test accuracy, %")["adam(0.001)"]["diverged"] == "1"
+def test_a_search_that_stopped_at_its_edge_is_shown_what_to_search_instead(tmp_path):
+    arms = (Arm("gradient_descent(log_uniform(0.001, 1))", "plain"), Arm("heavy_ball(log_uniform(0.001, 1), 0.9)", "moving"))
+    found = given(made(tmp_path / "store", replaced(arms=arms, search=Search(trials=1))))
+    short = [tuning.arm for tuning in found.analysis.tunings if not tuning.wide_enough]
+    assert short == ["plain", "moving"]
+    rate = next(section for section in said(found).sections if section.key == "rate")
+    assert rate.take.text == "Not for plain and moving: the best trial lies at the edge of what was searched."
 
 
-def test_a_choice_at_the_edge_of_its_range_is_warned_of(tmp_path):
-    arms = (Arm("gradient_descent(log_uniform(0.001, 1))", "plain"),)
-    store = made(tmp_path / "store", replaced(arms=arms, search=Search(trials=1)))
-    tuning = analyse(store).tunings[0]
-    moved = dataclasses.replace(analyse(store), tunings=(dataclasses.replace(tuning, edges=("learning_rate",)),))
-    warned = markdown(content(store, moved, [], ()))
-    assert "plain: the chosen learning\\_rate lies in the outer tenth of its range" in warned
-    inside = dataclasses.replace(moved, tunings=(dataclasses.replace(tuning, edges=()),))
-    assert "outer tenth" not in markdown(content(store, inside, [], ()))
+STUDIES = {
+    "tuned": WHOLE,
+    "declared": dataclasses.replace(
+        WHOLE, seeds=(3, 1, *range(20, 26)), looks=(8, 16), question=("heavy", "plain"), title='a "title" \\ here', matters=0.5
+    ),
+    "network": dataclasses.replace(
+        WHOLE, target=None, batch=None, size=4, network=Network(hidden=(), output_activation="tanh", dropout=0.5)
+    ),
+    "problem": Study(
+        problem="mine.py:make(width=64)",
+        steps=20,
+        seeds=(0, 1, 2),
+        arms=(Arm("sgd(0.1)", HOSTILE), Arm("adam(0.1)", factors={"batch": None, "width": 8, "kind": "a"})),
+        search=Search(score="mse", seeds=(5, 6)),
+    ),
+}
 
 
-def test_the_template_travels_with_the_package():
-    assert (files("momentum_jax.studies.report") / "page.html.jinja").is_file()
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_toml_of_a_page_is_the_study(study):
+    assert Study.from_dict(tomllib.loads(toml(STUDIES[study]))) == STUDIES[study]
+
+
+def test_arms_with_steps_of_their_own_share_a_chart(found):
+    first, second = found.scores[:2]
+    cut = dataclasses.replace(second, **{name: getattr(second, name)[:11] for name in ("steps", "mean", "low", "high")})
+    told = said(dataclasses.replace(found, scores=(first, cut)))
+    chart = told.data["charts"]["validation_score"]
+    assert chart["x"][-1] == 200
+    assert [value is None for value in chart["series"][1]["mean"]] == [False] * 11 + [True] * 10
+
+
+def test_what_the_page_is_set_with_travels_with_the_package():
+    for name in ("page.html.jinja", "page.css", "page.js"):
+        assert (files("momentum_jax.report") / name).is_file()
+
+
+def test_the_page_uses_no_plotting_library(source):
+    assert "matplotlib" not in source.lower()
+    assert not hasattr(figures, "svg")

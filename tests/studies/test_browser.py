@@ -1,0 +1,176 @@
+"""The page in a browser: it asks nobody for anything, fits a phone, and all that it does can be done by keyboard."""
+
+import browser
+import pytest
+from made_studies import made
+
+from momentum_jax.report import content, html
+from momentum_jax.studies import Arm, Search, Study
+
+LONG = "an arm with a label of its own that is longer than anybody would want it to be"
+STUDY = Study(
+    steps=200,
+    seeds=tuple(range(10)),
+    target=0.3,
+    evaluate_every=20,
+    arms=(
+        Arm("gradient_descent(log_uniform(0.001, 1))"),
+        Arm("heavy_ball(log_uniform(0.001, 1), one_minus_log_uniform(0.5, 0.99))"),
+        Arm("adam(0.001)", LONG),
+        Arm("rmsprop(0.001)", "y" * 90),
+    ),
+    search=Search(trials=8),
+)
+# Wider than the window, and not inside of what scrolls or is cut off on purpose.
+WIDE = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, nav, .skip, .sr, svg, #tip, details:not([open])"))
+  .map(e => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && (r.right > innerWidth + 0.5 || r.left < -0.5))
+  .map(([e, r]) => `${e.tagName}.${e.className} ${r.left} ${r.right} ${e.textContent.slice(0, 30)}`)"""
+CONTRAST = """(() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const over = (top, below) => below.map((v, i) => i < 3 ? top[3] * top[i] + (1 - top[3]) * v : 1);
+  const behind = e => {
+    const layers = [];
+    for (; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const weak = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const said = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent.trim()).join("");
+    if (!said || ["SCRIPT", "STYLE"].includes(e.tagName) || e.closest("#tip, .skip") || !e.getClientRects().length) continue;
+    const ground = behind(e), ink = over(rgba(getComputedStyle(e).color), ground);
+    const [high, low] = [light(ink), light(ground)].sort((a, b) => b - a), ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) weak.push(`${e.tagName}.${e.className} ${said.slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return weak;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("browser")
+    store = made(directory / "store", STUDY, diverged=lambda job: job.name == "arm-2/seed-3")
+    path = directory / "report.html"
+    path.write_text(html(content(store)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    if (executable := browser.path()) is None:
+        pytest.skip(f"no Chromium is here ({', '.join(browser.NAMES)})")
+    opened = browser.Browser(executable, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(window, file):
+    window.open(file)
+    return window
+
+
+def test_the_page_asks_for_nothing_but_itself_and_its_script_does_not_fail(page, file):
+    page.run("new Promise(done => setTimeout(done, 100))")
+    asked = [event["params"]["request"]["url"] for event in page.events if event.get("method") == "Network.requestWillBeSent"]
+    assert {url for url in asked if not url.startswith("data:")} == {f"file://{file}"}
+    failed = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    assert [event for event in page.events if event.get("method") in failed] == []
+    assert page.run("document.querySelector('.chip').disabled") is False
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_wider_than_the_window(window, file, width):
+    window.open(file, width=width)
+    window.run("document.querySelectorAll('details').forEach(e => e.open = true)")
+    assert window.run(WIDE) == []
+    assert window.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(page, theme):
+    page.run("document.querySelectorAll('details').forEach(e => e.open = true)")
+    page.run(f"while (document.documentElement.dataset.theme !== '{theme}') document.querySelector('.theme').click()")
+    ground = "rgb(255, 255, 255)" if theme == "light" else "rgb(19, 23, 26)"
+    assert page.run("getComputedStyle(document.body).backgroundColor") == ground
+    assert page.run(CONTRAST) == []
+
+
+def test_an_arm_is_hidden_and_shown_in_all_figures_at_once(page):
+    def shown(arm):
+        return page.run(f"[...document.querySelectorAll('.s{arm}')].filter(e => e.getClientRects().length).length")
+
+    before = shown(1), shown(0)
+    assert min(before) > 4
+    page.run("document.querySelector('.chip[data-arm=\"1\"]').focus()")
+    page.press("Enter", "\r")
+    assert (shown(1), shown(0)) == (0, before[1])
+    pressed = "[...document.querySelectorAll('.chip[data-arm=\"1\"]')].map(e => e.getAttribute('aria-pressed'))"
+    assert page.run(pressed) == ["false", "false"]
+    page.press("Enter", "\r")
+    assert (shown(1), shown(0)) == before
+
+
+def test_curves_are_read_and_zoomed_by_keyboard(page):
+    box = "document.querySelector('[data-chart] svg').getAttribute('viewBox')"
+    texts = "[...document.querySelectorAll('[data-chart] .xt')].map(e => e.textContent)"
+    page.run("document.querySelector('[data-chart]').focus()")
+    whole = page.run(box), page.run(texts)
+    page.press("ArrowRight")
+    assert page.run("document.querySelector('[data-chart] [aria-live]').textContent").startswith("step 0: ")
+    page.press("ArrowRight")
+    assert "step 20" in page.run("document.getElementById('tip').textContent")
+    page.press("+", "+")
+    assert page.run(box) != whole[0]
+    assert page.run(texts) != whole[1]
+    page.press("0", "0")
+    assert (page.run(box), page.run(texts)) == whole
+
+
+def test_a_drag_zooms_and_a_button_goes_back(page):
+    where = "(r => [r.left, r.top, r.width, r.height])(document.querySelector('[data-chart] .pa').getBoundingClientRect())"
+    page.run("document.querySelector('[data-chart]').scrollIntoView({ block: 'center', behavior: 'instant' })")
+    left, top, width, height = page.run(where)
+    for kind, share in (("mousePressed", 0.2), ("mouseMoved", 0.6), ("mouseReleased", 0.6)):
+        place = {"x": left + share * width, "y": top + height / 2}
+        page.call("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **place)
+    box = "document.querySelector('[data-chart] svg').getAttribute('viewBox').split(' ').map(Number)"
+    begins, _, wide, _ = page.run(box)
+    assert (begins, wide) == pytest.approx((200, 400), abs=10)
+    page.run("document.querySelector('[data-chart] .reset').click()")
+    assert page.run(box) == pytest.approx([0, 0, 1000, 1000])
+
+
+def test_words_and_sources_are_told_on_focus_and_a_source_leads_to_its_runs(page):
+    tip = "document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent"
+    told = {}
+    for _ in range(60):
+        page.press("Tab")
+        kind = page.run("document.activeElement.className")
+        told.setdefault(kind, page.run(tip))
+        if {"v", "w"} <= {*told}:
+            break
+    assert "the number that fixes" in told["w"]
+    assert "unrounded" in told["v"]
+    assert "runs: arm-1/seed-" in told["v"]
+    assert page.run("document.getElementById('runs').open") is False
+    page.run("document.querySelector('a.v').focus()")
+    page.press("Enter", "\r")
+    assert page.run("document.getElementById('runs').open") is True
+
+
+def test_a_label_is_no_markup_in_the_tip(window, tmp_path):
+    arms = (Arm("adam(0.001)", "<img src=x onerror=alert(1)>"), Arm("sgd(0.1)"))
+    store = made(tmp_path / "store", Study(steps=100, seeds=(0, 1, 2), arms=arms))
+    path = tmp_path / "report.html"
+    path.write_text(html(content(store)))
+    window.open(path)
+    window.run("document.querySelector('[data-chart]').focus()")
+    window.press("ArrowRight")
+    assert "<img src=x" in window.run("document.getElementById('tip').textContent")
+    assert window.run("document.querySelectorAll('img').length") == 0
