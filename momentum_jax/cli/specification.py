@@ -16,6 +16,7 @@ from momentum_jax.studies.store import Store
 # Of each table of a study the fields, and the option that stands for each.
 _STUDY = (
     *("problem", "dataset", "size", "examples", "steps", "batch", "sampling", "target", "target_score", "evaluate_every"),
+    *("question", "measure", "matters", "looks", "title"),
 )
 _NETWORK = ("hidden", "channels", "activation", "output_activation", "initialization", "loss", "dropout")
 _OPTIONS = {

@@ -155,29 +155,56 @@ def _full_disk_named(directory: str | Path, *, resume: bool) -> Iterator[None]:
         ) from error
 
 
-def add_seeds(directory: str | Path, count: int, **options: Any) -> Store:
-    """Runs a finished study's arms, as they were settled, from `count` further seeds; options are those of `run_study`.
+def add_seeds(directory: str | Path, count: int | None = None, *, until_told: bool = False, **options: Any) -> Store:
+    """Runs a finished study's arms, as they were settled, from further seeds; options are those of `run_study`.
 
-    The manifest keeps account of it under `seeds_added`: whoever looks at results before deciding to go on should say so.
+    A study that declared `looks` goes to the next of them, and all looks share the 5%. Without them the first look has spent
+    all 5%: the report then makes its claims from the added seeds alone, as of a second study.
+
+    Args:
+      directory: of the study.
+      count: how many seeds; None: up to the next declared look.
+      until_told: go on from look to look until the question is answered, or the last look is over.
 
     Raises:
-      StudyError: `count` is no whole number >= 1, there is no study, or one that these versions and data cannot go on with.
+      StudyError: `count` is no whole number >= 1 or misses the next look, there is no study, or no further look where one is
+        needed, or these versions and data cannot go on with it.
+
+    Example: `add_seeds("results", until_told=True)` of a `Study(looks=(8, 16, 24), ...)`.
     """
-    return run_study(with_more_seeds(directory, count), directory, resume=True, **options)
+    if until_told and count is not None:
+        raise StudyError("add_seeds: count and until_told exclude each other; the declared looks say how many seeds come next.")
+    while True:
+        if until_told and is_told(store := Store.read(directory)) and not store.manifest.get("adding"):
+            return store
+        store = run_study(with_more_seeds(directory, count, until_told=until_told), directory, resume=True, **options)
+        if not until_told or len(store.study.seeds) >= store.study.looks[-1]:
+            return store
 
 
-def with_more_seeds(directory: str | Path, count: int) -> Study:
+def is_told(store: Store) -> bool:
+    """Whether the question of a study is answered: a difference is claimed, or the arms are level within its margin."""
+    from momentum_jax.studies.analysis import analyse
+
+    found = analyse(store)
+    claim = found.claim("question")
+    return claim is not None and (claim.evidence.claimed or found.answer.kind == "nothelp")
+
+
+def with_more_seeds(directory: str | Path, count: int | None = None, *, until_told: bool = False) -> Study:
     """The study that a directory holds, with `count` seeds more; where adding seeds was interrupted, those that were meant.
 
-    Errors are those of `add_seeds`.
+    None: as many as the next declared look has more. Errors are those of `add_seeds`.
     """
-    if not is_whole(count, 1):
+    if count is not None and not is_whole(count, 1):
         raise fail("add_seeds", "count", "a whole number >= 1", count)
     store = Store.read(directory)
     study = store.study
+    if until_told and not study.looks:
+        raise StudyError(f"add_seeds: until_told needs looks that were declared before the first run; {directory} has none.")
     if adding := store.manifest.get("adding"):
         # Stopped on its way: the seeds are in the study already.
-        if len(adding) != count:
+        if count not in (len(adding), None):
             meant = f"{len(adding)} seed{'s' * (len(adding) > 1)}"
             raise StudyError(
                 f"add_seeds: {directory} was stopped while it got {meant}; finish that first, with count = {len(adding)}."
@@ -185,12 +212,27 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
         return study
     if store.manifest["status"] != "complete":
         raise StudyError(f"add_seeds: {directory} is not complete; run the study to its end first.")
+    if study.looks or count is None:
+        due = _up_to_the_next_look(study, directory)
+        if count not in (due, None):
+            looks = ", ".join(map(str, study.looks))
+            raise StudyError(f"add_seeds: looks were declared at {looks} seeds; the next one is {due} seeds away, got {count}.")
+        count = due
     if len(study.seeds) + count > MOST_SEEDS:
         raise fail("add_seeds", "count", f"at most {MOST_SEEDS - len(study.seeds):,}, for {MOST_SEEDS:,} seeds in all", count)
     first = max(study.seeds) + 1
     taken = {*study.search.seeds, *study.control_seeds}
     fresh = [seed for seed in range(first, first + count + len(taken)) if seed not in taken][:count]
     return replace(study, seeds=(*study.seeds, *fresh))
+
+
+def _up_to_the_next_look(study: Study, directory: str | Path) -> int:
+    further = [look - len(study.seeds) for look in study.looks if look > len(study.seeds)]
+    if not study.looks:
+        raise StudyError(f"add_seeds: say how many seeds to add; {directory} has declared no looks.")
+    if not further:
+        raise StudyError(f"add_seeds: {directory} has had its last declared look, at {study.looks[-1]} seeds.")
+    return further[0]
 
 
 def _with_added_seeds(
