@@ -7,6 +7,7 @@ import numpy as np
 from momentum_jax.studies import Arm, Search, Study, jobs
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.analysis.ladder import ladder_result
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.store import Store
 
 ENVIRONMENT = {"versions": {}}
@@ -48,7 +49,7 @@ def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(
 
 
 def _key(study, run):
-    return jobs.Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, ENVIRONMENT)
+    return jobs.Job(run.name, run.phase, run.arm, Expression.read(run.optimizer), run.seed).key(study, ENVIRONMENT)
 
 
 def ladder_store(directory, rows, plain, control, momentum, **options):

@@ -16,10 +16,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import rate_and_momentum
 from momentum_jax.studies.scores import IMAGES, RankedScore, Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, paired
+from momentum_jax.studies.study import Study
 from momentum_jax.studies.summary import ArmSummary, estimate
 
 _FEWEST_SEEDS = 3
@@ -41,7 +42,7 @@ def ladder(summaries: Sequence[ArmSummary]) -> Ladder | None:
     plain: list[tuple[float, ArmSummary]] = []
     moving: list[tuple[float, float, ArmSummary]] = []
     for summary in summaries:
-        found = rate_and_momentum(summary.optimizer)
+        found = rate_and_momentum(Expression.read(summary.optimizer))
         if found is None:
             continue
         rate, momentum = found

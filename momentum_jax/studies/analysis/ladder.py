@@ -9,8 +9,8 @@ import numpy as np
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.results import ArmResult, Bound, LadderResult, Rungs, Tuning
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import PairedComparison, Ratio, paired, ratio_of_means
+from momentum_jax.studies.study import Study
 
 
 def ladder_result(
@@ -18,7 +18,7 @@ def ladder_result(
 ) -> LadderResult | None:
     if not study.ladder or not all(arm.label in arms for arm in study.arms):
         return None
-    found = jobs.ladder(study, {arm.label: arms[arm.label].optimizer for arm in study.arms})
+    found = jobs.ladder(study, {arm.label: arms[arm.label].expression for arm in study.arms})
     if found is None or not {found.plain, found.control} <= arms.keys():
         return None
     rungs = (arms[found.plain], arms[found.control], arms[found.momentum])
@@ -44,7 +44,7 @@ def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], momentum: str) -> t
     """The labels of the tuned gradient descent and of a tuned momentum arm, if the study has both: that of the ladder, or else
     the first.
     """
-    found = {arm.label: jobs.rate_and_momentum(arms[arm.label].optimizer) for arm in study.tuned}
+    found = {arm.label: jobs.rate_and_momentum(arms[arm.label].expression) for arm in study.tuned}
     plain = [label for label, each in found.items() if each is not None and each[1] == 0]
     moving = [label for label, each in found.items() if each is not None and each[1] > 0]
     if not plain or not moving:

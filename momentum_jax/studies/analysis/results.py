@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import (
     Description,
     IndependentComparison,
@@ -18,6 +19,7 @@ from momentum_jax.studies.statistics import (
     PairedSteps,
     Ratio,
 )
+from momentum_jax.studies.study import Study
 
 Bound = Literal["lower", "upper", "none"]
 
@@ -52,6 +54,11 @@ class ArmResult:
     confusion: tuple[tuple[float, ...], ...]
     confusion_half_width: tuple[tuple[float, ...], ...] | None
     seconds: float
+
+    @functools.cached_property
+    def expression(self) -> Expression:
+        """What was run, as a value."""
+        return Expression.read(self.optimizer)
 
 
 @dataclass(frozen=True)

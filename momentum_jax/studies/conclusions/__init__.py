@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from momentum_jax._text import joined
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis import Analysis, ArmResult, Comparison, Tuning
 from momentum_jax.studies.conclusions.ladder import ladder_sentences
@@ -56,7 +57,7 @@ def conclusions(analysis: Analysis) -> list[str]:
         said.append(f"{absent}: the others are compared with {own[0].label}.")
     primary = analysis.scores.primary
     if factors := [*dict.fromkeys(name for arm in own for name in arm.factors)]:
-        said.append(f"Arms differ in {' and '.join(factors)} besides the optimizer: a difference may be due to either.")
+        said.append(f"Arms differ in {joined(factors)} besides the optimizer: a difference may be due to either.")
     said += _compared(analysis, own)
     if first := _reached_at_once(analysis):
         harder = "a lower target" if analysis.scores[analysis.target_score].sign < 0 else "a higher target"
@@ -126,7 +127,7 @@ def _has_no_ladder(analysis: Analysis, own: Sequence[ArmResult]) -> bool:
     """Not where its runs, or those of an arm, are only missing."""
     study = analysis.study
     return (
-        study.ladder and len(own) == len(study.arms) and jobs.ladder(study, {arm.label: arm.optimizer for arm in own}) is None
+        study.ladder and len(own) == len(study.arms) and jobs.ladder(study, {arm.label: arm.expression for arm in own}) is None
     )
 
 

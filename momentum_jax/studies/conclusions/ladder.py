@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis import Analysis, ArmResult, LadderResult, Rungs
 from momentum_jax.studies.analysis.ladder import over
-from momentum_jax.studies.arms import ranges
 from momentum_jax.studies.conclusions.words import (
     LEVEL,
     amount,
@@ -22,6 +21,7 @@ from momentum_jax.studies.conclusions.words import (
     unmeasured,
     untuned,
 )
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.search import Choice
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison, Ratio, holm
 
@@ -188,7 +188,7 @@ def _tuned(analysis: Analysis, ladder: LadderResult, rungs: Rungs) -> str:
 def _better_momentum(analysis: Analysis, tuned: ArmResult, measure: str) -> str | None:
     """Another arm with momentum that is shown to beat the tuned one."""
     for arm in analysis.arms:
-        known = jobs.rate_and_momentum(arm.optimizer)
+        known = jobs.rate_and_momentum(arm.expression)
         if arm is tuned or known is None or not known[1]:
             continue
         found = over(analysis.study, analysis.scores, measure, arm, tuned)
@@ -223,8 +223,8 @@ def _better_rung(analysis: Analysis, ladder: LadderResult, measure: str) -> str 
 
 def _was_searched(rung: ArmResult, plain: ArmResult) -> bool:
     """Whether the rung's learning rate lies within what was searched for the tuned gradient descent."""
-    found = jobs.rate_and_momentum(rung.optimizer)
-    searched = ranges(plain.written).get("learning_rate")
+    found = jobs.rate_and_momentum(rung.expression)
+    searched = Expression.read(plain.written).ranges.get("learning_rate")
     if found is None or searched is None:
         return False
     return found[0] in searched.values if isinstance(searched, Choice) else searched.low <= found[0] <= searched.high

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from momentum_jax.studies.analysis import Analysis, Comparison, Rungs
 from momentum_jax.studies.analysis.ladder import bound
+from momentum_jax.studies.arm import BUDGET
 from momentum_jax.studies.conclusions.words import excludes_zero, unit_and_form, unmeasured, untuned
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, Words, pictures
 from momentum_jax.studies.scores import RankedScore
-from momentum_jax.studies.spec import BUDGET
 from momentum_jax.studies.statistics import FEWEST_PAIRS, PairedComparison
 
 _BOUNDS: Mapping[str | None, str] = {"lower": "≥ ", "upper": "≤ "}
