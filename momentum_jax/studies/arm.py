@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from momentum_jax.studies import own
-from momentum_jax.studies.errors import fail
+from momentum_jax.studies.errors import fail, known_fields, require_whole
 from momentum_jax.studies.expression import MOST_CHARACTERS, Expression
-from momentum_jax.studies.fields import known_fields, require_whole
 from momentum_jax.studies.search import Range, as_text
 
 # What the trainer takes.
@@ -44,10 +43,7 @@ class Arm:
             raise fail("Arm", "label", f"one line of printable text, at most {MOST_CHARACTERS:,} characters", self.label)
         object.__setattr__(self, "optimizer", self.expression.text)
         object.__setattr__(self, "factors", _checked_factors(self.factors))
-        # An expression with ranges is no name: the constructor's own is.
-        name = f"{self.expression.name}, tuned" if self.ranges else self.expression.call_text
-        own = (f", {name} {'all' if value is None else value}" for name, value in self.factors.items())
-        object.__setattr__(self, "label", self.label.strip() or "".join((name, *own)))
+        object.__setattr__(self, "label", self.label.strip() or self._short_label())
 
     @classmethod
     def of(
@@ -75,6 +71,11 @@ class Arm:
     def expression(self) -> Expression:
         """The optimizer as a value; it is read when the arm is made."""
         return Expression.read(self.optimizer)
+
+    def _short_label(self) -> str:
+        # An expression with ranges is no name: the constructor's own is.
+        name = f"{self.expression.name}, tuned" if self.ranges else self.expression.call_text
+        return name + "".join(f", {name} {'all' if value is None else value}" for name, value in self.factors.items())
 
     @property
     def ranges(self) -> Mapping[str, Range]:

@@ -151,9 +151,11 @@ class Expression:
         return replace(self, call=ast.Call(self.call.func, self.call.args, [*kept, *added]))
 
     def by_keywords(self, load: Load) -> Expression:
-        """An expression of the user's own with every positional argument under its name, so that nobody need import it again to
-        know what a range stands for. Raises `StudyError` as `load` does.
+        """One of the user's own with every positional argument under its name, so that nobody need import it again to know what
+        a range stands for; any other as it is. Raises `StudyError` as `load` does.
         """
+        if not self.origin:
+            return self
         call, parameters = self.call, inspect.signature(load(self.origin, self.name)).parameters.values()
         names = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
         if len(call.args) > len(names) or any(each.kind is each.POSITIONAL_ONLY for each in parameters):

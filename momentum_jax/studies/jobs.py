@@ -8,6 +8,7 @@ control   the first arm once more, from independent seeds
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -217,11 +218,13 @@ class _Searches:
         self._is_known = installed.items() <= environment.get("versions", {}).items()
         tuned = study.tuned if self._is_known else ()
         self._tried = {arm.label: [trial.text for trial in trials(study, arm)] for arm in tuned}
+        # Asked for every run of a trial.
+        self._is_inside = functools.cache(_is_inside)
 
     def may_have_tried(self, label: str, optimizer: str) -> bool:
         if self._is_known:
             return optimizer in self._tried.get(label, ())
-        return label in self._arms and _is_inside(self._arms[label][1], optimizer)
+        return label in self._arms and self._is_inside(self._arms[label][1].expression, optimizer)
 
     def made(self, run: Run) -> bool:
         """Whether a run is of one of the trials."""
@@ -241,13 +244,13 @@ class _Searches:
         return self._is_known and len(names) == len(self._tried[label]) * len(self._study.search.seeds)
 
 
-def _is_inside(arm: Arm, optimizer: str) -> bool:
-    """Whether an expression is the arm's, with values of its ranges in their places."""
+def _is_inside(pattern: Expression, optimizer: str) -> bool:
+    """Whether an expression is that with ranges, with values of these in their places."""
     try:
-        values = arm.expression.read_back(Expression.read(optimizer))
-        if arm.expression.place(values).text != optimizer:
+        values = pattern.read_back(Expression.read(optimizer))
+        if pattern.place(values).text != optimizer:
             return False
-        return all(-1e-9 <= each.position(values[name]) <= 1 + 1e-9 for name, each in arm.ranges.items())
+        return all(-1e-9 <= each.position(values[name]) <= 1 + 1e-9 for name, each in pattern.ranges.items())
     except (ValueError, TypeError, KeyError, ArithmeticError):
         # Another optimizer's, or no expression at all.
         return False

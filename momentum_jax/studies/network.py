@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from momentum_jax.studies.errors import fail
-from momentum_jax.studies.fields import require_choice, require_number, require_whole
+from momentum_jax.studies.errors import fail, require_choice, require_number, require_whole
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 INITIALIZATIONS = ("he_normal", "uniform", "glorot_uniform")

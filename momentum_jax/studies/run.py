@@ -18,7 +18,7 @@ import numpy as np
 import momentum_jax
 from momentum_jax.studies import fingerprint, jobs
 from momentum_jax.studies.arm import BUDGET
-from momentum_jax.studies.errors import StudyError, fail, is_whole
+from momentum_jax.studies.errors import StudyError, fail, require_whole
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.material import Material, given_in_python, material, said_in_one_line
@@ -126,13 +126,8 @@ def run_study(
 
 def _named(study: Study) -> Study:
     """The study with the arguments of the user's constructors by their names, as its store has them."""
-    return replace(
-        study,
-        arms=tuple(
-            replace(arm, optimizer=arm.expression.by_keywords(study.load)) if arm.expression.origin else arm
-            for arm in study.arms
-        ),
-    )
+    arms = (replace(arm, optimizer=arm.expression.by_keywords(study.load)) for arm in study.arms)
+    return replace(study, arms=tuple(arms))
 
 
 def _fingerprints(study: Study, variants: _Variants) -> dict[str, str]:
@@ -177,8 +172,7 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
 
     Errors are those of `add_seeds`.
     """
-    if not is_whole(count, 1):
-        raise fail("add_seeds", "count", "a whole number >= 1", count)
+    require_whole("add_seeds", "count", count, 1)
     store = Store.read(directory)
     study = store.study
     if adding := store.manifest.get("adding"):
@@ -255,10 +249,7 @@ def _finish(
         _work(store, bench, tuning, whole, ahead=ahead * study.steps)
         reporting = jobs.reporting(study, jobs.choose(study, store.scores, store.runs))
         store.note(planned=len(tuning) + len(reporting))
-        planned = [*tuning, *reporting]
-        store.keep(
-            dict(zip([job.name for job in planned], jobs.keys(study, store.manifest["environment"], planned), strict=True))
-        )
+        store.keep(_keys(store, [*tuning, *reporting]))
         _work(store, bench, reporting, whole, ahead=0)
     except KeyboardInterrupt:
         store.close("interrupted")

@@ -21,9 +21,17 @@ from typing import Any
 from momentum_jax._text import cut_path, listed, quoted
 from momentum_jax.studies import own
 from momentum_jax.studies.arm import BUDGET, MOST_STEPS, Arm, arm_of
-from momentum_jax.studies.errors import StudyError, fail, is_whole, not_among
+from momentum_jax.studies.errors import (
+    StudyError,
+    fail,
+    is_whole,
+    known_fields,
+    not_among,
+    require_choice,
+    require_number,
+    require_whole,
+)
 from momentum_jax.studies.expression import Expression
-from momentum_jax.studies.fields import known_fields, require_choice, require_number, require_whole
 from momentum_jax.studies.network import Network
 from momentum_jax.studies.scores import IMAGES, Scores, is_name
 from momentum_jax.studies.search import Search
@@ -212,12 +220,14 @@ class Study:
             path = paths[place] if place == name and place in paths else os.path.realpath(place)
             if paths.setdefault(name, path) != path:
                 raise StudyError(f"Study: two different files are called {name}, {cut_path(paths[name])} and {cut_path(path)}.")
-            return expression.moved(name)
+            return expression if place == name else expression.moved(name)
 
         if self.expression is not None:
             object.__setattr__(self, "expression", named(self.expression))
             object.__setattr__(self, "problem", str(self.expression))
-        object.__setattr__(self, "arms", tuple(replace(arm, optimizer=named(arm.expression)) for arm in self.arms))
+        found = [(arm, named(arm.expression)) for arm in self.arms]
+        arms = (arm if each is arm.expression else replace(arm, optimizer=each) for arm, each in found)
+        object.__setattr__(self, "arms", tuple(arms))
         object.__setattr__(self, "paths", paths)
 
     @property
