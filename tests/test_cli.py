@@ -165,6 +165,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
             "pytorch has no hyperparameter 'learning_rate'; it has lr",
         ),
         (["convert", "--from", "pytorch", "--to", "ema", "momentum=0.9"], "pytorch needs lr, as lr=0.1."),
+        (["convert", "--from", "triple_momentum", "--to", "ema"], "triple_momentum needs alpha, beta and gamma, as alpha=0.1."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr"], "written name=value, as lr=0.1; got 'lr'."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr=1", "lr=2"], "lr is given twice."),
         (["convert", "--from", "pytorch", "--to", "ema", "lr=fast"], "lr must be a number, got 'fast'."),
@@ -449,7 +450,7 @@ def test_the_version_is_the_packages(capfd):
 
 def test_every_optimizer_is_listed_with_a_line_and_a_source(capfd):
     from momentum_jax.cli.optimizers import entries
-    from momentum_jax.studies.arms import names
+    from momentum_jax.studies.reader import names
 
     code, out, _ = run(capfd, "optimizers")
     assert code == 0

@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 
 import momentum_jax as mj
-from momentum_jax.studies import Study, arms
+from momentum_jax.studies import Study
+from momentum_jax.studies.reader import names
 from momentum_jax.training import Problem, Table
 
 ROOT = Path(__file__).parent.parent
@@ -290,7 +291,7 @@ def test_the_table_has_the_learning_rate_of_yellowfin_outside_its_buffer() -> No
 @pytest.mark.parametrize("page", [README, DOCS / "optimizers.md"], ids=lambda page: page.name)
 def test_the_number_of_constructors_is_that_of_the_library(page: Path) -> None:
     (stated,) = re.findall(r"(\d+) constructors", page.read_text())
-    assert int(stated) == len(arms.names())
+    assert int(stated) == len(names())
 
 
 def test_the_message_that_the_pages_quote_is_the_one_that_is_raised() -> None:

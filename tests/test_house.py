@@ -25,7 +25,7 @@ ALLOWED = {
     "_trees": set(),
     "_npz": {"_text"},
     "_scaling": {"_trees"},
-    "protocol": {"_trees"},
+    "protocol": {"_text", "_trees"},
     "_hyperparameters": {"_text"},
     "schedules": {"_hyperparameters"},
     "landscapes": {"_hyperparameters"},

@@ -11,8 +11,9 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from momentum_jax.studies.defaults import ARMS, STUDIES
+from momentum_jax.studies.network import ACTIVATIONS, INITIALIZATIONS, LOSSES
 from momentum_jax.studies.search import SAMPLERS
-from momentum_jax.studies.spec import ACTIVATIONS, INITIALIZATIONS, LOSSES, MEASURES, SAMPLINGS
+from momentum_jax.studies.study import MEASURES, SAMPLINGS
 
 
 class ArgumentError(Exception):

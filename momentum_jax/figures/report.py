@@ -16,7 +16,7 @@ from momentum_jax.figures.validation_score import validation_score
 from momentum_jax.studies.analysis import Analysis
 from momentum_jax.studies.learning_curves import LearningCurve, ScoreCurve
 from momentum_jax.studies.scores import RankedScore
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 
 
 def report(

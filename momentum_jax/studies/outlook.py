@@ -22,7 +22,7 @@ from momentum_jax._text import quoted
 from momentum_jax.studies import jobs
 from momentum_jax.studies.evidence import LEVEL_OF_LOOKS, fewest_pairs
 from momentum_jax.studies.material import Material
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 from momentum_jax.training import Stream, Table
 
 # Operations of a study that takes seconds anywhere: not worth the measurement.

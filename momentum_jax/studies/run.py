@@ -17,14 +17,16 @@ import numpy as np
 
 import momentum_jax
 from momentum_jax.studies import fingerprint, jobs
-from momentum_jax.studies.arms import Optimizer, by_keywords, call_text, check, middle, origin, resolve, settle
-from momentum_jax.studies.errors import StudyError, fail, is_whole
+from momentum_jax.studies.arm import BUDGET
+from momentum_jax.studies.errors import StudyError, fail, require_whole
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.material import Material, given_in_python, material, said_in_one_line
 from momentum_jax.studies.outlook import Outlook, outlook
+from momentum_jax.studies.resolve import Optimizer, resolve, settle
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import BUDGET, MOST_SEEDS, Study
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
+from momentum_jax.studies.study import MOST_SEEDS, Study
 from momentum_jax.training import Problem, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.devices import chosen_devices, require_seconds
 
@@ -85,7 +87,7 @@ def run_study(
     study = _named(study)
     for arm in study.arms:
         # Before data are read, or downloaded.
-        check(arm.optimizer, study.load)
+        resolve(arm.expression.middle, study.load)
     devices = chosen_devices("run_study", devices)
     require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
     whole = material(study, data_directory=data_directory)
@@ -106,8 +108,8 @@ def run_study(
         variants = _Variants(study, whole, data_directory)
     bench = _Bench(study, variants, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
-    bench.settle([*((job.optimizer, job.factors) for job in jobs.tuning(study))])
-    bench.settle([(arm.optimizer, arm.factors) for arm in study.arms if not arm.ranges])
+    bench.settle([(job.expression, job.factors) for job in jobs.tuning(study)])
+    bench.settle([(arm.expression, arm.factors) for arm in study.arms if not arm.ranges])
     with _full_disk_named(directory, resume=resume), locked(directory):
         store = (
             Store.resume(directory, study, environment, scores=whole.scores, recovered=recovered)
@@ -124,9 +126,7 @@ def run_study(
 
 def _named(study: Study) -> Study:
     """The study with the arguments of the user's constructors by their names, as its store has them."""
-    arms = (
-        replace(arm, optimizer=by_keywords(arm.optimizer, study.load)) if origin(arm.optimizer) else arm for arm in study.arms
-    )
+    arms = (replace(arm, optimizer=arm.expression.by_keywords(study.load)) for arm in study.arms)
     return replace(study, arms=tuple(arms))
 
 
@@ -134,9 +134,10 @@ def _fingerprints(study: Study, variants: _Variants) -> dict[str, str]:
     """A digest of the optimizer of each arm whose constructor is the user's own, by its label, on its own problem."""
     found = {}
     for arm in study.arms:
-        if origin(arm.optimizer):
+        if arm.expression.origin:
             params = variants.of(arm.factors).params
-            found[arm.label] = fingerprint.of_optimizer(settle(resolve(middle(arm.optimizer), study.load), params), params)
+            optimizer = settle(resolve(arm.expression.middle, study.load), params)
+            found[arm.label] = fingerprint.of_optimizer(optimizer, params)
     return found
 
 
@@ -196,8 +197,8 @@ def with_more_seeds(directory: str | Path, count: int | None = None, *, until_to
 
     None: as many as the next declared look has more. Errors are those of `add_seeds`.
     """
-    if count is not None and not is_whole(count, 1):
-        raise fail("add_seeds", "count", "a whole number >= 1", count)
+    if count is not None:
+        require_whole("add_seeds", "count", count, 1)
     store = Store.read(directory)
     study = store.study
     if until_told and not study.looks:
@@ -258,7 +259,7 @@ def _with_added_seeds(
     if study.own_images and stored.own_images:
         # The file may have been moved; its content is compared later.
         stored = replace(stored, dataset=study.dataset)
-    if study.problem and stored.problem and call_text(study.problem) == call_text(stored.problem):
+    if study.expression and stored.expression and study.expression.call_text == stored.expression.call_text:
         stored = replace(stored, problem=study.problem)
     asked, further = stored.seeds[: len(study.seeds)], stored.seeds[len(study.seeds) :]
     # Fewer seeds than the study began with are another study, and are refused where the two are compared.
@@ -281,7 +282,7 @@ def _finish(
     # a different trial for each arm, since at one point of the search they would share their learning rate.
     tried = {arm.label: jobs.trials(study, arm) for arm in study.arms if arm.ranges}
     supposed = {label: each[index % len(each)] for index, (label, each) in enumerate(tried.items())}
-    ahead = len(jobs.reporting(study, {arm.label: supposed.get(arm.label, arm.optimizer) for arm in study.arms}))
+    ahead = len(jobs.reporting(study, {arm.label: supposed.get(arm.label, arm.expression) for arm in study.arms}))
     store.note(planned=len(tuning) + ahead)
     try:
         if on_plan is not None:
@@ -291,10 +292,7 @@ def _finish(
         _work(store, bench, tuning, whole, ahead=ahead * study.steps)
         reporting = jobs.reporting(study, jobs.choose(study, store.scores, store.runs))
         store.note(planned=len(tuning) + len(reporting))
-        planned = [*tuning, *reporting]
-        store.keep(
-            dict(zip([job.name for job in planned], jobs.keys(study, store.manifest["environment"], planned), strict=True))
-        )
+        store.keep(_keys(store, [*tuning, *reporting]))
         _work(store, bench, reporting, whole, ahead=0)
     except KeyboardInterrupt:
         store.close("interrupted")
@@ -332,13 +330,13 @@ def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole, *,
 def _train(store: Store, bench: _Bench, pending: Sequence[Job], keys: Mapping[str, str], whole: _Whole) -> None:
     """Trains runs of one budget and one problem."""
     study, material = store.study.with_factors(pending[0].factors), bench.variants.of(pending[0].factors)
-    optimizers = bench.settle([(job.optimizer, job.factors) for job in pending])
+    optimizers = bench.settle([(job.expression, job.factors) for job in pending])
     tuning = pending[0].phase == TUNING
     with said_in_one_line():
         train_many(
             jax.vmap(jax.random.key)(np.array([job.seed for job in pending], np.uint32)),
-            [optimizers[job.optimizer].make for job in pending],
-            [optimizers[job.optimizer].numbers for job in pending],
+            [optimizers[job.expression].make for job in pending],
+            [optimizers[job.expression].numbers for job in pending],
             material.tuning if tuning else material.problem,
             steps=study.steps,
             batch_size=material.batch,
@@ -376,25 +374,25 @@ class _Bench:
     def __init__(self, study: Study, variants: _Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
         self.study, self.variants = study, variants
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
-        self._settled: dict[tuple[str, Material], Optimizer] = {}
+        self._settled: dict[tuple[Expression, Material], Optimizer] = {}
         self._makes: dict[tuple[tuple[str, ...], Material], Any] = {}
 
-    def settle(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Optimizer]:
+    def settle(self, asked: Sequence[tuple[Expression, Mapping[str, Any]]]) -> dict[Expression, Optimizer]:
         """The optimizers of expressions, each for an arm's factors; those of one group share their `make`, for which the
         trainer compiles once.
         """
         found = {}
-        for text, factors in asked:
+        for expression, factors in asked:
             material = self.variants.of(factors)
-            if (text, material) not in self._settled:
-                optimizer = resolve(text, self.study.load)
+            if (expression, material) not in self._settled:
+                optimizer = resolve(expression, self.study.load)
                 group = (optimizer.group, material)
                 # A trial without data is the same for all that differ in numbers alone.
                 if group not in self._makes or not optimizer.numbers:
                     optimizer = settle(optimizer, material.params)
                 make = self._makes.setdefault(group, optimizer.make)
-                self._settled[text, material] = replace(optimizer, make=make)
-            found[text] = self._settled[text, material]
+                self._settled[expression, material] = replace(optimizer, make=make)
+            found[expression] = self._settled[expression, material]
         return found
 
 

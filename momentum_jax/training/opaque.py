@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax._text import with_article
+
 
 class Skeleton(NamedTuple):
     """What is left of a tree without its arrays: its structure, and per leaf the leaf itself or `ARRAY`."""
@@ -56,7 +58,7 @@ def describe(value: Any) -> str:
     """A value in a message: an array by dtype and shape, a container by its kind."""
     if _is_array(value) or hasattr(value, "dtype"):
         return f"{jnp.result_type(value) if _is_array(value) else value.dtype}{list(jnp.shape(value))}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else with_article(type(value).__name__)
 
 
 def is_key(array: jax.Array) -> bool:

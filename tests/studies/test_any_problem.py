@@ -12,6 +12,7 @@ import pytest
 
 from momentum_jax.studies import Arm, Search, Study, StudyError
 from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.conclusions import conclusions
 from momentum_jax.studies.errors import StudyWarning
 from momentum_jax.studies.run import add_seeds, run_study
 from momentum_jax.studies.search import Choice, LogUniform
@@ -225,7 +226,8 @@ def test_a_target_is_met_from_the_side_that_is_better(finished, place):
         ({"problem": "diabets()"}, "perhaps diabetes?"),
         ({"problem": "regression_file.py:make(widht=3)"}, "make takes width, rows."),
         ({"problem": "regression_file.py:make(width=int(3))"}, "arguments must be literals"),
-        ({"problem": "optimizers_file.py:my_momentum(0.1)"}, "must return a training.Problem"),
+        ({"problem": "optimizers_file.py:my_momentum(0.1)"}, "must return a training.Problem, got a Gradient"),
+        ({"problem": "builtins:enumerate([1])"}, "must return a training.Problem, got an enumerate."),
         (
             {"search": Search(trials=2, seeds=(9,), score="ms")},
             "Search: score must be one of mse, near, got 'ms' (perhaps mse?).",
@@ -387,6 +389,7 @@ def test_arms_may_differ_in_budget_and_in_the_arguments_of_the_problem(place):
         ({"steps": 12}, 12),
         ({"width": 16, "batch": None}, 24),
     ]
+    assert any("Arms differ in batch, steps and width besides the optimizer" in said for said in conclusions(analysis))
     # Steps of runs with other budgets are not compared.
     assert [each.steps is None for each in analysis.comparisons] == [False, True, False]
     seen = []
@@ -403,6 +406,31 @@ def test_an_arms_own_data_are_those_that_it_is_resumed_with(place):
     run_study(study, "store", resume=True)
     (place / "noisy.py").write_text(noisy.replace("x[:, 0]", "x[:, 1]"))
     with pytest.raises(StudyError, match=r"the problem's data \(arm sgd\(0\.1\), noise 1\.0\) is not the one"):
+        run_study(study, "store", resume=True)
+
+
+def test_an_own_optimizer_is_known_again_on_its_arms_own_problem(place):
+    text = """
+import optax
+
+
+def by_width(learning_rate):
+    def update(updates, state, params=None):
+        # Of the net of 8 units, and of 16.
+        factor = {8: 1.0, 16: 2.0}[updates["v"].shape[0]]
+        return optax.tree.scale(-factor * learning_rate, updates), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+"""
+    (place / "shaped.py").write_text(text)
+    study = study_of(arms=(Arm("sgd(0.1)"), Arm("shaped.py:by_width(0.1)", "wide", {"width": 16})), ladder=False)
+    run_study(study, "store")
+    (place / "shaped.py").write_text(text.replace("8: 1.0", "8: 3.0"))
+    seen = []
+    run_study(study, "store", resume=True, on_progress=seen.append)
+    assert not seen, "something was run again"
+    (place / "shaped.py").write_text(text.replace("16: 2.0", "16: 3.0"))
+    with pytest.raises(StudyError, match="the optimizer of arm wide is not the one it was run with"):
         run_study(study, "store", resume=True)
 
 
@@ -444,6 +472,7 @@ def test_an_arm_of_images_has_no_arguments_of_a_problem():
 
 
 def test_a_function_may_import_what_lies_beside_its_file_when_it_is_called(place, monkeypatch):
+    from momentum_jax.studies.expression import Expression
     from momentum_jax.studies.material import problem_of
 
     (place / "beside_the_lazy.py").write_text("ROWS = 60\n")
@@ -451,5 +480,5 @@ def test_a_function_may_import_what_lies_beside_its_file_when_it_is_called(place
         "def make():\n    from beside_the_lazy import ROWS\n    from regression_file import make\n    return make(rows=ROWS)\n"
     )
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
-    problem = problem_of("lazy.py:make()", {})
+    problem = problem_of(Expression.read("lazy.py:make()"), {})
     assert problem.data.arrays[0].shape == (60, 3)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from momentum_jax.studies.evidence import Evidence
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import Ladder
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import (
     Description,
     IndependentComparison,
@@ -20,6 +21,7 @@ from momentum_jax.studies.statistics import (
     PairedComparison,
     PairedSteps,
 )
+from momentum_jax.studies.study import Study
 
 Measure = Literal["score", "steps"]
 
@@ -56,6 +58,11 @@ class ArmResult:
     confusion: tuple[tuple[float, ...], ...]
     confusion_half_width: tuple[tuple[float, ...], ...] | None
     seconds: float
+
+    @functools.cached_property
+    def expression(self) -> Expression:
+        """What was run, as a value."""
+        return Expression.read(self.optimizer)
 
 
 @dataclass(frozen=True)

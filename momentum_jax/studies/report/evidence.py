@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import Analysis, Claim, Comparison
 from momentum_jax.studies.analysis.claims import GAIN, LARGER_STEP, MOMENTUM_ITSELF
+from momentum_jax.studies.arm import BUDGET
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Folded, Points, Table, Text, pictures
 from momentum_jax.studies.scores import RankedScore
-from momentum_jax.studies.spec import BUDGET
 from momentum_jax.studies.statistics import PairedComparison
 
 

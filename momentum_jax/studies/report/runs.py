@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 
+from momentum_jax._text import joined
 from momentum_jax.data import NAMES
 from momentum_jax.studies.analysis import Analysis, ArmResult
+from momentum_jax.studies.arm import BUDGET
 from momentum_jax.studies.jobs import CONTROL, LADDER, PHASES, REPORT, TUNING
 from momentum_jax.studies.report import cells
 from momentum_jax.studies.report.blocks import Block, Code, Folded, Table, Text, pictures
 from momentum_jax.studies.report.setting import NUMBERS
 from momentum_jax.studies.scores import RankedScore
-from momentum_jax.studies.spec import BUDGET, Study
 from momentum_jax.studies.statistics import Description
 from momentum_jax.studies.store import CURVES, MANIFEST, RUNS, Store
+from momentum_jax.studies.study import Study
 
 
 def state(store: Store, analysis: Analysis) -> tuple[Block, ...]:
@@ -150,7 +152,7 @@ def arms(analysis: Analysis) -> tuple[Block, ...]:
     if any(arm.diverged for arm in analysis.arms):
         notes += [f"Diverged runs {score.if_diverged}." for score in analysis.scores.ranked]
     if differing:
-        notes.append(f"Arms differ in {' and '.join(differing)} besides the optimizer.")
+        notes.append(f"Arms differ in {joined(differing)} besides the optimizer.")
     if any(arm.rung for arm in analysis.arms):
         notes.append("Arms marked ladder were added to explain momentum's gain.")
     return (Table(headings, rows, " ".join(notes)),)

@@ -6,7 +6,7 @@ import math
 
 from momentum_jax._text import cut
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
-from momentum_jax.studies.arms import call_text
+from momentum_jax.studies.expression import Expression
 
 _LONGEST_NAME = 40
 
@@ -24,7 +24,7 @@ def names(analysis: Analysis, *labels: str) -> tuple[str, ...]:
 
 
 def _short(arm: ArmResult) -> str:
-    name = call_text(arm.written).partition("(")[0]
+    name = Expression.read(arm.written).name
     if arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned":
         return name.removeprefix("optax.").replace("_", " ")
     return cut(arm.label, _LONGEST_NAME)
