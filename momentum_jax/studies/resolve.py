@@ -67,10 +67,12 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     import optax
 
     from momentum_jax.protocol import evaluation_params
+    from momentum_jax.training.opaque import require_updates_of
 
     def once(numbers, params):
         built = optax.with_extra_args_support(optimizer.make(**numbers))
         updates, state = built.update(params, built.init(params), params, value=jnp.float32(1.0), grad_fn=lambda at: at)
+        require_updates_of(params, updates)
         return updates, evaluation_params(params, state)
 
     traced = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in optimizer.numbers}

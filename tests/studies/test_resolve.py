@@ -8,7 +8,7 @@ import pytest
 from contract_rows import ROWS
 
 import momentum_jax
-from momentum_jax.studies import StudyError
+from momentum_jax.studies import Arm, StudyError
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.reader import names
 from momentum_jax.studies.resolve import resolve, settle
@@ -199,6 +199,15 @@ def test_an_optimizer_that_wants_more_than_the_trainer_has_is_refused():
 def test_an_optimizer_that_does_not_fit_the_network_is_refused_in_its_own_words():
     with pytest.raises(StudyError, match=r"every pattern must decide a leaf|must have a pattern for every leaf"):
         settle(read_and_resolve("per_layer({'nowhere': sgd(0.1)})"), PARAMS)
+
+
+def test_updates_that_would_be_broadcast_are_refused():
+    def of_one_entry():
+        return optax.stateless(lambda updates, params: jax.tree.map(lambda leaf: leaf.sum(keepdims=True), updates))
+
+    text = Arm.of(of_one_entry).optimizer
+    with pytest.raises(StudyError, match=r"updates must have the shapes of their parameters, got float32\[1(, 1)?\] at leaf"):
+        settle(resolve(Expression.read(text), lambda origin, name: of_one_entry), PARAMS)
 
 
 # How an arm is written where a learning rate alone is not enough.
