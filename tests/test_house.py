@@ -40,7 +40,10 @@ ALLOWED = {
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
-    "cli": GROUND | OPTIMIZERS | {"conventions", "data", "training", "studies", "textbook", "figures", "momentum_jax"},
+    "report": {"_files", "data", "studies", "figures", "momentum_jax"},
+    "cli": GROUND
+    | OPTIMIZERS
+    | {"conventions", "data", "training", "studies", "textbook", "figures", "report", "momentum_jax"},
 }
 ONLY_IN = {
     "flax": {"training/model.py", "training/adapters.py", "problems"},

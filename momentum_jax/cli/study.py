@@ -66,7 +66,7 @@ def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int |
     """Trains under a progress bar, then writes and says the report."""
     from momentum_jax.cli.compare import use_cores
     from momentum_jax.cli.progress import Reporter
-    from momentum_jax.cli.report import write
+    from momentum_jax.report import write
     from momentum_jax.studies import tensorboard
 
     if tensorboard_too:
@@ -91,7 +91,7 @@ def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int |
 
 
 def _report(directory: Path) -> int:
-    from momentum_jax.cli.report import write
+    from momentum_jax.report import write
     from momentum_jax.studies.store import locked
 
     # Before anything is locked, and so made, where there is no study.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from momentum_jax.studies.jobs import LADDER
+from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.smoothing import smooth, window_of
 from momentum_jax.studies.store import Run, Store
 from momentum_jax.studies.summary import steps_to_target
 
 MOST_POINTS = 2000
+_KEPT = 0.2
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,17 @@ def score_curves(store: Store, *, ladder: bool = False) -> list[ScoreCurve]:
         spread = (values.mean(axis=0), values.min(axis=0), values.max(axis=0))
         curves.append(ScoreCurve(label, len(runs), len(runs) - len(whole), steps, *spread))
     return curves
+
+
+def hardly_rising(curves: Sequence[ScoreCurve], score: RankedScore) -> set[str]:
+    """The arms that would flatten a figure of all: those that keep less than a fifth of the best arm's improvement.
+
+    Arms of which all runs diverged, too. All arms, or none, where the best one has not improved.
+    """
+    gains = {curve.label: score.sign * float(curve.mean[-1] - curve.mean[0]) for curve in curves if curve.mean.size}
+    best = max(gains.values(), default=0.0)
+    found = {label for label, gain in gains.items() if best > 0 and not gain >= _KEPT * best}
+    return found | {curve.label for curve in curves if not curve.mean.size}
 
 
 def _arms(store: Store, ladder: bool) -> list[tuple[str, list[Run]]]:

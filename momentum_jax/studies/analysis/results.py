@@ -199,6 +199,11 @@ class Analysis:
         """The hypothesis of that role, if the study's runs can be asked it."""
         return next((claim for claim in self.claims if role in claim.roles), None)
 
+    @property
+    def asked(self) -> Claim | None:
+        """The hypothesis that the answer's sentence is about, else the question."""
+        return self.claim((*self.answer.roles, "question")[0])
+
     def by(self, role: str, measure: str) -> Claim | None:
         """The hypothesis of that role by a measure, primary or not."""
         return self.claim(role if measure == self.study.measure else by_other(role, measure))

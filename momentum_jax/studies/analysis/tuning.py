@@ -11,7 +11,7 @@ from momentum_jax.studies.analysis.results import Trial, Tuning
 from momentum_jax.studies.arm import Arm
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.search import Choice, Range
+from momentum_jax.studies.search import Choice, LogUniform, OneMinusLogUniform, Range, Uniform, as_text
 from momentum_jax.studies.statistics import independent
 from momentum_jax.studies.store import Run, Store
 
@@ -59,6 +59,35 @@ def tuning(store: Store, arm: Arm) -> Tuning | None:
         edges=edges,
         wide_enough=not edges and (rate is None or _is_inside(trials, chosen, rate)),
     )
+
+
+def wider(arm: Arm, tuning: Tuning) -> str | None:
+    """The arm with ten times wider ranges on the sides to which its search stopped short; None: it has none that could be."""
+    made = arm.optimizer
+    beyond = () if tuning.edges or tuning.wide_enough else (tuning.learning_rate,)
+    for name, searched in arm.ranges.items():
+        value = tuning.trials[tuning.chosen].values[name]
+        if name not in (*tuning.edges, *beyond) or isinstance(searched, Choice):
+            continue
+        tried = min(trial.values[name] for trial in tuning.trials)
+        is_low = value == tried if name in beyond else searched.position(value) < 0.5
+        old, new = (as_text("wider", name, each) for each in (searched, _widened(searched, is_low)))
+        if made.count(old) != 1:
+            return None
+        made = made.replace(old, new)
+    return made if made != arm.optimizer else None
+
+
+def _widened(searched: LogUniform | OneMinusLogUniform | Uniform, is_low: bool) -> Range:
+    low, high = float(searched.low), float(searched.high)
+    if isinstance(searched, LogUniform):
+        low, high = (low / 10, high) if is_low else (low, high * 10)
+    elif low >= 0 and high < 1:
+        # Of a momentum or a decay.
+        low, high = (0.0, high) if is_low else (low, round(1 - (1 - high) / 10, 12))
+    else:
+        low, high = (10 * low - 9 * high, high) if is_low else (low, min(10 * high - 9 * low, 1 - (1 - high) / 10))
+    return type(searched)(*(float(f"{end:.6g}") for end in (low, high)))
 
 
 def _is_inside(trials: Sequence[Trial], chosen: int, rate: str) -> bool:

@@ -7,6 +7,7 @@ import math
 from momentum_jax._text import cut
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
 from momentum_jax.studies.expression import Expression
+from momentum_jax.studies.jobs import rate_and_momentum
 
 _LONGEST_NAME = 40
 
@@ -30,6 +31,29 @@ def _short(arm: ArmResult) -> str:
     return cut(arm.label, _LONGEST_NAME)
 
 
+def called(analysis: Analysis, label: str) -> str:
+    """How sentences and figures call an arm: as somebody labelled it, and what nobody did in words."""
+    found = {arm.label: _in_words(arm) for arm in analysis.arms}
+    name = found.get(label, label)
+    return name if [*found.values()].count(name) == 1 else label
+
+
+def brief(analysis: Analysis, label: str) -> str:
+    """An arm in as few words as tell it from the others, to stand at the end of its curve."""
+    found = {arm.label: called(analysis, arm.label) for arm in analysis.arms}
+    found = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in found.items()}
+    name = found[label]
+    return name if [*found.values()].count(name) == 1 else called(analysis, label)
+
+
+def _in_words(arm: ArmResult) -> str:
+    if arm.rung and (found := rate_and_momentum(arm.expression)) is not None:
+        return f"gradient descent at {found[0]:.4g}"
+    name = Expression.read(arm.written).name
+    own = arm.label.startswith(f"{name}, ")
+    return arm.label.replace(name, name.removeprefix("optax.").replace("_", " "), 1) if own else arm.label
+
+
 def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
     """What became of the first arm beside the second, as a predicate; `of_second`: of the second beside the first."""
     value = -claim.evidence.estimate if of_second else claim.evidence.estimate
@@ -40,9 +64,11 @@ def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
     return "ended level" if _is_zero(size) else f"ended {size} {word(analysis, claim, value)}"
 
 
-def amount(analysis: Analysis, claim: Claim, value: float) -> str:
+def amount(analysis: Analysis, claim: Claim, value: float, *, is_short: bool = False) -> str:
     """A difference without its sign, with its unit: as many digits as the interval's half width has two of."""
     text, whole = _number(analysis, claim, value), unit(analysis, claim)
+    if is_short:
+        whole = whole.replace("percentage points", "pp")
     return f"{text} step" if whole == "steps" and text == "1" else f"{text} {whole}".strip()
 
 

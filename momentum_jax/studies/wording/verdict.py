@@ -50,15 +50,19 @@ _MARKS = {
 
 def mark(analysis: Analysis) -> Mark:
     """The mark of the answer."""
-    answer = analysis.answer
+    kind = analysis.answer.kind
+    if kind == "noquestion" and not analysis.arms:
+        return Mark("No runs yet", "question")
+    if kind == "noquestion" and len(analysis.study.arms) == 1:
+        return Mark("One arm", "equal")
+    if kind not in ("sooner", "other"):
+        return _MARKS[kind]
     claim = _claim(analysis)
-    if answer.kind == "sooner":
+    if kind == "sooner":
         return Mark("Sooner", "tick") if claim.evidence.direction > 0 else Mark("Later", "cross")
-    if answer.kind == "other":
-        if claim.evidence.direction:
-            return Mark("Differs", "tick")
-        return Mark("Level", "equal") if _is_level(analysis, claim) else Mark("Not shown", "ring")
-    return _MARKS[answer.kind]
+    if claim.evidence.direction:
+        return Mark("Differs", "tick")
+    return Mark("Level", "equal") if _is_level(analysis, claim) else Mark("Not shown", "ring")
 
 
 def question(analysis: Analysis) -> str:
@@ -67,6 +71,8 @@ def question(analysis: Analysis) -> str:
     if study.title:
         return study.title
     if answer.first is None or answer.second is None:
+        if len(study.arms) == 1:
+            return f"How does {study.arms[0].label} do on {study.data_name}?"
         return f"Which optimizer is best on {study.data_name}?"
     if answer.kind == "other":
         first, second = names(analysis, answer.first, answer.second)
@@ -77,6 +83,10 @@ def question(analysis: Analysis) -> str:
 def verdict(analysis: Analysis) -> str:
     """The answer in one sentence."""
     kind, first, second = analysis.answer.kind, analysis.answer.first, analysis.answer.second
+    if kind == "noquestion" and not analysis.arms:
+        return "No run of this study is stored yet, so there is nothing to say."
+    if kind == "noquestion" and len(analysis.study.arms) == 1:
+        return "There is one arm, so nothing is compared; its runs are below."
     if kind == "noquestion":
         return "No single question is declared; see the arms below."
     if kind == "nothing":

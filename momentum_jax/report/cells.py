@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from momentum_jax.studies.report.blocks import Code
+from momentum_jax.report.blocks import Code
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import Description
 
@@ -20,13 +20,6 @@ def numbers(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def listed(labels: Sequence[str], most: int, between: str = "; ") -> str:
-    """Labels may have commas of their own."""
-    shown = list(labels[:most])
-    rest = len(labels) - len(shown)
-    return between.join(shown) + (f" and {rest} more" if rest else "")
-
-
 def counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
@@ -40,6 +33,10 @@ def mean(found: Description | None, score: RankedScore) -> str:
         return NONE
     text = f"{score.factor * found.mean:{score.form()}}"
     return text if found.standard_error is None else f"{text} ± {score.factor * found.standard_error:{score.form(error=True)}}"
+
+
+def two_digits(value: float) -> str:
+    return f"{value:#.2g}".removesuffix(".")
 
 
 def interval(ends: tuple[float, float] | None, factor: float, form: str) -> str:
