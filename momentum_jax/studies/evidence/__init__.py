@@ -42,7 +42,7 @@ class Differences:
     resolution: float = 0.0
 
     @classmethod
-    def of(cls, first: Sequence[float], second: Sequence[float]) -> Differences:
+    def of(cls, first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> Differences:
         """First less second; a minus infinity is worse than everything and level with itself.
 
         Raises:

@@ -14,8 +14,6 @@ from scipy import special, stats
 
 # The largest two arms together whose rank-sum distribution is computed; above, the normal approximation is good.
 MOST_FOR_EXACT = 100
-# With fewer pairs no exact signed-rank test comes down to 0.05: 2 / 2^6 is 0.03.
-FEWEST_PAIRS = 6
 
 
 def signed_rank(differences: np.ndarray, resolution: float) -> tuple[float, float, int]:
