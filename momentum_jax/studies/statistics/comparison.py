@@ -77,7 +77,7 @@ def paired(a: Values, b: Values, *, confidence: float = 0.95) -> PairedCompariso
     mean, error = mean_and_error(difference)
     spread = float(difference.std(ddof=1)) if error else None
     t = mean / error if error else None
-    wilcoxon, wilcoxon_p, ranked = signed_rank(difference, _SINGLE * scale)
+    positive, wilcoxon_p, ranked = signed_rank(difference, _SINGLE * scale)
     caveats = [_no_spread("pair", n, error), bca_caveat(n)]
     if ranked < n:
         caveats.append(f"{n - ranked} of {counted(n, 'pair')} do not differ and are left out of Wilcoxon's test.")
@@ -90,7 +90,7 @@ def paired(a: Values, b: Values, *, confidence: float = 0.95) -> PairedCompariso
         bca_interval=bca_interval(difference, confidence),
         t_statistic=t,
         t_pvalue=None if t is None else t_pvalue(t, n - 1),
-        wilcoxon_statistic=wilcoxon,
+        wilcoxon_statistic=min(positive, ranked * (ranked + 1) / 2 - positive),
         wilcoxon_pvalue=wilcoxon_p,
         n_differing=ranked,
         correlation=_correlation(first, second),
