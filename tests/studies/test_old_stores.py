@@ -9,9 +9,8 @@ from made_studies import ENVIRONMENT, TUNED, made
 from old_stores import as_of_schema_2, signed
 
 from momentum_jax.cli.report import write
-from momentum_jax.studies import jobs
+from momentum_jax.studies import jobs, wording
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.conclusions import conclusions
 from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.summary import summarize
@@ -53,7 +52,8 @@ def test_an_old_store_says_what_a_new_one_says(pair):
     found, expected = analyse(old), analyse(new)
     assert found.arms == expected.arms
     assert (found.comparisons, found.ladder, found.noise) == (expected.comparisons, expected.ladder, expected.noise)
-    assert conclusions(found) == conclusions(expected)
+    assert (found.claims, found.answer) == (expected.claims, expected.answer)
+    assert wording.verdict(found) == wording.verdict(expected)
     for one, other in zip(found.tunings, expected.tunings, strict=True):
         assert (one.tuned, one.fresh, one.optimism) == (other.tuned, other.fresh, other.optimism)
         assert [trial.means for trial in one.trials] == [

@@ -14,9 +14,8 @@ from rich.console import Console
 from momentum_jax import figures
 from momentum_jax.cli.report import write
 from momentum_jax.cli.table import print_table
-from momentum_jax.studies import Arm, Search, Study
+from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.conclusions import conclusions
 from momentum_jax.studies.learning_curves import learning_curves, score_curves
 from momentum_jax.studies.scores import RankedScore, Scores
 from momentum_jax.studies.store import Store
@@ -64,7 +63,7 @@ def test_a_store_of_a_problem_is_read_back_with_its_scores(tmp_path):
         assert all(run.test == {} and list(run.validation) == ["excess"] for run in again.runs)
 
 
-def test_a_seed_at_which_one_arm_diverged_is_in_no_pair(store):
+def test_a_seed_at_which_one_arm_diverged_is_not_described_but_ranks(store):
     analysis = analyse(store)
     plain, moving = of(store, "plain"), of(store, "moving")
     differences = [moving[seed] - plain[seed] for seed in moving]
@@ -75,10 +74,11 @@ def test_a_seed_at_which_one_arm_diverged_is_in_no_pair(store):
     assert (arm.values["excess"][3], arm.diverged) == (None, 1)
     assert arm.described["excess"].n == 7
     assert arm.described["excess"].mean == pytest.approx(np.mean(list(moving.values())))
-    # Of the ladder too, whose gain is the other way round.
-    by_score = analysis.ladder.rungs[0]
-    assert (by_score.measure, by_score.gain.n, by_score.tuned.n) == ("score", 7, 7)
-    assert by_score.tuned.mean_difference == pytest.approx(-np.mean(differences))
+    # A gain, which is the other way round, and without end for gradient descent where momentum diverged.
+    question = analysis.claim("question")
+    assert question.differences[3] == -np.inf
+    finite = [gain for gain in question.differences if np.isfinite(gain)]
+    assert finite == pytest.approx([-difference for difference in differences])
 
 
 def test_the_trial_of_the_lowest_score_is_chosen(store):
@@ -90,23 +90,21 @@ def test_the_trial_of_the_lowest_score_is_chosen(store):
             assert tuning.optimism == pytest.approx(tuning.fresh - tuning.tuned)
 
 
-@pytest.mark.parametrize(
-    ("shift", "said"), [(-0.2, "a lower excess is shown, which is better"), (0.2, "a higher excess is shown, which is worse")]
-)
-def test_the_conclusions_say_which_is_better(tmp_path, shift, said):
+@pytest.mark.parametrize(("shift", "direction", "ahead"), [(-0.2, 1, "moving"), (0.2, -1, "plain")])
+def test_of_a_score_that_is_the_better_the_lower_the_lower_arm_is_ahead(tmp_path, shift, direction, ahead):
     made(tmp_path, STUDY, scores=SCORES, diverged=is_lost)
     lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     plain = {line["seed"]: line["validation"]["excess"] for line in lines if line["name"].startswith("arm-0")}
     for line in lines:
         if line["name"].startswith("arm-1") and line["name"] != LOST:
             line["validation"]["excess"] = plain[line["seed"]] + shift + 0.001 * line["seed"]
-    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(signed(line)) + "\n" for line in lines))
-    words = conclusions(analyse(Store.read(tmp_path)))
-    assert "1 of their runs diverged and is left out; " in words[0]
-    assert words[0].endswith(f": {said}.")
-    assert "moving diverged in 1 of 8 runs, which have no excess and are left out." in words
-    (both,) = (each for each in words if each.startswith("Both tuned") and "by excess, sign turned" in each)
-    assert "moving diverged in 1 of 8 runs" in both
+    # Without the seed of the run that was lost: of eight, its rank below all others leaves no claim.
+    lost = {LOST, "arm-0/seed-3"}
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(signed(line)) + "\n" for line in lines if line["name"] not in lost))
+    analysis = analyse(Store.read(tmp_path))
+    question = analysis.claim("question").evidence
+    assert (question.n, question.claimed, question.direction) == (7, True, direction)
+    assert wording.lead(analysis).startswith(f"{ahead} is ahead on 7 of 7 seeds")
 
 
 def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store):
@@ -119,7 +117,7 @@ def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store):
     words = " ".join(figures.svg(figure, name) for name, figure in drawn.items())
     console = Console(width=160, markup=False, file=(file := io.StringIO()))
     print_table(console, store, summarize(store))
-    for said in (pages, words, file.getvalue(), " ".join(conclusions(analysis))):
+    for said in (pages, words, file.getvalue(), " ".join((wording.verdict(analysis), *wording.remarks(analysis)))):
         assert "excess" in said
         assert not re.search(r"accurac|mcc|images|test (set|excess|score)|\bnan\b", said)
     assert "lower is better" in words
@@ -144,7 +142,8 @@ def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_
     analysis = analyse(store)
     assert analysis.comparisons == ()
     assert analysis.arm("moving").described == {"excess": None}
-    assert "moving diverged in 8 of 8 runs, which have no excess and are left out." in conclusions(analysis)
+    assert analysis.answer.kind == "diverged"
+    assert analysis.claim("question").differences == (-np.inf,) * 8
     assert write(store)
 
 

@@ -17,7 +17,6 @@ from momentum_jax.studies.statistics import (
     IndependentComparison,
     KaplanMeier,
     LogRank,
-    NoiseFloor,
     PairedComparison,
     PairedSteps,
 )
@@ -166,8 +165,8 @@ class Analysis:
       words that follow it.
     comparisons: description alone; what may be claimed stands in `claims`, the question first, and in `answer`.
     ladder: the arms that explain the gain of momentum; None: the study has none, or not all of their runs.
-    noise: the A/A control, by the primary score. control_runs: those of its second half; control_diverged: how many of these
-      diverged, and count with the worst score there, or not at all.
+    noise: the A/A control by the primary score, the first arm less itself on other seeds. control_runs: those of its second
+      half; control_diverged: how many of these diverged, and count with the worst score there, or not at all.
     """
 
     study: Study
@@ -187,7 +186,7 @@ class Analysis:
     ladder: Ladder | None
     claims: tuple[Claim, ...]
     answer: Answer
-    noise: NoiseFloor | None
+    noise: IndependentComparison | None
     control_runs: tuple[str, ...]
     control_diverged: int
 
