@@ -73,7 +73,7 @@ def _step(low: float, high: float, most: int) -> float:
 
 def tick_text(ticks: Sequence[float], *, factor: float = 1, signed: bool = False, unit: str = "") -> list[str]:
     """Ticks as they are written: all with as many digits as tell them apart."""
-    values = [factor * each for each in ticks]
+    values = [factor * each or 0.0 for each in ticks]
     gaps = [b - a for a, b in zip(sorted(values), sorted(values)[1:], strict=False)]
     digits = max(0, -math.floor(math.log10(min(gaps)) + 1e-9)) if gaps else 0
     if not gaps or digits > 6 or any(abs(each) >= 1e6 for each in values) or (gaps and max(values) > 99 * min(gaps) > 0):
@@ -170,7 +170,7 @@ def _ring(scale: Scale, value: float, top: int, text: str) -> Markup:
         return Markup('<i class="d o" style=left:{}%;top:{}% data-t="{}">{}</i>').format(
             1 if is_left else 99, top, text, "‹" if is_left else "›"
         )
-    return Markup('<i class="d" style=left:{:.2f}%;top:{}% data-t="{}"></i>').format(scale.at(value), top, text)
+    return Markup('<i class="d" style=left:{:.1f}%;top:{}% data-t="{}"></i>').format(scale.at(value), top, text)
 
 
 def _mark(arm: int, place: float) -> Markup:
@@ -360,19 +360,22 @@ def scatter(
       texts: of the ticks of `across` and `up`. field: the range that was searched. name: of the hyperparameter.
     """
 
-    def dot(kind: str, x: float, value: float | None, words: str = "") -> Markup:
-        y = 1000.0 if value is None else 1000 - 10 * _inside(up, value)
+    def place(x: float, value: float | None) -> str:
+        return f"M{10 * across.at(x):.0f},{1000.0 if value is None else 1000 - 10 * _inside(up, value):.0f}h.01"
+
+    def dot(kind: str, each: Dot, words: str = "") -> Markup:
         told = Markup(' data-t="{}"').format(words) if words else ""
-        return Markup('<path class="{}" d="M{:.0f},{:.0f}h.01"{}/>').format(kind, 10 * across.at(x), y, told)
+        return Markup('<path class="{}" d="{}"{}/>').format(kind, place(each.x, each.mean), told)
 
     levels = [(100 - up.at(tick), text) for tick, text in zip(up.ticks(3), texts[1], strict=True)]
     drawn = [Markup('<line class="gl" x1="0" x2="1000" y1="{0:.0f}" y2="{0:.0f}"/>').format(10 * top) for top, _ in levels]
-    drawn += [dot("pts", each.x, seed) for each in dots for seed in each.seeds if len(each.seeds) > 1]
+    seeds = [place(each.x, seed) for each in dots for seed in each.seeds if len(each.seeds) > 1]
+    drawn += [Markup('<path class="pts" d="{}"/>').format("".join(seeds))] * bool(seeds)
     # The chosen one lies above all others.
     for each in sorted(dots, key=lambda each: each.chosen):
         if each.chosen:
-            drawn += [dot("ring", each.x, each.mean), dot("ring2", each.x, each.mean)]
-        drawn.append(dot("pt", each.x, each.mean, each.text))
+            drawn += [dot("ring", each), dot("ring2", each)]
+        drawn.append(dot("pt", each, each.text))
     left, right = sorted(min(100.0, max(0.0, across.at(end))) for end in field)
     marks = [Markup('<span class="yt" style="top:{:.1f}%">{}</span>').format(*each) for each in levels]
     marks += [

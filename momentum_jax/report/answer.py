@@ -11,13 +11,13 @@ from momentum_jax.studies.analysis.needed import worth_finding
 from momentum_jax.studies.wording import sections
 
 TONES = {"tick": "good", "cross": "bad", "equal": "mid", "ring": "open", "question": "askc"}
-_NOTHING_TO_COMPARE = ("nothing", "diverged", "noquestion")
+NOTHING_TO_COMPARE = ("nothing", "diverged", "noquestion")
 
 
 def effect(given: Given) -> Effect | None:
     """None where nothing is compared."""
     analysis, claim = given.analysis, given.analysis.asked
-    if claim is None or analysis.answer.kind in _NOTHING_TO_COMPARE:
+    if claim is None or analysis.answer.kind in NOTHING_TO_COMPARE:
         return None
     scale = given.scale([claim])
     left, right = sections.sides(analysis, claim)
@@ -38,7 +38,7 @@ def cards(given: Given) -> tuple[Card, ...]:
 
 def _sure(given: Given) -> Card | None:
     analysis, claim = given.analysis, given.analysis.asked
-    if claim is None or analysis.answer.kind in _NOTHING_TO_COMPARE:
+    if claim is None or analysis.answer.kind in NOTHING_TO_COMPARE:
         return None
     found = [sections.test(analysis, claim), sections.ahead(analysis, claim)]
     checks = tuple(Check("yes" if holds else "no", Text(said), detail) for holds, said, detail in found)
@@ -47,7 +47,7 @@ def _sure(given: Given) -> Card | None:
 
 def _why(given: Given) -> Card | None:
     said = wording.why(given.analysis)
-    if said is None:
+    if said is None or given.analysis.answer.kind in NOTHING_TO_COMPARE:
         return None
     rows = []
     for role, name in ((GAIN, "same learning rate"), (LARGER_STEP, "larger step"), (MOMENTUM_ITSELF, "momentum itself")):
@@ -68,7 +68,7 @@ def _surer(given: Given) -> Card | None:
     if said is not None:
         typed = sections.command(analysis)
         return Card(heading, (Text(said), *([Command(typed)] if typed else [])))
-    if claim is None or analysis.answer.kind in _NOTHING_TO_COMPARE:
+    if claim is None or analysis.answer.kind in NOTHING_TO_COMPARE:
         return None
     blocks: list[Block] = []
     if (look := wording.look(analysis)) is not None:

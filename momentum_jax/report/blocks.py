@@ -38,7 +38,7 @@ class Sources:
 
     def value(self, text: str, what: str, exact: float | None, runs: Sequence[str], less: Sequence[str] = ()) -> Value:
         """A written result with its source; `less`: the runs of what is subtracted."""
-        behind = _runs(runs) + (f" - {_runs(less)}" if less else "")
+        behind = runs_of(runs) + (f" - {runs_of(less)}" if less else "")
         source = what, "none" if exact is None else repr(float(exact)), behind
         return Value(text, self._keys.setdefault(source, f"s{len(self._keys)}"))
 
@@ -46,8 +46,8 @@ class Sources:
         return {name: {"what": what, "exact": exact, "runs": runs} for (what, exact, runs), name in self._keys.items()}
 
 
-def _runs(names: Sequence[str]) -> str:
-    """Names with their common beginning once: arm-0/seed-{0, 1, 2}."""
+def runs_of(names: Sequence[str]) -> str:
+    """Names of runs, with what they have in common once: arm-0/seed-{0, 1, 2}."""
     found: dict[str, list[str]] = {}
     for name in names:
         head, dash, seed = name.rpartition("-")

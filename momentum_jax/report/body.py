@@ -9,7 +9,7 @@ import numpy as np
 
 from momentum_jax.figures import page
 from momentum_jax.report import cells
-from momentum_jax.report.answer import linked, parts
+from momentum_jax.report.answer import NOTHING_TO_COMPARE, linked, parts
 from momentum_jax.report.blocks import Block, Check, Checks, Chips, Figures, Forest, Row, Section, Text
 from momentum_jax.report.given import Given
 from momentum_jax.studies import wording
@@ -19,15 +19,17 @@ from momentum_jax.studies.learning_curves import LearningCurve, ScoreCurve
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.wording import sections
 
+# In widths of the middle half of all runs: a run further from their median is not on the scale.
+_FAR = 5.0
 # Points of each curve, together and of one arm at most.
-_POINTS, _MOST_POINTS, _FEWEST_POINTS = 700, 90, 30
+_POINTS, _MOST_POINTS, _FEWEST_POINTS = 500, 90, 30
 
 
 def why(given: Given) -> Section | None:
     """Momentum's gain and its two parts."""
     analysis, found, said = given.analysis, given.analysis.ladder, wording.why(given.analysis)
     claims = parts(given)
-    if found is None or said is None:
+    if found is None or said is None or analysis.answer.kind in NOTHING_TO_COMPARE:
         return None
     arms = {GAIN: found.momentum, LARGER_STEP: found.control, MOMENTUM_ITSELF: found.momentum}
     on = [claim for claim in claims if not {claim.first, claim.second} & given.off] or claims
@@ -57,7 +59,7 @@ def every_arm(given: Given) -> Section | None:
         return None
     shown = [arm for arm in analysis.arms if arm.label not in given.off] or list(analysis.arms)
     values = [value for arm in shown for value in _whole(given, arm, score) if value is not None]
-    scale = page.Scale.over(values, turned=score.sign < 0)
+    scale = page.Scale.over(_near(values), turned=score.sign < 0)
     ordered = sorted(analysis.arms, key=lambda arm: _merit(arm, score), reverse=True)
     rows = tuple(_final(given, arm, scale, arm in shown) for arm in ordered)
     texts = page.tick_text(scale.ticks(), factor=score.factor, unit="%" * score.percent)
@@ -73,6 +75,14 @@ def every_arm(given: Given) -> Section | None:
             Text(sections.RUN_BY_RUN, tone="small"),
         ),
     )
+
+
+def _near(values: Sequence[float]) -> list[float]:
+    """Those that are not so far from the others that these would lie on top of one another."""
+    if not values:
+        return []
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return [value for value in values if low == high or abs(value - middle) <= _FAR * (high - low)]
 
 
 def _merit(arm: ArmResult, score: RankedScore) -> float:
@@ -119,6 +129,7 @@ def learning(given: Given) -> tuple[Section | None, dict[str, object]]:
     if not given.analysis.arms or not given.curves:
         return None, {}
     charts = [chart for chart in (_validation(given), _training(given)) if chart is not None]
+    charts = [chart for chart in charts if any(value is not None for line in chart.lines for value in line.mean)]
     drawn, pictures = [], []
     for chart in charts:
         ends = "; ".join(

@@ -2,15 +2,10 @@
 
 from collections.abc import Sequence
 
-from momentum_jax.report.blocks import Code
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import Description
 
 NONE = "–"
-
-
-def run_names(names: Sequence[str]) -> Code:
-    return Code(", ".join(names))
 
 
 def numbers(values: Sequence[int]) -> str:

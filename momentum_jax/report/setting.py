@@ -33,6 +33,8 @@ PAGE, MARKDOWN, NUMBERS, FIGURES = "report.html", "report.md", "report.json", "f
 
 # Characters that turn the direction of what follows them: a label could rewrite the sentence around it.
 _TURNS = {code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+# Words that are read from the right: without an isolation of their own they take numbers beside them along.
+_FROM_THE_RIGHT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]+(?:\s+[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]+)*")
 # A matrix's cells have so many shades.
 _SHADES = 9
 
@@ -55,6 +57,7 @@ def html(said: Content) -> str:
         "plain": words.plain,
         "sentence": words.sentence,
         "result": _result,
+        "text": _isolated,
         "key": page.key,
         "shade": lambda share: min(_SHADES, round(_SHADES * (share / 100) ** 0.5)),
     }
@@ -74,6 +77,12 @@ def _result(value: Value) -> Any:
     from markupsafe import Markup
 
     return Markup('<a class="v" href="#runs" data-src="{}">{}</a>').format(value.source, value.text)
+
+
+def _isolated(text: str) -> Any:
+    from markupsafe import Markup, escape
+
+    return Markup(_FROM_THE_RIGHT.sub(lambda words: f"<bdi>{words[0]}</bdi>", str(escape(text))))
 
 
 class _Words:
@@ -105,7 +114,7 @@ class _Words:
         return Markup("").join(part if isinstance(part, Markup) else self.plain(part) for part in parts)
 
     def plain(self, text: str) -> Any:
-        from markupsafe import Markup, escape
+        from markupsafe import Markup
 
         made, end = Markup(""), 0
         for match in self._pattern.finditer(text):
@@ -113,9 +122,9 @@ class _Words:
             if name not in self._seen:
                 self._seen.add(name)
                 link = Markup('<a class="w" href="#w-{0}" data-def="{0}">{1}</a>').format(name, match[0])
-                made += escape(text[end : match.start()]) + link
+                made += _isolated(text[end : match.start()]) + link
                 end = match.end()
-        return made + escape(text[end:])
+        return made + _isolated(text[end:])
 
 
 def markdown(said: Content, drawn: Collection[str] = ()) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from momentum_jax.report import cells
-from momentum_jax.report.blocks import Block, Cell, Code, Folded, Matrix, Picture, Section, Table, Text
+from momentum_jax.report.blocks import Block, Cell, Code, Folded, Matrix, Picture, Section, Table, Text, runs_of
 from momentum_jax.report.given import Given
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import ArmResult, Claim, Comparison, Trial, Tuning
@@ -116,11 +116,11 @@ def _runs(given: Given) -> Folded:
     heading = f"Final {analysis.scores.where}{primary.heading}."
     scores = Table(("arm", *(f"seed {seed}" for seed in seeds)), rows, heading, layout="scroll")
     names: list[tuple[Cell, ...]] = [
-        (given.called(arm.label), "report", cells.run_names(arm.runs), Code(arm.optimizer)) for arm in analysis.arms
+        (given.called(arm.label), "report", Code(runs_of(arm.runs)), Code(arm.optimizer)) for arm in analysis.arms
     ]
     if analysis.control_runs:
         first = analysis.study.arms[0].label
-        names.append((given.called(first), "the same arm twice", cells.run_names(analysis.control_runs), Code("")))
+        names.append((given.called(first), "the same arm twice", Code(runs_of(analysis.control_runs)), Code("")))
     table = Table(("arm", "for", "runs", "optimizer as run"), tuple(names), words.NAMES)
     many = f"{cells.counted(len(seeds), 'seed')}, {cells.counted(len(analysis.arms), 'arm')}"
     return Folded("Every run", many, (scores, table), "runs")
@@ -144,10 +144,20 @@ def _trials(given: Given, tuning: Tuning) -> Folded:
             *(sections.short(value) for value in trial.values.values()),
             *(cells.number(_written(trial.means[each.name], each), each.form(), "diverged") for each in measured),
             f"{trial.diverged} of {len(trial.runs)}",
-            cells.run_names(trial.runs),
+            Code(runs_of([name.removeprefix(head) for name in trial.runs])),
         )
 
-    headings = ("trial", *tuning.trials[0].values, *(f"validation {each.heading}" for each in measured), "diverged", "runs")
+    # All in one place, which is said once.
+    heads = {name.rpartition("trial-")[0] for trial in tuning.trials for name in trial.runs}
+    head = heads.pop() if len(heads) == 1 else ""
+    measures = (f"validation {each.heading}" for each in measured)
+    headings = (
+        "trial",
+        *tuning.trials[0].values,
+        *measures,
+        "diverged",
+        f"runs in {head}".removesuffix("/") if head else "runs",
+    )
     rows = tuple(row(index, trial) for index, trial in enumerate(tuning.trials))
     table = Table(headings, rows, words.TRIALS, layout="scroll")
     note = f"{len(tuning.trials)}, chosen by validation {tuning.score}"

@@ -87,7 +87,8 @@ def _widened(searched: LogUniform | OneMinusLogUniform | Uniform, is_low: bool) 
         low, high = (0.0, high) if is_low else (low, round(1 - (1 - high) / 10, 12))
     else:
         low, high = (10 * low - 9 * high, high) if is_low else (low, min(10 * high - 9 * low, 1 - (1 - high) / 10))
-    return type(searched)(*(float(f"{end:.6g}") for end in (low, high)))
+    ends = (float(f"{end:.6g}") for end in (low, high))
+    return type(searched)(*(int(end) if end.is_integer() else end for end in ends))
 
 
 def _is_inside(trials: Sequence[Trial], chosen: int, rate: str) -> bool:

@@ -99,9 +99,10 @@ def why(analysis: Analysis) -> str | None:
     if gain.evidence.direction <= 0 or larger is None or itself is None:
         lost = "loses" if gain.evidence.direction < 0 else "is not shown to gain"
         return f"At the same learning rate momentum {lost} against gradient descent, so there is no gain to explain."
+    within = "" if itself.evidence.interval is None else f" ({interval(analysis, itself)})"
     parts = [
         f"the larger step alone {_shown(larger)} {signed(analysis, larger, larger.evidence.estimate)}",
-        f"momentum itself {_shown(itself)} {signed(analysis, itself, itself.evidence.estimate)} ({interval(analysis, itself)})",
+        f"momentum itself {_shown(itself)} {signed(analysis, itself, itself.evidence.estimate)}{within}",
     ]
     return f"Of the gain at one learning rate: {' and '.join(parts)}."
 
