@@ -46,6 +46,14 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture
+def hang_up() -> Iterator[None]:
+    """SIGHUP ends the process, also where `nohup` has left it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def x64() -> Iterator[None]:
     import jax
 

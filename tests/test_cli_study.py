@@ -13,8 +13,9 @@ from pathlib import Path
 import filelock
 import pytest
 from cli_runs import run
+from matplotlib.figure import Figure
 
-from momentum_jax import cli
+from momentum_jax import cli, figures
 from momentum_jax.cli import progress
 from momentum_jax.cli.arguments import StudyRun
 from momentum_jax.cli.specification import specification
@@ -36,8 +37,16 @@ network = {hidden = [8]}
 RUNS = 2 + 2 * 2 + 2 * 2 + 2
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_figure():
+    """Reports with one figure, and that empty: to draw all takes ten times as long as these studies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "report", lambda *drawn_of: {"learning_curves": Figure()})
+        yield
+
+
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(one_figure, tmp_path_factory):
     directory = tmp_path_factory.mktemp("studies")
     (directory / "mine.toml").write_text(TOML)
     code = cli.main(["study", "run", str(directory / "mine.toml")])
@@ -48,6 +57,7 @@ def written(tmp_path_factory):
 def test_a_file_becomes_a_report_beside_it(written):
     names = {path.name for path in written.iterdir()}
     assert names == {"report.html", "report.md", "report.json", "figures", "manifest.json", "runs.jsonl", "curves.npz"}
+    assert {path.name for path in (written / "figures").iterdir()} == {"learning_curves.png", "learning_curves.pdf"}
     assert len(Store.read(written).runs) == RUNS
     assert "<html" in (written / "report.html").read_text()
     assert json.loads((written / "report.json").read_text())["missing"] == 0
@@ -144,7 +154,8 @@ def test_runs_of_another_study_are_named_by_its_report_and_not_shown(written, tm
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_study_that_is_terminated_says_what_ctrl_c_says_and_is_whole(tmp_path, capfd, monkeypatch, name, ctrl_c):
+@pytest.mark.usefixtures("ctrl_c", "hang_up")
+def test_a_study_that_is_terminated_says_what_ctrl_c_says_and_is_whole(tmp_path, capfd, monkeypatch, name):
     (tmp_path / "mine.toml").write_text(TOML)
     number = getattr(signal, name)
     before = signal.getsignal(number)
