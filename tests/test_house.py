@@ -1,6 +1,7 @@
 """The house: who may import whom, what an import may cost, and that every optimizer stands in the contract."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def _files() -> list[Path]:
     return sorted(HOUSE.rglob("*.py"))
 
 
+@functools.cache
 def _imports(file: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
