@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from made_studies import environment, made
+from matplotlib.text import Text
 from old_stores import signed
 from rich.console import Console
 
@@ -17,7 +18,6 @@ from momentum_jax.cli.table import print_table
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.conclusions import conclusions
-from momentum_jax.studies.learning_curves import learning_curves, score_curves
 from momentum_jax.studies.scores import RankedScore, Scores
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.summary import summarize, write_summary
@@ -109,14 +109,29 @@ def test_the_conclusions_say_which_is_better(tmp_path, shift, said):
     assert "moving diverged in 1 of 8 runs" in both
 
 
-def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store):
+@pytest.fixture
+def drawn(monkeypatch):
+    """Names and texts of the figures of reports; their files stay empty."""
+    found, draw = {}, figures.report
+
+    def noted(*arguments):
+        made = draw(*arguments)
+        found.update({name: " ".join(text.get_text() for text in each.findobj(Text)) for name, each in made.items()})
+        return made
+
+    monkeypatch.setattr(figures, "report", noted)
+    monkeypatch.setattr(figures, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(figures, "svg", lambda figure, prefix: f"<svg>{prefix}</svg>")
+    return found
+
+
+def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store, drawn):
     paths = write(store)
     text = paths[1].read_text()
     pages = "".join(path.read_text() for path in paths)
     analysis = analyse(store)
-    drawn = figures.report(analysis, learning_curves(store, ladder=True), score_curves(store, ladder=True))
     assert list(drawn) == ["learning_curves", "validation_score", "final_score", "steps_to_target", "ladder", "sensitivity"]
-    words = " ".join(figures.svg(figure, name) for name, figure in drawn.items())
+    words = " ".join(drawn.values())
     console = Console(width=160, markup=False, file=(file := io.StringIO()))
     print_table(console, store, summarize(store))
     for said in (pages, words, file.getvalue(), " ".join(conclusions(analysis))):
@@ -139,13 +154,14 @@ def test_the_summary_has_null_for_the_run_without_a_score(store, tmp_path):
     assert moving["diverged"] == 1
 
 
-def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_path):
+def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_path, drawn):
     store = made(tmp_path, STUDY, scores=SCORES, diverged=lambda job: job.name.startswith("arm-1"))
     analysis = analyse(store)
     assert analysis.comparisons == ()
     assert analysis.arm("moving").described == {"excess": None}
     assert "moving diverged in 8 of 8 runs, which have no excess and are left out." in conclusions(analysis)
     assert write(store)
+    assert "final_score" in drawn
 
 
 HOSTILE = [
