@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -54,6 +55,36 @@ def smaller(problem, train, rest):
     return problem._replace(data=problem.data._replace(split=part))
 
 
+def untrained(problem, rows):
+    """Parameters, state and what the first of the training rows measure, before a step."""
+    key = jax.random.key(0)
+
+    @jax.jit
+    def begun():
+        params, state = problem.init(key)
+        batch = problem.data.take(jax.tree.map(jnp.asarray, problem.data.arrays), jnp.asarray(problem.data.split(0)[0][:rows]))
+        return params, state, problem.measure(params, state, batch, key)
+
+    return begun()
+
+
+def test_a_net_of_characters_begins_at_the_bits_of_the_alphabet():
+    problem = characters(layers=1, width=32, length=32)
+    alphabet = int(problem.data.arrays.max()) + 1
+    assert alphabet > 90
+    nats = untrained(problem, 20)[2]["nats"]
+    assert nats.shape == (20, 32)
+    np.testing.assert_allclose(nats.mean() / np.log(2), np.log2(alphabet), atol=0.1)
+
+
+def test_a_net_of_patches_begins_by_guessing_among_eight():
+    params, state, measured = untrained(photographs(width=8, blocks=1), 40)
+    np.testing.assert_allclose(measured["loss"].mean(), np.log(8), atol=0.05)
+    assert jax.tree.leaves(params)
+    assert jax.tree.leaves(state)
+
+
+@pytest.mark.slow
 def test_a_net_of_characters_begins_at_the_bits_of_the_alphabet_and_soon_knows_more_than_frequencies():
     problem = characters(layers=1, width=32, length=32)
     run = run_of(smaller(problem, 5000, 100), optax.adam, 0.01, steps=60, batch_size=16)
@@ -89,6 +120,7 @@ def test_patches_are_of_their_quarter_and_no_pixel_is_in_two_of_them():
     assert sum(map(np.size, photographs(size=61).data.arrays[0])) == 2 * 427 * 610 * 3
 
 
+@pytest.mark.slow
 def test_a_net_of_patches_begins_by_guessing_among_eight_and_learns():
     run = run_of(smaller(photographs(width=8, blocks=1), 6000, 200), optax.adam, 0.01, steps=60, batch_size=64)
     np.testing.assert_allclose(run.validation["loss"][0], np.log(8), atol=0.05)
