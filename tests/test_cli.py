@@ -415,18 +415,6 @@ def test_compare_takes_images_of_ones_own_and_says_before_it_runs_what_it_will_d
     assert "tunes" not in err
 
 
-def test_help_loads_no_heavy_library():
-    code = (
-        "import sys; sys.argv = ['momentum-jax', 'compare', '--help']\n"
-        "from momentum_jax.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "heavy = {'flax', 'matplotlib', 'scipy', 'sklearn', 'orbax', 'pooch'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-
-
 def test_the_version_is_the_packages(capfd):
     import momentum_jax
 
