@@ -13,15 +13,16 @@ from pathlib import Path
 import filelock
 import pytest
 from cli_runs import run
-from matplotlib.figure import Figure
 
-from momentum_jax import cli, figures
+from momentum_jax import cli
 from momentum_jax.cli import progress
 from momentum_jax.cli.arguments import StudyRun
 from momentum_jax.cli.specification import specification
 from momentum_jax.studies import Arm, Network, Search, Study
 from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Store
+
+pytestmark = pytest.mark.usefixtures("one_figure")
 
 TOML = """
 steps = 20
@@ -35,14 +36,6 @@ network = {hidden = [8]}
 """
 # Two trials, two arms and two rungs from two seeds, the control from two.
 RUNS = 2 + 2 * 2 + 2 * 2 + 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_figure():
-    """Reports with one figure, and that empty: to draw all takes ten times as long as these studies."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "report", lambda *drawn_of: {"learning_curves": Figure()})
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +56,6 @@ def test_a_file_becomes_a_report_beside_it(written):
     assert json.loads((written / "report.json").read_text())["missing"] == 0
 
 
-@pytest.mark.slow
 def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     before = (written / "runs.jsonl").read_bytes()
     code, out, err = run(capfd, "study", "run", f"{written}.toml")
@@ -74,7 +66,6 @@ def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     assert "report.html" in out
 
 
-@pytest.mark.slow
 def test_the_report_is_written_anew(written, capfd):
     (written / "report.html").unlink()
     code, _, err = run(capfd, "study", "report", str(written))

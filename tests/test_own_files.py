@@ -62,6 +62,7 @@ def killed_after(lines, directory, command):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_figure")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in STOOD_FOR)) for name in PROBLEMS]
 )

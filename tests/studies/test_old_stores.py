@@ -69,7 +69,7 @@ def test_an_old_store_says_what_a_new_one_says(pair):
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("one_figure")
 def test_an_old_store_has_a_report(pair):
     new, directory = pair
     pages = [write(store)[1].read_text() for store in (Store.read(directory), new)]
