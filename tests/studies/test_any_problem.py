@@ -149,6 +149,7 @@ def test_seeds_are_added_with_the_files_where_they_lay(again):
     assert [run for run in before.runs if run.seed < 2] == [run for run in store.runs if run.seed < 2]
 
 
+@pytest.mark.slow
 def test_a_study_that_was_cut_off_goes_on_to_the_same_bits(finished, place):
     whole = Store.read(finished / "store")
 
@@ -409,6 +410,7 @@ def test_an_arms_own_data_are_those_that_it_is_resumed_with(place):
         run_study(study, "store", resume=True)
 
 
+@pytest.mark.slow
 def test_arrays_that_are_kept_may_have_other_shapes_where_the_problem_has_other_arguments(place):
     text = (place / "regression_file.py").read_text()
     text = text.replace("lower, random_split", "kept, lower, random_split").replace(

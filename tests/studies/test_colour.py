@@ -17,10 +17,8 @@ def colours(tmp_path):
     return str(tmp_path / "colours.npz")
 
 
-@pytest.mark.parametrize(
-    "network",
-    [pytest.param(Network((8,)), id="mlp", marks=pytest.mark.slow), pytest.param(Network((4,), channels=(4,)), id="cnn")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [Network((8,)), Network((4,), channels=(4,))], ids=["mlp", "cnn"])
 def test_a_study_tells_classes_apart_that_differ_in_one_channel(tmp_path, colours, network):
     study = Study(
         dataset=colours,

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -164,6 +165,13 @@ def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_
     assert "final_score" in drawn
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Stores without and with a test set."""
+    kinds = (dataclasses.replace(SCORES, tested=tested) for tested in (False, True))
+    return [made(tmp_path_factory.mktemp("sound") / "store", STUDY, scores=scores).directory for scores in kinds]
+
+
 HOSTILE = [
     ("excess", True),
     ("excess", "0.1"),
@@ -176,9 +184,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("name", "value"), HOSTILE, ids=lambda value: str(value)[:16])
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_a_score_that_no_run_has_is_damage(tmp_path, part, name, value):
-    scores = dataclasses.replace(SCORES, tested=part == "test")
-    made(tmp_path, STUDY, scores=scores)
+def test_a_score_that_no_run_has_is_damage(sound, tmp_path, part, name, value):
+    shutil.copytree(sound[part == "test"], tmp_path, dirs_exist_ok=True)
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     index, content = next((i, c) for i, c in enumerate(map(json.loads, lines)) if c["name"] == "arm-1/seed-2")
     lines[index] = json.dumps(signed({**content, part: {**content[part], name: value}}))

@@ -103,7 +103,7 @@ def test_dropout_acts_in_training_alone_and_anew_in_every_call(framework):
     assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
-@pytest.mark.parametrize("framework", ADAPTED)
+@pytest.mark.parametrize("framework", ["nnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("linen", "equinox"))])
 def test_a_module_learns_and_its_state_comes_back_with_the_result(framework):
     keys = jax.random.split(jax.random.key(0), 2)
     problem = regression(*ADAPTED[framework](0.1), X, Y)

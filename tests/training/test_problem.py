@@ -326,6 +326,7 @@ def test_what_the_compiler_refuses_is_raised_to_the_caller(monkeypatch):
         one(least_squares(scores={"new": lower("squared_error")}))
 
 
+@pytest.mark.slow
 def test_lanes_change_a_problem_by_rounding_only():
     arguments = (KEYS, optax.sgd, {"learning_rate": 0.1}, least_squares(evaluation_batch=4))
     single = train_many(*arguments, steps=5, lanes=1, splits=[0, 1]).runs
