@@ -119,6 +119,7 @@ def test_the_page_of_large_models_runs_and_restores_what_it_saved() -> None:
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(state)) < 0.27 * 2 * 4 * 256**2
 
 
+@pytest.mark.slow
 def test_the_sharded_state_lies_as_its_parameters_on_four_devices() -> None:
     (block,) = [block for block in blocks(DOCS / "large_scale.md", "python") if "make_mesh" in block.text]
     check = """
@@ -151,7 +152,11 @@ def test_the_page_of_ones_own_problem_runs_and_is_refused_as_it_says() -> None:
     assert names["run"].test["auc"] == pytest.approx(roc_auc_score(y[test], margins[test]))
 
 
-@pytest.mark.parametrize("name", ["tokens", "streams", "frameworks", "problems", "trainer", "instrument"])
+# The page of frameworks trains a module of each.
+@pytest.mark.parametrize(
+    "name",
+    ["tokens", "streams", "problems", "trainer", "instrument", pytest.param("frameworks", marks=pytest.mark.slow)],
+)
 def test_a_page_runs_and_its_problems_are_sound(name: str) -> None:
     require_sound(run(DOCS / f"{name}.md"))
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import pytest
 from made_studies import ENVIRONMENT, TUNED, made
@@ -19,13 +20,20 @@ STUDY = dataclasses.replace(TUNED, target=0.3)
 LOST = "arm-0/seed-1"
 
 
-@pytest.fixture
-def pair(tmp_path):
-    """The same study in both schemas; one of its runs diverged."""
-    new = made(tmp_path / "new", STUDY, diverged=lambda job: job.name == LOST)
-    old = made(tmp_path / "old", STUDY, diverged=lambda job: job.name == LOST).directory
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("schemas")
+    new = made(directory / "new", STUDY, diverged=lambda job: job.name == LOST)
+    old = shutil.copytree(new.directory, directory / "old")
     as_of_schema_2(old)
     return new, old
+
+
+@pytest.fixture
+def pair(both, tmp_path):
+    """The same study in both schemas, the old one to be changed; one of its runs diverged."""
+    new, old = both
+    return new, shutil.copytree(old, tmp_path / "old")
 
 
 def before(run):
@@ -61,7 +69,7 @@ def test_an_old_store_says_what_a_new_one_says(pair):
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("one_figure")
 def test_an_old_store_has_a_report(pair):
     new, directory = pair
     pages = [write(store)[1].read_text() for store in (Store.read(directory), new)]

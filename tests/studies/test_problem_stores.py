@@ -4,10 +4,12 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from made_studies import environment, made
+from matplotlib.text import Text
 from old_stores import signed
 from rich.console import Console
 
@@ -16,7 +18,6 @@ from momentum_jax.cli.report import write
 from momentum_jax.cli.table import print_table
 from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.learning_curves import learning_curves, score_curves
 from momentum_jax.studies.scores import RankedScore, Scores
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.summary import summarize, write_summary
@@ -107,14 +108,29 @@ def test_of_a_score_that_is_the_better_the_lower_the_lower_arm_is_ahead(tmp_path
     assert wording.lead(analysis).startswith(f"{ahead} is ahead on 7 of 7 seeds")
 
 
-def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store):
+@pytest.fixture
+def drawn(monkeypatch):
+    """Names and texts of the figures of reports; their files stay empty."""
+    found, draw = {}, figures.report
+
+    def noted(*arguments):
+        made = draw(*arguments)
+        found.update({name: " ".join(text.get_text() for text in each.findobj(Text)) for name, each in made.items()})
+        return made
+
+    monkeypatch.setattr(figures, "report", noted)
+    monkeypatch.setattr(figures, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(figures, "svg", lambda figure, prefix: f"<svg>{prefix}</svg>")
+    return found
+
+
+def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store, drawn):
     paths = write(store)
     text = paths[1].read_text()
     pages = "".join(path.read_text() for path in paths)
     analysis = analyse(store)
-    drawn = figures.report(analysis, learning_curves(store, ladder=True), score_curves(store, ladder=True))
     assert list(drawn) == ["learning_curves", "validation_score", "final_score", "steps_to_target", "ladder", "sensitivity"]
-    words = " ".join(figures.svg(figure, name) for name, figure in drawn.items())
+    words = " ".join(drawn.values())
     console = Console(width=160, markup=False, file=(file := io.StringIO()))
     print_table(console, store, summarize(store))
     for said in (pages, words, file.getvalue(), " ".join((wording.verdict(analysis), *wording.remarks(analysis)))):
@@ -137,7 +153,7 @@ def test_the_summary_has_null_for_the_run_without_a_score(store, tmp_path):
     assert moving["diverged"] == 1
 
 
-def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_path):
+def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_path, drawn):
     store = made(tmp_path, STUDY, scores=SCORES, diverged=lambda job: job.name.startswith("arm-1"))
     analysis = analyse(store)
     assert analysis.comparisons == ()
@@ -145,6 +161,14 @@ def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_
     assert analysis.answer.kind == "diverged"
     assert analysis.claim("question").differences == (-np.inf,) * 8
     assert write(store)
+    assert "final_score" in drawn
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Stores without and with a test set."""
+    kinds = (dataclasses.replace(SCORES, tested=tested) for tested in (False, True))
+    return [made(tmp_path_factory.mktemp("sound") / "store", STUDY, scores=scores).directory for scores in kinds]
 
 
 HOSTILE = [
@@ -159,9 +183,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("name", "value"), HOSTILE, ids=lambda value: str(value)[:16])
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_a_score_that_no_run_has_is_damage(tmp_path, part, name, value):
-    scores = dataclasses.replace(SCORES, tested=part == "test")
-    made(tmp_path, STUDY, scores=scores)
+def test_a_score_that_no_run_has_is_damage(sound, tmp_path, part, name, value):
+    shutil.copytree(sound[part == "test"], tmp_path, dirs_exist_ok=True)
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     index, content = next((i, c) for i, c in enumerate(map(json.loads, lines)) if c["name"] == "arm-1/seed-2")
     lines[index] = json.dumps(signed({**content, part: {**content[part], name: value}}))
