@@ -36,6 +36,16 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join([cut(name) for name in names[:most]] + ["..."] * (len(names) > most))
 
 
+def joined(names: Sequence[str]) -> str:
+    """`"a"`, `"a and b"`, `"a, b and c"`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def with_article(noun: str) -> str:
+    """`"an int"`, `"a list"`. No vowel is heard at the beginning of `"uint8"`."""
+    return f"an {noun}" if noun[:1].lower() in {*"aeio"} else f"a {noun}"
+
+
 class _Brief(reprlib.Repr):
     """Looks at no more of a value than a message has room for."""
 

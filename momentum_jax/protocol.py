@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import ScheduleFreeState
 
+from momentum_jax._text import with_article
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name
 
 
@@ -24,7 +25,8 @@ class UnknownMomentum(ValueError):
 
     def __init__(self, kind: type) -> None:
         super().__init__(
-            f"reset_momentum: opt_state must be built of states whose momentum is known, got a {kind.__name__}; {self.remedy}."
+            "reset_momentum: opt_state must be built of states whose momentum is known, "
+            f"got {with_article(kind.__name__)}; {self.remedy}."
         )
         self.kind = kind
 

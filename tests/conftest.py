@@ -46,6 +46,26 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture
+def hang_up() -> Iterator[None]:
+    """SIGHUP ends the process, also where `nohup` has left it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(scope="module")
+def one_figure() -> Iterator[None]:
+    """Reports with one figure, and that empty: to draw theirs takes ten times as long as a small study."""
+    from matplotlib.figure import Figure
+
+    from momentum_jax import figures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "report", lambda *drawn_of: {"learning_curves": Figure()})
+        yield
+
+
+@pytest.fixture
 def x64() -> Iterator[None]:
     import jax
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from momentum_jax.studies import Arm, Search, Study, jobs
 from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.store import Store
 
 ENVIRONMENT = {"versions": {}}
@@ -23,7 +24,7 @@ NEVER = (None,) * 8
 
 
 def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(), diverged=None, optimizers=None, flat=()):
-    """A store whose runs have these test accuracies: label -> one a seed. `flat`: arms whose validation accuracy never rises."""
+    """A store whose runs have these test accuracies: label -> one a seed. `flat`: arms that never learn."""
     store = Store.create(directory, study, ENVIRONMENT)
     labels = [arm.label for arm in study.arms]
     falling = np.linspace(2, 0.25, study.steps, dtype=np.float32)
@@ -52,7 +53,7 @@ def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(
 
 
 def _key(study, run):
-    return jobs.Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, ENVIRONMENT)
+    return jobs.Job(run.name, run.phase, run.arm, Expression.read(run.optimizer), run.seed).key(study, ENVIRONMENT)
 
 
 def ladder_store(directory, rows, plain, control, momentum, **options):

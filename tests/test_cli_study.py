@@ -22,6 +22,8 @@ from momentum_jax.studies import Arm, Network, Search, Study
 from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Store
 
+pytestmark = pytest.mark.usefixtures("one_figure")
+
 TOML = """
 steps = 20
 batch = 32
@@ -37,7 +39,7 @@ RUNS = 2 + 2 * 2 + 2 * 2 + 2
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(one_figure, tmp_path_factory):
     directory = tmp_path_factory.mktemp("studies")
     (directory / "mine.toml").write_text(TOML)
     code = cli.main(["study", "run", str(directory / "mine.toml")])
@@ -48,12 +50,12 @@ def written(tmp_path_factory):
 def test_a_file_becomes_a_report_beside_it(written):
     names = {path.name for path in written.iterdir()}
     assert names == {"report.html", "report.md", "report.json", "figures", "manifest.json", "runs.jsonl", "curves.npz"}
+    assert {path.name for path in (written / "figures").iterdir()} == {"learning_curves.png", "learning_curves.pdf"}
     assert len(Store.read(written).runs) == RUNS
     assert "<html" in (written / "report.html").read_text()
     assert json.loads((written / "report.json").read_text())["missing"] == 0
 
 
-@pytest.mark.slow
 def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     before = (written / "runs.jsonl").read_bytes()
     code, out, err = run(capfd, "study", "run", f"{written}.toml")
@@ -64,7 +66,6 @@ def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     assert "report.html" in out
 
 
-@pytest.mark.slow
 def test_the_report_is_written_anew(written, capfd):
     (written / "report.html").unlink()
     code, _, err = run(capfd, "study", "report", str(written))
@@ -144,7 +145,8 @@ def test_runs_of_another_study_are_named_by_its_report_and_not_shown(written, tm
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_study_that_is_terminated_says_what_ctrl_c_says_and_is_whole(tmp_path, capfd, monkeypatch, name, ctrl_c):
+@pytest.mark.usefixtures("ctrl_c", "hang_up")
+def test_a_study_that_is_terminated_says_what_ctrl_c_says_and_is_whole(tmp_path, capfd, monkeypatch, name):
     (tmp_path / "mine.toml").write_text(TOML)
     number = getattr(signal, name)
     before = signal.getsignal(number)

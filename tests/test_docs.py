@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 
 import momentum_jax as mj
-from momentum_jax.studies import Study, arms
+from momentum_jax.studies import Study
+from momentum_jax.studies.reader import names
 from momentum_jax.training import Problem, Table
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +119,7 @@ def test_the_page_of_large_models_runs_and_restores_what_it_saved() -> None:
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(state)) < 0.27 * 2 * 4 * 256**2
 
 
+@pytest.mark.slow
 def test_the_sharded_state_lies_as_its_parameters_on_four_devices() -> None:
     (block,) = [block for block in blocks(DOCS / "large_scale.md", "python") if "make_mesh" in block.text]
     check = """
@@ -150,7 +152,11 @@ def test_the_page_of_ones_own_problem_runs_and_is_refused_as_it_says() -> None:
     assert names["run"].test["auc"] == pytest.approx(roc_auc_score(y[test], margins[test]))
 
 
-@pytest.mark.parametrize("name", ["tokens", "streams", "frameworks", "problems", "trainer", "instrument"])
+# The page of frameworks trains a module of each.
+@pytest.mark.parametrize(
+    "name",
+    ["tokens", "streams", "problems", "trainer", "instrument", pytest.param("frameworks", marks=pytest.mark.slow)],
+)
 def test_a_page_runs_and_its_problems_are_sound(name: str) -> None:
     require_sound(run(DOCS / f"{name}.md"))
 
@@ -290,7 +296,7 @@ def test_the_table_has_the_learning_rate_of_yellowfin_outside_its_buffer() -> No
 @pytest.mark.parametrize("page", [README, DOCS / "optimizers.md"], ids=lambda page: page.name)
 def test_the_number_of_constructors_is_that_of_the_library(page: Path) -> None:
     (stated,) = re.findall(r"(\d+) constructors", page.read_text())
-    assert int(stated) == len(arms.names())
+    assert int(stated) == len(names())
 
 
 def test_the_message_that_the_pages_quote_is_the_one_that_is_raised() -> None:

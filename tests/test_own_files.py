@@ -62,6 +62,7 @@ def killed_after(lines, directory, command):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_figure")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in STOOD_FOR)) for name in PROBLEMS]
 )
@@ -123,9 +124,11 @@ def test_a_file_that_is_not_there_is_named_once(capfd, tmp_path):
     assert err.count("absent.py") == err.count("there is no such file") == 1
 
 
-def test_the_speed_is_that_of_the_trainer_with_its_data(tmp_path):
+def test_the_speed_is_that_of_the_trainer_with_its_data(tmp_path, monkeypatch):
+    # Of twenty batches at most two are drawn while the programs compile, and none in less than a fiftieth of a second.
+    monkeypatch.setattr("momentum_jax.training.blocks._MOST_STEPS", 1)
     text = (FILES / "stream_file.py").read_text()
-    slow = text.replace("    return x, x @ WEIGHTS", "    time.sleep(0.002)\n    return x, x @ WEIGHTS")
+    slow = text.replace("    return x, x @ WEIGHTS", "    time.sleep(0.02)\n    return x, x @ WEIGHTS")
     (tmp_path / "slow.py").write_text(slow.replace("import numpy", "import time\n\nimport numpy", 1))
     study = Study.from_dict({"problem": f"{tmp_path}/slow.py:make()", "arms": ["sgd(0.1)"], "noise_floor": False})
-    assert 50 < inspect_problem(study).steps_per_second < 500
+    assert inspect_problem(study).steps_per_second < 20 / (18 * 0.02)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from momentum_jax._text import cut, cut_path, listed, quoted
+from momentum_jax._text import cut, cut_path, joined, listed, quoted, with_article
 
 
 class Stubborn:
@@ -67,3 +67,17 @@ def test_a_long_path_keeps_its_name():
     short = cut_path("x" * 500 + "/study.toml")
     assert len(short) == 80
     assert short.endswith("x/study.toml")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c", "d"], "a, b, c and d")]
+)
+def test_names_are_joined_as_in_a_sentence(names, said):
+    assert joined(names) == said
+
+
+@pytest.mark.parametrize(
+    ("noun", "said"), [("list", "a list"), ("int", "an int"), ("EmptyState", "an EmptyState"), ("uint8", "a uint8")]
+)
+def test_a_noun_has_the_article_that_it_is_spoken_with(noun, said):
+    assert with_article(noun) == said

@@ -11,8 +11,9 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from momentum_jax.studies.defaults import ARMS, STUDIES
+from momentum_jax.studies.network import ACTIVATIONS, INITIALIZATIONS, LOSSES
 from momentum_jax.studies.search import SAMPLERS
-from momentum_jax.studies.spec import ACTIVATIONS, INITIALIZATIONS, LOSSES, SAMPLINGS
+from momentum_jax.studies.study import MEASURES, SAMPLINGS
 
 
 class ArgumentError(Exception):
@@ -59,6 +60,7 @@ _INT, _INTS, _FLOAT, _WORD = (
 _PATH = _not_given(Path, "PATH")
 _PROBLEM, _SCORE = _not_given(str, "PROBLEM"), _not_given(str, "SCORE")
 # `Study` refuses other words.
+_LABELS = _not_given(str, "LABEL", several=True)
 _BATCH = _not_given(lambda word: int(word) if word.lstrip("-").isdigit() else word, "INT|all")
 
 
@@ -129,6 +131,16 @@ class Options:
     """Score that the best trial is chosen by, on the validation set."""
     sampler: Annotated[str | None, _one_of(SAMPLERS), _default_of(_SEARCH.sampler)] = None
     """Sequence that the trials are points of."""
+    question: Annotated[tuple[str, ...] | None, _LABELS, _default("momentum against gradient descent")] = None
+    """Labels of the two arms that the report asks about."""
+    measure: Annotated[str | None, _one_of(MEASURES), _default_of(_STUDY.measure)] = None
+    """What the arms are judged by: their final score, or their steps to the target."""
+    matters: Annotated[float | None, _FLOAT, _default("none")] = None
+    """Smallest difference worth knowing, in percentage points, units of the score, or steps; smaller is called equivalent."""
+    looks: Annotated[tuple[int, ...] | None, _INTS, _default("one, at all seeds")] = None
+    """Numbers of seeds at which the results are looked at, declared before the first run, such as 8 16 24."""
+    title: Annotated[str | None, _not_given(str, "TEXT"), _default("the question")] = None
+    """Heading of the report."""
     cores: Annotated[int | None, _INT, _CORES] = None
     """CPU cores to train on, one run on each; at most those that there are."""
     overwrite: bool = False
@@ -225,8 +237,10 @@ class StudyAddSeeds:
 
     directory: tyro.conf.Positional[Path]
     """Its output directory."""
-    count: tyro.conf.Positional[int]
-    """How many seeds to add."""
+    count: tyro.conf.Positional[Annotated[int | None, _INT, _default("up to the next declared look")]] = None
+    """How many seeds to add; of a study that declared looks those up to the next one."""
+    until_told: bool = False
+    """Go on from look to look until the question is answered; only where looks were declared."""
     data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
     """Directory that holds the data sets."""
     cores: Annotated[int | None, _INT, _CORES] = None

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from momentum_jax._text import cut, quoted
+from momentum_jax._text import cut, joined, quoted
 from momentum_jax.cli.arguments import ArgumentError, Convert
 from momentum_jax.conventions import NAMES, Convention, convert
 
@@ -22,7 +22,7 @@ def run(command: Convert) -> int:
     if unknown := [name for name in given if name not in names]:
         raise ArgumentError(f"{command.source} has no hyperparameter {quoted(unknown[0])}; it has {', '.join(names)}.")
     if missing := [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in given]:
-        raise ArgumentError(f"{command.source} needs {' and '.join(missing)}, as {missing[0]}=0.1.")
+        raise ArgumentError(f"{command.source} needs {joined(missing)}, as {missing[0]}=0.1.")
     open_names = NAMES[command.to].open
     if closed := [name for name in choice if name not in open_names]:
         leaves = f"only {', '.join(open_names)}" if open_names else "nothing"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import momentum_jax
 from momentum_jax._hyperparameters import bare
-from momentum_jax.studies import arms
+from momentum_jax.studies.reader import names
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Entry:
 def entries() -> list[Entry]:
     """One entry for each optimizer, from its file's docstring: first line, indented equations, `Memory:` and `Source:`."""
     found = []
-    for name in arms.names():
+    for name in names():
         function = getattr(momentum_jax, name)
         text = inspect.getdoc(sys.modules[function.__module__]) or ""
         own = (inspect.getdoc(function) or "").partition("\n")[0]

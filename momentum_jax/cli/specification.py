@@ -8,14 +8,15 @@ from typing import Any
 
 from momentum_jax.cli.arguments import Compare, Options, StudyRun, Train
 from momentum_jax.studies import Study, StudyError
-from momentum_jax.studies.arms import call_text, origin, split_label
 from momentum_jax.studies.defaults import ARMS, STUDIES
-from momentum_jax.studies.spec import read_toml
+from momentum_jax.studies.expression import Expression, split_label
 from momentum_jax.studies.store import Store
+from momentum_jax.studies.toml import read_toml
 
 # Of each table of a study the fields, and the option that stands for each.
 _STUDY = (
     *("problem", "dataset", "size", "examples", "steps", "batch", "sampling", "target", "target_score", "evaluate_every"),
+    *("question", "measure", "matters", "looks", "title"),
 )
 _NETWORK = ("hidden", "channels", "activation", "output_activation", "initialization", "loss", "dropout")
 _OPTIONS = {
@@ -71,8 +72,9 @@ def directory_of(command: Options) -> Path:
         case StudyRun(file=Path() as file):
             return file.with_suffix("")
     kind = {Compare: "compare", Train: "train", StudyRun: "study"}[type(command)]
-    file = (origin(command.problem) or call_text(command.problem).partition("(")[0]) if command.problem else command.dataset
-    of = Path(file or Study.dataset).stem
+    problem = Expression.read(command.problem) if command.problem else None
+    file = command.dataset or Study.dataset if problem is None else problem.origin or problem.name
+    of = Path(file).stem
     return Path(f"{kind}-{of}")
 
 

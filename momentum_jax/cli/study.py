@@ -51,12 +51,13 @@ def _run(command: StudyRun) -> int:
 
 
 def _add_seeds(command: StudyAddSeeds) -> int:
-    from momentum_jax.studies.run import run_study, with_more_seeds
+    from momentum_jax.studies.run import add_seeds, with_more_seeds
 
-    study = with_more_seeds(command.directory, command.count)
+    # What cannot be is said before anything is loaded.
+    with_more_seeds(command.directory, command.count, until_told=command.until_told)
 
     def work(**options: Any) -> Store:
-        return run_study(study, command.directory, resume=True, **options)
+        return add_seeds(command.directory, command.count, until_told=command.until_told, **options)
 
     return _work(work, command.directory, command.data, command.cores)
 

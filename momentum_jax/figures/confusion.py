@@ -27,7 +27,14 @@ def confusion(arm: ArmResult, classes: Sequence[str] | None = None) -> Figure:
         figure = Figure(figsize=(style.WIDTH, 5.9 + 0.17 * title.count("\n")), layout="constrained")
         axes = figure.add_subplot()
         # By the square root, so that rare errors are not all white.
-        axes.imshow(shares, cmap="Greys", norm=PowerNorm(0.5, 0, 130), aspect="auto")
+        axes.imshow(
+            shares,
+            cmap="Greys",
+            norm=PowerNorm(0.5, 0, 130),
+            aspect="auto",
+            interpolation="nearest",
+            interpolation_stage="rgba",
+        )
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 40 else "black"
             number = f"{share:.1f}" if share >= 0.05 else "0"

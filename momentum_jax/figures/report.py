@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from momentum_jax.figures import style
 from momentum_jax.figures.compare import compare
 from momentum_jax.figures.confusion import confusion
 from momentum_jax.figures.final_score import final_score
@@ -16,7 +17,7 @@ from momentum_jax.figures.validation_score import validation_score
 from momentum_jax.studies.analysis import Analysis
 from momentum_jax.studies.learning_curves import LearningCurve, ScoreCurve
 from momentum_jax.studies.scores import RankedScore
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 
 
 def report(
@@ -52,9 +53,7 @@ def report(
     drawn = ((index, arm) for index, arm in enumerate(arms) if arm.confusion)
     figures |= {f"confusion_{index}": confusion(arm, classes) for index, arm in drawn}
     for figure in figures.values():
-        # Laid out once: every drawing would move things a little further.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        style.lay_out(figure)
     return figures
 
 

@@ -92,6 +92,15 @@ def legend(figure: Figure, axes: Any) -> None:
     figure.set_figheight(figure.get_figheight() + _LINE * max(0, lines - _LINES))
 
 
+def lay_out(figure: Figure) -> None:
+    """Lays the figure out once and for all: every drawing would move things a little further, and take twice the time."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+
+
 # Without Matplotlib's version and the date of writing: the same figure is the same file.
 _METADATA: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._hyperparameters import Choice, StepsOrNone, checked
+from momentum_jax._text import with_article
 from momentum_jax._trees import is_inexact
 from momentum_jax.optimizers._arithmetic import global_norm, makes_acute_angle
 from momentum_jax.optimizers._precision import scalar_dtype
@@ -81,8 +82,8 @@ def adaptive_restart(
             fresh = reset_momentum(state)
         except UnknownMomentum as unknown:
             raise ValueError(
-                f"adaptive_restart: optimizer must be one whose momentum is known, got one with a {unknown.kind.__name__}; "
-                f"{unknown.remedy}."
+                f"adaptive_restart: optimizer must be one whose momentum is known, got one with "
+                f"{with_article(unknown.kind.__name__)}; {unknown.remedy}."
             ) from None
         # Chosen by the data from the first step on, so the carry of a scan has to vary as the data do from the start.
         state = _choose(zero != 0, fresh, state)

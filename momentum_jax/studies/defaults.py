@@ -6,7 +6,8 @@ eta / (1 - mu) = 0.1: the same effective learning rate without momentum, which s
 a larger step. The digits' cost is low enough to lie several evaluations, 100 steps apart, from the start.
 """
 
-from momentum_jax.studies.spec import Arm, Study
+from momentum_jax.studies.arm import Arm
+from momentum_jax.studies.study import Study
 
 ARMS = (
     Arm("gradient_descent(0.01)"),

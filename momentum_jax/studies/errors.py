@@ -1,7 +1,10 @@
-"""What is wrong with a study, said in one line."""
+"""What is wrong with a study, said in one line: the field, what is allowed, and what came."""
 
+import dataclasses
 import difflib
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from momentum_jax._text import cut, quoted
 
@@ -33,3 +36,41 @@ def not_among(where: str, what: str, value: object, allowed: Sequence[str]) -> S
 def is_whole(value: object, least: int) -> bool:
     """Whether the value is an integer, no bool, and not below `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def require_whole(where: str, what: str, value: object, least: int) -> None:
+    if not is_whole(value, least):
+        raise fail(where, what, f"a whole number >= {least}", value)
+
+
+def require_choice(where: str, what: str, value: object, allowed: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise not_among(where, what, value, allowed)
+
+
+def require_number(where: str, what: str, value: object, allowed: str, low: float, high: float) -> None:
+    """Requires low <= value < high, and of a whole number that it fits into a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high or value > sys.float_info.max:
+        raise fail(where, what, allowed, value)
+
+
+def known_fields(
+    cls: type,
+    where: str,
+    data: object,
+    required: tuple[str, ...] = (),
+    less: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise fail(where, "it", "a table of keys and values", data)
+    names = [*(f.name for f in dataclasses.fields(cls) if f.name not in less), *more]
+    for key in data:
+        if key not in names:
+            close = difflib.get_close_matches(cut(str(key)), names, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(names)}."
+            raise StudyError(f"{where}: unknown key {quoted(key)}; {hint}")
+    for key in required:
+        if key not in data:
+            raise StudyError(f"{where}: the key {key!r} is missing.")
+    return dict(data)

@@ -18,8 +18,8 @@ import numpy as np
 import optax
 
 from momentum_jax._text import quoted
-from momentum_jax.studies.arms import Optimizer
 from momentum_jax.studies.errors import StudyWarning
+from momentum_jax.studies.resolve import Optimizer
 from momentum_jax.training import Problem, Stream, Table
 from momentum_jax.training.opaque import take_apart
 

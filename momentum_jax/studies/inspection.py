@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from momentum_jax.studies.material import Material, material, said_in_one_line
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 from momentum_jax.training import Stream, Table, train_many
 from momentum_jax.training.opaque import describe
 

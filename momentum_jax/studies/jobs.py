@@ -8,6 +8,7 @@ control   the first arm once more, from independent seeds
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -20,14 +21,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import momentum_jax
-from momentum_jax.studies.arms import call_text, middle, origin, place, read_back, resolve
 from momentum_jax.studies.errors import StudyError
+from momentum_jax.studies.expression import Expression
+from momentum_jax.studies.resolve import resolve
 from momentum_jax.studies.search import points
 
 if TYPE_CHECKING:
+    from momentum_jax.studies.arm import Arm
     from momentum_jax.studies.scores import Scores
-    from momentum_jax.studies.spec import Arm, Study
     from momentum_jax.studies.store import Run
+    from momentum_jax.studies.study import Study
 
 TUNING, REPORT, LADDER, CONTROL = "tuning", "report", "ladder", "control"
 PHASES = (TUNING, REPORT, LADDER, CONTROL)
@@ -44,15 +47,21 @@ _MOMENTUM = {"gradient_descent": 0.0, "sgd": 0.0, "heavy_ball": 0.9, "nesterov":
 class Job:
     """One run to be made. `name` is its own among all of the study's; `arm` is the label of what it stands for.
 
-    `factors` are those of its arm (`spec.Arm`).
+    `factors` are those of its arm (`Arm.factors`).
     """
 
     name: str
     phase: str
     arm: str
-    optimizer: str
+    expression: Expression
     seed: int
     factors: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def optimizer(self) -> str:
+        """The expression as the run's record and its key have it."""
+        # A rung is spelled as its label, which may not be the canonical spelling.
+        return self.arm if self.phase == LADDER else self.expression.text
 
     def key(self, study: Study, environment: Mapping[str, Any]) -> str:
         """A digest of all that the run's numbers depend on: equal keys, equal numbers."""
@@ -67,8 +76,8 @@ def keys(study: Study, environment: Mapping[str, Any], runs: Iterable[Job | Run]
     # What is in a file counts, by its digest in the environment, not where it lies.
     if study.own_images:
         del problem["dataset"]
-    if study.problem is not None:
-        problem["problem"] = call_text(study.problem)
+    if study.expression is not None:
+        problem["problem"] = study.expression.call_text
     # What all have in common is written once.
     shared = json.dumps([problem, dict(environment)], sort_keys=True)[:-1]
     own = (
@@ -81,10 +90,10 @@ def keys(study: Study, environment: Mapping[str, Any], runs: Iterable[Job | Run]
 def tuning(study: Study) -> list[Job]:
     """The trials of all arms with ranges, each from every seed of the search; a point that comes twice is tried once."""
     return [
-        Job(_trial_name(index, number, seed), TUNING, arm.label, optimizer, seed, arm.factors)
+        Job(_trial_name(index, number, seed), TUNING, arm.label, trial, seed, arm.factors)
         for index, arm in enumerate(study.arms)
         if arm.ranges
-        for number, optimizer in enumerate(trials(study, arm))
+        for number, trial in enumerate(trials(study, arm))
         for seed in study.search.seeds
     ]
 
@@ -93,12 +102,12 @@ def _trial_name(index: int, number: int, seed: int) -> str:
     return f"{TUNING}/arm-{index}/trial-{number}/seed-{seed}"
 
 
-def trials(study: Study, arm: Arm) -> list[str]:
+def trials(study: Study, arm: Arm) -> list[Expression]:
     """The expressions that are tried in the place of an arm with ranges."""
-    return list(dict.fromkeys(place(arm.optimizer, values) for values in points(study.search, arm.ranges)))
+    return list(dict.fromkeys(arm.expression.place(values) for values in points(study.search, arm.ranges)))
 
 
-def choose(study: Study, scores: Scores, runs: Iterable[Run]) -> dict[str, str]:
+def choose(study: Study, scores: Scores, runs: Iterable[Run]) -> dict[str, Expression]:
     """For each arm the expression that is reported: its own, or the best of its trials by the search's score.
 
     An arm with ranges of which no trial has been run is left out.
@@ -108,9 +117,10 @@ def choose(study: Study, scores: Scores, runs: Iterable[Run]) -> dict[str, str]:
     for arm in study.arms:
         tried = tried_for(arm.label, stored)
         if arm.ranges and tried:
-            chosen[arm.label] = max(tried, key=lambda each: _merit(study, scores, tried[each]))
+            # A run is a record, and says in text what it was of.
+            chosen[arm.label] = Expression.read(max(tried, key=lambda each: _merit(study, scores, tried[each])))
         elif not arm.ranges:
-            chosen[arm.label] = arm.optimizer
+            chosen[arm.label] = arm.expression
     return chosen
 
 
@@ -134,7 +144,7 @@ def _merit(study: Study, scores: Scores, runs: Sequence[Run]) -> tuple[float, ..
     return (-diverged, *(score.sign * sum(run.validation[score.name] for run in whole) / len(whole) for score in by))
 
 
-def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
+def reporting(study: Study, chosen: Mapping[str, Expression]) -> list[Job]:
     """What is run after tuning: all arms from every seed, then the ladder's and the control's runs."""
     jobs = [
         Job(f"arm-{index}/seed-{seed}", REPORT, arm.label, chosen[arm.label], seed, arm.factors)
@@ -144,10 +154,10 @@ def reporting(study: Study, chosen: Mapping[str, str]) -> list[Job]:
     if study.ladder and (steps := ladder(study, chosen)) is not None:
         labels = {arm.label: arm.factors for arm in study.arms}
         factors = labels[steps.momentum]
-        added = [rung for rung in dict.fromkeys([steps.plain, steps.control]) if rung not in labels]
+        added = {rung: Expression.read(rung) for rung in (steps.plain, steps.control) if rung not in labels}
         jobs += [
-            Job(f"{LADDER}/{index}/seed-{seed}", LADDER, optimizer, optimizer, seed, factors)
-            for index, optimizer in enumerate(added)
+            Job(f"{LADDER}/{index}/seed-{seed}", LADDER, rung, expression, seed, factors)
+            for index, (rung, expression) in enumerate(added.items())
             for seed in study.seeds
         ]
     if study.noise_floor:
@@ -171,7 +181,7 @@ def strangers(study: Study, scores: Scores, environment: Mapping[str, Any], runs
     searched = [run for run in of_this if searches.made(run)]
     settled = _settled(study, scores, of_this, searched, searches)
     # In the place of arms of which no run is there that could be another's.
-    supposed = {arm.label: middle(arm.optimizer) for arm in study.tuned}
+    supposed = {arm.label: arm.expression.middle for arm in study.tuned}
     try:
         reported, are_rungs_known = reporting(study, {**supposed, **settled}), len(settled) == len(study.arms)
     except StudyError:
@@ -210,12 +220,15 @@ class _Searches:
         installed = {"momentum_jax": momentum_jax.__version__, "scipy": version("scipy")}
         # Others may have drawn other points: then any inside the ranges will do.
         self._is_known = installed.items() <= environment.get("versions", {}).items()
-        self._tried = {arm.label: trials(study, arm) for arm in study.tuned} if self._is_known else {}
+        tuned = study.tuned if self._is_known else ()
+        self._tried = {arm.label: [trial.text for trial in trials(study, arm)] for arm in tuned}
+        # Asked for every run of a trial.
+        self._is_inside = functools.cache(_is_inside)
 
     def may_have_tried(self, label: str, optimizer: str) -> bool:
         if self._is_known:
             return optimizer in self._tried.get(label, ())
-        return label in self._arms and _is_inside(self._arms[label][1], optimizer)
+        return label in self._arms and self._is_inside(self._arms[label][1].expression, optimizer)
 
     def made(self, run: Run) -> bool:
         """Whether a run is of one of the trials."""
@@ -235,19 +248,21 @@ class _Searches:
         return self._is_known and len(names) == len(self._tried[label]) * len(self._study.search.seeds)
 
 
-def _is_inside(arm: Arm, optimizer: str) -> bool:
-    """Whether an expression is the arm's, with values of its ranges in their places."""
+def _is_inside(pattern: Expression, optimizer: str) -> bool:
+    """Whether an expression is that with ranges, with values of these in their places."""
     try:
-        values = read_back(arm.optimizer, optimizer)
-        if place(arm.optimizer, values) != optimizer:
+        values = pattern.read_back(Expression.read(optimizer))
+        if pattern.place(values).text != optimizer:
             return False
-        return all(-1e-9 <= each.position(values[name]) <= 1 + 1e-9 for name, each in arm.ranges.items())
+        return all(-1e-9 <= each.position(values[name]) <= 1 + 1e-9 for name, each in pattern.ranges.items())
     except (ValueError, TypeError, KeyError, ArithmeticError):
         # Another optimizer's, or no expression at all.
         return False
 
 
-def _settled(study: Study, scores: Scores, runs: Sequence[Run], searched: Sequence[Run], searches: _Searches) -> dict[str, str]:
+def _settled(
+    study: Study, scores: Scores, runs: Sequence[Run], searched: Sequence[Run], searches: _Searches
+) -> dict[str, Expression]:
     """What is reported for each arm: of one with ranges what its whole search chose, or else what most of its runs are of.
 
     An arm with ranges of which no run is there is left out.
@@ -256,20 +271,19 @@ def _settled(study: Study, scores: Scores, runs: Sequence[Run], searched: Sequen
         settled = choose(study, scores, searched)
     except KeyError:
         # A run of the search lacks its score: it is damaged, which is said elsewhere.
-        settled = {arm.label: arm.optimizer for arm in study.arms if not arm.ranges}
+        settled = {arm.label: arm.expression for arm in study.arms if not arm.ranges}
     for arm in study.tuned:
         reported = Counter(run.optimizer for run in runs if run.phase == REPORT and run.arm == arm.label)
         likely = (optimizer for optimizer, _ in reported.most_common() if searches.may_have_tried(arm.label, optimizer))
         if not searches.is_whole(arm.label, searched) and (most := next(likely, None)) is not None:
-            settled[arm.label] = most
+            settled[arm.label] = Expression.read(most)
     return settled
 
 
 def _asked_for(study: Study) -> set[tuple[str, str]]:
     """Labels of arms, each with every expression that may be reported under it."""
-    return {
-        (arm.label, optimizer) for arm in study.arms for optimizer in (trials(study, arm) if arm.ranges else [arm.optimizer])
-    }
+    asked = ((arm, trials(study, arm) if arm.ranges else [arm.expression]) for arm in study.arms)
+    return {(arm.label, expression.text) for arm, expressions in asked for expression in expressions}
 
 
 @dataclass(frozen=True)
@@ -286,7 +300,7 @@ class Ladder:
     mu: float
 
 
-def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
+def ladder(study: Study, chosen: Mapping[str, Expression]) -> Ladder | None:
     """That of the first arm whose learning rate and momentum are plain numbers and whose velocity adds up gradients."""
     found = {arm.label: rate_and_momentum(chosen[arm.label]) for arm in study.arms}
     factors = {arm.label: arm.factors for arm in study.arms}
@@ -309,12 +323,12 @@ def ladder(study: Study, chosen: Mapping[str, str]) -> Ladder | None:
     return None
 
 
-def rate_and_momentum(expression: str) -> tuple[float, float] | None:
+def rate_and_momentum(expression: Expression) -> tuple[float, float] | None:
     """Learning rate and momentum of plain gradient descent or momentum, as numbers; None for any other optimizer.
 
     Nobody knows it of a constructor of the user's own.
     """
-    if origin(expression):
+    if expression.origin:
         return None
     optimizer = resolve(expression)
     given = dict(optimizer.arguments)

@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,13 +17,13 @@ import jax
 import numpy as np
 
 from momentum_jax import data
-from momentum_jax._text import quoted
+from momentum_jax._text import joined, quoted
 from momentum_jax.studies import fingerprint, own
-from momentum_jax.studies.arms import call_text, literals
 from momentum_jax.studies.errors import StudyError, fail, not_among
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.scores import IMAGES, RankedScore, Scores, is_name
-from momentum_jax.studies.spec import Study, exclude_each_other
 from momentum_jax.studies.store.records import MOST_ENTRIES
+from momentum_jax.studies.study import Study, exclude_each_other
 from momentum_jax.training import Examples, Model, Problem, Stream, Table, classification
 from momentum_jax.training.checks import checked_fields, parts_of
 from momentum_jax.training.model import cnn, mlp
@@ -62,10 +62,10 @@ def material(study: Study, *, data_directory: str | Path | None = None) -> Mater
       StudyError: a data set, file or function that cannot be used, or a problem that is not what `Problem` says.
       Exception: what a user's function raises, with a note that names it.
     """
-    if study.problem is None:
+    if study.expression is None:
         dataset = data.load(study.dataset, directory=data_directory, size=study.size)
         return _of_images(study, dataset)
-    return _of_problem(study, problem_of(study.problem, study.paths))
+    return _of_problem(study, problem_of(study.expression, study.paths))
 
 
 def given_in_python(study: Study, problem: Problem) -> Study:
@@ -80,11 +80,11 @@ def given_in_python(study: Study, problem: Problem) -> Study:
     return replace(study, problem=f"{own.given('problem', lambda: problem)}()")
 
 
-def problem_of(text: str, paths: Any) -> Problem:
+def problem_of(expression: Expression, paths: Mapping[str, str]) -> Problem:
     """The problem that an expression makes, `"my_problem.py:make(width=64)"`. Errors are those of `material`."""
-    origin, name, positional, keywords = literals(text)
-    if origin:
-        function = own.load(origin, name, paths)
+    name, (positional, keywords) = expression.name, expression.literals()
+    if expression.origin:
+        function = own.load(expression.origin, name, paths)
     else:
         from momentum_jax import problems
 
@@ -96,11 +96,11 @@ def problem_of(text: str, paths: Any) -> Problem:
         inspect.signature(function).bind(*positional, **keywords)
     except TypeError as error:
         takes = ", ".join(inspect.signature(function).parameters) or "no arguments"
-        raise StudyError(f"{call_text(text)}: {error}; {name} takes {takes}.") from None
+        raise StudyError(f"{expression.call_text}: {error}; {name} takes {takes}.") from None
     with said_in_one_line():
         made = UserFunction(f"{name} to make the problem", function)(*positional, **keywords)
     if not isinstance(made, Problem):
-        raise StudyError(f"{call_text(text)}: must return a training.Problem, got {describe(made)}.")
+        raise StudyError(f"{expression.call_text}: must return a training.Problem, got {describe(made)}.")
     return made
 
 
@@ -184,7 +184,7 @@ def _without_test(problem: Problem, parts: dict[str, np.ndarray] | None) -> Prob
         missing = [part for part in ("validation", "test") if getattr(problem.data, part) is None]
         hidden = cast(Stream, problem.data)._replace(test=None)
     if missing:
-        raise StudyError(f"Study: a problem with data must have {' and '.join(missing)} rows: arms are chosen by the first.")
+        raise StudyError(f"Study: a problem with data must have {joined(missing)} rows: arms are chosen by the first.")
     return problem._replace(data=hidden)
 
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from momentum_jax._text import quoted
 from momentum_jax.studies import jobs
+from momentum_jax.studies.evidence import LEVEL_OF_LOOKS, fewest_pairs
 from momentum_jax.studies.material import Material
-from momentum_jax.studies.spec import Study
-from momentum_jax.studies.statistics import FEWEST_PAIRS
+from momentum_jax.studies.study import Study
 from momentum_jax.training import Stream, Table
 
 # Operations of a study that takes seconds anywhere: not worth the measurement.
@@ -87,10 +87,11 @@ def outlook(
 
 
 def _of_seeds(study: Study) -> list[str]:
-    if len(study.seeds) >= FEWEST_PAIRS or (len(study.arms) == 1 and not study.ladder):
+    fewest = fewest_pairs(LEVEL_OF_LOOKS[len(study.looks) or 1])
+    if len(study.seeds) >= fewest or (len(study.arms) == 1 and not study.ladder):
         return []
     count = f"{len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
-    return [f"With {count} no difference between arms can be shown; {FEWEST_PAIRS} are needed."]
+    return [f"With {count} no difference between arms can be shown; {fewest} are needed."]
 
 
 def _of_ranges(study: Study) -> list[str]:

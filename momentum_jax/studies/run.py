@@ -17,14 +17,16 @@ import numpy as np
 
 import momentum_jax
 from momentum_jax.studies import fingerprint, jobs
-from momentum_jax.studies.arms import Optimizer, by_keywords, call_text, check, middle, origin, resolve, settle
-from momentum_jax.studies.errors import StudyError, fail, is_whole
+from momentum_jax.studies.arm import BUDGET
+from momentum_jax.studies.errors import StudyError, fail, require_whole
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.material import Material, given_in_python, material, said_in_one_line
 from momentum_jax.studies.outlook import Outlook, outlook
+from momentum_jax.studies.resolve import Optimizer, resolve, settle
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import BUDGET, MOST_SEEDS, Study
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
+from momentum_jax.studies.study import MOST_SEEDS, Study
 from momentum_jax.training import Problem, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.devices import chosen_devices, require_seconds
 
@@ -85,7 +87,7 @@ def run_study(
     study = _named(study)
     for arm in study.arms:
         # Before data are read, or downloaded.
-        check(arm.optimizer, study.load)
+        resolve(arm.expression.middle, study.load)
     devices = chosen_devices("run_study", devices)
     require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
     whole = material(study, data_directory=data_directory)
@@ -106,8 +108,8 @@ def run_study(
         variants = _Variants(study, whole, data_directory)
     bench = _Bench(study, variants, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
-    bench.settle([*((job.optimizer, job.factors) for job in jobs.tuning(study))])
-    bench.settle([(arm.optimizer, arm.factors) for arm in study.arms if not arm.ranges])
+    bench.settle([(job.expression, job.factors) for job in jobs.tuning(study)])
+    bench.settle([(arm.expression, arm.factors) for arm in study.arms if not arm.ranges])
     with _full_disk_named(directory, resume=resume), locked(directory):
         store = (
             Store.resume(directory, study, environment, scores=whole.scores, recovered=recovered)
@@ -124,9 +126,7 @@ def run_study(
 
 def _named(study: Study) -> Study:
     """The study with the arguments of the user's constructors by their names, as its store has them."""
-    arms = (
-        replace(arm, optimizer=by_keywords(arm.optimizer, study.load)) if origin(arm.optimizer) else arm for arm in study.arms
-    )
+    arms = (replace(arm, optimizer=arm.expression.by_keywords(study.load)) for arm in study.arms)
     return replace(study, arms=tuple(arms))
 
 
@@ -134,9 +134,10 @@ def _fingerprints(study: Study, variants: _Variants) -> dict[str, str]:
     """A digest of the optimizer of each arm whose constructor is the user's own, by its label, on its own problem."""
     found = {}
     for arm in study.arms:
-        if origin(arm.optimizer):
+        if arm.expression.origin:
             params = variants.of(arm.factors).params
-            found[arm.label] = fingerprint.of_optimizer(settle(resolve(middle(arm.optimizer), study.load), params), params)
+            optimizer = settle(resolve(arm.expression.middle, study.load), params)
+            found[arm.label] = fingerprint.of_optimizer(optimizer, params)
     return found
 
 
@@ -155,29 +156,56 @@ def _full_disk_named(directory: str | Path, *, resume: bool) -> Iterator[None]:
         ) from error
 
 
-def add_seeds(directory: str | Path, count: int, **options: Any) -> Store:
-    """Runs a finished study's arms, as they were settled, from `count` further seeds; options are those of `run_study`.
+def add_seeds(directory: str | Path, count: int | None = None, *, until_told: bool = False, **options: Any) -> Store:
+    """Runs a finished study's arms, as they were settled, from further seeds; options are those of `run_study`.
 
-    The manifest keeps account of it under `seeds_added`: whoever looks at results before deciding to go on should say so.
+    A study that declared `looks` goes to the next of them, and all looks share the 5%. Without them the first look has spent
+    all 5%: the report then makes its claims from the added seeds alone, as of a second study.
+
+    Args:
+      directory: of the study.
+      count: how many seeds; None: up to the next declared look.
+      until_told: go on from look to look until the question is answered, or the last look is over.
 
     Raises:
-      StudyError: `count` is no whole number >= 1, there is no study, or one that these versions and data cannot go on with.
+      StudyError: `count` is no whole number >= 1 or misses the next look, there is no study, or no further look where one is
+        needed, or these versions and data cannot go on with it.
+
+    Example: `add_seeds("results", until_told=True)` of a `Study(looks=(8, 16, 24), ...)`.
     """
-    return run_study(with_more_seeds(directory, count), directory, resume=True, **options)
+    if until_told and count is not None:
+        raise StudyError("add_seeds: count and until_told exclude each other; the declared looks say how many seeds come next.")
+    while True:
+        if until_told and is_told(store := Store.read(directory)) and not store.manifest.get("adding"):
+            return store
+        store = run_study(with_more_seeds(directory, count, until_told=until_told), directory, resume=True, **options)
+        if not until_told or len(store.study.seeds) >= store.study.looks[-1]:
+            return store
 
 
-def with_more_seeds(directory: str | Path, count: int) -> Study:
+def is_told(store: Store) -> bool:
+    """Whether the question of a study is answered: a difference is claimed, or the arms are level within its margin."""
+    from momentum_jax.studies.analysis import analyse
+
+    found = analyse(store)
+    claim = found.claim("question")
+    return claim is not None and (claim.evidence.claimed or found.answer.kind == "nothelp")
+
+
+def with_more_seeds(directory: str | Path, count: int | None = None, *, until_told: bool = False) -> Study:
     """The study that a directory holds, with `count` seeds more; where adding seeds was interrupted, those that were meant.
 
-    Errors are those of `add_seeds`.
+    None: as many as the next declared look has more. Errors are those of `add_seeds`.
     """
-    if not is_whole(count, 1):
-        raise fail("add_seeds", "count", "a whole number >= 1", count)
+    if count is not None:
+        require_whole("add_seeds", "count", count, 1)
     store = Store.read(directory)
     study = store.study
+    if until_told and not study.looks:
+        raise StudyError(f"add_seeds: until_told needs looks that were declared before the first run; {directory} has none.")
     if adding := store.manifest.get("adding"):
         # Stopped on its way: the seeds are in the study already.
-        if len(adding) != count:
+        if count not in (len(adding), None):
             meant = f"{len(adding)} seed{'s' * (len(adding) > 1)}"
             raise StudyError(
                 f"add_seeds: {directory} was stopped while it got {meant}; finish that first, with count = {len(adding)}."
@@ -185,12 +213,27 @@ def with_more_seeds(directory: str | Path, count: int) -> Study:
         return study
     if store.manifest["status"] != "complete":
         raise StudyError(f"add_seeds: {directory} is not complete; run the study to its end first.")
+    if study.looks or count is None:
+        due = _up_to_the_next_look(study, directory)
+        if count not in (due, None):
+            looks = ", ".join(map(str, study.looks))
+            raise StudyError(f"add_seeds: looks were declared at {looks} seeds; the next one is {due} seeds away, got {count}.")
+        count = due
     if len(study.seeds) + count > MOST_SEEDS:
         raise fail("add_seeds", "count", f"at most {MOST_SEEDS - len(study.seeds):,}, for {MOST_SEEDS:,} seeds in all", count)
     first = max(study.seeds) + 1
     taken = {*study.search.seeds, *study.control_seeds}
     fresh = [seed for seed in range(first, first + count + len(taken)) if seed not in taken][:count]
     return replace(study, seeds=(*study.seeds, *fresh))
+
+
+def _up_to_the_next_look(study: Study, directory: str | Path) -> int:
+    further = [look - len(study.seeds) for look in study.looks if look > len(study.seeds)]
+    if not study.looks:
+        raise StudyError(f"add_seeds: say how many seeds to add; {directory} has declared no looks.")
+    if not further:
+        raise StudyError(f"add_seeds: {directory} has had its last declared look, at {study.looks[-1]} seeds.")
+    return further[0]
 
 
 def _with_added_seeds(
@@ -216,7 +259,7 @@ def _with_added_seeds(
     if study.own_images and stored.own_images:
         # The file may have been moved; its content is compared later.
         stored = replace(stored, dataset=study.dataset)
-    if study.problem and stored.problem and call_text(study.problem) == call_text(stored.problem):
+    if study.expression and stored.expression and study.expression.call_text == stored.expression.call_text:
         stored = replace(stored, problem=study.problem)
     asked, further = stored.seeds[: len(study.seeds)], stored.seeds[len(study.seeds) :]
     # Fewer seeds than the study began with are another study, and are refused where the two are compared.
@@ -239,7 +282,7 @@ def _finish(
     # a different trial for each arm, since at one point of the search they would share their learning rate.
     tried = {arm.label: jobs.trials(study, arm) for arm in study.arms if arm.ranges}
     supposed = {label: each[index % len(each)] for index, (label, each) in enumerate(tried.items())}
-    ahead = len(jobs.reporting(study, {arm.label: supposed.get(arm.label, arm.optimizer) for arm in study.arms}))
+    ahead = len(jobs.reporting(study, {arm.label: supposed.get(arm.label, arm.expression) for arm in study.arms}))
     store.note(planned=len(tuning) + ahead)
     try:
         if on_plan is not None:
@@ -249,10 +292,7 @@ def _finish(
         _work(store, bench, tuning, whole, ahead=ahead * study.steps)
         reporting = jobs.reporting(study, jobs.choose(study, store.scores, store.runs))
         store.note(planned=len(tuning) + len(reporting))
-        planned = [*tuning, *reporting]
-        store.keep(
-            dict(zip([job.name for job in planned], jobs.keys(study, store.manifest["environment"], planned), strict=True))
-        )
+        store.keep(_keys(store, [*tuning, *reporting]))
         _work(store, bench, reporting, whole, ahead=0)
     except KeyboardInterrupt:
         store.close("interrupted")
@@ -290,13 +330,13 @@ def _work(store: Store, bench: _Bench, planned: Sequence[Job], whole: _Whole, *,
 def _train(store: Store, bench: _Bench, pending: Sequence[Job], keys: Mapping[str, str], whole: _Whole) -> None:
     """Trains runs of one budget and one problem."""
     study, material = store.study.with_factors(pending[0].factors), bench.variants.of(pending[0].factors)
-    optimizers = bench.settle([(job.optimizer, job.factors) for job in pending])
+    optimizers = bench.settle([(job.expression, job.factors) for job in pending])
     tuning = pending[0].phase == TUNING
     with said_in_one_line():
         train_many(
             jax.vmap(jax.random.key)(np.array([job.seed for job in pending], np.uint32)),
-            [optimizers[job.optimizer].make for job in pending],
-            [optimizers[job.optimizer].numbers for job in pending],
+            [optimizers[job.expression].make for job in pending],
+            [optimizers[job.expression].numbers for job in pending],
             material.tuning if tuning else material.problem,
             steps=study.steps,
             batch_size=material.batch,
@@ -334,25 +374,25 @@ class _Bench:
     def __init__(self, study: Study, variants: _Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
         self.study, self.variants = study, variants
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
-        self._settled: dict[tuple[str, Material], Optimizer] = {}
+        self._settled: dict[tuple[Expression, Material], Optimizer] = {}
         self._makes: dict[tuple[tuple[str, ...], Material], Any] = {}
 
-    def settle(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Optimizer]:
+    def settle(self, asked: Sequence[tuple[Expression, Mapping[str, Any]]]) -> dict[Expression, Optimizer]:
         """The optimizers of expressions, each for an arm's factors; those of one group share their `make`, for which the
         trainer compiles once.
         """
         found = {}
-        for text, factors in asked:
+        for expression, factors in asked:
             material = self.variants.of(factors)
-            if (text, material) not in self._settled:
-                optimizer = resolve(text, self.study.load)
+            if (expression, material) not in self._settled:
+                optimizer = resolve(expression, self.study.load)
                 group = (optimizer.group, material)
                 # A trial without data is the same for all that differ in numbers alone.
                 if group not in self._makes or not optimizer.numbers:
                     optimizer = settle(optimizer, material.params)
                 make = self._makes.setdefault(group, optimizer.make)
-                self._settled[text, material] = replace(optimizer, make=make)
-            found[text] = self._settled[text, material]
+                self._settled[expression, material] = replace(optimizer, make=make)
+            found[expression] = self._settled[expression, material]
         return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 
@@ -96,6 +96,10 @@ class Scores:
         if found is None:
             raise KeyError(name)
         return found
+
+    def led_by(self, name: str) -> Scores:
+        """The same scores with that one as the primary. Raises KeyError where no ranked score has that name."""
+        return replace(self, ranked=(self[name], *(each for each in self.ranked if each.name != name)))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON's types."""

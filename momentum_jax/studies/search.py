@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from momentum_jax._text import quoted
-from momentum_jax.studies.errors import StudyError, fail, is_whole
+from momentum_jax.studies.errors import StudyError, fail, is_whole, require_choice, require_whole
 from momentum_jax.studies.scores import is_name
 
 # Enough to say where a point lies, few enough to read and to copy.
@@ -158,10 +158,8 @@ class Search:
     def __post_init__(self):
         if not is_whole(self.trials, 1) or self.trials > _MOST_TRIALS:
             raise fail("Search", "trials", f"a whole number from 1 to {_MOST_TRIALS:,}", self.trials)
-        if not is_whole(self.scramble, 0):
-            raise fail("Search", "scramble", "a whole number >= 0", self.scramble)
-        if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
-            raise fail("Search", "sampler", f"one of {', '.join(SAMPLERS)}", self.sampler)
+        require_whole("Search", "scramble", self.scramble, 0)
+        require_choice("Search", "sampler", self.sampler, SAMPLERS)
         if self.score is not None and not is_name(self.score):
             raise fail("Search", "score", "the name of a score", self.score)
 

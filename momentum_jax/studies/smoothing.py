@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from momentum_jax.smoothing import simple_moving_average
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 
 
 def window_of(study: Study) -> int:

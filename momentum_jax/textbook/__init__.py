@@ -17,7 +17,7 @@ An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full 
 `run` checks every claim; `momentum_jax.figures.textbook` draws; `momentum-jax reproduce` does both.
 """
 
-from momentum_jax._text import quoted
+from momentum_jax._text import joined, quoted
 from momentum_jax.textbook import (
     fair_comparison,
     fashion_mnist,
@@ -86,6 +86,6 @@ def find(wanted: str) -> Experiment:
     if len({experiment.name for experiment in found.values()}) == 1:
         return next(iter(found.values()))
     if found:
-        raise ValueError(f"find: {quoted(wanted)} is {' and '.join(found)}; say which, as in 'table 11-2'.")
+        raise ValueError(f"find: {quoted(wanted)} is {joined([*found])}; say which, as in 'table 11-2'.")
     names = ", ".join(experiment.name for experiment in EXPERIMENTS)
     raise ValueError(f"find: there is no experiment, figure or table {quoted(wanted)}; the experiments are {names}.")

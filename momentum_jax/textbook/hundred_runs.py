@@ -33,6 +33,7 @@ STUDY = replace(
     steps=10_000,
     seeds=tuple(range(100)),
     arms=fashion_mnist.STUDY.arms[1:2],
+    question=None,
 )
 
 
@@ -70,7 +71,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         "median MCC": found.median,
         "lowest MCC": found.minimum,
         "highest MCC": found.maximum,
-        "normality": shape.sentence("MCC"),
+        "normality": shape.caveats[0] if shape.statistic is None else f"K² = {shape.statistic:.3g}, p = {shape.pvalue:.2g}",
     }
     rows = tuple(
         (
@@ -85,7 +86,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     title = f"T4, figure 11-9: {len(runs)} runs by how many classes they have not learned (under {RECOGNISED:.0%} recognised)"
     tables = (
         Table(title, ("classes not learned", "runs", "mean MCC", "lowest", "highest"), rows),
-        Table("Whether the results are normally distributed", ("test",), ((quantities["normality"],),)),
+        Table("Whether the results are normally distributed", ("D'Agostino and Pearson",), ((quantities["normality"],),)),
     )
     return Outcome(quantities, Data(mccs, unlearned, MODES), tables)
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from momentum_jax.smoothing import exponential_moving_average, simple_moving_average
-from momentum_jax.studies import Arm, Study
+from momentum_jax.studies import Arm, Study, wording
+from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.store import Curves, Run, Store
-from momentum_jax.studies.summary import TRAINING_WINDOW, steps_to_target, summarize, training_steps_to_target
+from momentum_jax.studies.summary import TRAINING_WINDOW, steps_to_target, training_steps_to_target
 from momentum_jax.studies.tensorboard import shown, write_events
-from momentum_jax.studies.verdict import verdict
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 from momentum_jax.textbook.trained import mean_and_error, trained
 
@@ -49,7 +49,6 @@ STUDY = Study(
     ),
     target=COST,
     evaluate_every=100,
-    ladder=False,
     noise_floor=False,
 )
 
@@ -108,13 +107,13 @@ def _read(store: Store, event_files: str) -> Outcome:
         _LAST: last[WITHOUT] / last[WITH],
         **{f"{curve}: {label}": value for label, each in reached.items() for curve, value in each.items() if curve != MEAN},
         _HELD_OUT: sum(value is not None for value in steps[WITHOUT][HELD_OUT]),
-        "verdict": verdict(study, summarize(store)),
+        "answer": wording.verdict(analyse(store)),
         "event files": event_files,
     }
     rows = tuple((label, *(_cell(values, study.steps) for values in each.values())) for label, each in steps.items())
     tables = (
         Table(f"Mini-batches to a cost of {target:g}, by the curve that is read", ("", *_CURVES), rows),
-        Table("What the factor is made of", ("verdict",), ((quantities["verdict"],), (f"event files: {event_files}",))),
+        Table("What the seeds say of accuracy", ("answer",), ((quantities["answer"],), (f"event files: {event_files}",))),
     )
     points = shown(study.steps)
     data = Data(

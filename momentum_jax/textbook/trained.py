@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from momentum_jax.studies import Study
+from momentum_jax.studies import Study, wording
+from momentum_jax.studies.analysis import Analysis
 from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.statistics import describe
 from momentum_jax.studies.store import Run, Store
@@ -30,6 +31,11 @@ def trained(study: Study, surroundings: Surroundings, name: str = "study", *, ch
         return
     with TemporaryDirectory() as directory:
         yield run_study(study, Path(directory) / folder, **options)
+
+
+def told(analysis: Analysis) -> list[str]:
+    """The answer of a study, then a sentence for each other claim."""
+    return [wording.verdict(analysis), *wording.lines(analysis)]
 
 
 def accuracies(runs: Sequence[Run]) -> np.ndarray:

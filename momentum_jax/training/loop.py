@@ -19,7 +19,7 @@ import optax
 
 from momentum_jax._scaling import norm
 from momentum_jax.protocol import evaluation_params, update_of
-from momentum_jax.training.opaque import describe, put_together, require_same_kind, take_apart
+from momentum_jax.training.opaque import describe, put_together, require_same_kind, require_updates_of, take_apart
 from momentum_jax.training.problem import Score
 from momentum_jax.training.sampling import Sampler, Segment, Steady, Streamed
 
@@ -139,6 +139,7 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
         arrays, after = take_apart(opt_state)
         require_same_kind("the optimizer's state", put_together(state.arrays, skeleton), put_together(arrays, after))
         require_same_kind("the state", state.model_state, model_state)
+        require_updates_of(state.params, updates)
         params = optax.apply_updates(state.params, updates)
         running = state.diverged < 0
         healthy = running & jnp.isfinite(loss)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax._text import with_article
+
 
 class Skeleton(NamedTuple):
     """What is left of a tree without its arrays: its structure, and per leaf the leaf itself or `ARRAY`."""
@@ -52,11 +54,21 @@ def require_same_kind(what: str, before: Any, after: Any) -> None:
             )
 
 
+def require_updates_of(params: Any, updates: Any) -> None:
+    """Raises TypeError where an update has not the shape of its parameter: a sum would broadcast it without a word."""
+    for (path, param), update in zip(jax.tree.flatten_with_path(params)[0], jax.tree.leaves(updates), strict=False):
+        if jnp.shape(param) != jnp.shape(update):
+            raise TypeError(
+                f"the optimizer's updates must have the shapes of their parameters, got {describe(update)} at leaf "
+                f"{jax.tree_util.keystr(path)} for {describe(param)}."
+            )
+
+
 def describe(value: Any) -> str:
     """A value in a message: an array by dtype and shape, a container by its kind."""
     if _is_array(value) or hasattr(value, "dtype"):
         return f"{jnp.result_type(value) if _is_array(value) else value.dtype}{list(jnp.shape(value))}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else with_article(type(value).__name__)
 
 
 def is_key(array: jax.Array) -> bool:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from momentum_jax.studies import Arm, Study, jobs
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.store import Curves, Run, Store
 
 ENVIRONMENT = {"versions": {"jax": "0"}}
@@ -12,7 +13,7 @@ ENVIRONMENT = {"versions": {"jax": "0"}}
 
 def key_of(run, study, environment):
     """Of a run that was made for the study."""
-    return jobs.Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(study, environment)
+    return jobs.Job(run.name, run.phase, run.arm, Expression.read(run.optimizer), run.seed).key(study, environment)
 
 
 def make_run(arm, seed, *, accuracy=0.9, mcc=0.8, diverged=None, index=0, optimizer=""):

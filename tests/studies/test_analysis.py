@@ -1,4 +1,4 @@
-"""What a store says: numbers that name their runs, the ladder's shares, tuning's optimism."""
+"""What a store says: numbers that name their runs, the parts of momentum's gain, tuning's optimism."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from scipy import stats
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.scores import IMAGES
-from momentum_jax.studies.statistics import paired, ratio_of_means
+from momentum_jax.studies.statistics import independent, paired
 from momentum_jax.studies.store import Store
 
 
@@ -34,47 +34,40 @@ def test_an_analysis_is_json_without_nan(tmp_path, rows):
     assert Study.from_dict(content["study"]) == FIXED
 
 
-def test_the_ladder_adds_up_and_its_share_is_the_ratio_of_its_steps(tmp_path, rows):
-    ladder = analyse(ladder_store(tmp_path, rows, 0.90, 0.95, 0.96)).ladder
+def test_the_ladder_is_of_three_arms_and_its_parts_add_up_to_the_gain(tmp_path, rows):
+    analysis = analyse(ladder_store(tmp_path, rows, 0.90, 0.95, 0.96))
+    ladder = analysis.ladder
     assert (ladder.plain, ladder.control, ladder.momentum) == (PLAIN, CONTROL, MOMENTUM)
-    (by_accuracy, by_steps) = ladder.rungs
-    assert by_accuracy.gain.mean_difference == pytest.approx(0.06)
-    assert by_accuracy.larger_step.mean_difference == pytest.approx(0.05)
-    assert by_accuracy.momentum_itself.mean_difference == pytest.approx(0.01)
-    assert by_accuracy.share.value == pytest.approx(5 / 6)
-    assert by_accuracy.share.interval == pytest.approx((5 / 6 - 0.01, 5 / 6 + 0.01), abs=0.005)
-    assert by_steps.measure == "steps"
+    gain, larger, itself = (analysis.claim(role) for role in ("gain", "larger_step", "momentum_itself"))
+    np.testing.assert_allclose(np.add(larger.differences, itself.differences), gain.differences, atol=1e-12)
+    assert [claim.evidence.estimate for claim in (gain, larger, itself)] == pytest.approx([0.06, 0.05, 0.01], abs=2e-4)
 
 
-def test_fiellers_interval_holds_the_ratios_that_a_paired_t_test_does_not_reject():
-    a, b = np.array([2.1, 1.9, 2.4, 1.7, 2.2]), np.array([4.2, 3.6, 4.4, 3.9, 4.1])
-    found = ratio_of_means(a, b)
-    assert found.value == pytest.approx(a.mean() / b.mean())
-    assert found.interval is not None
-    for end in found.interval:
-        assert stats.ttest_1samp(a - end * b, 0).pvalue == pytest.approx(0.05, abs=1e-9)
+def test_every_arm_beside_the_first_is_described_against_it(tmp_path, rows):
+    store = ladder_store(tmp_path, rows, 0.90, 0.95, 0.96)
+    analysis = analyse(store)
+    (found,) = analysis.comparisons
+    first, second = (analysis.arm(label).values["accuracy"] for label in (PLAIN, MOMENTUM))
+    assert (found.arm, found.reference) == (MOMENTUM, PLAIN)
+    assert found.score == paired(second, first)
+    assert found.independent == independent(second, first)
+    assert found.steps.n == found.log_rank.n_a == len(SEEDS)
 
 
-def test_a_ratio_over_what_may_be_zero_has_no_interval():
-    assert ratio_of_means([1.0, 2.0, 1.5], [0.5, -0.5, 0.1]).interval is None
-    assert ratio_of_means([1.0], [2.0]) == dataclasses.replace(ratio_of_means([1.0], [2.0]), value=0.5, interval=None)
-    assert ratio_of_means([1.0, 2.0], [1.0, -1.0]).value is None
-    with pytest.raises(ValueError, match="ratio_of_means: a and b must have a value for each seed, got 2 and 3"):
-        ratio_of_means([1.0, 2.0], [1.0, 2.0, 3.0])
-
-
-def test_fiellers_interval_covers_the_true_ratio_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    seed_effect = rng.normal(0, 1, (2000, 6))
-    a, b = 3 + seed_effect + rng.normal(0, 1, (2000, 6)), 6 + seed_effect + rng.normal(0, 1, (2000, 6))
-    intervals = [ratio_of_means(*pair).interval for pair in zip(a, b, strict=True)]
-    covered = [interval is None or interval[0] <= 0.5 <= interval[1] for interval in intervals]
-    assert stats.binomtest(sum(covered), 2000, 0.95).pvalue > 1e-3
+def test_the_same_arm_on_other_seeds_is_described_beside_itself(tmp_path, rows):
+    scores = dict(zip(FIXED.control_seeds[:3], [0.8, 0.81, 0.82], strict=True))
+    again = [
+        dataclasses.replace(rows.run(PLAIN, seed, accuracy=accuracy), phase="control", name=f"control/seed-{seed}")
+        for seed, accuracy in scores.items()
+    ]
+    analysis = analyse(ladder_store(tmp_path, rows, 0.90, 0.95, 0.96, tuning=again))
+    assert analysis.noise == independent(analysis.arm(PLAIN).values["accuracy"], list(scores.values()))
 
 
 @pytest.mark.parametrize("score", ["accuracy", "loss"])
 def test_optimism_is_of_the_score_that_chose_with_welchs_interval(tmp_path, rows, score):
     study = Study(
+        steps=400,
         seeds=SEEDS,
         noise_floor=False,
         ladder=False,
@@ -104,6 +97,7 @@ def test_optimism_is_of_the_score_that_chose_with_welchs_interval(tmp_path, rows
 
 def test_fresh_runs_that_diverge_count_in_the_optimism(tmp_path, rows):
     study = Study(
+        steps=400,
         seeds=SEEDS,
         noise_floor=False,
         ladder=False,
@@ -118,7 +112,7 @@ def test_fresh_runs_that_diverge_count_in_the_optimism(tmp_path, rows):
 
 
 def test_a_class_that_the_test_set_lacks_has_no_shares(tmp_path, rows):
-    study = Study(seeds=(0, 1), ladder=False, noise_floor=False, arms=(Arm("sgd(0.1)"),))
+    study = Study(steps=400, seeds=(0, 1), ladder=False, noise_floor=False, arms=(Arm("sgd(0.1)"),))
     store = Store.create(tmp_path, study, {})
     runs = [rows.run("sgd(0.1)", seed) for seed in (0, 1)]
     lacking = [dataclasses.replace(run, test={**run.test, "confusion": ((8, 2), (0, 0))}) for run in runs]
@@ -126,10 +120,3 @@ def test_a_class_that_the_test_set_lacks_has_no_shares(tmp_path, rows):
     arm = analyse(store).arms[0]
     assert arm.confusion == ((0.8, 0.2), (0.0, 0.0))
     assert json.loads(analyse(store).to_json(), parse_constant=pytest.fail)
-
-
-def test_what_a_correction_takes_away_no_sentence_claims():
-    found = paired([2.0, 2.1, 2.3, 2.2, 2.4, 2.6], [1.0, 1.2, 1.1, 1.0, 1.3, 1.2])
-    assert "a is higher than b" in found.sentence()
-    lost = "no difference is shown: the p-value does not bear Holm's correction for 4 comparisons, after which it is 0.2"
-    assert found.sentence(corrected=0.2, comparisons=4).endswith(f"{lost}.")

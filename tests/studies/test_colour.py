@@ -17,6 +17,7 @@ def colours(tmp_path):
     return str(tmp_path / "colours.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [Network((8,)), Network((4,), channels=(4,))], ids=["mlp", "cnn"])
 def test_a_study_tells_classes_apart_that_differ_in_one_channel(tmp_path, colours, network):
     study = Study(

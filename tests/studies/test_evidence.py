@@ -52,6 +52,7 @@ def test_with_ties_and_zeros_p_counts_all_signs():
 def test_the_interval_is_the_set_of_shifts_that_the_test_does_not_reject():
     values = normal(12, 0.3, 5)
     found = one(values)
+    assert found.interval is not None
     low, high = found.interval
     assert found.confidence == pytest.approx(0.95)
     for end, outside in ((low, low - 1e-9), (high, high + 1e-9)):
@@ -165,6 +166,7 @@ def test_where_a_few_collapsed_runs_turn_the_mean_no_direction_is_claimed():
 def test_where_most_seeds_are_level_the_others_give_the_direction():
     found = one([0.0] * 20 + [1, 2, 3, 4, 5, 6, 7])
     assert (found.claimed, found.direction, found.estimate) == (True, 1, 0.0)
+    assert found.interval is not None
     assert found.interval[0] == 0.0 < found.interval[1]
 
 
@@ -177,6 +179,7 @@ def test_rounding_of_float32_is_no_difference():
 
 def test_equivalence_is_of_the_whole_interval():
     found = one(normal(20, 0.0, 2) / 10)
+    assert found.interval is not None
     low, high = found.interval
     assert found.is_within(max(-low, high) * 1.01)
     assert not found.is_within(max(-low, high) * 0.99)
@@ -199,7 +202,11 @@ def test_seeds_needed_are_the_fewest_that_detect():
     for size in (0.3, 1.0):
         n = seeds_needed(differences, found, size)
         residuals = np.array(differences.values) - found.estimate
-        assert detectable(residuals, n, found.level) <= size < detectable(residuals, n - 1, found.level)
+        assert n is not None
+        with_n, with_less = (detectable(residuals, each, found.level) for each in (n, n - 1))
+        assert with_n is not None
+        assert with_less is not None
+        assert with_n <= size < with_less
     assert seeds_needed(differences, found, 0.0) is None
     assert seeds_needed(Differences((0.0,) * 8), one([0.0] * 8), 1.0) is None
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from momentum_jax.studies import Arm, Search, Study, jobs
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.scores import IMAGES
 
 TUNED = Study(
@@ -16,7 +17,11 @@ TUNED = Study(
     seeds=(0, 1, 2),
     search=Search(trials=4, seeds=(10, 11)),
 )
-CHOSEN = {"plain": "gradient_descent(0.2)", "momentum": "heavy_ball(0.01, 0.9)", "adam(0.001)": "adam(0.001)"}
+CHOSEN = {
+    "plain": Expression.read("gradient_descent(0.2)"),
+    "momentum": Expression.read("heavy_ball(0.01, 0.9)"),
+    "adam(0.001)": Expression.read("adam(0.001)"),
+}
 
 
 def trial_runs(rows, scores):
@@ -60,21 +65,21 @@ def test_the_ladder_adds_gradient_descent_at_the_learning_rate_and_at_the_effect
 
 
 def test_a_rung_that_is_an_arm_already_is_not_run_again():
-    chosen = {**CHOSEN, "plain": "sgd(0.1)"}
+    chosen = {**CHOSEN, "plain": Expression.read("sgd(0.1)")}
     assert jobs.ladder(TUNED, chosen).control == "plain"
     assert {job.arm for job in jobs.reporting(TUNED, chosen) if job.phase == "ladder"} == {"gradient_descent(0.01)"}
 
 
 def test_an_arm_of_another_optimizer_with_the_name_of_a_rung_is_not_taken_for_it():
     study = dataclasses.replace(TUNED, arms=(Arm("adam(0.001)", "gradient_descent(0.1)"), Arm("heavy_ball(0.01, 0.9)")))
-    chosen = {"gradient_descent(0.1)": "adam(0.001)", "heavy_ball(0.01, 0.9)": "heavy_ball(0.01, 0.9)"}
+    chosen = {arm.label: arm.expression for arm in study.arms}
     added = [job.optimizer for job in jobs.reporting(study, chosen) if job.phase == "ladder" and job.seed == 0]
     assert added == ["gradient_descent(0.01)", "gradient_descent(learning_rate=0.1)"]
     taken = ("gradient_descent(learning_rate=0.1)", "gradient_descent( 0.1)")
     study = dataclasses.replace(study, arms=(*study.arms, *(Arm("adam(0.01)", label) for label in taken)))
     added = [
         job.optimizer
-        for job in jobs.reporting(study, {**chosen, **dict.fromkeys(taken, "adam(0.01)")})
+        for job in jobs.reporting(study, {**chosen, **dict.fromkeys(taken, Expression.read("adam(0.01)"))})
         if job.phase == "ladder"
     ]
     assert set(added) == {"gradient_descent(0.01)", "gradient_descent(  0.1)"}
@@ -94,7 +99,7 @@ def test_an_arm_of_another_optimizer_with_the_name_of_a_rung_is_not_taken_for_it
     ],
 )
 def test_learning_rate_and_momentum_are_known_of_plain_momentum_alone(optimizer, expected):
-    assert jobs.rate_and_momentum(optimizer) == expected
+    assert jobs.rate_and_momentum(Expression.read(optimizer)) == expected
 
 
 def test_without_momentum_there_is_no_ladder():
@@ -113,7 +118,7 @@ def test_the_best_mean_score_over_the_seeds_of_the_search_is_chosen(rows, score,
             "heavy_ball(0.2, 0.9)": [(0.7, 0.1, None), (0.7, 0.1, None)],
         },
     )
-    assert jobs.choose(study, IMAGES, runs)["momentum"] == best
+    assert jobs.choose(study, IMAGES, runs)["momentum"].text == best
 
 
 def test_a_trial_with_a_diverged_run_loses_to_any_without(rows):
@@ -124,7 +129,7 @@ def test_a_trial_with_a_diverged_run_loses_to_any_without(rows):
             "heavy_ball(0.1, 0.9)": [(0.2, 2.0, None), (0.2, 2.0, None)],
         },
     )
-    assert jobs.choose(TUNED, IMAGES, runs)["momentum"] == "heavy_ball(0.1, 0.9)"
+    assert jobs.choose(TUNED, IMAGES, runs)["momentum"].text == "heavy_ball(0.1, 0.9)"
 
 
 def test_ties_of_accuracy_are_settled_by_the_loss(rows):
@@ -135,7 +140,7 @@ def test_ties_of_accuracy_are_settled_by_the_loss(rows):
             "heavy_ball(0.1, 0.9)": [(0.9, 0.4, None), (0.9, 0.4, None)],
         },
     )
-    assert jobs.choose(TUNED, IMAGES, runs)["momentum"] == "heavy_ball(0.1, 0.9)"
+    assert jobs.choose(TUNED, IMAGES, runs)["momentum"].text == "heavy_ball(0.1, 0.9)"
 
 
 def test_a_point_that_comes_twice_is_tried_once():
@@ -153,7 +158,7 @@ def test_a_runs_key_changes_with_all_that_its_numbers_depend_on(change):
     assert job.key(dataclasses.replace(TUNED, **change), {"jax": "1"}) != key
     assert job.key(TUNED, {"jax": "2"}) != key
     assert dataclasses.replace(job, seed=1).key(TUNED, {"jax": "1"}) != key
-    assert dataclasses.replace(job, optimizer="sgd(0.3)").key(TUNED, {"jax": "1"}) != key
+    assert dataclasses.replace(job, expression=Expression.read("sgd(0.3)")).key(TUNED, {"jax": "1"}) != key
 
 
 @pytest.mark.parametrize("change", [{"seeds": (0, 1, 2, 3)}, {"target": 0.3}, {"ladder": False}])

@@ -3,15 +3,15 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import pytest
 from made_studies import ENVIRONMENT, TUNED, made
 from old_stores import as_of_schema_2, signed
 
-from momentum_jax.report import write
-from momentum_jax.studies import jobs
+from momentum_jax.cli.report import write
+from momentum_jax.studies import jobs, wording
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.conclusions import conclusions
 from momentum_jax.studies.scores import IMAGES
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.summary import summarize
@@ -20,13 +20,20 @@ STUDY = dataclasses.replace(TUNED, target=0.3)
 LOST = "arm-0/seed-1"
 
 
-@pytest.fixture
-def pair(tmp_path):
-    """The same study in both schemas; one of its runs diverged."""
-    new = made(tmp_path / "new", STUDY, diverged=lambda job: job.name == LOST)
-    old = made(tmp_path / "old", STUDY, diverged=lambda job: job.name == LOST).directory
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("schemas")
+    new = made(directory / "new", STUDY, diverged=lambda job: job.name == LOST)
+    old = shutil.copytree(new.directory, directory / "old")
     as_of_schema_2(old)
     return new, old
+
+
+@pytest.fixture
+def pair(both, tmp_path):
+    """The same study in both schemas, the old one to be changed; one of its runs diverged."""
+    new, old = both
+    return new, shutil.copytree(old, tmp_path / "old")
 
 
 def before(run):
@@ -53,7 +60,8 @@ def test_an_old_store_says_what_a_new_one_says(pair):
     found, expected = analyse(old), analyse(new)
     assert found.arms == expected.arms
     assert (found.comparisons, found.ladder, found.noise) == (expected.comparisons, expected.ladder, expected.noise)
-    assert conclusions(found) == conclusions(expected)
+    assert (found.claims, found.answer) == (expected.claims, expected.answer)
+    assert wording.verdict(found) == wording.verdict(expected)
     for one, other in zip(found.tunings, expected.tunings, strict=True):
         assert (one.tuned, one.fresh, one.optimism) == (other.tuned, other.fresh, other.optimism)
         assert [trial.means for trial in one.trials] == [
@@ -61,7 +69,7 @@ def test_an_old_store_says_what_a_new_one_says(pair):
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("one_figure")
 def test_an_old_store_has_a_report(pair):
     new, directory = pair
     pages = [write(store)[1].read_text() for store in (Store.read(directory), new)]

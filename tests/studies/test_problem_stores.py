@@ -4,20 +4,20 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from made_studies import environment, made
+from matplotlib.text import Text
 from old_stores import signed
 from rich.console import Console
 
 from momentum_jax import figures
 from momentum_jax.report import write
 from momentum_jax.cli.table import print_table
-from momentum_jax.studies import Arm, Search, Study
+from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.conclusions import conclusions
-from momentum_jax.studies.learning_curves import learning_curves, score_curves
 from momentum_jax.studies.scores import RankedScore, Scores
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.summary import summarize, write_summary
@@ -64,7 +64,7 @@ def test_a_store_of_a_problem_is_read_back_with_its_scores(tmp_path):
         assert all(run.test == {} and list(run.validation) == ["excess"] for run in again.runs)
 
 
-def test_a_seed_at_which_one_arm_diverged_is_in_no_pair(store):
+def test_a_seed_at_which_one_arm_diverged_is_not_described_but_ranks(store):
     analysis = analyse(store)
     plain, moving = of(store, "plain"), of(store, "moving")
     differences = [moving[seed] - plain[seed] for seed in moving]
@@ -75,10 +75,11 @@ def test_a_seed_at_which_one_arm_diverged_is_in_no_pair(store):
     assert (arm.values["excess"][3], arm.diverged) == (None, 1)
     assert arm.described["excess"].n == 7
     assert arm.described["excess"].mean == pytest.approx(np.mean(list(moving.values())))
-    # Of the ladder too, whose gain is the other way round.
-    by_score = analysis.ladder.rungs[0]
-    assert (by_score.measure, by_score.gain.n, by_score.tuned.n) == ("score", 7, 7)
-    assert by_score.tuned.mean_difference == pytest.approx(-np.mean(differences))
+    # A gain, which is the other way round, and without end for gradient descent where momentum diverged.
+    question = analysis.claim("question")
+    assert question.differences[3] == -np.inf
+    finite = [gain for gain in question.differences if np.isfinite(gain)]
+    assert finite == pytest.approx([-difference for difference in differences])
 
 
 def test_the_trial_of_the_lowest_score_is_chosen(store):
@@ -90,36 +91,49 @@ def test_the_trial_of_the_lowest_score_is_chosen(store):
             assert tuning.optimism == pytest.approx(tuning.fresh - tuning.tuned)
 
 
-@pytest.mark.parametrize(
-    ("shift", "said"), [(-0.2, "a lower excess is shown, which is better"), (0.2, "a higher excess is shown, which is worse")]
-)
-def test_the_conclusions_say_which_is_better(tmp_path, shift, said):
+@pytest.mark.parametrize(("shift", "direction", "ahead"), [(-0.2, 1, "moving"), (0.2, -1, "plain")])
+def test_of_a_score_that_is_the_better_the_lower_the_lower_arm_is_ahead(tmp_path, shift, direction, ahead):
     made(tmp_path, STUDY, scores=SCORES, diverged=is_lost)
     lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     plain = {line["seed"]: line["validation"]["excess"] for line in lines if line["name"].startswith("arm-0")}
     for line in lines:
         if line["name"].startswith("arm-1") and line["name"] != LOST:
             line["validation"]["excess"] = plain[line["seed"]] + shift + 0.001 * line["seed"]
-    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(signed(line)) + "\n" for line in lines))
-    words = conclusions(analyse(Store.read(tmp_path)))
-    assert "1 of their runs diverged and is left out; " in words[0]
-    assert words[0].endswith(f": {said}.")
-    assert "moving diverged in 1 of 8 runs, which have no excess and are left out." in words
-    (both,) = (each for each in words if each.startswith("Both tuned") and "by excess, sign turned" in each)
-    assert "moving diverged in 1 of 8 runs" in both
+    # Without the seed of the run that was lost: of eight, its rank below all others leaves no claim.
+    lost = {LOST, "arm-0/seed-3"}
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(signed(line)) + "\n" for line in lines if line["name"] not in lost))
+    analysis = analyse(Store.read(tmp_path))
+    question = analysis.claim("question").evidence
+    assert (question.n, question.claimed, question.direction) == (7, True, direction)
+    assert wording.lead(analysis).startswith(f"{ahead} is ahead on 7 of 7 seeds")
 
 
-def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store):
+@pytest.fixture
+def drawn(monkeypatch):
+    """Names and texts of the figures of reports; their files stay empty."""
+    found, draw = {}, figures.report
+
+    def noted(*arguments):
+        made = draw(*arguments)
+        found.update({name: " ".join(text.get_text() for text in each.findobj(Text)) for name, each in made.items()})
+        return made
+
+    monkeypatch.setattr(figures, "report", noted)
+    monkeypatch.setattr(figures, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(figures, "svg", lambda figure, prefix: f"<svg>{prefix}</svg>")
+    return found
+
+
+def test_pages_figures_and_tables_know_no_test_set_and_no_accuracy(store, drawn):
     paths = write(store)
     text = paths[1].read_text()
     pages = "".join(path.read_text() for path in paths)
     analysis = analyse(store)
-    drawn = figures.report(analysis, learning_curves(store, ladder=True), score_curves(store, ladder=True))
     assert list(drawn) == ["learning_curves", "validation_score", "final_score", "steps_to_target", "ladder", "sensitivity"]
-    words = " ".join(figures.svg(figure, name) for name, figure in drawn.items())
+    words = " ".join(drawn.values())
     console = Console(width=160, markup=False, file=(file := io.StringIO()))
     print_table(console, store, summarize(store))
-    for said in (pages, words, file.getvalue(), " ".join(conclusions(analysis))):
+    for said in (pages, words, file.getvalue(), " ".join((wording.verdict(analysis), *wording.remarks(analysis)))):
         assert "excess" in said
         assert not re.search(r"accurac|mcc|images|test (set|excess|score)|\bnan\b", said)
     assert "lower is better" in words
@@ -139,13 +153,22 @@ def test_the_summary_has_null_for_the_run_without_a_score(store, tmp_path):
     assert moving["diverged"] == 1
 
 
-def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_path):
+def test_an_arm_all_of_whose_runs_diverged_has_no_score_and_no_figure_fails(tmp_path, drawn):
     store = made(tmp_path, STUDY, scores=SCORES, diverged=lambda job: job.name.startswith("arm-1"))
     analysis = analyse(store)
     assert analysis.comparisons == ()
     assert analysis.arm("moving").described == {"excess": None}
-    assert "moving diverged in 8 of 8 runs, which have no excess and are left out." in conclusions(analysis)
+    assert analysis.answer.kind == "diverged"
+    assert analysis.claim("question").differences == (-np.inf,) * 8
     assert write(store)
+    assert "final_score" in drawn
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Stores without and with a test set."""
+    kinds = (dataclasses.replace(SCORES, tested=tested) for tested in (False, True))
+    return [made(tmp_path_factory.mktemp("sound") / "store", STUDY, scores=scores).directory for scores in kinds]
 
 
 HOSTILE = [
@@ -160,9 +183,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("name", "value"), HOSTILE, ids=lambda value: str(value)[:16])
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_a_score_that_no_run_has_is_damage(tmp_path, part, name, value):
-    scores = dataclasses.replace(SCORES, tested=part == "test")
-    made(tmp_path, STUDY, scores=scores)
+def test_a_score_that_no_run_has_is_damage(sound, tmp_path, part, name, value):
+    shutil.copytree(sound[part == "test"], tmp_path, dirs_exist_ok=True)
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     index, content = next((i, c) for i, c in enumerate(map(json.loads, lines)) if c["name"] == "arm-1/seed-2")
     lines[index] = json.dumps(signed({**content, part: {**content[part], name: value}}))

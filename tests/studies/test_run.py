@@ -7,6 +7,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from made_studies import made
 
 from momentum_jax.data import DataError, load
 from momentum_jax.studies import Arm, Network, Study, StudyError, run
@@ -196,7 +197,7 @@ def test_a_study_that_was_killed_at_its_report_is_finished_by_the_next_command(f
 def test_foreign_runs_in_the_place_of_ones_own_are_moved_aside_and_ones_own_are_made_again(finished, tmp_path):
     directory = tmp_path / "copy"
     shutil.copytree(finished, directory)
-    run_once(dataclasses.replace(TINY, steps=3, evaluate_every=1, seeds=(0, 5, 7)), tmp_path / "other")
+    made(tmp_path / "other", dataclasses.replace(TINY, steps=3, evaluate_every=1, seeds=(0, 5, 7)))
     theirs = {name: (tmp_path / "other" / name).read_bytes() for name in ("runs.jsonl", "curves.npz")}
     for name, content in theirs.items():
         (directory / name).write_bytes(content)

@@ -7,11 +7,16 @@ import pytest
 from hypothesis import given, strategies as st
 
 from momentum_jax.studies import Arm, Search, Study, StudyError
-from momentum_jax.studies.arms import place, ranges, read_back, resolve
+from momentum_jax.studies.expression import Expression
+from momentum_jax.studies.resolve import resolve
 from momentum_jax.studies.search import Choice, LogUniform, OneMinusLogUniform, Uniform, points
 
 MOMENTUM = "heavy_ball(log_uniform(0.001, 1), momentum=one_minus_log_uniform(0.5, 0.999))"
 CHAIN = "optax.chain(optax.clip(choice(0.5, 1.0)), sgd(log_uniform(0.001, 1), uniform(0, 0.5), nesterov=choice(True, False)))"
+
+
+def ranges(text):
+    return Expression.read(text).ranges
 
 
 @given(st.floats(0, 1), st.floats(1e-8, 1e3), st.floats(1.01, 1e6))
@@ -89,16 +94,17 @@ def test_ranges_are_named_after_the_parameters_that_they_stand_for():
 
 @pytest.mark.parametrize("text", [MOMENTUM, CHAIN])
 def test_a_trial_is_an_expression_of_literals_from_which_its_values_are_read_back(text):
-    for values in points(Search(trials=8), ranges(text)):
-        placed = place(text, values)
-        assert ranges(placed) == {}
-        assert read_back(text, placed) == values
+    pattern = Expression.read(text)
+    for values in points(Search(trials=8), pattern.ranges):
+        placed = pattern.place(values)
+        assert placed.ranges == {}
+        assert pattern.read_back(placed) == values
         resolve(placed)
 
 
 def test_a_range_is_no_value_to_those_who_train():
     with pytest.raises(StudyError, match="log_uniform is a range to search and no value"):
-        resolve(MOMENTUM)
+        resolve(Expression.read(MOMENTUM))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,7 @@ def test_a_range_is_no_value_to_those_who_train():
 )
 def test_a_range_that_is_none_is_refused_in_one_sentence(expression, message):
     with pytest.raises(StudyError, match=message):
-        resolve(Arm(expression).optimizer)
+        resolve(Arm(expression).expression)
 
 
 @pytest.mark.parametrize(

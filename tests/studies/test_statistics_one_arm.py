@@ -77,12 +77,10 @@ def test_normality_is_scipys_test_and_refuses_fewer_than_twenty():
     values = np.random.default_rng(0).exponential(size=40)
     found, theirs = statistics.normality(values), scipy_stats.normaltest(values)
     assert (found.statistic, found.pvalue) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-10)
-    assert "a departure from normality is seen" in found.sentence()
     few = statistics.normality(values[:19])
     assert (few.statistic, few.pvalue) == (None, None)
-    assert "needs 20 values, got 19: normality is assumed, not checked" in few.sentence()
+    assert "needs 20 values, got 19: normality is assumed, not checked" in few.caveats[0]
     assert statistics.normality([1.0] * 20).statistic is None
-    assert "no departure" in statistics.normality(draw(0, 30)).sentence()
 
 
 def test_the_t_interval_of_five_normal_values_covers_as_claimed_and_a_percentile_bootstrap_does_not():

@@ -84,7 +84,6 @@ def test_an_arm_that_never_arrives_has_no_median_and_its_mean_is_a_bound():
     found = statistics.kaplan_meier([None] * 7, BUDGET)
     assert (found.never, found.median, found.median_interval, found.times) == (7, None, (None, None), ())
     assert (found.restricted_mean, found.restricted_mean_interval) == (BUDGET, (BUDGET, BUDGET))
-    assert "0 of 7 runs reached the target; the mean is at least 1,000 steps" in found.sentence()
     assert "the mean is a lower bound" in found.caveats[0]
 
 
@@ -128,19 +127,12 @@ def test_the_log_rank_p_value_is_that_of_every_split_of_the_runs(runs, n_a):
     found = statistics.log_rank(a, b, BUDGET)
     assert found.exact
     assert found.pvalue == pytest.approx(min(1.0, expected), rel=1e-12)
-    assert found.smallest_pvalue == 2 / math.comb(9, n_a)
 
 
-def test_the_log_rank_test_says_what_it_cannot_say():
-    apart = statistics.log_rank([100, 200, 300], [500, 700, None], BUDGET)
-    assert apart.pvalue == apart.smallest_pvalue == pytest.approx(0.1)
-    assert "with 3 against 3 runs it cannot fall below 0.1, too few seeds for a claim" in apart.sentence()
+def test_where_nothing_tells_the_arms_apart_the_log_rank_test_has_no_statistic():
     for a, b in [([None] * 5, [None] * 5), ([100] * 5, [100] * 5)]:
         none = statistics.log_rank(a, b, BUDGET)
         assert (none.statistic, none.asymptotic_pvalue, none.pvalue) == (None, None, 1.0)
-        assert "nothing tells them apart" in none.sentence()
-    assert "m is sooner" in statistics.log_rank(A, [None] * 7, BUDGET).sentence("m", "g")
-    assert "no difference is seen" in statistics.log_rank(A, A, BUDGET).sentence()
 
 
 def test_many_runs_are_split_at_random_and_agree_with_the_normal_approximation():
@@ -148,7 +140,6 @@ def test_many_runs_are_split_at_random_and_agree_with_the_normal_approximation()
     a, b = _drawn(rng, 25, 600), [step and step + 100 for step in _drawn(rng, 25, 500)]
     found = statistics.log_rank(a, b, 600)
     assert not found.exact
-    assert found.smallest_pvalue == 2 / 20_001
     assert found.pvalue == pytest.approx(found.asymptotic_pvalue, abs=0.02)
     assert found == statistics.log_rank(a, b, 600)
 
@@ -160,7 +151,6 @@ def test_paired_steps_count_signs_and_leave_out_pairs_in_which_neither_arrived()
     assert (found.a_sooner, found.b_sooner, found.tied, found.censored) == (7, 2, 2, 2)
     # (1 + 9 + 36) / 2^9, twice.
     assert found.sign_pvalue == pytest.approx(2 * 46 / 512, rel=1e-12)
-    assert found.smallest_pvalue == 2 / 2**9
     assert "In 2 of 11 pairs one arm never got there" in found.caveats[0]
 
 
@@ -176,14 +166,9 @@ def test_paired_steps_rank_as_scipy_does_where_every_run_arrived():
     assert found.mean_difference == pytest.approx(np.mean(np.subtract(a, b)))
 
 
-def test_paired_steps_say_who_is_sooner_or_that_the_seeds_are_too_few():
-    sooner = statistics.paired_steps([100] * 8, [300] * 8, BUDGET)
-    assert "m is sooner" in sooner.sentence("m", "g")
-    assert "g is sooner" in statistics.paired_steps([300] * 8, [None] * 8, BUDGET).sentence("g", "m")
-    few = statistics.paired_steps([100] * 5, [300] * 5, BUDGET)
-    assert "neither can fall below 0.0625, too few seeds for a claim" in few.sentence()
+def test_pairs_in_which_neither_arrived_tell_nothing():
     nothing = statistics.paired_steps([None] * 5, [None] * 5, BUDGET)
-    assert (nothing.sign_pvalue, nothing.wilcoxon_pvalue, nothing.smallest_pvalue, nothing.tied) == (1.0, 1.0, 1.0, 5)
+    assert (nothing.sign_pvalue, nothing.wilcoxon_pvalue, nothing.tied) == (1.0, 1.0, 5)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +197,6 @@ def test_every_result_is_json_of_plain_numbers(steps):
         statistics.paired_steps(steps, steps[::-1], BUDGET),
     ):
         json.dumps(dataclasses.asdict(found), allow_nan=False)
-        assert found.sentence().endswith(".")
 
 
 def _claims(n: int, budget: float, studies: int) -> np.ndarray:

@@ -102,10 +102,11 @@ def test_runs_chosen_by_another_rule_are_not_of_a_study_whose_search_is_whole(tm
 
 
 def key_of(store, run):
+    from momentum_jax.studies.expression import Expression
     from momentum_jax.studies.jobs import Job
 
     environment = store.manifest["environment"]
-    return Job(run.name, run.phase, run.arm, run.optimizer, run.seed).key(store.study, environment)
+    return Job(run.name, run.phase, run.arm, Expression.read(run.optimizer), run.seed).key(store.study, environment)
 
 
 def rewrite(store, runs):

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from momentum_jax import cli, data, textbook
+from momentum_jax.figures import textbook as drawings
 from momentum_jax.textbook import Claim, Table
 
 # The backend starts as it does in the rest of the suite: `main` finds it running and leaves the number of devices alone.
@@ -18,11 +19,17 @@ WRONG = Claim("figure 11-2: times it changed sides", 14, 0.5, "T4, figure 11-2")
 
 
 @pytest.fixture
-def reproduce(capfd, tmp_path):
-    """Exit code, standard output and standard error of `momentum-jax reproduce` with these arguments, into `tmp_path`."""
+def reproduce(capfd, tmp_path, monkeypatch):
+    """Exit code, standard output and standard error of `momentum-jax reproduce` with these arguments, into `tmp_path`.
 
-    def run(*arguments):
-        code = cli.main(["reproduce", *arguments, "--out", str(tmp_path)])
+    Figures take longer than the experiment, so they are left out where they are not asked for.
+    """
+
+    def run(*arguments, drawn=False):
+        with monkeypatch.context() as patch:
+            if not drawn:
+                patch.setattr(drawings, "write", lambda result, directory: [])
+            code = cli.main(["reproduce", *arguments, "--out", str(tmp_path)])
         return code, *capfd.readouterr()
 
     return run
@@ -40,7 +47,7 @@ def test_without_a_name_every_experiment_is_listed_with_its_figures_and_the_docu
 
 
 def test_one_is_run_by_the_number_of_its_figure_and_prints_its_claims(reproduce, tmp_path) -> None:
-    code, out, err = reproduce("11-6", "--quick")
+    code, out, err = reproduce("11-6", "--quick", drawn=True)
     assert (code, err) == (0, "")
     for words in ("one-dimension, quick size", "published", "ours", "tolerance", "holds", "yes", "a known fault of the source"):
         assert words in out

@@ -1,4 +1,7 @@
-"""Run in a process of its own with eight CPU devices: prints one digest of results per number of devices and wave order."""
+"""Run in a process of its own with eight CPU devices: prints a digest of results for each number of devices that it is given.
+
+Then one for two devices and another order of the waves.
+"""
 
 import hashlib
 import sys
@@ -14,18 +17,19 @@ import optax  # noqa: E402
 from momentum_jax.training.model import cnn, mlp  # noqa: E402
 
 PROBLEMS = {
-    "a wide net with dropout": lambda: (mlp((256, 256), dropout=0.1), (28, 28), 100, "shuffle"),
+    "a wide net with dropout": lambda: (mlp((256, 256), dropout=0.1), (28, 28), 100, "shuffle", 1000),
     "a batch so large that XLA splits its sums if it may": lambda: (
         mlp((100,), "tanh", loss="half_squared_error", input_shape=(14, 14)),
         (14, 14),
         1000,
         "replacement",
+        1000,
     ),
-    "convolutions": lambda: (cnn((8, 16), (32,), input_shape=(14, 14)), (14, 14), 32, "shuffle"),
+    "convolutions": lambda: (cnn((4,), (8,), input_shape=(14, 14)), (14, 14), 32, "shuffle", 100),
 }
 
 
-def digest(devices, order, model, shape, batch_size, sampling):
+def digest(devices, order, model, shape, batch_size, sampling, evaluated):
     """SHA-256 over all numbers of five runs, put back into the order of their seeds."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (4000, *shape)).astype(np.uint8), rng.integers(0, 10, 4000).astype(np.uint8)
@@ -35,11 +39,11 @@ def digest(devices, order, model, shape, batch_size, sampling):
         optax.sgd,
         [{"learning_rate": 0.01 * (seed + 1), "momentum": 0.9} for seed in order],
         model,
-        Examples(images, labels, 255.0, rows[:, :1500], rows[:, 1500:2500], rows[:, 2500:3500]),
-        steps=12,
+        Examples(images, labels, 255.0, rows[:, :1500], *np.split(rows[:, 1500 : 1500 + 2 * evaluated], 2, axis=1)),
+        steps=6,
         batch_size=batch_size,
         sampling=sampling,
-        evaluate_at=5,
+        evaluate_at=4,
         norms=True,
         devices=jax.devices()[:devices],
     )
@@ -54,4 +58,4 @@ def digest(devices, order, model, shape, batch_size, sampling):
 
 if __name__ == "__main__":
     problem = PROBLEMS[sys.argv[1]]()
-    print(*(digest(devices, range(5), *problem) for devices in (1, 2, 8)), digest(2, (3, 0, 4, 2, 1), *problem))
+    print(*(digest(int(devices), range(5), *problem) for devices in sys.argv[2:]), digest(2, (3, 0, 4, 2, 1), *problem))

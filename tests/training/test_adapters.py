@@ -103,7 +103,7 @@ def test_dropout_acts_in_training_alone_and_anew_in_every_call(framework):
     assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
-@pytest.mark.parametrize("framework", ADAPTED)
+@pytest.mark.parametrize("framework", ["nnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("linen", "equinox"))])
 def test_a_module_learns_and_its_state_comes_back_with_the_result(framework):
     keys = jax.random.split(jax.random.key(0), 2)
     problem = regression(*ADAPTED[framework](0.1), X, Y)
@@ -113,14 +113,10 @@ def test_a_module_learns_and_its_state_comes_back_with_the_result(framework):
     w, b, *_ = map(np.asarray, WEIGHTS[framework](runs[0].params))
     np.testing.assert_allclose(mean, (X @ w + b).mean(0), atol=1.0)
     assert np.abs(mean).max() > 0.3
-
-
-def test_keys_that_a_module_holds_come_back_typed_and_count_the_steps():
-    problem = regression(*ADAPTED["nnx"](), X, Y)
-    (run,) = train_many(jax.random.key(0)[None], optax.sgd, {"learning_rate": 0.01}, problem, steps=7, batch_size=16).runs
-    stream = run.model_state["dropout"]["rngs"]
-    assert jnp.issubdtype(stream["key"].dtype, jax.dtypes.prng_key)
-    assert int(stream["count"]) == 7
+    # Keys that a module of NNX holds come back typed, with the number of steps.
+    for stream in (run.model_state["dropout"]["rngs"] for run in runs if framework == "nnx"):
+        assert jnp.issubdtype(stream["key"].dtype, jax.dtypes.prng_key)
+        assert int(stream["count"]) == 150
 
 
 def test_an_argument_that_a_module_names_is_passed_and_no_other():
@@ -172,6 +168,7 @@ def test_a_linen_module_without_state_or_mode_is_adapted_and_what_it_sows_is_dro
     assert params["Dense_0"]["kernel"].shape == (5, 1)
 
 
+@pytest.mark.slow
 def test_colour_images_train_in_a_net_with_batch_norm():
     class Colours(nnx.Module):
         def __init__(self, rngs):

@@ -12,20 +12,29 @@ from jax.sharding import AxisType, Mesh
 from momentum_jax.training import use_all_cpu_cores
 from momentum_jax.training.devices import choose_lanes, chosen_devices, mesh_for, require_seconds
 
+WIDE, LARGE, CONVOLUTIONS = "a wide net with dropout", "a batch so large that XLA splits its sums if it may", "convolutions"
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "problem", ["a wide net with dropout", "a batch so large that XLA splits its sums if it may", "convolutions"]
+    ("problem", "counts"),
+    [
+        (WIDE, "12"),
+        (LARGE, "128"),
+        (CONVOLUTIONS, "12"),
+        pytest.param(WIDE, "18", marks=pytest.mark.exhaustive),
+        pytest.param(CONVOLUTIONS, "18", marks=pytest.mark.exhaustive),
+    ],
 )
-def test_every_number_is_the_same_to_the_bit_on_one_two_and_eight_devices_and_in_another_order_of_waves(problem):
+def test_every_number_is_the_same_to_the_bit_on_several_devices_and_in_another_order_of_waves(problem, counts):
     script = Path(__file__).with_name("eight_devices.py")
     # As users' programs are compiled: without optimization one device and several are not the same to the bit.
     environment = os.environ | {"XLA_FLAGS": ""}
-    command = [sys.executable, "-W", "error", str(script), problem]
+    command = [sys.executable, "-W", "error", str(script), problem, *counts]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     digests = done.stdout.split()
-    assert len(digests) == 4
+    assert len(digests) == len(counts) + 1
     assert len(set(digests)) == 1, digests
 
 

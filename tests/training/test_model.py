@@ -3,11 +3,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
-from momentum_jax.training import train_many
 from momentum_jax.training.model import LOSSES, cnn, convolve, from_nnx, mlp
 
 
@@ -133,30 +131,6 @@ def test_losses_are_per_example():
 def test_the_same_specification_is_the_same_model():
     assert mlp([4], input_shape=[6, 6]) is mlp((4,), input_shape=(6, 6))
     assert mlp((4,)) is not mlp((4,), dropout=0.1)
-
-
-def test_batch_statistics_are_model_state_that_training_updates_and_evaluation_reads(examples):
-    class Normalised(nnx.Module):
-        def __init__(self, rngs):
-            self.normal = nnx.BatchNorm(36, momentum=0.5, rngs=rngs)
-            self.output = nnx.Linear(36, 4, rngs=rngs)
-
-        def __call__(self, x, *, train, rngs):
-            return self.output(self.normal(x.reshape(x.shape[0], -1), use_running_average=not train))
-
-    model = from_nnx(lambda rngs: Normalised(rngs), LOSSES["cross_entropy"])
-    (run,) = train_many(
-        jax.random.split(jax.random.key(0), 1),
-        optax.sgd,
-        {"learning_rate": 0.1},
-        model,
-        examples,
-        steps=30,
-        batch_size=60,
-    ).runs
-    mean = (examples.images[examples.train[0]] / 255).reshape(-1, 36).mean(axis=0)
-    np.testing.assert_allclose(run.model_state["normal"]["mean"], mean, atol=0.05)
-    assert run.accuracy > 0.9
 
 
 @pytest.mark.parametrize(

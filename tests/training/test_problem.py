@@ -53,17 +53,22 @@ def one(problem, key=KEYS[:1], make_optimizer=optax.sgd, hyperparameters=None, *
 
 def by_hand(batches, objective, params, optimizer):
     """A plain loop; the parameters after one step for each batch, and the losses before it."""
-    state, losses = optimizer.init(params), []
-    for batch in batches:
+
+    @jax.jit
+    def step(params, state, batch):
         loss, gradient = jax.value_and_grad(objective)(params, batch)
         updates, state = optimizer.update(gradient, state, params)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state, loss
+
+    state, losses = optimizer.init(params), []
+    for batch in batches:
+        params, state, loss = step(params, state, batch)
         losses.append(float(loss))
     return params, losses
 
 
 def squared(params, indices):
-    return jnp.mean((X[indices] @ params["w"] + params["b"] - Y[indices]) ** 2)
+    return jnp.mean((jnp.asarray(X)[indices] @ params["w"] + params["b"] - jnp.asarray(Y)[indices]) ** 2)
 
 
 def batches_of(sampling, steps, size):
@@ -124,7 +129,7 @@ def test_a_loss_without_data_is_trained_and_measured_once_and_has_no_test():
     assert np.isnan([run.test_loss, run.accuracy, run.mcc, *run.evaluation_losses, *run.evaluation_accuracies]).all()
 
 
-@pytest.mark.parametrize("evaluation_batch", [1, 3, 7, 2048])
+@pytest.mark.parametrize("evaluation_batch", [3, 2048])
 def test_a_score_is_of_the_whole_set_as_scikit_learn_computes_it(evaluation_batch):
     run = one(least_squares(evaluation_batch=evaluation_batch), splits=[3])
     _, validation, test = SPLIT(3)
@@ -149,7 +154,7 @@ def test_the_r2_of_several_targets_and_of_a_constant_one_is_scikit_learns():
     np.testing.assert_allclose(run.test["r2"], expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("evaluation_batch", [1, 3, 4, 10])
+@pytest.mark.parametrize("evaluation_batch", [1, 4])
 def test_rows_that_fill_up_a_batch_never_reach_a_score(evaluation_batch):
     widths = []
 
@@ -321,6 +326,7 @@ def test_what_the_compiler_refuses_is_raised_to_the_caller(monkeypatch):
         one(least_squares(scores={"new": lower("squared_error")}))
 
 
+@pytest.mark.slow
 def test_lanes_change_a_problem_by_rounding_only():
     arguments = (KEYS, optax.sgd, {"learning_rate": 0.1}, least_squares(evaluation_batch=4))
     single = train_many(*arguments, steps=5, lanes=1, splits=[0, 1]).runs
@@ -332,13 +338,13 @@ def test_lanes_change_a_problem_by_rounding_only():
 
 def test_a_problem_goes_on_from_its_checkpoint_in_the_same_bits_and_another_measure_does_not_take_it_up(tmp_path, equal):
     def stop(report):
-        if report.phase == "train" and report.step >= 20:
+        if report.phase == "train" and report.step >= 5:
             raise KeyboardInterrupt
 
     def run(problem=BOWL, **options):
         options = {
-            "steps": 30,
-            "evaluate_at": 7,
+            "steps": 8,
+            "evaluate_at": 3,
             "checkpoint": tmp_path,
             "checkpoint_seconds": 0.0,
             "chunk_seconds": 1e-9,
@@ -354,7 +360,7 @@ def test_a_problem_goes_on_from_its_checkpoint_in_the_same_bits_and_another_meas
     assert steps[0] == 0
     steps.clear()
     resumed = run(on_progress=lambda report: steps.append(report.step) if report.phase == "train" else None)
-    assert steps[0] == 19
+    assert steps[0] == 4
     for name in ("losses", "validation", "validation_kept", "params"):
         assert equal(getattr(resumed, name), getattr(whole, name))
 
@@ -560,16 +566,16 @@ def test_runs_of_one_seed_share_the_batches_of_a_stream_and_others_have_their_ow
 
 def test_a_stream_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path, equal):
     def stop(report):
-        if report.phase == "train" and report.step >= 20:
+        if report.phase == "train" and report.step >= 5:
             raise KeyboardInterrupt
 
-    often = {"steps": 30, "evaluate_at": 7, "checkpoint_seconds": 0.0, "chunk_seconds": 1e-9}
+    often = {"steps": 8, "evaluate_at": 3, "checkpoint_seconds": 0.0, "chunk_seconds": 1e-9}
     whole, steps = one(streamed(), **often), []
     with pytest.raises(Interrupted):
         one(streamed(), checkpoint=tmp_path, on_progress=stop, **often)
     seen = lambda report: steps.append(report.step) if report.phase == "train" else None  # noqa: E731
     resumed = one(streamed(), checkpoint=tmp_path, on_progress=seen, **often)
-    assert steps[0] == 19
+    assert steps[0] == 4
     for name in ("losses", "validation", "test", "params"):
         assert equal(getattr(resumed, name), getattr(whole, name))
 

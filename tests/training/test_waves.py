@@ -41,11 +41,13 @@ def test_a_grid_of_numbers_is_traced_once_and_not_again_in_a_second_call(linear,
 
 
 def test_programs_are_not_shared_where_anything_else_differs(linear, examples):
-    def last(**changed):
-        options = {**SETTINGS, "sampling": "shuffle", **changed}
-        return train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, **options).runs[0].losses[-1]
+    def program(**changed):
+        settings = Settings(**{**SETTINGS, "sampling": "shuffle", **changed})
+        (wave,) = plan_waves(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, settings)
+        return wave.programs.advance
 
-    assert len({last(), last(sampling="replacement"), last(batch_size=17)}) == 3
+    assert program() is program()
+    assert len({program(), program(sampling="replacement"), program(batch_size=17), program(steps=13)}) == 4
 
 
 def test_results_come_in_the_order_of_the_keys_whatever_the_groups(linear, examples, equal):

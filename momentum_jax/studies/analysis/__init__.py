@@ -23,13 +23,16 @@ from momentum_jax.studies.analysis.results import (
 )
 from momentum_jax.studies.analysis.tuning import tuning
 from momentum_jax.studies.jobs import CONTROL, LADDER, TUNING, ladder
-from momentum_jax.studies.statistics import noise_floor
+from momentum_jax.studies.statistics import independent
 from momentum_jax.studies.store import Store
 
 
-def analyse(store: Store) -> Analysis:
-    """Reads a store, finished or not; arms that have no runs yet are left out."""
-    study, scores = store.study, store.scores
+def analyse(store: Store, *, by: str | None = None) -> Analysis:
+    """Reads a store, finished or not; arms that have no runs yet are left out.
+
+    by: the score that is judged, declared before the first run; None: the primary one. Raises KeyError where there is none.
+    """
+    study, scores = store.study, store.scores if by is None else store.scores.led_by(by)
     arms = [arm_result(store, arm.label, arm.optimizer) for arm in study.arms if store.of(arm.label)]
     added = dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)
     arms += [arm_result(store, label, label, rung=True) for label in added]
@@ -38,7 +41,7 @@ def analyse(store: Store) -> Analysis:
     searches = (tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING))
     tunings = tuple(search for search in searches if search is not None)
     is_whole = {arm.label for arm in study.arms} <= {arm.label for arm in own}
-    rungs = ladder(study, {arm.label: arm.optimizer for arm in own}) if study.ladder and is_whole else None
+    rungs = ladder(study, {arm.label: arm.expression for arm in own}) if study.ladder and is_whole else None
     if rungs is not None and not {rungs.plain, rungs.control} <= {arm.label for arm in arms}:
         rungs = None
     asked = claims(study, scores, arms, rungs, store.additions)
@@ -65,7 +68,7 @@ def analyse(store: Store) -> Analysis:
         ladder=rungs,
         claims=asked,
         answer=answer(study, scores, arms, tunings, asked),
-        noise=noise_floor(*twice) if all(twice) else None,
+        noise=independent(*twice) if all(twice) else None,
         control_runs=tuple(run.name for run in again),
         control_diverged=sum(run.diverged is not None for run in again),
     )

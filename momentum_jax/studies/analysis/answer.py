@@ -10,7 +10,7 @@ from momentum_jax.studies.analysis.claims import GAIN, LARGER_STEP, MOMENTUM_ITS
 from momentum_jax.studies.analysis.results import Answer, ArmResult, Claim, Tuning
 from momentum_jax.studies.evidence import LEVEL, Differences, Questions, decide
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 
 # In the order in which they are looked for; the first that fits is the answer.
 KINDS = (
@@ -132,7 +132,7 @@ def _direction(by_role: Mapping[str, Claim], role: str) -> int:
 
 
 def _is_of_momentum(pair: tuple[ArmResult, ArmResult]) -> bool:
-    first, second = (jobs.rate_and_momentum(arm.optimizer) for arm in pair)
+    first, second = (jobs.rate_and_momentum(arm.expression) for arm in pair)
     return first is not None and second is not None and first[1] > 0 == second[1]
 
 

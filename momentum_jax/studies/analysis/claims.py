@@ -20,7 +20,7 @@ from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.results import ArmResult, Claim, Measure, by_other
 from momentum_jax.studies.evidence import Differences, Evidence, Questions, decide
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 
 QUESTION, GAIN, LARGER_STEP, MOMENTUM_ITSELF = "question", "gain", "larger_step", "momentum_itself"
 _PARTS = (LARGER_STEP, MOMENTUM_ITSELF)
@@ -122,7 +122,7 @@ def _pairs(study: Study, arms: Mapping[str, ArmResult], ladder: jobs.Ladder | No
 
 def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], ladder: jobs.Ladder | None) -> _Pair | None:
     """The tuned momentum arm, that of the ladder or else the first, and the tuned gradient descent."""
-    found = {arm.label: jobs.rate_and_momentum(arms[arm.label].optimizer) for arm in study.tuned if arm.label in arms}
+    found = {arm.label: jobs.rate_and_momentum(arms[arm.label].expression) for arm in study.tuned if arm.label in arms}
     plain = [label for label, each in found.items() if each is not None and each[1] == 0]
     moving = [label for label, each in found.items() if each is not None and each[1] > 0]
     if not plain or not moving:
@@ -132,7 +132,7 @@ def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], ladder: jobs.Ladder
 
 def _as_given(own: Sequence[str], arms: Mapping[str, ArmResult]) -> _Pair | None:
     """Without a ladder: momentum against gradient descent, at one rate if there is such a pair; else the one other arm."""
-    found = {label: jobs.rate_and_momentum(arms[label].optimizer) for label in own}
+    found = {label: jobs.rate_and_momentum(arms[label].expression) for label in own}
     moving = [(label, each) for label, each in found.items() if each is not None and each[1] > 0]
     plain = [(label, each) for label, each in found.items() if each is not None and each[1] == 0]
     alike = [

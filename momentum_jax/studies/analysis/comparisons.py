@@ -7,8 +7,8 @@ from typing import Any
 
 from momentum_jax.studies.analysis.results import ArmResult, Comparison
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import independent, log_rank, paired, paired_steps
+from momentum_jax.studies.study import Study
 
 
 def _steps(first: ArmResult, second: ArmResult) -> tuple[list[Any], list[Any]]:

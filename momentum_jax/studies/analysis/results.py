@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from momentum_jax.studies.evidence import Evidence
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import Ladder
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.statistics import (
     Description,
     IndependentComparison,
     KaplanMeier,
     LogRank,
-    NoiseFloor,
     PairedComparison,
     PairedSteps,
 )
+from momentum_jax.studies.study import Study
 
 Measure = Literal["score", "steps"]
 
@@ -56,6 +57,11 @@ class ArmResult:
     confusion: tuple[tuple[float, ...], ...]
     confusion_half_width: tuple[tuple[float, ...], ...] | None
     seconds: float
+
+    @functools.cached_property
+    def expression(self) -> Expression:
+        """What was run, as a value."""
+        return Expression.read(self.optimizer)
 
 
 @dataclass(frozen=True)
@@ -159,8 +165,8 @@ class Analysis:
       words that follow it.
     comparisons: description alone; what may be claimed stands in `claims`, the question first, and in `answer`.
     ladder: the arms that explain the gain of momentum; None: the study has none, or not all of their runs.
-    noise: the A/A control, by the primary score. control_runs: those of its second half; control_diverged: how many of these
-      diverged, and count with the worst score there, or not at all.
+    noise: the A/A control by the primary score, the first arm less itself on other seeds. control_runs: those of its second
+      half; control_diverged: how many of these diverged, and count with the worst score there, or not at all.
     """
 
     study: Study
@@ -180,7 +186,7 @@ class Analysis:
     ladder: Ladder | None
     claims: tuple[Claim, ...]
     answer: Answer
-    noise: NoiseFloor | None
+    noise: IndependentComparison | None
     control_runs: tuple[str, ...]
     control_diverged: int
 

@@ -8,10 +8,10 @@ from typing import Any
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.arms import known
 from momentum_jax.studies.analysis.results import Trial, Tuning
-from momentum_jax.studies.arms import read_back
+from momentum_jax.studies.arm import Arm
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.search import Choice, LogUniform, OneMinusLogUniform, Range, Uniform, as_text
-from momentum_jax.studies.spec import Arm
 from momentum_jax.studies.statistics import independent
 from momentum_jax.studies.store import Run, Store
 
@@ -27,7 +27,7 @@ def tuning(store: Store, arm: Arm) -> Tuning | None:
     score = scores[study.selected_by(scores)]
     trials = tuple(_trial(arm, scores, optimizer, runs) for optimizer, runs in tried.items())
     fresh_runs = store.of(arm.label)
-    best = fresh_runs[0].optimizer if fresh_runs else jobs.choose(study, scores, store.runs)[arm.label]
+    best = fresh_runs[0].optimizer if fresh_runs else jobs.choose(study, scores, store.runs)[arm.label].text
     if best not in tried:
         return None
     chosen = list(tried).index(best)
@@ -111,7 +111,7 @@ def _trial(arm: Arm, scores: Scores, optimizer: str, runs: Sequence[Run]) -> Tri
     found = {name: tuple(run.validation[name] if run.diverged is None else None for run in runs) for name in names}
     return Trial(
         optimizer=optimizer,
-        values=read_back(arm.optimizer, optimizer),
+        values=arm.expression.read_back(Expression.read(optimizer)),
         runs=tuple(run.name for run in runs),
         scores=found,
         means={name: _mean(values) for name, values in found.items()},

@@ -90,7 +90,3 @@ def bca_caveat(n: int) -> str | None:
 
 def counted(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
-def p_shown(pvalue: float) -> str:
-    return f"p = {pvalue:.2g}"

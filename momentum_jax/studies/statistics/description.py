@@ -1,4 +1,4 @@
-"""One arm: where its values lie, and how well these seeds say so."""
+"""One arm: where its values lie, and how far its mean may be from that of other seeds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from momentum_jax.studies.statistics._samples import (
     bca_caveat,
     bca_interval,
     check_share,
-    counted,
     equal,
     mean_and_error,
-    p_shown,
     sample,
     t_interval,
 )
@@ -45,13 +43,6 @@ class Description:
     t_interval: Interval | None
     bca_interval: Interval | None
     caveats: tuple[str, ...]
-
-    def sentence(self, label: str = "the arm", unit: str = "", form: str = ".4g") -> str:
-        text = f"{label}: mean {self.mean:{form}}{unit} over {counted(self.n, 'seed')}"
-        if self.t_interval is not None:
-            low, high = self.t_interval
-            text += f", {self.confidence:.0%} t interval [{low:{form}}, {high:{form}}]"
-        return f"{text}, median {self.median:{form}}{unit}."
 
 
 def describe(values: Values, *, confidence: float = 0.95) -> Description:
@@ -98,12 +89,6 @@ class Normality:
     statistic: float | None
     pvalue: float | None
     caveats: tuple[str, ...]
-
-    def sentence(self, label: str = "the arm") -> str:
-        if self.statistic is None or self.pvalue is None:
-            return f"{label}: {self.caveats[0]}"
-        seen = "a departure from" if self.pvalue <= 0.05 else "no departure from"
-        return f"{label}: {seen} normality is seen (D'Agostino-Pearson K² = {self.statistic:.3g}, {p_shown(self.pvalue)})."
 
 
 def normality(values: Values) -> Normality:

@@ -14,12 +14,10 @@ from scipy import special, stats
 
 # The largest two arms together whose rank-sum distribution is computed; above, the normal approximation is good.
 MOST_FOR_EXACT = 100
-# With fewer pairs no exact signed-rank test comes down to 0.05: 2 / 2^6 is 0.03.
-FEWEST_PAIRS = 6
 
 
 def signed_rank(differences: np.ndarray, resolution: float) -> tuple[float, float, int]:
-    """Wilcoxon's statistic min(W+, W-), its exact two-sided p-value, and how many differences were ranked.
+    """W+, the sum of the ranks of positive differences, its exact two-sided p-value, and how many differences were ranked.
 
     Differences of at most `resolution` are zero and left out; sizes that far apart or less are ties.
     """
@@ -35,7 +33,7 @@ def signed_rank(differences: np.ndarray, resolution: float) -> tuple[float, floa
         with_it = np.concatenate([np.zeros(rank), distribution])
         distribution = (without + with_it) / 2
     positive = int(doubled[kept[order] > 0].sum())
-    return min(positive, int(doubled.sum()) - positive) / 2, _two_sided(distribution, positive), kept.size
+    return positive / 2, _two_sided(distribution, positive), kept.size
 
 
 def rank_sum(a: np.ndarray, b: np.ndarray) -> tuple[float, float, bool]:

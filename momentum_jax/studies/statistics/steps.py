@@ -1,4 +1,4 @@
-"""Steps to a target, as what they are: times, censored where a run ends before it reached the target.
+"""Steps to a target, described as what they are: times, censored where a run ends before it reached the target.
 
 `steps` is as `ArmSummary.steps_to_target` gives it, one entry a seed: the step, or None for never within `budget`, the
 steps of every run. A run that diverged never reached the target, so it counts as censored at the full budget, not at its
@@ -19,7 +19,6 @@ from momentum_jax.studies.statistics._samples import (
     check_share,
     counted,
     mean_and_error,
-    p_shown,
     t_interval,
 )
 from momentum_jax.studies.statistics.ranks import signed_rank
@@ -53,13 +52,6 @@ class KaplanMeier:
     restricted_mean: float
     restricted_mean_interval: Interval | None
     caveats: tuple[str, ...]
-
-    def sentence(self, label: str = "the arm", form: str = ",.0f") -> str:
-        text = f"{label}: {self.n - self.never} of {counted(self.n, 'run')} reached the target"
-        if self.median is not None:
-            text += f", half by step {self.median:{form}}"
-        least = "at least " if self.never else ""
-        return f"{text}; the mean is {least}{self.restricted_mean:{form}} steps, of a budget of {self.budget:{form}}."
 
 
 def kaplan_meier(steps: Steps, budget: float, *, confidence: float = 0.95) -> KaplanMeier:
@@ -106,12 +98,11 @@ def kaplan_meier(steps: Steps, budget: float, *, confidence: float = 0.95) -> Ka
 
 @dataclass(frozen=True)
 class LogRank:
-    """Whether two arms on seeds of their own reach the target equally soon.
+    """How soon two arms on seeds of their own reach the target.
 
     `pvalue` is the two-sided permutation p-value of the log-rank statistic: over all splits of the runs where they number
-    at most 20,000 (`exact`; 8 against 8), else over 20,000 random ones. It cannot fall below `smallest_pvalue`. `statistic`
-    is the usual standardised one, positive where a reached the target sooner, and `asymptotic_pvalue` its normal
-    approximation; both None where it has no variance.
+    at most 20,000 (`exact`; 8 against 8), else over 20,000 random ones. `statistic` is the usual standardised one, positive
+    where a reached the target sooner, and `asymptotic_pvalue` its normal approximation; both None where it has no variance.
     """
 
     n_a: int
@@ -122,24 +113,11 @@ class LogRank:
     asymptotic_pvalue: float | None
     pvalue: float
     exact: bool
-    smallest_pvalue: float
     caveats: tuple[str, ...]
-
-    def sentence(self, a: str = "a", b: str = "b") -> str:
-        reached = f"{self.reached_a} of {self.n_a} runs of {a} and {self.reached_b} of {self.n_b} of {b} reached the target"
-        text = f"{reached}; log-rank {p_shown(self.pvalue)}"
-        if self.statistic is None:
-            return f"{text}: nothing tells them apart."
-        if self.smallest_pvalue > 0.05:
-            against = f"{self.n_a} against {self.n_b} runs"
-            return f"{text}: with {against} it cannot fall below {self.smallest_pvalue:.3g}, too few seeds for a claim."
-        if self.pvalue > 0.05:
-            return f"{text}: no difference is seen."
-        return f"{text}: {a if self.statistic > 0 else b} is sooner."
 
 
 def log_rank(a: Steps, b: Steps, budget: float) -> LogRank:
-    """Compares the steps of two arms whose seeds have nothing in common. Arms of one study share theirs: `paired_steps`.
+    """Describes the steps of two arms whose seeds have nothing in common. Arms of one study share theirs: `paired_steps`.
 
     The normal approximation is too sure of few runs: without censoring, it called 10.7% of equal arms different at 3 against 3,
     7.0% at 5 and 5.9% at 20 where it claims 5% (4,000 simulated studies each), which is why `pvalue` is the
@@ -170,7 +148,6 @@ def log_rank(a: Steps, b: Steps, budget: float) -> LogRank:
         asymptotic_pvalue=asymptotic,
         pvalue=pvalue,
         exact=splits <= _RESAMPLES,
-        smallest_pvalue=min(1.0, 2 / min(splits, _RESAMPLES + 1)),
         caveats=tuple(caveats),
     )
 
@@ -183,7 +160,6 @@ class PairedSteps:
     needs a step that was not seen. `wilcoxon_pvalue` ranks the differences with a run that never got there just past the
     budget: too small a difference, equally so for either arm, so the test keeps its level and loses power. `mean_difference`,
     a - b, is of min(step, budget); with `censored` pairs, in which one arm never got there, its size is only indicative.
-    Neither p-value can fall below `smallest_pvalue` = 2 / 2^m for the m pairs that are not tied.
     """
 
     n: int
@@ -194,23 +170,11 @@ class PairedSteps:
     mean_difference: float
     sign_pvalue: float
     wilcoxon_pvalue: float
-    smallest_pvalue: float
     caveats: tuple[str, ...]
-
-    def sentence(self, a: str = "a", b: str = "b") -> str:
-        text = f"{a} was sooner in {self.a_sooner} and {b} in {self.b_sooner} of {counted(self.n, 'paired seed')}"
-        text += f" ({self.tied} tied), exact sign test {p_shown(self.sign_pvalue)}, Wilcoxon {p_shown(self.wilcoxon_pvalue)}"
-        if self.smallest_pvalue > 0.05:
-            return f"{text}: neither can fall below {self.smallest_pvalue:.3g}, too few seeds for a claim."
-        if self.wilcoxon_pvalue > 0.05:
-            return f"{text}: no difference is seen."
-        if (self.a_sooner > self.b_sooner) != (self.mean_difference < 0):
-            return f"{text}: how often and by how much point different ways, so neither is called sooner."
-        return f"{text}: {a if self.mean_difference < 0 else b} is sooner."
 
 
 def paired_steps(a: Steps, b: Steps, budget: float) -> PairedSteps:
-    """Compares the steps of two arms on the same seeds: `a[i]` and `b[i]` are of the same seed."""
+    """Describes the steps of two arms on the same seeds: `a[i]` and `b[i]` are of the same seed."""
     who = "paired_steps"
     (first, reached_a), (second, reached_b) = _censored(who, "a", a, budget), _censored(who, "b", b, budget)
     if first.size != second.size:
@@ -231,7 +195,6 @@ def paired_steps(a: Steps, b: Steps, budget: float) -> PairedSteps:
         mean_difference=float((first - second).mean()),
         sign_pvalue=float(stats.binomtest(a_sooner, untied).pvalue) if untied else 1.0,
         wilcoxon_pvalue=signed_rank(difference, 0.0)[1],
-        smallest_pvalue=min(1.0, 2.0 ** (1 - untied)),
         caveats=tuple(caveats),
     )
 

@@ -16,10 +16,8 @@ import numpy as np
 
 from momentum_jax._files import TEMPORARY, atomic, open_to_append, read_regular, sync
 from momentum_jax._text import listed
-from momentum_jax.studies.arms import call_text
 from momentum_jax.studies.errors import DamageWarning, StudyError, is_whole
 from momentum_jax.studies.scores import IMAGES, RankedScore, Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.archives import Archives
 from momentum_jax.studies.store.files import (
     CURVES,
@@ -59,6 +57,7 @@ from momentum_jax.studies.store.records import (
     read_lines,
     stored_runs,
 )
+from momentum_jax.studies.study import Study
 
 
 class Store:
@@ -67,19 +66,16 @@ class Store:
     `runs` are the study's own with a sound line; `damage` says, in a sentence each, what else was found.
     """
 
-    def __init__(self, directory: Path, manifest: dict[str, Any], found: Found | None = None):
+    def __init__(self, directory: Path, manifest: dict[str, Any], study: Study, found: Found | None = None):
         self.directory = directory
         self.manifest = manifest
+        self.study = study
         self.damage = [] if found is None else [*found.damage, *found.foreign]
         self._lines = {} if found is None else {line.run.name: line for line in found.own}
 
     @property
     def runs(self) -> list[Run]:
         return [line.run for line in self._lines.values()]
-
-    @property
-    def study(self) -> Study:
-        return study_of(self.manifest)
 
     @property
     def scores(self) -> Scores:
@@ -144,7 +140,7 @@ class Store:
                 "choose an empty or a new directory."
             )
         manifest = {"schema": SCHEMA, "status": "running", "environment": dict(environment), **_described(study, scores)}
-        store = cls(directory, manifest)
+        store = cls(directory, manifest, study)
         with atomic(directory / RUNS):
             pass
         store.note("running")
@@ -181,10 +177,11 @@ class Store:
         else:
             stored, now = manifest["study"]["seeds"], asked["study"]["seeds"]
             there = {name: manifest[name] for name in asked}
-            if _is_moved(study.problem, manifest["study"].get("problem")):
+            before = study_of(manifest)
+            if study.expression and before.expression and study.expression.call_text == before.expression.call_text:
                 # The same call in a file of another name: whether it is the same problem its fingerprint says.
                 there["study"] = {**there["study"], "problem": study.problem}
-            if study.own_images and Study.from_dict(manifest["study"]).own_images:
+            if study.own_images and before.own_images:
                 # The digest of what is in it is in the environment.
                 there["study"] = {**there["study"], "dataset": study.dataset}
             if now[: len(stored)] == stored:
@@ -202,7 +199,7 @@ class Store:
                 differ = _differ(study, key, here, other)
                 raise StudyError(f"{directory} cannot be resumed: {differ}; choose another directory, or --overwrite.")
         found = Found.of(directory, study, scores, environment)
-        store = cls(directory, {**manifest, **_described(study, scores), **asked}, found)
+        store = cls(directory, {**manifest, **_described(study, scores), **asked}, study, found)
         store._drop_damaged_arrays()
         aside = set_aside(directory, found.others, archives=bool(found.foreign)) if found.others else None
         for sentence in store.damage:
@@ -224,7 +221,8 @@ class Store:
         """A store as it lies there, finished or not; what is damaged, or of another study, is in `damage`."""
         directory = place(directory)
         manifest = read_manifest(directory)
-        return cls(directory, manifest, Found.of(directory, study_of(manifest), scores_of(manifest), manifest["environment"]))
+        study = study_of(manifest)
+        return cls(directory, manifest, study, Found.of(directory, study, scores_of(manifest), manifest["environment"]))
 
     def keep(self, keys: Mapping[str, str]) -> None:
         """Leaves the runs whose key is the one that `keys` has under their name; others are moved aside, with a warning."""
@@ -327,10 +325,6 @@ class Store:
         checked = {**self.manifest, "sha256": digest_of_json(self.manifest)}
         with atomic(self.directory / MANIFEST) as file:
             file.write((json.dumps(checked, indent=2, allow_nan=False) + "\n").encode())
-
-
-def _is_moved(here: str | None, there: str | None) -> bool:
-    return here is not None and there is not None and call_text(here) == call_text(there)
 
 
 def _additions(manifest: Mapping[str, Any]) -> list[list[int]]:

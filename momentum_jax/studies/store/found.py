@@ -13,9 +13,9 @@ import numpy as np
 from momentum_jax._text import listed
 from momentum_jax.studies.jobs import TUNING, strangers
 from momentum_jax.studies.scores import Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.files import RUNS
 from momentum_jax.studies.store.records import Line, Run, faults, read_lines
+from momentum_jax.studies.study import Study
 
 
 @dataclass(frozen=True)

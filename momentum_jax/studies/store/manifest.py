@@ -11,9 +11,9 @@ from momentum_jax._files import read_regular
 from momentum_jax._text import cut, quoted
 from momentum_jax.studies.errors import StudyError, is_whole
 from momentum_jax.studies.scores import IMAGES, Scores
-from momentum_jax.studies.spec import Study
 from momentum_jax.studies.store.files import MANIFEST
 from momentum_jax.studies.store.records import SECONDS, UNSOUND, digest_of_json, is_text, loads, stored_runs
+from momentum_jax.studies.study import Study
 
 SCHEMA = 3
 # Of images alone; their lines are read as what they are now.

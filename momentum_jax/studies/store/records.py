@@ -29,7 +29,7 @@ class Run:
     validation: ranked scores on the validation set after the last step; NaN where the run diverged.
     diverged: the first step whose loss was not finite; None: none was.
     seconds: the run's share of the training time of its wave.
-    factors: those of its arm (`spec.Arm`).
+    factors: those of its arm (`Arm.factors`).
     key: a digest of all that the run's numbers depend on (`jobs.Job.key`).
     """
 

@@ -6,7 +6,8 @@ import math
 
 from momentum_jax._text import cut
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
-from momentum_jax.studies.arms import call_text
+from momentum_jax.studies.expression import Expression
+from momentum_jax.studies.jobs import rate_and_momentum
 
 _LONGEST_NAME = 40
 
@@ -24,7 +25,7 @@ def names(analysis: Analysis, *labels: str) -> tuple[str, ...]:
 
 
 def _short(arm: ArmResult) -> str:
-    name = call_text(arm.written).partition("(")[0]
+    name = Expression.read(arm.written).name
     if arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned":
         return name.removeprefix("optax.").replace("_", " ")
     return cut(arm.label, _LONGEST_NAME)
@@ -46,19 +47,11 @@ def brief(analysis: Analysis, label: str) -> str:
 
 
 def _in_words(arm: ArmResult) -> str:
-    if arm.rung and len(parts := call_text(arm.optimizer).removesuffix(")").split("(")) == 2:
-        rate = parts[1].removeprefix("learning_rate=").strip()
-        return f"gradient descent at {float(rate):.4g}" if _is_number(rate) else arm.label
-    name = call_text(arm.written).partition("(")[0]
+    if arm.rung and (found := rate_and_momentum(arm.expression)) is not None:
+        return f"gradient descent at {found[0]:.4g}"
+    name = Expression.read(arm.written).name
     own = arm.label.startswith(f"{name}, ")
     return arm.label.replace(name, name.removeprefix("optax.").replace("_", " "), 1) if own else arm.label
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:

@@ -50,8 +50,8 @@ def noise(analysis: Analysis) -> str | None:
     primary = analysis.scores.primary
     low, high = (primary.difference(end) for end in found.t_interval)
     text = (
-        f"The same arm twice: {called(analysis, analysis.study.arms[0].label)} on {found.n} seeds less itself on "
-        f"{found.n_again} others, {primary.difference(found.difference)}{primary.unit} (95% t interval {low} to {high})."
+        f"The same arm twice: {called(analysis, analysis.study.arms[0].label)} on {found.n_a} seeds less itself on "
+        f"{found.n_b} others, {primary.difference(found.mean_difference)}{primary.unit} (95% t interval {low} to {high})."
     )
     if analysis.control_diverged:
         text += f" There it diverged in {analysis.control_diverged} of {len(analysis.control_runs)} runs."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from momentum_jax.studies import own
-from momentum_jax.studies.spec import Study
+from momentum_jax.studies.study import Study
 
 FILE = "study.toml"
 SOURCES = (

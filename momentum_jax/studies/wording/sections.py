@@ -235,7 +235,7 @@ def short(value: object) -> str:
 
 def rate_of(analysis: Analysis, label: str) -> str | None:
     """The learning rate of an arm that the ladder added."""
-    found = jobs.rate_and_momentum(analysis.arm(label).optimizer)
+    found = jobs.rate_and_momentum(analysis.arm(label).expression)
     return None if found is None or not math.isfinite(found[0]) else f"{found[0]:.4g}"
 
 

@@ -8,95 +8,43 @@ compare equal.
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import functools
 import math
 import os
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from momentum_jax._files import open_regular
-from momentum_jax._text import cut, cut_path, listed, quoted
+from momentum_jax._text import cut_path, listed, quoted
 from momentum_jax.studies import own
-from momentum_jax.studies.arms import MOST_CHARACTERS, call_text, canonical, moved, origin, ranges, with_arguments
-from momentum_jax.studies.errors import StudyError, fail, is_whole, not_among
+from momentum_jax.studies.arm import BUDGET, MOST_STEPS, Arm, arm_of
+from momentum_jax.studies.errors import (
+    StudyError,
+    fail,
+    is_whole,
+    known_fields,
+    not_among,
+    require_choice,
+    require_number,
+    require_whole,
+)
+from momentum_jax.studies.expression import Expression
+from momentum_jax.studies.network import Network
 from momentum_jax.studies.scores import IMAGES, Scores, is_name
-from momentum_jax.studies.search import Range, Search, as_text
+from momentum_jax.studies.search import Search
+from momentum_jax.studies.toml import read_toml
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
-ACTIVATIONS = ("relu", "tanh", "sigmoid")
-INITIALIZATIONS = ("he_normal", "uniform", "glorot_uniform")
-LOSSES = ("cross_entropy", "half_squared_error")
 SAMPLINGS = ("shuffle", "replacement")
-
-
-def _whole(where: str, what: str, value: object, least: int) -> None:
-    if not is_whole(value, least):
-        raise fail(where, what, f"a whole number >= {least}", value)
-
-
-def _choice(where: str, what: str, value: object, allowed: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in allowed:
-        raise not_among(where, what, value, allowed)
-
-
-def _number(where: str, what: str, value: object, allowed: str, low: float, high: float) -> None:
-    """Requires low <= value < high, and of a whole number that it fits into a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high or value > sys.float_info.max:
-        raise fail(where, what, allowed, value)
-
-
 # What the trainer takes.
-MOST_STEPS = 100_000_000
 MOST_SEEDS = 100_000
-# Of a layer; 28 x 28 images into one of these take 3 GB of weights.
-_MOST_UNITS = 1_000_000
-# Of a TOML file: thousands of arms.
-_MOST_BYTES = 2**20
 # What describes a problem of images, which other problems have not.
 _OF_IMAGES = ("dataset", "size", "examples", "network")
 _LOSS = "loss"
 _A_PROBLEM = 'a call such as "my_problem.py:make(width=64)"'
-
-
-@dataclass(frozen=True)
-class Network:
-    """A net: widths of its layers, what stands between them, how weights begin and what is minimised.
-
-    `channels` makes it convolutional: for each entry a 3 x 3 convolution and 2 x 2 max pooling before the `hidden` layers.
-    `output_activation` is applied to the last layer (None: nothing is); `initialization` is `he_normal` (weights N(0, 2 /
-    fan_in), biases 0), `glorot_uniform` or `uniform` (weights and biases in [-0.5, 0.5]); `loss` is softmax `cross_entropy` or
-    `half_squared_error` on one-hot targets.
-    """
-
-    hidden: tuple[int, ...] = (256, 256)
-    activation: str = "relu"
-    output_activation: str | None = None
-    initialization: str = "he_normal"
-    loss: str = "cross_entropy"
-    dropout: float = 0.0
-    channels: tuple[int, ...] = ()
-
-    def __post_init__(self):
-        for name, what, each in (("hidden", "layer widths", "width"), ("channels", "numbers of channels", "number")):
-            if not isinstance(getattr(self, name), tuple):
-                raise fail("Network", name, f"a tuple (in TOML a list) of {what}", getattr(self, name))
-            for value in getattr(self, name):
-                _whole("Network", f"every {each} in {name}", value, 1)
-                if value > _MOST_UNITS:
-                    raise fail("Network", f"every {each} in {name}", f"at most {_MOST_UNITS:,}", value)
-        _choice("Network", "activation", self.activation, ACTIVATIONS)
-        if self.output_activation is not None:
-            _choice("Network", "output_activation", self.output_activation, ACTIVATIONS)
-        _choice("Network", "initialization", self.initialization, INITIALIZATIONS)
-        _choice("Network", "loss", self.loss, LOSSES)
-        _number("Network", "dropout", self.dropout, "in [0, 1)", 0.0, 1.0)
-
-
 _DEFAULTS: dict[str, Callable[[], Any]] = {
     "dataset": lambda: "digits",
     "size": lambda: None,
@@ -105,107 +53,9 @@ _DEFAULTS: dict[str, Callable[[], Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One contestant: an optimizer as it is written in Python, and the label that stands for it in tables and figures.
-
-    `optimizer` is kept in canonical spelling (`"heavy_ball(1e-2,.9)"` becomes `"heavy_ball(0.01, 0.9)"`); without a
-    label it is the label. A range in the place of an argument (`"heavy_ball(log_uniform(0.001, 1), 0.9)"`) is tuned; see
-    `search`. A constructor of one's own is named with its file, `"my_optimizers.py:my_momentum(0.01)"`, or its module; in
-    Python `Arm.of` takes the constructor itself.
-
-    `factors` are what differs between arms besides the optimizer, in TOML further keys of the arm: `batch`, `steps`, and
-    arguments of the study's `problem`. `{ optimizer = "sgd(0.1)", batch = 512, width = 64 }` has three.
-    """
-
-    optimizer: str
-    label: str = ""
-    factors: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    def __post_init__(self):
-        if not isinstance(self.optimizer, str):
-            raise fail("Arm", "optimizer", 'a call such as "heavy_ball(0.01, 0.9)"', self.optimizer)
-        if not isinstance(self.label, str) or not self.label.isprintable() or len(self.label) > MOST_CHARACTERS:
-            raise fail("Arm", "label", f"one line of printable text, at most {MOST_CHARACTERS:,} characters", self.label)
-        object.__setattr__(self, "optimizer", canonical(self.optimizer))
-        object.__setattr__(self, "factors", _checked_factors(self.factors))
-        label = self.label.strip() or _short_label(call_text(self.optimizer), bool(self.ranges))
-        own = "".join(f", {name} {'all' if value is None else value}" for name, value in self.factors.items())
-        object.__setattr__(self, "label", label if self.label.strip() else f"{label}{own}")
-
-    @classmethod
-    def of(
-        cls, constructor: Callable[..., Any], *, label: str = "", factors: Mapping[str, Any] | None = None, **arguments: Any
-    ) -> Arm:
-        """The arm of a constructor that returns an Optax optimizer, of any name or none.
-
-        Args:
-          constructor: known by its name, with a number where a different one has that name already.
-          label, factors: as in `Arm`.
-          arguments: of the constructor: literals, or ranges such as `LogUniform(0.001, 1)`, which are tuned.
-
-        Raises:
-          StudyError: the constructor cannot be called, or an argument is neither.
-
-        Example: `Arm.of(my_momentum, learning_rate=LogUniform(0.001, 1), momentum=0.9)`.
-        """
-        if not callable(constructor):
-            raise fail("Arm.of", "constructor", "a function that returns an optimizer", constructor)
-        place = own.given(own.name_of(constructor), constructor)
-        written = (f"{name}={as_text('Arm.of', name, value)}" for name, value in arguments.items())
-        return cls(f"{place}({', '.join(written)})", label, factors or {})
-
-    @property
-    def ranges(self) -> dict[str, Range]:
-        """What is tuned, by the name of its parameter."""
-        return ranges(self.optimizer)
-
-
-# What an arm may have of its own in every study.
-BUDGET = ("batch", "steps")
-
-
-def _arm(content: object, *, of_problem: bool) -> Arm:
-    """The arm that TOML or JSON describes; keys beside its own are factors."""
-    given: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
-    factors = {
-        str(name): value
-        for name, value in given.items()
-        if name in BUDGET or (of_problem and name not in ("optimizer", "label"))
-    }
-    own = {name: value for name, value in given.items() if name not in factors} if given else content
-    fields = _known(Arm, "Study.arms", own, required=("optimizer",), less=("factors",), more=BUDGET)
-    return Arm(**fields, factors=factors)
-
-
-def _checked_factors(factors: object) -> dict[str, Any]:
-    if not isinstance(factors, Mapping):
-        raise fail("Arm", "factors", "values by name, such as {'batch': 512}", factors)
-    checked = {}
-    for name, value in factors.items():
-        if not isinstance(name, str) or not name.isidentifier():
-            raise fail("Arm", "the name of a factor", "batch, steps or an argument of the problem", name)
-        if name == "batch" and value in ("all", None):
-            checked[name] = None
-            continue
-        if name in BUDGET:
-            _whole("Arm", name, value, 1)
-            if name == "steps" and value > MOST_STEPS:
-                raise fail("Arm", name, f"at most {MOST_STEPS:,}", value)
-        elif not isinstance(value, bool | int | float | str):
-            raise fail("Arm", name, "a number, a text, true or false", value)
-        checked[name] = value
-    return checked
-
-
 def exclude_each_other(name: str) -> StudyError:
     """A problem says all that this field would."""
     return StudyError(f"Study: problem and {name} exclude each other; {name} is of images with class labels.")
-
-
-def _short_label(optimizer: str, tuned: bool) -> str:
-    """An expression with ranges is no name: the constructor's own is."""
-    return f"{optimizer.partition('(')[0]}, tuned" if tuned else optimizer
 
 
 # Independent seeds for the A/A control, one for each of the study's own: the same number with its highest bit turned.
@@ -285,7 +135,7 @@ class Study:
         if self.problem is not None:
             self._check_problem()
         elif not (isinstance(self.dataset, str) and self.own_images):
-            _choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
+            require_choice("Study", "dataset", self.dataset, (*DATASETS, "a path to a .npz file"))
         else:
             try:
                 object.__setattr__(self, "dataset", os.path.realpath(self.dataset))
@@ -294,16 +144,16 @@ class Study:
                 raise fail("Study", "dataset", "a path to a .npz file", self.dataset) from None
         for name in ("size", "examples"):
             if getattr(self, name) is not None:
-                _whole("Study", name, getattr(self, name), 1)
+                require_whole("Study", name, getattr(self, name), 1)
         if not isinstance(self.network, Network):
             raise fail("Study", "network", "a Network", self.network)
-        _whole("Study", "steps", self.steps, 1)
+        require_whole("Study", "steps", self.steps, 1)
         if self.steps > MOST_STEPS:
             raise fail("Study", "steps", f"at most {MOST_STEPS:,}", self.steps)
         if self.batch is not None:
-            _whole("Study", "batch", self.batch, 1)
-        _choice("Study", "sampling", self.sampling, SAMPLINGS)
-        _whole("Study", "evaluate_every", self.evaluate_every, 1)
+            require_whole("Study", "batch", self.batch, 1)
+        require_choice("Study", "sampling", self.sampling, SAMPLINGS)
+        require_whole("Study", "evaluate_every", self.evaluate_every, 1)
         if not isinstance(self.search, Search):
             raise fail("Study", "search", "a Search", self.search)
         if self.target_score is not None and not is_name(self.target_score):
@@ -317,7 +167,7 @@ class Study:
         if self.target is not None:
             is_loss = self.problem is None and self.target_score is None
             allowed = "a positive, finite loss" if is_loss else "a finite number"
-            _number("Study", "target", self.target, allowed, math.ulp(0.0) if is_loss else -sys.float_info.max, math.inf)
+            require_number("Study", "target", self.target, allowed, math.ulp(0.0) if is_loss else -sys.float_info.max, math.inf)
         for name in ("ladder", "noise_floor"):
             if not isinstance(getattr(self, name), bool):
                 raise fail("Study", name, "True or False", getattr(self, name))
@@ -331,6 +181,11 @@ class Study:
         if self.noise_floor and (both := sorted({*self.control_seeds} & {*self.seeds, *self.search.seeds})):
             raise _overlap("seeds", "those of the A/A control, each with its highest bit turned", both)
 
+    @functools.cached_property
+    def expression(self) -> Expression | None:
+        """The problem as a value; it is read when the study is made."""
+        return None if self.problem is None else Expression.read(self.problem)
+
     def load(self, origin: str, name: str) -> Callable[..., Any]:
         """The function of the user's own that an expression of the study names. Errors are those of `own.load`."""
         return own.load(origin, name, self.paths)
@@ -339,8 +194,8 @@ class Study:
         """The study as it is for an arm of these factors."""
         own = {name: value for name, value in factors.items() if name in BUDGET}
         arguments = {name: value for name, value in factors.items() if name not in BUDGET}
-        if arguments and self.problem is not None:
-            own["problem"] = with_arguments(self.problem, arguments)
+        if arguments and self.expression is not None:
+            own["problem"] = self.expression.with_arguments(arguments)
         return replace(self, **own) if own else self
 
     @property
@@ -370,13 +225,13 @@ class Study:
                 raise not_among(where, what, name, scores.names)
 
     def _check_problem(self) -> None:
-        if not isinstance(self.problem, str):
+        if not isinstance(self.problem, str | Expression):
             raise fail("Study", "problem", _A_PROBLEM, self.problem)
         for name in _OF_IMAGES:
             if getattr(self, name) != _DEFAULTS[name]():
                 raise exclude_each_other(name)
         try:
-            object.__setattr__(self, "problem", canonical(self.problem))
+            object.__setattr__(self, "problem", str(self.expression))
         except StudyError:
             # It speaks of arms and their optimizers.
             raise fail("Study", "problem", _A_PROBLEM, self.problem) from None
@@ -385,20 +240,22 @@ class Study:
         """Leaves of the paths in expressions the names of the files, and keeps where these lie."""
         paths = dict(self.paths)
 
-        def named(text: str) -> str:
-            place = origin(text)
+        def named(expression: Expression) -> Expression:
+            place = expression.origin
             if not own.is_file(place):
-                return text
+                return expression
             name = Path(place).name
             path = paths[place] if place == name and place in paths else os.path.realpath(place)
             if paths.setdefault(name, path) != path:
                 raise StudyError(f"Study: two different files are called {name}, {cut_path(paths[name])} and {cut_path(path)}.")
-            return moved(text, name)
+            return expression if place == name else expression.moved(name)
 
-        if self.problem is not None:
-            object.__setattr__(self, "problem", named(self.problem))
-        arms = tuple(replace(arm, optimizer=named(arm.optimizer)) for arm in self.arms)
-        object.__setattr__(self, "arms", arms)
+        if self.expression is not None:
+            object.__setattr__(self, "expression", named(self.expression))
+            object.__setattr__(self, "problem", str(self.expression))
+        found = [(arm, named(arm.expression)) for arm in self.arms]
+        arms = (arm if each is arm.expression else replace(arm, optimizer=each) for arm, each in found)
+        object.__setattr__(self, "arms", tuple(arms))
         object.__setattr__(self, "paths", paths)
 
     @property
@@ -434,11 +291,11 @@ class Study:
         ):
             known = listed([quoted(label) for label in labels], 6)
             raise fail("Study", "question", f"the labels of two arms among {known}", asked)
-        _choice("Study", "measure", self.measure, MEASURES)
+        require_choice("Study", "measure", self.measure, MEASURES)
         if self.measure == "steps" and self.target is None:
             raise StudyError('Study: measure must be "score" where there is no target that steps could reach; give a target.')
         if self.matters is not None:
-            _number("Study", "matters", self.matters, "a positive, finite number", math.ulp(0.0), math.inf)
+            require_number("Study", "matters", self.matters, "a positive, finite number", math.ulp(0.0), math.inf)
         if not isinstance(self.title, str) or not self.title.isprintable() or len(self.title) > _MOST_TITLE:
             raise fail("Study", "title", f"one line of printable text, at most {_MOST_TITLE} characters", self.title)
         if self.looks != ():
@@ -472,22 +329,22 @@ class Study:
 
         `paths` are the files behind the names in its expressions; others are seen from the working directory.
         """
-        fields = _known(cls, "Study", data)
+        fields = known_fields(cls, "Study", data)
         if "problem" in fields and (given := next((name for name in _OF_IMAGES if name in fields), None)):
             raise exclude_each_other(given)
         if fields.get("batch") == "all":
             fields["batch"] = None
         if "network" in fields:
-            network = _known(Network, "Study.network", fields["network"])
+            network = known_fields(Network, "Study.network", fields["network"])
             fields["network"] = Network(**_tuples(network, "hidden", "channels"))
         arms = fields.get("arms", ())
         if not isinstance(arms, Sequence) or isinstance(arms, str):
             raise fail("Study", "arms", "a list of arms", arms)
         if "search" in fields:
-            search = _known(Search, "Study.search", fields["search"])
+            search = known_fields(Search, "Study.search", fields["search"])
             fields["search"] = Search(**_seeds(_tuples(search, "seeds"), 1000))
         of_problem = fields.get("problem") is not None
-        fields["arms"] = tuple(Arm(arm) if isinstance(arm, str) else _arm(arm, of_problem=of_problem) for arm in arms)
+        fields["arms"] = tuple(arm_of(arm, of_problem=of_problem) for arm in arms)
         fields = _tuples(fields, "seeds", "question", "looks")
         if fields.get("looks") and "seeds" not in fields:
             fields["seeds"] = fields["looks"][0]
@@ -502,56 +359,13 @@ class Study:
         return cls.from_dict(read_toml(path))
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """What a TOML file says, a path in it seen from its directory. Raises `StudyError` where it cannot be read."""
-    try:
-        with open_regular(path) as file:
-            text = file.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            raise StudyError(f"{path}: must have at most {_MOST_BYTES:,} bytes, as the TOML file of a study.")
-        content = tomllib.loads(text.decode())
-    except StudyError:
-        raise
-    except OSError as error:
-        raise StudyError(f"{cut_path(path)}: cannot be read ({error.strerror}).") from None
-    except RecursionError:
-        raise StudyError(f"{path}: is not the TOML file of a study (nested too deeply).") from None
-    except ValueError as error:
-        # Not UTF-8, not TOML, or a number of more digits than Python reads.
-        raise StudyError(f"{path}: is not TOML ({cut(str(error))}).") from None
-    directory = Path(path).parent
-    dataset = content.get("dataset")
-    if isinstance(dataset, str) and dataset.endswith(".npz"):
-        content["dataset"] = str(directory / dataset)
-    if "problem" in content:
-        content["problem"] = _seen_from(directory, content["problem"])
-    if isinstance(content.get("arms"), list):
-        content["arms"] = [
-            {**arm, "optimizer": _seen_from(directory, arm.get("optimizer"))}
-            if isinstance(arm, dict)
-            else _seen_from(directory, arm)
-            for arm in content["arms"]
-        ]
-    return content
-
-
-def _seen_from(directory: Path, text: Any) -> Any:
-    """An expression whose file is looked for from a directory."""
-    try:
-        place = origin(text) if isinstance(text, str) else ""
-    except StudyError:
-        # What is no expression is refused where its field is checked.
-        return text
-    return moved(text, str(directory / place)) if own.is_file(place) else text
-
-
 def _check_seeds(where: str, seeds: object) -> None:
     if not isinstance(seeds, tuple) or not seeds:
         raise fail(where, "seeds", "a tuple of at least one seed (in TOML a list, or how many)", seeds)
     if len(seeds) > MOST_SEEDS:
         raise StudyError(f"{where}: seeds must be at most {MOST_SEEDS:,}, got {len(seeds):,} of them.")
     for seed in seeds:
-        _whole(where, "every seed", seed, 0)
+        require_whole(where, "every seed", seed, 0)
         if seed >= 2**32:
             raise fail(where, "every seed", "below 2**32", seed)
     if repeated := _repeated(seeds):
@@ -584,25 +398,3 @@ def _plain(value: Any) -> Any:
 
 def _tuples(fields: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: tuple(value) if key in names and isinstance(value, list) else value for key, value in fields.items()}
-
-
-def _known(
-    cls: type,
-    where: str,
-    data: object,
-    required: tuple[str, ...] = (),
-    less: tuple[str, ...] = (),
-    more: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        raise fail(where, "it", "a table of keys and values", data)
-    names = [*(f.name for f in dataclasses.fields(cls) if f.name not in less), *more]
-    for key in data:
-        if key not in names:
-            close = difflib.get_close_matches(cut(str(key)), names, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(names)}."
-            raise StudyError(f"{where}: unknown key {quoted(key)}; {hint}")
-    for key in required:
-        if key not in data:
-            raise StudyError(f"{where}: the key {key!r} is missing.")
-    return dict(data)
