@@ -77,8 +77,14 @@ def tick_text(ticks: Sequence[float], *, factor: float = 1, signed: bool = False
     gaps = [b - a for a, b in zip(sorted(values), sorted(values)[1:], strict=False)]
     digits = max(0, -math.floor(math.log10(min(gaps)) + 1e-9)) if gaps else 0
     if not gaps or digits > 6 or any(abs(each) >= 1e6 for each in values) or (gaps and max(values) > 99 * min(gaps) > 0):
-        return [f"{each:{'+' * signed}.3g}{unit}" if each else f"0{unit}" for each in values]
+        return [f"{short(each, signed=signed)}{unit}" for each in values]
     return [f"{each:{'+' * (signed and bool(each))},.{digits * bool(each)}f}{unit}" for each in values]
+
+
+def short(value: float, *, signed: bool = False) -> str:
+    """A value in three digits, and of a power of ten no more than that: 1e-7."""
+    text = f"{value:{'+' * (signed and bool(value))}.3g}"
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def style_of(arm: int) -> str:
@@ -259,7 +265,7 @@ def curves(chart: Chart, *, alt: str, zoom: tuple[str, str, str]) -> Markup:
     ticks = up.ticks(4)
     texts = tick_text(ticks, factor=chart.factor, unit=chart.unit)
     if up.log and len(ticks) > 1:
-        texts = [f"{chart.factor * tick:g}{chart.unit}" for tick in ticks]
+        texts = [f"{short(chart.factor * tick)}{chart.unit}" for tick in ticks]
     levels = [(100 - up.at(tick), text) for tick, text in zip(ticks, texts, strict=True)]
     drawn = [Markup('<line class="gl" x1="0" x2="1000" y1="{0:.0f}" y2="{0:.0f}"/>').format(10 * top) for top, _ in levels]
     if chart.target is not None and up.holds(chart.target):

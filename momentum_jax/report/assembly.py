@@ -72,8 +72,10 @@ def said(given: Given) -> Content:
     )
 
 
-def _checks(given: Given) -> Section:
+def _checks(given: Given) -> Section | None:
     found = wording.checks(given.analysis, _learned(given))
+    if not found:
+        return None
     checks = tuple(Check(each.state, Text(each.said), each.detail) for each in found)
     take = Text(wording.trusted([each.state for each in found]))
     return Section("checks", "Checks", "Can this study be trusted?", take, (Checks(checks, wide=True),))

@@ -21,6 +21,7 @@ from momentum_jax.studies.wording import sections
 
 # In widths of the middle half of all runs: a run further from their median is not on the scale.
 _FAR = 5.0
+_DECADES = 100.0
 # Points of each curve, together and of one arm at most.
 _POINTS, _MOST_POINTS, _FEWEST_POINTS = 500, 90, 30
 
@@ -59,7 +60,8 @@ def every_arm(given: Given) -> Section | None:
         return None
     shown = [arm for arm in analysis.arms if arm.label not in given.off] or list(analysis.arms)
     values = [value for arm in shown for value in _whole(given, arm, score) if value is not None]
-    scale = page.Scale.over(_near(values), turned=score.sign < 0)
+    is_log = _spans_decades(values, score)
+    scale = page.Scale.over(_near(values, is_log), turned=score.sign < 0, log=is_log)
     ordered = sorted(analysis.arms, key=lambda arm: _merit(arm, score), reverse=True)
     rows = tuple(_final(given, arm, scale, arm in shown) for arm in ordered)
     texts = page.tick_text(scale.ticks(), factor=score.factor, unit="%" * score.percent)
@@ -77,12 +79,18 @@ def every_arm(given: Given) -> Section | None:
     )
 
 
-def _near(values: Sequence[float]) -> list[float]:
+def _spans_decades(values: Sequence[float], score: RankedScore) -> bool:
+    """Whether a score, such as a loss, is seen on a logarithmic scale alone."""
+    return score.sign < 0 and bool(values) and min(values) > 0 and max(values) >= _DECADES * min(values)
+
+
+def _near(values: Sequence[float], is_log: bool = False) -> list[float]:
     """Those that are not so far from the others that these would lie on top of one another."""
     if not values:
         return []
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return [value for value in values if low == high or abs(value - middle) <= _FAR * (high - low)]
+    places = np.log10(values) if is_log else np.array(values)
+    low, middle, high = np.quantile(places, (0.25, 0.5, 0.75))
+    return np.array(values)[(np.abs(places - middle) <= _FAR * (high - low)) | (low == high)].tolist()
 
 
 def _merit(arm: ArmResult, score: RankedScore) -> float:
@@ -266,7 +274,7 @@ def _trials(given: Given, tuning: Tuning) -> page.Markup | None:
     worst = merits[len(merits) // 4] if merits else 0.0
     kept = [score.sign * each for each in merits if each >= worst]
     # The lower edge is the worst of those that are kept.
-    up = page.Scale.over(kept, turned=score.sign < 0, margin=0.06)
+    up = page.Scale.over(kept, turned=score.sign < 0, log=_spans_decades(kept, score), margin=0.06)
     dots = [
         page.Dot(
             x=value,
@@ -278,7 +286,7 @@ def _trials(given: Given, tuning: Tuning) -> page.Markup | None:
         for index, (value, trial) in enumerate(zip(rates, tuning.trials, strict=True))
     ]
     texts = (
-        [f"{tick:g}" for tick in across.ticks(4)],
+        [page.short(tick) for tick in across.ticks(4)],
         page.tick_text(up.ticks(3), factor=score.factor, unit="%" * score.percent),
     )
     who = given.called(tuning.arm)

@@ -90,7 +90,8 @@ all("[data-chart]").forEach(figure => {
   let view = [first, last], at = -1, drag = null;
   const written = (v, step) => {
     const digits = step >= 1 ? 0 : Math.min(6, -Math.floor(Math.log10(step) + 1e-9));
-    return (step ? v.toFixed(digits) : String(+v.toPrecision(3))) + chart.unit;
+    const short = v < 1e-4 || v >= 1e6 ? v.toExponential(0).replace("e+", "e") : String(+v.toPrecision(3));
+    return (step ? v.toFixed(digits) : short) + chart.unit;
   };
   const shown = () => chart.series.filter(line => !root.classList.contains("off" + line.arm));
 

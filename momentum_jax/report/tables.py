@@ -120,7 +120,8 @@ def _runs(given: Given) -> Folded:
     ]
     if analysis.control_runs:
         first = analysis.study.arms[0].label
-        names.append((given.called(first), "the same arm twice", Code(runs_of(analysis.control_runs)), Code("")))
+        again = next(run.optimizer for run in given.store.runs if run.name == analysis.control_runs[0])
+        names.append((given.called(first), "the same arm twice", Code(runs_of(analysis.control_runs)), Code(again)))
     table = Table(("arm", "for", "runs", "optimizer as run"), tuple(names), words.NAMES)
     many = f"{cells.counted(len(seeds), 'seed')}, {cells.counted(len(analysis.arms), 'arm')}"
     return Folded("Every run", many, (scores, table), "runs")

@@ -72,9 +72,12 @@ def score_curves(store: Store, *, ladder: bool = False) -> list[ScoreCurve]:
 def hardly_rising(curves: Sequence[ScoreCurve], score: RankedScore) -> set[str]:
     """The arms that would flatten a figure of all: those that keep less than a fifth of the best arm's improvement.
 
-    Arms of which all runs diverged, too. All arms, or none, where the best one has not improved.
+    Arms of which all runs diverged, too. None of the others where the best one has not improved. All begin where most do: the
+    runs of an arm that diverged are not in its mean.
     """
-    gains = {curve.label: score.sign * float(curve.mean[-1] - curve.mean[0]) for curve in curves if curve.mean.size}
+    whole = [curve for curve in curves if curve.mean.size]
+    begin = float(np.median([curve.mean[0] for curve in whole])) if whole else 0.0
+    gains = {curve.label: score.sign * (float(curve.mean[-1]) - begin) for curve in whole}
     best = max(gains.values(), default=0.0)
     found = {label for label, gain in gains.items() if best > 0 and not gain >= _KEPT * best}
     return found | {curve.label for curve in curves if not curve.mean.size}

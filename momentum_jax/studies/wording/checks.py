@@ -69,7 +69,7 @@ def _twice(analysis: Analysis) -> list[Check]:
 
 
 def _not_twice(analysis: Analysis) -> list[Check]:
-    if _twice(analysis):
+    if _twice(analysis) or not analysis.arms:
         return []
     if not analysis.study.noise_floor:
         return [Check("no", "The same arm was not run twice", "The study was told to leave this control out.")]
@@ -209,4 +209,4 @@ def trusted(states: Sequence[str]) -> str:
     if look:
         are = "is" if look == 1 else "are"
         return f"{look} of {len(states)} checks {are} to be looked at."
-    return f"{known} of {len(states)} checks hold, and none speaks against the study." if states else "Nothing was checked."
+    return f"{known} of {len(states)} checks hold, and none speaks against the study."
