@@ -23,7 +23,7 @@ NEVER = (None,) * 8
 
 
 def filled(directory, study, rows, scores, *, phases=None, curves=None, tuning=(), diverged=None, optimizers=None, flat=()):
-    """A store whose runs have these test accuracies: label -> one a seed. `flat`: arms whose validation accuracy never rises."""
+    """A store of runs with these test accuracies: label -> one a seed. `flat`: arms whose validation accuracy never rises."""
     store = Store.create(directory, study, ENVIRONMENT)
     labels = [arm.label for arm in study.arms]
     falling = np.linspace(2, 0.25, study.steps, dtype=np.float32)

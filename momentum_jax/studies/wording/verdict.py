@@ -50,15 +50,15 @@ _MARKS = {
 
 def mark(analysis: Analysis) -> Mark:
     """The mark of the answer."""
-    answer = analysis.answer
-    claim = _claim(analysis)
-    if answer.kind == "sooner":
-        return Mark("Sooner", "tick") if claim.evidence.direction > 0 else Mark("Later", "cross")
-    if answer.kind == "other":
+    kind = analysis.answer.kind
+    if kind == "sooner":
+        return Mark("Sooner", "tick") if _claim(analysis).evidence.direction > 0 else Mark("Later", "cross")
+    if kind == "other":
+        claim = _claim(analysis)
         if claim.evidence.direction:
             return Mark("Differs", "tick")
         return Mark("Level", "equal") if _is_level(analysis, claim) else Mark("Not shown", "ring")
-    return _MARKS[answer.kind]
+    return _MARKS[kind]
 
 
 def question(analysis: Analysis) -> str:
