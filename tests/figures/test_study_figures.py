@@ -172,31 +172,46 @@ def test_the_curves_of_steps_to_the_target_are_kaplan_and_meiers(drawn, analysis
     )
 
 
-def test_the_ladder_shows_each_mean_and_interval(drawn, analysis):
-    for axes, rungs, factor in zip(drawn["ladder"].axes, analysis.ladder.rungs, (100, 1), strict=True):
-        found = [rungs.gain, rungs.larger_step, rungs.momentum_itself, rungs.tuned]
-        assert [x for x, _ in marks(axes, "D")] == pytest.approx([factor * each.mean_difference for each in found])
-        bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
-        assert bars == [tuple(factor * end for end in each.t_interval) for each in found if not each.without_spread]
+ROLES = ("gain", "larger_step", "momentum_itself", "question")
+
+
+def with_intervals(analysis, interval):
+    """The analysis as it would be if every claim had this interval."""
+    claims = [
+        dataclasses.replace(each, evidence=dataclasses.replace(each.evidence, interval=interval)) for each in analysis.claims
+    ]
+    return dataclasses.replace(analysis, claims=tuple(claims))
+
+
+def bars(axes):
+    return [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
+
+
+def test_the_ladder_shows_each_estimate_and_no_interval_where_five_seeds_have_none(drawn, analysis):
+    for axes, measure, factor in zip(drawn["ladder"].axes, ("score", "steps"), (100, 1), strict=True):
+        found = [analysis.by(role, measure).evidence for role in ROLES]
+        assert [x for x, _ in marks(axes, "D")] == pytest.approx([factor * each.estimate for each in found])
+        assert bars(axes) == []
+
+
+def test_the_ladder_shows_the_interval_of_each_claim(analysis):
+    # Off the middle, so that a mirrored interval cannot hide.
+    figure = draw_ladder(with_intervals(analysis, (-0.03, 0.01)), title="t")
+    for axes, factor in zip(figure.axes, (100, 1), strict=True):
+        assert bars(axes) == [pytest.approx((factor * -0.03, factor * 0.01))] * len(ROLES)
+        assert not [text for text in axes.texts if text.arrow_patch is not None]
 
 
 @pytest.mark.parametrize(
-    ("known", "end", "sign"), [("lower", 0, "≥ "), ("upper", 1, "≤ "), ("none", None, ""), (None, None, "")]
+    ("interval", "towards"),
+    [((0.01, np.inf), [True]), ((-np.inf, 0.01), [False]), ((-np.inf, np.inf), [False, True])],
 )
-def test_the_ladder_draws_a_bound_with_the_one_end_that_it_has(analysis, known, end, sign):
-    found = analysis.ladder
-    # Off the middle, so that a mirrored interval cannot hide.
-    gain = dataclasses.replace(found.rungs[1].gain, mean_difference=100.0, t_interval=(70.0, 110.0), t_pvalue=0.01)
-    rungs = dataclasses.replace(found.rungs[1], gain=gain, bounds={} if known is None else {"gain": known})
-    figure = draw_ladder(dataclasses.replace(found, rungs=(found.rungs[0], rungs)), ACCURACY, "test ", title="t")
-    axes = figure.axes[1]
-    bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
-    assert bars[0] == pytest.approx(gain.t_interval if end is None else (gain.t_interval[end], gain.mean_difference))
-    texts = [text.get_text() for text in axes.texts if text.get_text()]
-    assert texts[0].startswith(f"{sign}{gain.mean_difference:+z,.0f} [{sign}")
-    assert ("up to the budget" in texts[0]) == (known == "none")
+def test_an_unbounded_end_is_an_arrow_from_the_estimate(analysis, interval, towards):
+    axes = draw_ladder(with_intervals(analysis, interval), title="t").axes[0]
     arrows = [text for text in axes.texts if text.arrow_patch is not None]
-    assert [arrow.get_position()[0] > 0 for arrow in arrows] == ([] if end is None else [known == "lower"])
+    assert [arrow.get_position()[0] > 0 for arrow in arrows] == towards * len(ROLES)
+    estimate = 100 * analysis.claim("gain").evidence.estimate
+    assert bars(axes)[0] == pytest.approx([estimate if np.isinf(end) else 100 * end for end in interval])
 
 
 def test_the_sensitivity_shows_every_trial_and_rings_the_chosen_one(drawn, analysis):

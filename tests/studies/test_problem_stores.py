@@ -14,8 +14,8 @@ from old_stores import signed
 from rich.console import Console
 
 from momentum_jax import figures
-from momentum_jax.report import write
 from momentum_jax.cli.table import print_table
+from momentum_jax.report import write
 from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.scores import RankedScore, Scores
