@@ -4,6 +4,7 @@ Gradients and parameters pass through NumPy in float64, so an oracle is a few li
 JAX. Call these inside `jax.enable_x64(True)`.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,7 @@ def problems() -> Problems:
         return Problems(**{name: file[name] for name in Problems._fields})
 
 
+@functools.cache
 def peer_file(peer: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(about, arrays) of one peer's trajectories; about names the peer, its version and the hyperparameters of each."""
     with np.load(FILES / f"{peer}.npz", allow_pickle=False) as file:
