@@ -37,9 +37,10 @@ class Descent(NamedTuple):
 
     @property
     def read(self) -> np.ndarray:
-        """(steps + 1, n), `evaluation_params` of each row."""
-        rows = zip(self.held, self.states, strict=True)
-        return np.array([join(mj.evaluation_params(split(x, self.cut), state)) for x, state in rows])
+        """(steps + 1, n), `evaluation_params` of each row, of all of them at once."""
+        states = jax.tree.map(lambda *leaves: np.stack(leaves), *self.states)
+        of_rows = jax.vmap(lambda x, state: mj.evaluation_params(split(x, self.cut), state))(self.held, states)
+        return np.concatenate([np.asarray(of_rows[name]) for name in ("w", "b") if name in of_rows], axis=1)
 
 
 def descend(
