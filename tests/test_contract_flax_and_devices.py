@@ -103,19 +103,24 @@ def test_a_scan_inside_shard_map_keeps_the_varying_types_where_every_device_has_
     params, gradient = {"w": jnp.ones((1, 3))}, jnp.full((1, 3), 0.5)
     mesh = jax.make_mesh((1,), ("runs",), axis_types=(jax.sharding.AxisType.Auto,))
 
-    def one(values: jax.Array, params: Any, gradient: jax.Array) -> Any:
+    def one(values: jax.Array, params: Any, gradient: jax.Array, scan: Any = jax.lax.scan) -> Any:
         optimizer = row.build(**dict(zip(names, values[0], strict=True)))
 
-        def step(carry: Any, _: None) -> Any:
+        def step(carry: Any, _: Any) -> Any:
             params, state = carry
             updates, state = optimizer.update({"w": gradient}, state, params)
             return (optax.apply_updates(params, updates), state), None
 
-        return jax.lax.scan(step, (params, optimizer.init(params)), None, length=3)[0][0]
+        return scan(step, (params, optimizer.init(params)), jnp.arange(3))[0][0]
+
+    def loop(step: Any, carry: Any, xs: Any) -> Any:
+        for x in xs:
+            carry, _ = step(carry, x)
+        return carry, None
 
     spec = jax.P("runs")
     sharded = jax.jit(jax.shard_map(one, mesh=mesh, in_specs=(spec, spec, spec), out_specs=spec))(values, params, gradient)
-    np.testing.assert_allclose(sharded["w"], one(values, params, gradient)["w"], rtol=1e-6)
+    np.testing.assert_allclose(sharded["w"], one(values, params, gradient, loop)["w"], rtol=1e-6)
 
 
 def test_a_variable_that_holds_a_tree_is_one_path_in_init_and_in_update() -> None:

@@ -34,16 +34,13 @@ def compiled_path(h: Convention) -> np.ndarray:
 
 
 def rows() -> list[Any]:
-    cheap = {
-        ("linear from 0", PyTorch, "triple_momentum", True),
+    telling = {
         ("piecewise", QHM, "triple_momentum", True),
-        ("linear from 0", QHM, "triple_momentum", False),
-        ("linear decay", PyTorch, "triple_momentum", False),
         ("piecewise", PyTorch, "qhm", True),
-        ("linear from 0", PyTorch, "pid", False),
+        ("linear from 0", QHM, "triple_momentum", False),
     }
     return [
-        pytest.param(source, to, x64, marks=() if (name, type(source), to, x64) in cheap else pytest.mark.slow)
+        pytest.param(source, to, x64, marks=() if (name, type(source), to, x64) in telling else pytest.mark.slow)
         for x64 in (True, False)
         for name, rate in SCHEDULES.items()
         for source in (
