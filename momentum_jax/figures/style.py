@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -114,28 +112,3 @@ def save(figure: Figure, path: str | Path) -> None:
     suffix = Path(path).suffix
     with mpl.rc_context({"pdf.fonttype": 42}), atomic(Path(path)) as file:
         figure.savefig(file, format=suffix.removeprefix(".") or None, dpi=200, metadata=_METADATA.get(suffix))
-
-
-def svg(figure: Figure, prefix: str) -> str:
-    """The figure as an SVG element to stand inside a page, its text as text.
-
-    Every id begins with `prefix`, so that figures with different ones share a page.
-    """
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "momentum_jax"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    drawn = buffer.getvalue()
-    return _prefixed(drawn[drawn.index("<svg") :].strip(), prefix)
-
-
-def _prefixed(drawn: str, prefix: str) -> str:
-    """Only inside of tags: text shows what it showed."""
-
-    def inside(tag: re.Match[str]) -> str:
-        text = re.sub(r'(\sid=")', rf"\g<1>{prefix}-", tag[0])
-        # A hundredth of a point is finer than any screen, and half as long to write.
-        text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
-        text = re.sub(r'((?:xlink:)?href="#)', rf"\g<1>{prefix}-", text)
-        return re.sub(r"(url\(#)", rf"\g<1>{prefix}-", text)
-
-    return re.sub(r"<[^!?][^>]*>", inside, re.sub(r"<!--.*?-->\s*", "", drawn, flags=re.DOTALL))

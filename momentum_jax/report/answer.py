@@ -72,7 +72,8 @@ def _surer(given: Given) -> Card | None:
         return None
     blocks: list[Block] = []
     if (look := wording.look(analysis)) is not None:
-        blocks.append(Text(look))
+        added = sections.add(analysis, given.store.directory.name)
+        blocks += [Text(look), *([Command(added)] if added else [])]
     if found := worth_finding(analysis, claim):
         rows = tuple((sections.needed(analysis, claim, each), f"{each.seeds:,}") for each in found)
         blocks += [Table(("true difference", "seeds to find it in 4 of 5 studies"), rows, layout="plain")]

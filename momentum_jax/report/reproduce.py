@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,7 +74,7 @@ def _toml(value: Any) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            return wording.sections.toml(value)
         case Mapping():
             return "{ " + ", ".join(f"{_key(name)} = {_toml(each)}" for name, each in value.items()) + " }"
         case list() | tuple():
@@ -85,7 +84,7 @@ def _toml(value: Any) -> str:
 
 
 def _key(name: str) -> str:
-    return name if name.isascii() else json.dumps(name, ensure_ascii=False)
+    return name if name.isascii() else wording.sections.toml(name)
 
 
 def facts(given: Given) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
@@ -360,29 +359,6 @@ def test_a_run_that_ended_worse_than_a_diverged_one_counts_is_still_a_dot(analys
     arm = dataclasses.replace(analysis.arms[0], values={"mse": (9.0, 5.0, 1.0)}, described={"mse": mean}, diverged=1)
     figure = final_score([arm], score, "test ", title="t")
     assert sorted(x for x, _ in marks(figure.axes[0], "o")) == [1.0, 9.0]
-
-
-def test_svgs_with_different_prefixes_share_no_id_and_keep_their_text_and_references(drawn):
-    figure = drawn["final_score"]
-    one, other = (ElementTree.fromstring(style.svg(figure, prefix)) for prefix in ("one", "other"))
-    ids = [{element.get("id") for element in tree.iter() if element.get("id")} for tree in (one, other)]
-    assert ids[0]
-    assert not ids[0] & ids[1]
-    text = style.svg(figure, "one")
-    assert text.startswith("<svg")
-    referred = {part.split(")")[0].split('"')[0] for mark in ("url(#", 'href="#') for part in text.split(mark)[1:]}
-    assert referred
-    assert referred <= ids[0]
-    words = " ".join("".join(element.itertext()) for element in one.iter("{http://www.w3.org/2000/svg}text"))
-    assert "heavy $x_1$" in words
-    assert style.svg(figure, "one") == text
-
-
-def test_a_label_that_looks_like_an_id_or_a_reference_is_left_alone(analysis):
-    label = 'a id="b" url(#c) href="#d"'
-    figure = final_score([dataclasses.replace(analysis.arms[0], label=label)], ACCURACY, "test ", title="t")
-    tree = ElementTree.fromstring(style.svg(figure, "p"))
-    assert label in ["".join(element.itertext()).strip() for element in tree.iter("{http://www.w3.org/2000/svg}text")]
 
 
 @pytest.mark.parametrize("score", ["accuracy", "loss"])

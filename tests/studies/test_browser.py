@@ -22,7 +22,7 @@ STUDY = Study(
     search=Search(trials=8),
 )
 # Wider than the window, and not inside of what scrolls or is cut off on purpose.
-WIDE = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, nav, .skip, .sr, svg, #tip, details:not([open])"))
+WIDE = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, nav, .skip, .sr, svg, #tip"))
   .map(e => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && (r.right > innerWidth + 0.5 || r.left < -0.5))
   .map(([e, r]) => `${e.tagName}.${e.className} ${r.left} ${r.right} ${e.textContent.slice(0, 30)}`)"""
 CONTRAST = """(() => {

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from old_stores import as_of_schema_2
 
+from momentum_jax import report
 from momentum_jax.studies import Arm, Network, Search, Study, StudyError
-from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.errors import DamageWarning
 from momentum_jax.studies.jobs import further_seeds
-from momentum_jax.studies.report.runs import state
 from momentum_jax.studies.run import add_seeds, run_study, with_more_seeds
 from momentum_jax.studies.store import Store
 
@@ -215,7 +214,7 @@ def test_added_seeds_outlive_their_manifest(longer, tmp_path, text, monkeypatch)
     store = Store.read(copy)
     assert store.study.seeds == (0, 1, 2, 3)
     assert store.manifest["seeds_added"] == [2, 3]
-    assert any("was lost and has been written anew" in block.text for block in state(store, analyse(store)))
+    assert any("was lost and has been written anew" in said for said in report.content(store).banner)
 
 
 def test_seeds_of_runs_of_another_study_are_not_taken_for_added_ones(longer):

@@ -9,7 +9,7 @@ import pytest
 from made_studies import ENVIRONMENT, TUNED, made
 from old_stores import as_of_schema_2, signed
 
-from momentum_jax.cli.report import write
+from momentum_jax.report import write
 from momentum_jax.studies import jobs, wording
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.scores import IMAGES

@@ -105,7 +105,7 @@ def test_of_a_score_that_is_the_better_the_lower_the_lower_arm_is_ahead(tmp_path
     analysis = analyse(Store.read(tmp_path))
     question = analysis.claim("question").evidence
     assert (question.n, question.claimed, question.direction) == (7, True, direction)
-    assert wording.lead(analysis).startswith(f"{ahead} is ahead on 7 of 7 seeds")
+    assert wording.lead(analysis).startswith(f"{ahead.capitalize()} is ahead on 7 of 7 seeds")
 
 
 @pytest.fixture
@@ -120,7 +120,6 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(figures, "report", noted)
     monkeypatch.setattr(figures, "save", lambda figure, path: path.touch())
-    monkeypatch.setattr(figures, "svg", lambda figure, prefix: f"<svg>{prefix}</svg>")
     return found
 
 

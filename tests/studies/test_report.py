@@ -18,8 +18,8 @@ from momentum_jax.report.assembly import given, said
 from momentum_jax.report.reproduce import toml
 from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.scores import RankedScore, Scores
-from momentum_jax.studies.spec import Network
 from momentum_jax.studies.store import Store
+from momentum_jax.studies.study import Network
 
 TUNED = (
     Arm("gradient_descent(log_uniform(0.001, 1))", "plain"),
@@ -85,6 +85,12 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+def found_in(pattern, text):
+    match = re.search(pattern, text, re.DOTALL)
+    assert match is not None, pattern
+    return match
+
+
 def numbers(text):
     return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?", text)]
 
@@ -121,7 +127,7 @@ def page(source):
 
 @pytest.fixture(scope="module")
 def data(source):
-    return json.loads(re.search(r'id="data">(.*?)</script>', source, re.DOTALL)[1], parse_constant=pytest.fail)
+    return json.loads(found_in(r'id="data">(.*?)</script>', source)[1], parse_constant=pytest.fail)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +169,7 @@ def test_every_source_of_a_number_exists_and_rounds_to_it(page, data):
         assert found["what"]
         assert re.search(r"(arm-\d|ladder/\d)/seed-\{0 to 9\}", found["runs"])
         for text in texts:
-            number = re.match(r"[-+]?[\d,]+(\.\d*)?", text)
+            number = found_in(r"^[-+]?[\d,]+(\.\d*)?", text)
             last = 10.0 ** -max(0, len(number[1] or "") - 1)
             assert float(number[0].replace(",", "")) == pytest.approx(float(found["exact"]), abs=0.501 * last), (text, found)
 
@@ -311,7 +317,7 @@ def test_the_page_needs_nothing_but_itself_and_has_no_id_twice(source):
             if name.split(":")[-1] in ("src", "href"):
                 assert value.startswith("#") or value == "data:,", (tag, value[:80])
                 assert not value.startswith("#") or value[1:] in names, value
-    style = re.search(r"<style>(.*?)</style>", source, re.DOTALL)[1]
+    style = found_in(r"<style>(.*?)</style>", source)[1]
     assert not re.search(r"@import|url\(|https?:", style)
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(|https?:(?!//www\.w3\.org/2000/svg)", source)
 
@@ -506,14 +512,10 @@ def test_what_is_missing_damaged_or_added_later_is_said_above_everything(tmp_pat
     found = content(Store.read(store.directory))
     source = html(found)
     banner = source[source.index('class="banner"') : source.index("<nav")]
-    for said in (
-        "This study is not finished",
-        f"of {store.manifest['planned']} planned",
-        "were added",
-        "Damaged files were found",
-    ):
-        assert said in banner
-        assert said in markdown(found)
+    planned = f"of {store.manifest['planned']} planned"
+    for sentence in ("This study is not finished", planned, "were added", "Damaged files were found"):
+        assert sentence in banner
+        assert sentence in markdown(found)
     assert 'class="banner"' not in html(content(made(tmp_path / "sound", WHOLE)))
 
 

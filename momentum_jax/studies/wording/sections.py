@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import json
 
-from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.answer import is_tuned
 from momentum_jax.studies.analysis.claims import QUESTION
 from momentum_jax.studies.analysis.needed import Needed
@@ -196,6 +195,12 @@ def command(analysis: Analysis) -> str | None:
     return None
 
 
+def add(analysis: Analysis, directory: str) -> str:
+    """What goes to the next declared look; empty after the last."""
+    study = analysis.study
+    return f"momentum-jax study add-seeds {directory}" if study.looks and len(study.seeds) < study.looks[-1] else ""
+
+
 def _edge(analysis: Analysis) -> str:
     """The arms whose searches stopped short, with wider ranges."""
     arms = {arm.label: arm for arm in analysis.study.tuned}
@@ -233,14 +238,6 @@ def short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def rate_of(analysis: Analysis, label: str) -> str | None:
-    """The learning rate of an arm that the ladder added."""
-    found = jobs.rate_and_momentum(analysis.arm(label).expression)
-    return None if found is None or not math.isfinite(found[0]) else f"{found[0]:.4g}"
-
-
 def toml(text: str) -> str:
     """A text as a basic string of TOML."""
-    import json
-
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
