@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.tree_util import GetAttrKey
 
 from momentum_jax._hyperparameters import value_at
