@@ -36,6 +36,7 @@ from rich.table import Table
 from momentum_jax.studies import Arm, Study, jobs
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.evidence import LEVEL, Differences, Questions, decide
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.store import Curves, Run, Store
 
 RESULTS = Path(__file__).parent / "results" / "evidence.json"
@@ -186,7 +187,7 @@ def made(directory: Path, random: np.random.Generator, luck: str, seeds: int) ->
             validation = {"accuracy": np.linspace(0.1, max(0.2, accuracy), evaluations.size, dtype=np.float32), "loss": loss}
             measured = {"accuracy": accuracy, "loss": 0.3, "mcc": accuracy}
             test = {**measured, "confusion": ((8, 2), (1, 9))}
-            job = jobs.Job(f"{place}/seed-{number}", phase, label, label, number)
+            job = jobs.Job(f"{place}/seed-{number}", phase, label, Expression.read(label), number)
             key = job.key(study, ENVIRONMENT)
             run = Run(job.name, phase, label, label, number, test, measured, None, 1.0, key=key)
             rows.append((run, Curves(np.full(BUDGET, 0.5, np.float32), evaluations, validation)))
