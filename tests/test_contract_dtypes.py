@@ -12,6 +12,7 @@ from contract_runs import buffered_rows, every_build, every_row, gradients, run,
 from decays_of_averages import averages_of
 
 KINDS, DTYPES = ("number", "array", "bfloat16", "schedule"), ("float16", "bfloat16", "float32", "complex64")
+slow, exhaustive = pytest.mark.slow, pytest.mark.exhaustive
 TELLING = {("number", "mixed"), ("array", "bfloat16"), ("schedule", "mixed"), ("bfloat16", "float16")}
 
 
@@ -19,7 +20,7 @@ TELLING = {("number", "mixed"), ("array", "bfloat16"), ("schedule", "mixed"), ("
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [
-        pytest.param(kind, dtype, marks=() if (kind, dtype) in TELLING else pytest.mark.slow)
+        pytest.param(kind, dtype, marks=() if (kind, dtype) in TELLING else slow if dtype == "mixed" else exhaustive)
         for kind in KINDS
         for dtype in (*DTYPES, "mixed")
     ],

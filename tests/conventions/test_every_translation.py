@@ -96,7 +96,7 @@ def oracle_path(h: Convention, problem: Problems) -> np.ndarray:
 @pytest.mark.parametrize(
     "h",
     [
-        pytest.param(h, marks=pytest.mark.slow if i % 10 else ())
+        pytest.param(h, marks=(pytest.mark.exhaustive if i % 3 else pytest.mark.slow) if i % 10 else ())
         for i, h in enumerate([*PLAIN, *NESTEROV, *MIXED, *MEMORYLESS, *SCHEDULED])
     ],
     ids=show,
