@@ -32,7 +32,12 @@ def some_params(dtype: Any = jnp.float32) -> dict[str, Any]:
     w = jnp.linspace(-1.0, 2.0, 6).reshape(2, 3).astype(dtype)
     if jnp.issubdtype(dtype, jnp.complexfloating):
         w = w * (1 + 0.5j)
-    return {"layer": {"w": w.astype(dtype), "b": jnp.full((3,), 0.3, dtype)}, "scalar": jnp.asarray(0.7, dtype)}
+    return {"layer": {"w": w.astype(dtype)}, "scalar": jnp.asarray(0.7, dtype)}
+
+
+def a_matrix() -> dict[str, Any]:
+    """For what does not depend on the tree: an eager update takes as long as it has leaves."""
+    return {"w": some_params()["layer"]["w"]}
 
 
 def gradients(params: Any, t: int) -> Any:

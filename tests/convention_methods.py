@@ -58,7 +58,8 @@ def at(value: Any, t: int) -> float:
 @functools.cache
 def table(schedule: Any) -> np.ndarray:
     """Its values at all steps, and at the step that a look-ahead reads beyond them."""
-    return np.asarray(jax.jit(jax.vmap(lambda t: jnp.broadcast_to(schedule(t), ())))(jnp.arange(STEPS + 2)))
+    # Op by op: the few programs of the ops serve all schedules.
+    return np.asarray(jax.vmap(lambda t: jnp.broadcast_to(schedule(t), ()))(jnp.arange(STEPS + 2)))
 
 
 def sgd(h: Any, x: np.ndarray) -> Iterator[np.ndarray]:
@@ -190,6 +191,17 @@ def path(h: Convention, problem: Problems, steps: int = STEPS, first: float = 1.
 def library(h: Convention) -> optax.GradientTransformation | None:
     """This library's optimizer, where it begins as the convention says: PID's derivative and Grokfast's average begin apart."""
     return None if isinstance(h, PID | Grokfast) else build(h)
+
+
+def tabulated(h: Convention) -> Convention:
+    """With each schedule as the table of its values, which takes less to compile."""
+    values = {name: _looked_up(v) if callable(v) else v for name, v in h.hyperparameters().items()}
+    return type(h)(**values)
+
+
+def _looked_up(schedule: Any) -> Any:
+    values = table(schedule)
+    return lambda t: jnp.asarray(values)[t]
 
 
 def exact(h: Convention, target: type[Convention]) -> Convention | None:

@@ -4,6 +4,7 @@ Gradients and parameters pass through NumPy in float64, so an oracle is a few li
 JAX. Call these inside `jax.enable_x64(True)`.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -36,9 +37,10 @@ class Descent(NamedTuple):
 
     @property
     def read(self) -> np.ndarray:
-        """(steps + 1, n), `evaluation_params` of each row."""
-        rows = zip(self.held, self.states, strict=True)
-        return np.array([join(mj.evaluation_params(split(x, self.cut), state)) for x, state in rows])
+        """(steps + 1, n), `evaluation_params` of each row, of all of them at once."""
+        states = jax.tree.map(lambda *leaves: np.stack(leaves), *self.states)
+        of_rows = jax.vmap(lambda x, state: mj.evaluation_params(split(x, self.cut), state))(self.held, states)
+        return np.concatenate([np.asarray(of_rows[name]) for name in ("w", "b") if name in of_rows], axis=1)
 
 
 def descend(
@@ -101,6 +103,7 @@ def problems() -> Problems:
         return Problems(**{name: file[name] for name in Problems._fields})
 
 
+@functools.cache
 def peer_file(peer: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(about, arrays) of one peer's trajectories; about names the peer, its version and the hyperparameters of each."""
     with np.load(FILES / f"{peer}.npz", allow_pickle=False) as file:

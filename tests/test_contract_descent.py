@@ -10,6 +10,7 @@ import optax
 import pytest
 from contract_rows import rows
 from contract_rows.row import Row
+from contract_walks import optimizers_unlike
 
 
 def parabola(dtype: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:
@@ -29,16 +30,18 @@ def rosenbrock(dtype: Any) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], 
 
 
 @pytest.mark.parametrize("row", rows(lambda row: row.descends))
-@pytest.mark.parametrize(
-    ("target", "dtype"),
-    [
-        pytest.param(parabola, "float32"),
-        pytest.param(parabola, "complex64", marks=pytest.mark.slow),
-        pytest.param(rosenbrock, "float32", marks=pytest.mark.slow),
-        pytest.param(rosenbrock, "complex64"),
-    ],
-)
-def test_it_comes_to_the_minimum(row: Row, target: Callable[..., Any], dtype: str) -> None:
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("complex64", marks=pytest.mark.exhaustive)])
+def test_it_comes_to_the_minimum_of_a_parabola(row: Row, dtype: str) -> None:
+    assert_comes_to_the_minimum(row, parabola, dtype)
+
+
+@optimizers_unlike
+@pytest.mark.parametrize("dtype", ["complex64", pytest.param("float32", marks=pytest.mark.exhaustive)])
+def test_it_comes_to_the_minimum_of_rosenbrocks_function(row: Row, dtype: str) -> None:
+    assert_comes_to_the_minimum(row, rosenbrock, dtype)
+
+
+def assert_comes_to_the_minimum(row: Row, target: Callable[..., Any], dtype: str) -> None:
     start, goal, objective = target(jnp.dtype(dtype))
     optimizer = row.build(**getattr(row, target.__name__))
 

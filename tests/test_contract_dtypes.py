@@ -12,26 +12,22 @@ from contract_runs import buffered_rows, every_build, every_row, gradients, run,
 from decays_of_averages import averages_of
 
 KINDS, DTYPES = ("number", "array", "bfloat16", "schedule"), ("float16", "bfloat16", "float32", "complex64")
-TELLING = {
-    ("number", "float32"),
-    ("array", "bfloat16"),
-    ("schedule", "bfloat16"),
-    ("bfloat16", "float16"),
-    ("schedule", "complex64"),
-}
+slow, exhaustive = pytest.mark.slow, pytest.mark.exhaustive
+TELLING = {("number", "mixed"), ("array", "bfloat16"), ("schedule", "mixed"), ("bfloat16", "float16")}
 
 
 @every_row
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [
-        pytest.param(kind, dtype, marks=() if (kind, dtype) in TELLING else pytest.mark.slow)
+        pytest.param(kind, dtype, marks=() if (kind, dtype) in TELLING else slow if dtype == "mixed" else exhaustive)
         for kind in KINDS
-        for dtype in DTYPES
+        for dtype in (*DTYPES, "mixed")
     ],
 )
 def test_a_state_goes_through_scan_and_updates_keep_the_dtype_of_their_parameter(row: Row, dtype: str, kind: str) -> None:
-    params = some_params(jnp.dtype(dtype))
+    leaves = {each: some_params(jnp.dtype(each))["layer"]["w"] for each in DTYPES}
+    params = leaves if dtype == "mixed" else {"w": leaves[dtype], "scalar": leaves[dtype][0, 0]}
     wrap = {
         "number": lambda v: v,
         "array": jnp.float32,

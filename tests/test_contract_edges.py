@@ -15,7 +15,7 @@ from contract_runs import gradients, some_params
 
 import momentum_jax as mj
 
-CHANGES_AT, STEPS = 3, 6
+CHANGES_AT, STEPS = 2, 4
 
 Numbers = dict[str, Any]
 

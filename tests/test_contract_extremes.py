@@ -183,7 +183,7 @@ def test_the_derivative_through_updates_of_small_and_large_gradients_is_finite(r
     def after(params: Any, size: Any) -> Any:
         optimizer, moved = row.build(), params
         state = optimizer.init(params)
-        for scale in (1.0, -0.3, 2.0):
+        for scale in (1.0, -0.3):
             updates, state = optimizer.update(jax.tree.map(lambda p: size * scale * p, moved), state, moved)  # noqa: B023
             moved = optax.apply_updates(moved, updates)
         return jnp.sum(jnp.abs(moved["w"]))

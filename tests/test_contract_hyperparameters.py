@@ -1,5 +1,6 @@
 """The contract: what a hyperparameter may be, and of which step its schedule is read."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import chex
@@ -7,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contract_rows import ROWS
 from contract_rows.row import Row
 from contract_runs import (
+    a_matrix,
     every_build,
     every_number,
+    every_row,
     every_schedulable_number,
     every_unschedulable_number,
     gradients,
+    numbers,
     run,
     some_params,
     usual,
@@ -22,18 +25,32 @@ from contract_runs import (
 
 import momentum_jax as mj
 
+KINDS: dict[str, Callable[[float], Any]] = {
+    "numpy": np.float64,
+    "array": jnp.asarray,
+    # Where nothing is traced it may look at the number of its step.
+    "schedule": lambda value: lambda step: jnp.asarray(value) if step < 100 else None,
+}
+every_kind = pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "array", "schedule"])
 
+
+def given(row: Row, names: Iterable[str], kind: str) -> dict[str, Any]:
+    return {name: KINDS[kind](row.numbers[name]) for name in names if kind != "schedule" or name not in row.no_schedule}
+
+
+@every_row
+@every_kind
+def test_hyperparameters_are_numbers_or_arrays_or_schedules(row: Row, kind: str) -> None:
+    built = row.build(**given(row, row.numbers, kind))
+    chex.assert_trees_all_close(run(built, some_params()), usual(row), rtol=2e-4, atol=1e-7)
+
+
+@pytest.mark.slow
 @every_number
-@pytest.mark.parametrize("kind", [pytest.param("numpy", marks=pytest.mark.slow), "array"])
-def test_a_hyperparameter_is_a_number_or_an_array(row: Row, name: str, kind: str) -> None:
-    given = {"numpy": np.float64, "array": jnp.asarray}[kind](row.numbers[name])
-    chex.assert_trees_all_close(run(row.build(**{name: given}), some_params()), usual(row), rtol=2e-4, atol=1e-7)
-
-
-@every_schedulable_number
-def test_a_hyperparameter_may_be_a_schedule(row: Row, name: str) -> None:
-    scheduled = row.build(**{name: lambda step: jnp.asarray(row.numbers[name])})
-    chex.assert_trees_all_close(run(scheduled, some_params()), usual(row), rtol=2e-4, atol=1e-7)
+@every_kind
+def test_each_hyperparameter_alone_is_a_number_or_an_array_or_a_schedule(row: Row, name: str, kind: str) -> None:
+    built = row.build(**given(row, [name], kind))
+    chex.assert_trees_all_close(run(built, some_params()), usual(row), rtol=2e-4, atol=1e-7)
 
 
 @every_unschedulable_number
@@ -44,49 +61,45 @@ def test_a_schedule_of_what_takes_none_is_refused(row: Row, name: str) -> None:
 
 @every_build
 def test_vmap_over_hyperparameters_equals_one_run_for_each_of_their_values(row: Row) -> None:
-    names, usual = list(row.numbers), np.array(list(row.numbers.values()))
+    names, values = list(row.numbers), np.array(list(row.numbers.values()))
     # In every lane one of them differs from the usual.
-    lanes = [usual]
+    lanes = [values]
     for i in range(len(names)):
-        lanes += [np.where(np.arange(len(names)) == i, usual / by, usual) for by in (2, 50)]
-    params = {"w": some_params()["layer"]["w"]}
+        lanes += [np.where(np.arange(len(names)) == i, values / by, values) for by in (2, 50)]
 
+    @jax.jit
+    @jax.vmap
     def go(values: Any) -> Any:
-        return run(row.build(**dict(zip(names, values, strict=True))), params)
+        return run(row.build(**dict(zip(names, values, strict=True))), a_matrix(), 2)
 
-    together, alone = jax.jit(jax.vmap(go))(jnp.asarray(np.stack(lanes))), jax.jit(go)
-    for i, values in enumerate(lanes):
-        expected = alone(jnp.asarray(values))
-        chex.assert_trees_all_close(jax.tree.map(lambda x: x[i], together), expected, rtol=1e-4, atol=1e-6)  # noqa: B023
+    def lane(found: Any, i: int) -> Any:
+        return jax.tree.map(lambda x: np.asarray(x)[i], found)
+
+    together = go(jnp.asarray(np.stack(lanes)))
+    chex.assert_trees_all_close(lane(together, 0), run(row.build(), a_matrix(), 2), rtol=1e-4, atol=1e-6)
+    for i, one in enumerate(lanes):
+        alone = go(jnp.asarray(np.stack([one] * len(lanes))))
+        chex.assert_trees_all_close(lane(together, i), lane(alone, i), rtol=1e-4, atol=1e-6)
 
 
 @every_schedulable_number
 def test_the_first_update_sees_step_zero_of_a_schedule(row: Row, name: str) -> None:
     here, later = row.numbers[name], row.numbers[name] / 3
     known = 1 if name in row.looks_ahead else 0
-    scheduled = row.build(**{name: lambda step: jnp.where(step <= known, here, later)})
-    params = some_params()
-    constant, changed = usual(row, 8), run(scheduled, params, 8)
-    chex.assert_trees_all_close(changed[0], constant[0], rtol=3e-5)
-    constant, changed = constant[-2], changed[-2]
+    scheduled = row.build(**{name: lambda step: here if step <= known else later})
+    first, *_, last, _ = run(scheduled, some_params())
+    expected, *_, constant, _ = usual(row)
+    chex.assert_trees_all_close(first, expected, rtol=3e-5)
     if name != "eps":
         with pytest.raises(AssertionError):
-            chex.assert_trees_all_close(constant, changed, rtol=1e-4)
+            chex.assert_trees_all_close(last, constant, rtol=1e-4)
 
 
 # State spaces are scheduled matrices, with messages of their own.
-@pytest.mark.parametrize(
-    ("row", "name"),
-    [
-        pytest.param(row, name, id=f"{row.id}-{name}")
-        for row in ROWS
-        for name in row.numbers
-        if name not in row.no_schedule and row.file != "state_space_momentum"
-    ],
-)
+@numbers(lambda row, name: name not in row.no_schedule and row.file != "state_space_momentum")
 def test_a_schedule_that_gives_no_real_number_is_refused_where_it_is_read(row: Row, name: str) -> None:
     who = r"\w+: the schedule of \w+(\[\d\])?" if row.wraps else f"{row.id.split('-')[0]}: the schedule of {name}"
-    params = some_params()
+    params = a_matrix()
     for value, found in [
         (jnp.zeros(3), r"an array of float32\[3\]"),  # broadcasts against every leaf of the parameters
         (jnp.asarray(True), r"an array of bool\[\]"),

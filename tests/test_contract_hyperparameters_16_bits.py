@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 from contract_rows.row import Row
-from contract_runs import every_number, gradients, some_params
+from contract_runs import a_matrix, every_number, gradients, some_params
 from contract_walks import optimizers_unlike
 from decays_of_averages import averages_of
 
@@ -28,7 +28,7 @@ def narrow(value: float, dtype: str) -> jax.Array:
 
 
 def step_of(optimizer: Any) -> Any:
-    params = some_params()
+    params = a_matrix()
     return optimizer.update(gradients(params, 0), optimizer.init(params), params)
 
 
@@ -40,7 +40,7 @@ def test_only_decays_of_averages_must_be_32_bits_wide(row: Row, name: str, dtype
         "array": lambda: row.build(**{name: value}),
         "NumPy number": lambda: row.build(**{name: np.asarray(value)[()]}),
         "NumPy array": lambda: row.build(**{name: np.asarray(value)}),
-        "traced": lambda: jax.eval_shape(lambda v: row.build(**{name: v}).init(some_params()), value),
+        "traced": lambda: jax.eval_shape(lambda v: row.build(**{name: v}).init(a_matrix()), value),
         "schedule": lambda: jax.eval_shape(lambda: step_of(row.build(**{name: lambda step: value}))),
         "eager schedule": lambda: step_of(row.build(**{name: lambda step: value})),
     }

@@ -28,17 +28,20 @@ def test_unexpected_extra_arguments_are_left_alone(row: Row) -> None:
     optimizer, params = row.build(), some_params()
     state = optimizer.init(params)
     plain, _ = optimizer.update(gradients(params), state, params)
-    extra, _ = optimizer.update(gradients(params), state, params, value=jnp.asarray(1.0), grad_fn=gradients, unknown=1)
+    more = {"value": jnp.asarray(1.0), "grad_fn": gradients, "unknown": 1} | row.extra
+    extra, _ = optimizer.update(gradients(params), state, params, **more)
     chex.assert_trees_all_equal(extra, plain)
 
 
 def without_programs(update: Any, *args: Any) -> Any:
-    """An update with a `lax.cond` in it: traced, so that its branches must be of one type, and then run op by op."""
-    shapes = jax.eval_shape(update, *args)
+    """An update with a `lax.cond` in it, run op by op."""
     with jax.disable_jit():
-        result = update(*args)
-    chex.assert_trees_all_equal_shapes_and_dtypes(result, shapes)
-    return result
+        return update(*args)
+
+
+def assert_traces(update: Any, *args: Any) -> None:
+    """Only traced have the branches of a `lax.cond` to be of one type."""
+    chex.assert_trees_all_equal_shapes_and_dtypes(jax.eval_shape(update, *args)[1], args[1])
 
 
 @optimizers_unlike
@@ -46,6 +49,7 @@ def test_multisteps_of_two_equal_gradients_is_one_step(row: Row) -> None:
     optimizer, params = optax.MultiSteps(row.build(), every_k_schedule=2), some_params()
     state = optimizer.init(params)
     g = gradients(params)
+    assert_traces(optimizer.update, g, state, params)
     first, state = without_programs(optimizer.update, g, state, params)
     second, state = without_programs(optimizer.update, g, state, params)
     alone, _ = row.build().update(g, row.build().init(params), params)
@@ -75,6 +79,7 @@ def test_masked_leaves_are_not_touched(row: Row) -> None:
 def test_apply_if_finite_skips_a_bad_gradient_and_keeps_the_state(row: Row) -> None:
     optimizer, params = optax.apply_if_finite(row.build(), 5), some_params()
     state = optimizer.init(params)
+    assert_traces(optimizer.update, gradients(params), state, params)
     _, state = without_programs(optimizer.update, gradients(params), state, params)
     bad = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), params)
     updates, after = without_programs(optimizer.update, bad, state, params)

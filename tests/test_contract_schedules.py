@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contract_rows.row import Row
-from contract_runs import every_schedulable_number, run, some_params, usual
+from contract_runs import run, some_params
 
 import momentum_jax as mj
 from momentum_jax import schedules
@@ -76,13 +75,6 @@ def test_as_many_steps_as_are_counted_are_taken(name: str) -> None:
         jax.eval_shape(lambda: built.update(params, built.init(params), params))
     else:
         assert np.isfinite(built(3))
-
-
-@every_schedulable_number
-def test_a_schedule_may_look_at_the_number_of_its_step_where_nothing_is_traced(row: Row, name: str) -> None:
-    value = row.numbers[name]
-    looking = row.build(**{name: lambda step: value if step < 100 else None})
-    chex.assert_trees_all_close(run(looking, some_params()), usual(row), rtol=2e-4, atol=1e-7)
 
 
 def test_matrices_may_be_chosen_by_the_number_of_the_step() -> None:

@@ -41,15 +41,15 @@ def test_leaves_that_are_not_inexact_get_no_buffer_and_a_zero_update_of_their_ow
 
 
 TREES = {
-    "none leaves": {"a": jnp.ones(2), "b": None},
-    "masked": {"a": jnp.ones(2), "b": optax.MaskedNode()},
     "empty": {},
     "empty tuple": (),
     "a bare array": jnp.ones((2, 2)),
     "a bare scalar": jnp.asarray(1.0),
-    "zero size": {"a": jnp.zeros((0, 3)), "b": jnp.ones(1)},
-    "nested": [{"a": (jnp.ones(1), [jnp.ones(2)])}, (jnp.ones(()),)],
-    "a numpy array": {"a": np.ones(3, np.float32)},
+    "nested, with holes, without entries, of NumPy": [
+        {"a": (jnp.ones(1), [np.ones(2, np.float32)]), "none": None},
+        (jnp.ones(()), optax.MaskedNode()),
+        jnp.zeros((0, 3)),
+    ],
 }
 
 

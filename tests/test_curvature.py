@@ -389,21 +389,21 @@ def test_what_does_not_fit_is_refused_in_one_sentence(call, error, message) -> N
         call()
 
 
+def scaled_loss(x, batch):
+    """A quadratic of the size of its data: one program serves all sizes."""
+    return jnp.mean(batch) * (0.5 * jnp.sum(jnp.arange(1.0, 5.0) * x * x) + x[0] * x[1])
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e-19, 1.0, 1e20, 1e30])
 def test_the_size_of_a_hessian_matters_to_nothing(size: float) -> None:
-    curvatures = jnp.arange(1.0, 5.0)
-
-    def loss(x, batch):  # one program serves all sizes
-        return jnp.mean(batch) * (0.5 * jnp.sum(curvatures * x * x) + x[0] * x[1])
-
     x, data = jnp.zeros(4), jnp.asarray([size], jnp.float32)
     exact = np.linalg.eigvalsh(np.diag([1.0, 2, 3, 4]) + np.eye(4)[[1, 0, 2, 3]] * [[1], [1], [0], [0]])
-    found = extreme_eigenvalues(loss, x, data, k=2, iterations=4, key=KEY)
+    found = extreme_eigenvalues(scaled_loss, x, data, k=2, iterations=4, key=KEY)
     np.testing.assert_allclose(found.largest / size, exact[:1:-1], rtol=1e-5)
     np.testing.assert_allclose(found.smallest / size, exact[:2], rtol=1e-5)
-    short = extreme_eigenvalues(loss, x, data, k=1, iterations=2, key=KEY)
+    short = extreme_eigenvalues(scaled_loss, x, data, k=1, iterations=2, key=KEY)
     off = np.abs(exact - np.float64(short.largest[0] / size)).min()
     assert 0 < off <= 1.001 * short.largest_residuals[0] / size
-    spread = trace(loss, x, data, probes=8, key=KEY)
+    spread = trace(scaled_loss, x, data, probes=8, key=KEY)
     np.testing.assert_allclose(spread.standard_error / size, np.std(spread.samples / size, ddof=1) / 8**0.5, rtol=1e-4)
     assert spread.standard_error > 0

@@ -24,6 +24,8 @@ import pytest
 
 import momentum_jax as mj
 from momentum_jax.studies import Study
+from momentum_jax.studies.evidence import LEVEL, Questions, fewest_pairs
+from momentum_jax.studies.evidence.graph import adjust
 from momentum_jax.studies.reader import names
 from momentum_jax.training import Problem, Table
 
@@ -104,6 +106,18 @@ def test_the_optimizers_page_has_a_loss_for_every_pair_and_momentum_helps_the_sm
     velocities = [leaf for leaf in jax.tree.leaves(names["restarted"]) if leaf.shape == (3,)]
     assert velocities
     assert not any(leaf.any() for leaf in velocities)
+
+
+def test_the_evidence_page_runs_and_its_fewest_seeds_are_those_of_the_rule() -> None:
+    run(DOCS / "evidence.md")
+    rows = re.findall(r"^\| .* \| (\d+) to (\d+) \|$", (DOCS / "evidence.md").read_text(), re.MULTILINE)
+    for of_question, row in zip((0.0, 1.0), rows, strict=True):
+        fewest = []
+        for count in (1, 5):
+            heads = tuple("abcde"[:count])
+            found = adjust(Questions("question", heads), {"question": of_question, **dict.fromkeys(heads, 1.0)}, LEVEL)
+            fewest.append(str(fewest_pairs(LEVEL * found["a"][1])))
+        assert (*fewest,) == row
 
 
 def test_the_conventions_page_translates_as_it_says() -> None:

@@ -30,7 +30,7 @@ each_schedule = pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULE
 def exact(schedule: Callable[[Any], Any], steps: Any) -> np.ndarray:
     """Values in float64."""
     with jax.enable_x64(True):
-        return np.array([float(schedule(int(t))) for t in steps])
+        return np.asarray(jax.vmap(schedule)(np.array(steps)))
 
 
 def fista_recursion(length: int) -> list[float]:
@@ -137,8 +137,8 @@ def test_every_value_is_a_momentum(make) -> None:
 @each_schedule
 def test_python_ints_traced_steps_scans_and_vmaps_give_the_same_values(make) -> None:
     schedule = make()
-    steps = jnp.arange(70)
-    one_by_one = [float(schedule(t)) for t in range(70)]
+    steps = jnp.asarray([0, 1, 2, 9, 10, 11, 19, 20, 21, 30, 31, 39, 40, 41, 59, 60, 61, 69])
+    one_by_one = [float(schedule(t)) for t in steps.tolist()]
     traced = jax.jit(schedule)
     _, scanned = jax.lax.scan(lambda carry, t: (carry, schedule(t)), 0, steps)
     for values in ([traced(t) for t in steps], scanned, jax.vmap(schedule)(steps)):

@@ -41,13 +41,19 @@ class Rule:
         self.steps = steps
         self._coefficients = coefficients
         self._unknown: list[Any] = []
+        self._probed: dict[Any, OnePole] = {}
         self.memoryless = False
         self.memoryless = self.always(self.decay, 0.0) or self.vanishes(self.fresh)
         self.plain = self.memoryless or self.vanishes(self.direct)
         self._table: Any = None
 
     def pole(self, t: Any) -> OnePole:
-        pole = self._coefficients(self._at(t), self._at(after(t)))
+        if not isinstance(t, Probe):
+            pole = self._coefficients(self._at(t), self._at(after(t)))
+        elif t in self._probed:
+            pole = self._probed[t]
+        else:
+            pole = self._probed[t] = self._coefficients(self._at(t), self._at(after(t)))
         if self.memoryless:
             return OnePole(pole.direct + pole.readout * pole.weight, 0.0, 0.0, 1.0)
         return pole

@@ -30,7 +30,9 @@ def complex_of(real: Any) -> Any:
 
 def widen(x: Any, real: Any) -> jax.Array:
     """`x` in working precision, complex if it is."""
-    return jnp.asarray(x, complex_of(real) if jnp.issubdtype(dtype_of(x), jnp.complexfloating) else real)
+    dtype = complex_of(real) if jnp.issubdtype(dtype_of(x), jnp.complexfloating) else real
+    # A cast that changes nothing takes JAX as long as an operation, in a trace too.
+    return x if isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type else jnp.asarray(x, dtype)
 
 
 def as_scalar(value: Any, dtype: Any) -> Any:

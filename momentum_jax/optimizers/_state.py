@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.tree_util import GetAttrKey
 
 from momentum_jax._hyperparameters import value_at
@@ -35,7 +34,7 @@ def first_step() -> jax.Array:
 
 def next_step(step: jax.Array) -> jax.Array:
     """step + 1; at the largest int32 it stays there instead of turning negative."""
-    return jnp.asarray(optax.safe_increment(step))
+    return jnp.minimum(step, np.iinfo(np.int32).max - 1) + 1
 
 
 def zeros(params: Any, dtype_rule: Callable[[Any], Any]) -> Any:

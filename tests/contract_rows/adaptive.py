@@ -157,7 +157,7 @@ ADAPTIVE = (
         needs_params=True,
         parabola={"lower_bound": 0.0, "weight_decay": 0.0},
         rosenbrock={"lower_bound": 0.0, "weight_decay": 0.0},
-        extra={"value": 1.0},
+        extra={"value": 0.2},  # small, so that Polyak's step is the shorter one from the second on
     ),
     Row(
         "yellowfin",

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from convention_methods import METHODS, STEPS, exact, library, momentum, path, rate, share, show
+from convention_methods import METHODS, STEPS, exact, library, momentum, path, rate, share, show, tabulated
 from hypothesis import assume, given, settings, strategies as st
 from oracles import Problems, assert_same_path, descend
 
@@ -96,7 +96,7 @@ def oracle_path(h: Convention, problem: Problems) -> np.ndarray:
 @pytest.mark.parametrize(
     "h",
     [
-        pytest.param(h, marks=pytest.mark.slow if i % 5 else ())
+        pytest.param(h, marks=(pytest.mark.exhaustive if i % 3 else pytest.mark.slow) if i % 10 else ())
         for i, h in enumerate([*PLAIN, *NESTEROV, *MIXED, *MEMORYLESS, *SCHEDULED])
     ],
     ids=show,
@@ -109,7 +109,7 @@ def test_every_translation_takes_its_gradients_at_the_same_points(h: Convention,
             assert type(translated) is target
             assert_same_path(oracle_path(translated, problem), expected)
             # Optax's and Keras's plain form are the same optimizers again.
-            optimizer = None if target in (Optax, HeavyBall, ReformulatedNesterov) else library(translated)
+            optimizer = None if target in (Optax, HeavyBall, ReformulatedNesterov) else library(tabulated(translated))
             if optimizer is not None:
                 assert_same_path(descend(optimizer, problem.bent, problem.theta0, STEPS).held, expected)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from convention_methods import STEPS, at, momentum, path, path_on_seq, rate, show, warm_up
+from convention_methods import STEPS, at, momentum, path, path_on_seq, rate, show, tabulated, warm_up
 from oracles import Problems, assert_same_path, descend, largest_difference
 
 from momentum_jax.conventions import (
@@ -63,10 +63,10 @@ def test_the_notes_say_how_much_the_first_steps_differ(problem: Problems) -> Non
 def test_the_decay_of_an_average_needs_the_length_of_the_run_and_is_nan_after_it() -> None:
     with pytest.raises(ValueError, match="depends on all steps before: give steps, the length of the run"):
         convert(PyTorch(0.1, momentum), to="ema")
-    translated = convert(PyTorch(0.1, momentum), to="ema", steps=10)
+    translated = convert(PyTorch(0.1, momentum), to="ema", steps=STEPS - 2)
     assert at(translated.momentum, 9) == pytest.approx(0.9)
-    assert np.isfinite([at(translated.momentum, t) for t in (10, 11)]).all()  # for the next translation to look ahead
-    assert np.isnan(at(translated.momentum, 12))
+    assert np.isfinite([at(translated.momentum, t) for t in (48, 49)]).all()  # for the next translation to look ahead
+    assert np.isnan(at(translated.momentum, STEPS))
     assert convert(PyTorch(rate, 0.9), to="ema").momentum == 0.9
 
 
@@ -133,27 +133,27 @@ def test_a_translation_can_be_translated_again_for_the_same_steps(problem: Probl
 
 
 def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
-    translated = convert(Nesterov(0.05, momentum), to=QHM, steps=10)
-    message = r"its own learning_rate is nan at step 12, as the schedule of a translation is after its steps\.$"
+    translated = convert(Nesterov(0.05, momentum), to=QHM, steps=STEPS)
+    message = rf"its own learning_rate is nan at step {STEPS + 2}, as the schedule of a translation is after its steps\.$"
     with pytest.raises(ValueError, match=message):
-        convert(translated, to=TripleMomentum, steps=40)
+        convert(translated, to=TripleMomentum, steps=STEPS + 10)
 
     def holed(t: Any) -> Any:
         return jnp.where(t == 7, jnp.inf, 0.1)
 
     with pytest.raises(ValueError, match=r"its own lr is inf at step 7\.$"):
-        convert(PyTorch(holed, 0.9), to=HeavyBall, steps=40)
+        convert(PyTorch(holed, 0.9), to=HeavyBall, steps=STEPS)
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.grad])
 def test_inside_a_transformation_known_schedules_are_tabulated_and_looked_at(transform: Any) -> None:
-    eager = convert(Nesterov(1.0, momentum), to=QHM, steps=40)
+    eager = convert(Nesterov(1.0, momentum), to=QHM, steps=STEPS)
 
     def read(eta: Any) -> Any:
-        assert convert(Nesterov(0.1, momentum), to=QHM, steps=40).note == ""
+        assert convert(Nesterov(0.1, momentum), to=QHM, steps=STEPS).note == ""
         with pytest.raises(ValueError, match="momentum would be inf at step 1"):
             convert(PyTorch(warm_up, 0.9), to=Keras)
-        return convert(Nesterov(eta, momentum), to=QHM, steps=40).learning_rate(16)
+        return convert(Nesterov(eta, momentum), to=QHM, steps=STEPS).learning_rate(16)
 
     assert transform(read)(1.0) == pytest.approx(at(eager.learning_rate, 16), rel=1e-14)
 
@@ -221,9 +221,9 @@ def test_a_schedule_out_of_its_range_is_noted_and_keeps_the_points(
     start, _, rest = message.partition(" .* ")
     assert start in translated.note
     assert rest in translated.note
-    expected = path(source, problem, 30)
-    assert_same_path(path(translated, problem, 30), expected)
-    assert_same_path(descend(build(translated), problem.bent, problem.theta0, 30).held, expected)
+    expected = path(source, problem)
+    assert_same_path(path(translated, problem), expected)
+    assert_same_path(descend(build(tabulated(translated)), problem.bent, problem.theta0, STEPS).held, expected)
     assert convert(source, to=target).note.count("at step") == 0
 
 

@@ -13,6 +13,7 @@ from convention_methods import (
     momentum,
     rate,
     show,
+    tabulated,
 )
 from oracles import Problems, assert_same_path, descend, peer_file
 from peer_rows import annealed_momentum, stepped_rate
@@ -33,44 +34,41 @@ from momentum_jax.conventions import (
 
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("form", [PyTorch, Optax, QHM, TripleMomentum], ids=show)
-@pytest.mark.parametrize("on", ["quad", "seq"])
 def test_pytorchs_trajectory_through_a_change_of_both_is_that_of_its_translations(
-    name: str, form: type[Convention], on: str, problem: Problems
+    name: str, form: type[Convention], problem: Problems
 ) -> None:
-    theirs = peer_file("conventions/torch")[1][f"{name}/{on}"]
-    assert_translated(PyTorch(rate, momentum, nesterov=BOTH[name]), form, theirs, getattr(problem, on), problem)
+    assert_translated(PyTorch(rate, momentum, nesterov=BOTH[name]), form, "conventions/torch", name, problem)
 
 
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("form", [Keras, QHM, TripleMomentum], ids=show)
-@pytest.mark.parametrize("on", ["quad", "seq"])
 def test_keras_trajectory_through_a_change_of_both_is_that_of_its_translations(
-    name: str, form: type[Convention], on: str, problem: Problems
+    name: str, form: type[Convention], problem: Problems
 ) -> None:
-    theirs = peer_file("conventions/keras")[1][f"{name}/{on}"]
-    assert_translated(Keras(rate, momentum, BOTH[name]), form, theirs, getattr(problem, on), problem)
+    assert_translated(Keras(rate, momentum, BOTH[name]), form, "conventions/keras", name, problem)
 
 
 @pytest.mark.parametrize("form", [PyTorch, Optax, Keras, HeavyBall, EMA], ids=show)
 @pytest.mark.parametrize(("peer", "source"), [("torch", PyTorch), ("keras", Keras)])
-@pytest.mark.parametrize("on", ["quad", "seq"])
 def test_a_change_of_both_crosses_from_framework_to_framework(
-    peer: str, source: Any, form: type[Convention], on: str, problem: Problems
+    peer: str, source: Any, form: type[Convention], problem: Problems
 ) -> None:
-    theirs = peer_file(f"conventions/{peer}")[1][f"momentum_both/{on}"]
-    assert_translated(source(rate, momentum), form, theirs, getattr(problem, on), problem)
+    assert_translated(source(rate, momentum), form, f"conventions/{peer}", "momentum_both", problem)
 
 
-def assert_translated(source: Convention, form: type[Convention], theirs: np.ndarray, gradient: Any, problem: Problems) -> None:
+def assert_translated(source: Convention, form: type[Convention], peer: str, name: str, problem: Problems) -> None:
+    """Into `form`, as the method and as this library's optimizer, it goes the peer's two trajectories of this name."""
     translated = convert(source, to=form, steps=STEPS)
-    optimizer = library(translated)
-    if optimizer is not None:
-        assert_same_path(descend(optimizer, gradient, problem.theta0, STEPS).held, theirs)
-    method = METHODS[form](translated, problem.theta0)
-    points = [next(method)]
-    for t in range(STEPS):
-        points.append(method.send(gradient(t, points[-1])))
-    assert_same_path(np.array(points), theirs)
+    optimizer = library(tabulated(translated))
+    for on, gradient in (("quad", problem.quad), ("seq", problem.seq)):
+        theirs = peer_file(peer)[1][f"{name}/{on}"]
+        if optimizer is not None:
+            assert_same_path(descend(optimizer, gradient, problem.theta0, STEPS).held, theirs)
+        method = METHODS[form](translated, problem.theta0)
+        points = [next(method)]
+        for t in range(STEPS):
+            points.append(method.send(gradient(t, points[-1])))
+        assert_same_path(np.array(points), theirs)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +88,7 @@ def assert_translated(source: Convention, form: type[Convention], theirs: np.nda
 def test_a_change_of_one_crosses_from_framework_to_framework(
     trajectory: str, source: Convention, form: type[Convention], problem: Problems
 ) -> None:
-    peer, name = trajectory.split("/")
-    arrays = peer_file(peer)[1]
-    assert_translated(source, form, arrays[f"{name}/quad"], problem.quad, problem)
-    assert_translated(source, form, arrays[f"{name}/seq"], problem.seq, problem)
+    assert_translated(source, form, *trajectory.split("/"), problem)
 
 
 def test_goyals_factor_is_what_turns_outside_into_inside() -> None:

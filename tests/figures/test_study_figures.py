@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import math
 
 import numpy as np
 import pytest
@@ -172,34 +171,46 @@ def test_the_curves_of_steps_to_the_target_are_kaplan_and_meiers(drawn, analysis
     )
 
 
-def claims_of(analysis, measure):
-    found = (analysis.by(role, measure) for role in ("gain", "larger_step", "momentum_itself", "question"))
-    return list(dict.fromkeys(claim for claim in found if claim is not None))
+ROLES = ("gain", "larger_step", "momentum_itself", "question")
 
 
-def test_the_ladder_shows_each_estimate_and_interval(drawn, analysis):
+def with_intervals(analysis, interval):
+    """The analysis as it would be if every claim had this interval."""
+    claims = [
+        dataclasses.replace(each, evidence=dataclasses.replace(each.evidence, interval=interval)) for each in analysis.claims
+    ]
+    return dataclasses.replace(analysis, claims=tuple(claims))
+
+
+def bars(axes):
+    return [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
+
+
+def test_the_ladder_shows_each_estimate_and_no_interval_where_five_seeds_have_none(drawn, analysis):
     for axes, measure, factor in zip(drawn["ladder"].axes, ("score", "steps"), (100, 1), strict=True):
-        found = claims_of(analysis, measure)
-        assert len(found) > 2
-        assert [x for x, _ in marks(axes, "D")] == pytest.approx([factor * each.evidence.estimate for each in found])
-        bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
-        intervals = [each.evidence.interval for each in found if each.evidence.interval is not None]
-        assert bars == [tuple(factor * end for end in interval) for interval in intervals]
+        found = [analysis.by(role, measure).evidence for role in ROLES]
+        assert [x for x, _ in marks(axes, "D")] == pytest.approx([factor * each.estimate for each in found])
+        assert bars(axes) == []
+
+
+def test_the_ladder_shows_the_interval_of_each_claim(analysis):
+    # Off the middle, so that a mirrored interval cannot hide.
+    figure = draw_ladder(with_intervals(analysis, (-0.03, 0.01)), title="t")
+    for axes, factor in zip(figure.axes, (100, 1), strict=True):
+        assert bars(axes) == [pytest.approx((factor * -0.03, factor * 0.01))] * len(ROLES)
+        assert not [text for text in axes.texts if text.arrow_patch is not None]
 
 
 @pytest.mark.parametrize(
-    ("interval", "heads"), [((70.0, math.inf), [True]), ((-math.inf, 110.0), [False]), ((70.0, 110.0), [])]
+    ("interval", "towards"),
+    [((0.01, np.inf), [True]), ((-np.inf, 0.01), [False]), ((-np.inf, np.inf), [False, True])],
 )
-def test_the_ladder_draws_an_unbounded_end_as_an_arrow(analysis, interval, heads):
-    gain = analysis.by("gain", "steps")
-    # Off the middle, so that a mirrored interval cannot hide.
-    evidence = dataclasses.replace(gain.evidence, estimate=100.0, interval=interval)
-    claims = [dataclasses.replace(each, evidence=evidence) if each is gain else each for each in analysis.claims]
-    axes = draw_ladder(dataclasses.replace(analysis, claims=tuple(claims)), title="t").axes[1]
-    bars = [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_linewidth() == 2.4]
-    assert bars[0] == tuple(end if math.isfinite(end) else 100.0 for end in interval)
+def test_an_unbounded_end_is_an_arrow_from_the_estimate(analysis, interval, towards):
+    axes = draw_ladder(with_intervals(analysis, interval), title="t").axes[0]
     arrows = [text for text in axes.texts if text.arrow_patch is not None]
-    assert [arrow.get_position()[0] > 0 for arrow in arrows] == heads
+    assert [arrow.get_position()[0] > 0 for arrow in arrows] == towards * len(ROLES)
+    estimate = 100 * analysis.claim("gain").evidence.estimate
+    assert bars(axes)[0] == pytest.approx([estimate if np.isinf(end) else 100 * end for end in interval])
 
 
 def test_the_sensitivity_shows_every_trial_and_rings_the_chosen_one(drawn, analysis):

@@ -27,9 +27,11 @@ def polynomial_of_singular_values(u: np.ndarray, steps: int, eps: float) -> np.n
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [
-        *[(shape, "float64") for shape in ((3, 5), (5, 3), (4, 4), (1, 6), (6, 1))],
-        *[pytest.param(shape, "complex128", marks=pytest.mark.slow) for shape in ((3, 5), (4, 4), (1, 6), (6, 1))],
+        ((3, 5), "float64"),
         ((5, 3), "complex128"),
+        ((1, 6), "float64"),
+        *[pytest.param(shape, "float64", marks=pytest.mark.slow) for shape in ((5, 3), (4, 4), (6, 1))],
+        *[pytest.param(shape, "complex128", marks=pytest.mark.slow) for shape in ((3, 5), (4, 4), (1, 6), (6, 1))],
     ],
 )
 def test_a_step_of_muon_is_the_quintic_of_the_singular_values(shape: tuple[int, int], dtype: str) -> None:

@@ -43,6 +43,16 @@ def test_the_ladder_is_of_three_arms_and_its_parts_add_up_to_the_gain(tmp_path, 
     assert [claim.evidence.estimate for claim in (gain, larger, itself)] == pytest.approx([0.06, 0.05, 0.01], abs=2e-4)
 
 
+def test_a_study_can_be_judged_by_another_of_its_scores(tmp_path, rows):
+    store = ladder_store(tmp_path, rows, 0.90, 0.95, 0.96)
+    by_loss = analyse(store, by="loss")
+    assert (by_loss.scores.primary.name, by_loss.scores.names) == ("loss", ("loss", "accuracy", "mcc"))
+    assert set(by_loss.claim("gain").differences) == {0.0}
+    assert by_loss.arms == analyse(store).arms
+    with pytest.raises(KeyError):
+        analyse(store, by="speed")
+
+
 def test_every_arm_beside_the_first_is_described_against_it(tmp_path, rows):
     store = ladder_store(tmp_path, rows, 0.90, 0.95, 0.96)
     analysis = analyse(store)

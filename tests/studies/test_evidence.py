@@ -129,6 +129,26 @@ def test_claim_and_interval_never_disagree():
                 assert (low >= 0) == (each.direction > 0)
 
 
+def test_where_ties_part_the_interval_from_the_claim_it_is_cut_at_none():
+    # Without the cut it would be -0.5 to 2.5.
+    tied = [-1.0, -1.0, -1.0, 0.0, 0.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0]
+    assert (one(tied).claimed, one(tied).interval) == (True, (0.0, 2.5))
+    assert one([-each for each in tied]).interval == (-2.5, 0.0)
+
+
+def test_an_interval_without_a_claim_holds_none():
+    # All above 0, and all of them rounding.
+    found = one([1e-9] * 8, resolution=1e-6)
+    assert (found.claimed, found.interval) == (False, (0.0, 1e-9))
+    assert one([-1e-9] * 8, resolution=1e-6).interval == (-1e-9, 0.0)
+
+
+def test_diverged_runs_of_both_arms_share_the_top_rank():
+    finite = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    found, shared = one([*finite, math.inf, -math.inf]), one([*finite, 9.0, -9.0])
+    assert found.p == shared.p != one([*finite, 9.0, -10.0]).p
+
+
 def test_with_equal_arms_anything_is_claimed_in_at_most_5_of_100_studies_and_at_one_sd_the_question_in_three_of_four():
     random = np.random.default_rng(11)
     tree = Questions("question", ("arm",))

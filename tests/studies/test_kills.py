@@ -13,7 +13,7 @@ from killed_study import work
 
 from momentum_jax.studies.store import Store
 
-KILLS = 15
+KILLS = 8
 
 
 def content(directory):

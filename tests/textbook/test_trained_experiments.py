@@ -112,6 +112,22 @@ def test_a_ratio_of_curvatures_that_does_not_hold_points_to_its_interval() -> No
     assert "where it holds 1, no difference is shown" in result.verdicts[1].reason
 
 
+def test_the_lower_curvature_is_claimed_of_the_arm_that_has_it() -> None:
+    random = np.random.default_rng(0)
+    values = {
+        label: {name: level * np.exp(0.1 * random.standard_normal(10)) for name in flat_minima.MEASURES}
+        for label, level in ((flat_minima.MOMENTUM, 1.0), (flat_minima.ADAM, 2.0))
+    }
+    values[flat_minima.ADAM]["trace"] = values[flat_minima.MOMENTUM]["trace"][::-1]
+    found = flat_minima._evidence(values)
+    table = flat_minima._ratios(found)
+    assert [row[-1] for row in table.rows] == ["lower", "no difference is shown", "lower"]
+    for name in ("largest eigenvalue", "training loss"):
+        low, high = flat_minima._interval(found[name])
+        assert low < np.exp(-found[name].estimate) < high < 1
+        assert np.exp(-found[name].estimate) == pytest.approx(0.5, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("name", "quantity", "excused", "refused"),
     [

@@ -17,9 +17,9 @@ import optax  # noqa: E402
 from momentum_jax.training.model import cnn, mlp  # noqa: E402
 
 PROBLEMS = {
-    "a wide net with dropout": lambda: (mlp((256, 256), dropout=0.1), (28, 28), 100, "shuffle", 1000),
+    "a wide net": lambda: (mlp((256, 256), dropout=0.1), (28, 28), 100, "shuffle", 1000),
     "a batch so large that XLA splits its sums if it may": lambda: (
-        mlp((100,), "tanh", loss="half_squared_error", input_shape=(14, 14)),
+        mlp((100,), "tanh", dropout=0.1, loss="half_squared_error", input_shape=(14, 14)),
         (14, 14),
         1000,
         "replacement",

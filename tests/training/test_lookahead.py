@@ -36,9 +36,7 @@ def test_an_update_without_parameters_says_what_it_needs():
 @pytest.mark.slow
 def test_what_optax_has_and_has_right_is_trained_as_it_is(tmp_path):
     arms = (
-        "optax.lion(0.001)",
         "optax.chain(optax.ema(0.9, debias=False), optax.sign_sgd(0.001))",
-        "optax.adabelief(0.01)",
         "optax.contrib.schedule_free_sgd(0.1)",
         "optax.lookahead(optax.sgd(0.1), 5, 0.5)",
     )

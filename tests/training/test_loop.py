@@ -37,15 +37,19 @@ def by_hand(key, optimizer, model, examples, steps, batch_size):
         outputs, _ = model.apply(params, state, x, key=None, train=True)
         return jnp.mean(model.loss(outputs, y))
 
-    gradient = jax.jit(jax.value_and_grad(objective))
+    @jax.jit
+    def step(params, opt_state, x, y):
+        loss, g = jax.value_and_grad(objective)(params, x, y)
+        updates, opt_state = optimizer.update(g, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, loss, [optax.tree.norm(g), optax.tree.norm(updates)]
+
     for t in range(steps):
         drawn = draw(jax.random.fold_in(batch_key, t), batch_size, examples.train.shape[1])
         chosen = examples.train[0][np.asarray(drawn)]
-        loss, g = gradient(params, examples.images[chosen] / np.float32(255), examples.labels[chosen].astype(np.int32))
-        updates, opt_state = optimizer.update(g, opt_state, params)
-        params = optax.apply_updates(params, updates)
+        x, y = examples.images[chosen] / np.float32(255), examples.labels[chosen].astype(np.int32)
+        params, opt_state, loss, both = step(params, opt_state, x, y)
         losses.append(loss)
-        norms.append([optax.tree.norm(g), optax.tree.norm(updates)])
+        norms.append(both)
     return params, losses, np.array(norms)
 
 

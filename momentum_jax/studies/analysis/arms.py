@@ -22,18 +22,17 @@ def known(values: Iterable[float | None]) -> list[float]:
 
 
 def arm_result(store: Store, label: str, written: str, *, rung: bool = False) -> ArmResult:
-    study, runs = store.study, store.of(label, REPORT, LADDER)
+    study, scores, runs = store.study, store.scores, store.of(label, REPORT, LADDER)
     values = {
-        score.name: tuple(None if math.isnan(value := run.score(score)) else value for run in runs)
-        for score in store.scores.ranked
+        score.name: tuple(None if math.isnan(value := run.score(score)) else value for run in runs) for score in scores.ranked
     }
+    primary, target_score = scores.primary, store.target_score
     steps: tuple[int | None, ...] = ()
     budget = study.with_factors(runs[0].factors).steps
     hardly_learned = []
     for run, curves in zip(runs, store.curves_of(runs), strict=True):
         if study.target is not None:
-            steps = (*steps, steps_to_target(run, curves, study.target, store.target_score))
-        primary = store.scores.primary
+            steps = (*steps, steps_to_target(run, curves, study.target, target_score))
         course = curves.validation.get(primary.name)
         if run.diverged is None and course is not None and course.size:
             hardly_learned.append(not primary.sign * course[-1] > primary.sign * course[0])

@@ -25,8 +25,9 @@ def signed_rank(differences: np.ndarray, resolution: float) -> tuple[float, floa
     if kept.size == 0:
         return 0.0, 1.0, 0
     order = np.argsort(np.abs(kept))
-    groups = np.concatenate([[0], np.cumsum(np.diff(np.abs(kept)[order]) > resolution)])
-    doubled = np.rint(2 * stats.rankdata(groups)).astype(int)
+    ties = np.bincount(np.cumsum(np.diff(np.abs(kept)[order], prepend=-np.inf) > resolution) - 1)
+    # Those that tie share the mean of their ranks.
+    doubled = np.repeat(2 * np.cumsum(ties) - ties + 1, ties)
     distribution = np.ones(1)
     for rank in doubled:
         without = np.concatenate([distribution, np.zeros(rank)])

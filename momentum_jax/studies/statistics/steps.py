@@ -7,6 +7,7 @@ divergence: to stop early must not look like a run of which nothing is known.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -213,20 +214,14 @@ def _censored(who: str, name: str, steps: Steps, budget: float) -> tuple[np.ndar
 
 
 def _permuted(scores: np.ndarray, n_a: int) -> float:
-    """Two-sided permutation p-value of the sum of the first n_a scores (SciPy's function, but that refuses an arm of one)."""
-    n_b = scores.size - n_a
-    if min(n_a, n_b) == 1:
-        alone = scores[0] if n_a == 1 else scores[-1]
-        return min(1.0, 2 * float(min((scores >= alone - 1e-9).mean(), (scores <= alone + 1e-9).mean())))
-    found = stats.permutation_test(
-        (scores[:n_a], scores[n_a:]),
-        lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
-        permutation_type="independent",
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        rng=np.random.default_rng(0),
-    )
-    return float(found.pvalue)
+    """Two-sided permutation p-value of the sum of the first n_a scores; of random splits the one that was seen is one."""
+    if math.comb(scores.size, n_a) <= _RESAMPLES:
+        sums = scores[np.array(list(itertools.combinations(range(scores.size), n_a)))].sum(axis=1)
+    else:
+        shuffled = np.random.default_rng(0).permuted(np.tile(scores, (_RESAMPLES, 1)), axis=1)
+        sums = np.append(shuffled[:, :n_a].sum(axis=1), scores[:n_a].sum())
+    seen = scores[:n_a].sum()
+    return min(1.0, 2 * float(min((sums >= seen - 1e-9).mean(), (sums <= seen + 1e-9).mean())))
 
 
 def _scipys(capped: np.ndarray, reached: np.ndarray) -> stats.CensoredData:
