@@ -1,198 +1,18 @@
-"""The figures of the page, as HTML and SVG: nothing here computes more than positions.
-
-Places are percent of the figure's width and every word is HTML text, so that one drawing fits a phone and a screen, prints and
-is read aloud. Curves are paths in a box of 1000 by 1000 that the page stretches. Arms are told apart by colour (class `c0` to
-`c5`), by dashes (`k0` to `k5`) and by the shape of their mark; class `s7` is on everything of arm 7, to hide it.
-
-    axis, interval, strip    rows that share a `Scale`
-    curves                   lines with bands against steps
-    scatter                  trials of a search against one hyperparameter
-"""
+"""Curves against steps and trials against a hyperparameter, in boxes that the page stretches."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
-_STYLES = 6
-_MARKS = ("", " sq", " di")
-# Of the width, left free at either end of a scale.
-_MARGIN = 0.08
+from momentum_jax.figures.page.scale import STYLES, Scale, short, style_of, tick_text
+
 # Of a chart's height, between the labels at the ends of its curves.
 _LINE = 6.6
 _MOST_LABELS = 14
-
-
-@dataclass(frozen=True)
-class Scale:
-    """From values to percent of a figure: `turned` where the lower value lies to the right, `log` where decades are equal."""
-
-    low: float
-    high: float
-    turned: bool = False
-    log: bool = False
-
-    @classmethod
-    def over(cls, values: Sequence[float], *, turned: bool = False, log: bool = False, margin: float = _MARGIN) -> Scale:
-        """The scale that has room for all of these values; for none it runs from 0 to 1."""
-        finite = [math.log10(each) if log else each for each in values if math.isfinite(each) and (each > 0 or not log)]
-        low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-        if not high > low:
-            half = abs(low) / 10 or 0.5
-            low, high = low - half, high + half
-        free = margin * (high - low) / (1 - 2 * margin)
-        return cls(low - free, high + free, turned, log)
-
-    def at(self, value: float) -> float:
-        """Where a value lies, in percent; beyond 0 and 100 where it is off the scale."""
-        place = 100 * ((math.log10(value) if self.log else value) - self.low) / (self.high - self.low)
-        return 100 - place if self.turned else place
-
-    def holds(self, value: float) -> bool:
-        return math.isfinite(value) and (value > 0 or not self.log) and -1e-9 <= self.at(value) <= 100 + 1e-9
-
-    def ticks(self, most: int = 5) -> list[float]:
-        """Round values on the scale."""
-        if self.log and self.high - self.low > 1:
-            every = max(1, math.ceil((self.high - self.low) / most))
-            return [10.0**power for power in range(math.ceil(self.low), math.floor(self.high) + 1, every)]
-        low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
-        step = _step(low, high, most)
-        return [round(n * step, 12) for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
-def _step(low: float, high: float, most: int) -> float:
-    """The smallest of 1, 2 and 5 times a power of ten that divides the range into at most so many parts."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    return power * next(each for each in (1, 2, 5, 10) if each * power * most >= (high - low) * (1 - 1e-9))
-
-
-def tick_text(ticks: Sequence[float], *, factor: float = 1, signed: bool = False, unit: str = "") -> list[str]:
-    """Ticks as they are written: all with as many digits as tell them apart."""
-    values = [factor * each or 0.0 for each in ticks]
-    gaps = [b - a for a, b in zip(sorted(values), sorted(values)[1:], strict=False)]
-    digits = max(0, -math.floor(math.log10(min(gaps)) + 1e-9)) if gaps else 0
-    if not gaps or digits > 6 or any(abs(each) >= 1e6 for each in values) or (gaps and max(values) > 99 * min(gaps) > 0):
-        return [f"{short(each, signed=signed)}{unit}" for each in values]
-    return [f"{each:{'+' * (signed and bool(each))},.{digits * bool(each)}f}{unit}" for each in values]
-
-
-def short(value: float, *, signed: bool = False) -> str:
-    """A value in three digits, and of a power of ten no more than that: 1e-7."""
-    text = f"{value:{'+' * (signed and bool(value))}.3g}"
-    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
-
-
-def style_of(arm: int) -> str:
-    """The classes of everything that shows this arm."""
-    return f"s{arm} c{arm % _STYLES}"
-
-
-def key(arm: int) -> Markup:
-    """A short line as the arm's curves have it."""
-    return Markup(
-        '<svg class="key c{0}" viewBox="0 0 28 12" aria-hidden="true"><line class="k{0}" x1="0" y1="6" x2="28" y2="6"/></svg>'
-    ).format(arm % _STYLES)
-
-
-def axis(scale: Scale, texts: Sequence[str], *, left: str, right: str) -> Markup:
-    """The ticks of a scale with their texts, and what lies to either side."""
-    places = [(scale.at(tick), text) for tick, text in zip(scale.ticks(), texts, strict=True)]
-    ticks = Markup("").join(Markup("<span style=left:{:.1f}%>{}</span>").format(*each) for each in places)
-    sides = Markup('<div class="dir"><span>← {}</span><span>{} →</span></div>').format(left, right)
-    return Markup('<div class="axt">{}</div>{}').format(ticks, sides)
-
-
-def interval(
-    scale: Scale,
-    arm: int,
-    estimate: float,
-    ends: tuple[float, float] | None,
-    seeds: Sequence[tuple[float, str]],
-    *,
-    alt: str,
-    big: bool = False,
-) -> Markup:
-    """A mark at the estimate, a bar over its interval, a ring a seed with its words; 0 is a line.
-
-    An end that is infinite or off the scale runs to the edge, without the cap that other ends have.
-    """
-    rows = (69, 76, 83) if big else (24, 76)
-    parts = [_grid(scale), Markup('<i class="z" style=left:{:.2f}%></i>').format(scale.at(0.0))]
-    parts += [_ring(scale, value, rows[index % len(rows)], text) for index, (value, text) in enumerate(seeds)]
-    if ends is not None:
-        low, high = sorted(_inside(scale, end) for end in ends)
-        parts.append(Markup('<i class="ci" style=left:{:.2f}%;width:{:.2f}%></i>').format(low, high - low))
-        parts += [Markup('<i class="cap" style=left:{:.2f}%></i>').format(scale.at(end)) for end in ends if scale.holds(end)]
-    if scale.holds(estimate):
-        parts.append(_mark(arm, scale.at(estimate)))
-    else:
-        parts.append(_away(_inside(scale, estimate) < 50))
-    return _row(arm, parts, alt, "ax big" if big else "ax")
-
-
-def strip(
-    scale: Scale, arm: int, seeds: Sequence[tuple[float | None, str]], middle: float | None, *, alt: str, lost: Literal[0, 100]
-) -> Markup:
-    """A ring a seed with its words and a mark at their middle; a seed without a value is a cross at the `lost` end."""
-    parts = [_grid(scale)]
-    for index, (value, text) in enumerate(seeds):
-        top = (24, 76)[index % 2]
-        if value is None:
-            parts.append(Markup('<i class="d x" style=left:{}%;top:{}% data-t="{}">✕</i>').format(abs(lost - 2), top, text))
-        else:
-            parts.append(_ring(scale, value, top, text))
-    if middle is not None and scale.holds(middle):
-        parts.append(_mark(arm, scale.at(middle)))
-    return _row(arm, parts, alt, "ax")
-
-
-def away(arm: int, text: str, *, left: bool) -> Markup:
-    """A row whose values are off the scale, and on which side they lie."""
-    shown = f"◀ {text}" if left else f"{text} ▶"
-    return Markup('<div class="ax {}"><span class="away" style="{}:0">{}</span></div>').format(
-        style_of(arm), "left" if left else "right", shown
-    )
-
-
-def _row(arm: int, parts: Sequence[Markup], alt: str, kind: str) -> Markup:
-    return Markup('<div class="{} c{}" role="img" aria-label="{}">{}</div>').format(
-        kind, arm % _STYLES, alt, Markup("").join(parts)
-    )
-
-
-def _grid(scale: Scale) -> Markup:
-    lines = (Markup('<i class="g" style=left:{:.2f}%></i>').format(scale.at(tick)) for tick in scale.ticks())
-    return Markup("").join(lines)
-
-
-def _ring(scale: Scale, value: float, top: int, text: str) -> Markup:
-    if not scale.holds(value):
-        is_left = _inside(scale, value) < 50
-        return Markup('<i class="d o" style=left:{}%;top:{}% data-t="{}">{}</i>').format(
-            1 if is_left else 99, top, text, "‹" if is_left else "›"
-        )
-    return Markup('<i class="d" style=left:{:.1f}%;top:{}% data-t="{}"></i>').format(scale.at(value), top, text)
-
-
-def _mark(arm: int, place: float) -> Markup:
-    return Markup('<i class="m{}" style=left:{:.2f}%></i>').format(_MARKS[arm % len(_MARKS)], place)
-
-
-def _away(is_left: bool) -> Markup:
-    return Markup('<span class="away" style="{}:0">{}</span>').format(*(("left", "◀") if is_left else ("right", "▶")))
-
-
-def _inside(scale: Scale, value: float) -> float:
-    if math.isinf(value):
-        return 0.0 if (value < 0) != scale.turned else 100.0
-    if scale.log and value <= 0:
-        return 100.0 if scale.turned else 0.0
-    return min(100.0, max(0.0, scale.at(value)))
 
 
 @dataclass(frozen=True)
@@ -290,7 +110,7 @@ def curves(chart: Chart, *, alt: str, zoom: tuple[str, str, str]) -> Markup:
             drawn.append(path("bd", line, [*lower, *reversed(upper)]))
     for line in reversed(sound):
         points = [place(step, value) for step, value in zip(chart.steps, line.mean, strict=True) if value is not None]
-        drawn.append(path("ln k", line, points if len(points) > 1 else [*points, "h0"], str(line.arm % _STYLES)))
+        drawn.append(path("ln k", line, points if len(points) > 1 else [*points, "h0"], str(line.arm % STYLES)))
     marks = [Markup('<span class="yt" style="top:{:.1f}%">{}</span>').format(*each) for each in levels]
     marks += [_step_mark(across, tick) for tick in across.ticks(5) if tick == int(tick)]
     marks += _names(sound, up)
@@ -315,7 +135,7 @@ def _names(lines: Sequence[Line], up: Scale) -> list[Markup]:
     ends = []
     for line in lines:
         last = next(value for value in reversed(line.mean) if value is not None)
-        top = 100 - _inside(up, last)
+        top = 100 - up.inside(last)
         arrow = "" if up.holds(last) else "↓ " if top > 50 else "↑ "
         ends.append((top, line, f"{arrow}{line.name}"))
     ends.sort(key=lambda end: end[0])
@@ -367,7 +187,7 @@ def scatter(
     """
 
     def place(x: float, value: float | None) -> str:
-        return f"M{10 * across.at(x):.0f},{1000.0 if value is None else 1000 - 10 * _inside(up, value):.0f}h.01"
+        return f"M{10 * across.at(x):.0f},{1000.0 if value is None else 1000 - 10 * up.inside(value):.0f}h.01"
 
     def dot(kind: str, each: Dot, words: str = "") -> Markup:
         told = Markup(' data-t="{}"').format(words) if words else ""
@@ -393,4 +213,4 @@ def scatter(
         '<div class="rangebox" style="left:{:.1f}%;right:{:.1f}%"></div>'
         '<svg class="over" viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">{}</svg>{}'
         '<span class="xn">{}</span></div></div>'
-    ).format(arm % _STYLES, alt, left, 100 - right, Markup("").join(drawn), Markup("").join(marks), name)
+    ).format(arm % STYLES, alt, left, 100 - right, Markup("").join(drawn), Markup("").join(marks), name)

@@ -1,0 +1,100 @@
+"""Rows that share a scale: intervals with their seeds, runs with their mean, and the axis below them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from markupsafe import Markup
+
+from momentum_jax.figures.page.scale import STYLES, Scale, style_of
+
+_MARKS = ("", " sq", " di")
+
+
+def axis(scale: Scale, texts: Sequence[str], *, left: str, right: str) -> Markup:
+    """The ticks of a scale with their texts, and what lies to either side."""
+    places = [(scale.at(tick), text) for tick, text in zip(scale.ticks(), texts, strict=True)]
+    ticks = Markup("").join(Markup("<span style=left:{:.1f}%>{}</span>").format(*each) for each in places)
+    sides = Markup('<div class="dir"><span>← {}</span><span>{} →</span></div>').format(left, right)
+    return Markup('<div class="axt">{}</div>{}').format(ticks, sides)
+
+
+def interval(
+    scale: Scale,
+    arm: int,
+    estimate: float,
+    ends: tuple[float, float] | None,
+    seeds: Sequence[tuple[float, str]],
+    *,
+    alt: str,
+    big: bool = False,
+) -> Markup:
+    """A mark at the estimate, a bar over its interval, a ring a seed with its words; 0 is a line.
+
+    An end that is infinite or off the scale runs to the edge, without the cap that other ends have.
+    """
+    rows = (69, 76, 83) if big else (24, 76)
+    parts = [_grid(scale), Markup('<i class="z" style=left:{:.2f}%></i>').format(scale.at(0.0))]
+    parts += [_ring(scale, value, rows[index % len(rows)], text) for index, (value, text) in enumerate(seeds)]
+    if ends is not None:
+        low, high = sorted(scale.inside(end) for end in ends)
+        parts.append(Markup('<i class="ci" style=left:{:.2f}%;width:{:.2f}%></i>').format(low, high - low))
+        parts += [Markup('<i class="cap" style=left:{:.2f}%></i>').format(scale.at(end)) for end in ends if scale.holds(end)]
+    if scale.holds(estimate):
+        parts.append(_mark(arm, scale.at(estimate)))
+    else:
+        parts.append(_away(scale.inside(estimate) < 50))
+    return _row(arm, parts, alt, "ax big" if big else "ax")
+
+
+def strip(
+    scale: Scale, arm: int, seeds: Sequence[tuple[float | None, str]], middle: float | None, *, alt: str, lost: Literal[0, 100]
+) -> Markup:
+    """A ring a seed with its words and a mark at their middle; a seed without a value is a cross at the `lost` end."""
+    parts = [_grid(scale)]
+    for index, (value, text) in enumerate(seeds):
+        top = (24, 76)[index % 2]
+        if value is None:
+            parts.append(Markup('<i class="d x" style=left:{}%;top:{}% data-t="{}">✕</i>').format(abs(lost - 2), top, text))
+        else:
+            parts.append(_ring(scale, value, top, text))
+    if middle is not None and scale.holds(middle):
+        parts.append(_mark(arm, scale.at(middle)))
+    return _row(arm, parts, alt, "ax")
+
+
+def away(arm: int, text: str, *, left: bool) -> Markup:
+    """A row whose values are off the scale, and on which side they lie."""
+    shown = f"◀ {text}" if left else f"{text} ▶"
+    return Markup('<div class="ax {}"><span class="away" style="{}:0">{}</span></div>').format(
+        style_of(arm), "left" if left else "right", shown
+    )
+
+
+def _row(arm: int, parts: Sequence[Markup], alt: str, kind: str) -> Markup:
+    return Markup('<div class="{} c{}" role="img" aria-label="{}">{}</div>').format(
+        kind, arm % STYLES, alt, Markup("").join(parts)
+    )
+
+
+def _grid(scale: Scale) -> Markup:
+    lines = (Markup('<i class="g" style=left:{:.2f}%></i>').format(scale.at(tick)) for tick in scale.ticks())
+    return Markup("").join(lines)
+
+
+def _ring(scale: Scale, value: float, top: int, text: str) -> Markup:
+    if not scale.holds(value):
+        is_left = scale.inside(value) < 50
+        return Markup('<i class="d o" style=left:{}%;top:{}% data-t="{}">{}</i>').format(
+            1 if is_left else 99, top, text, "‹" if is_left else "›"
+        )
+    return Markup('<i class="d" style=left:{:.1f}%;top:{}% data-t="{}"></i>').format(scale.at(value), top, text)
+
+
+def _mark(arm: int, place: float) -> Markup:
+    return Markup('<i class="m{}" style=left:{:.2f}%></i>').format(_MARKS[arm % len(_MARKS)], place)
+
+
+def _away(is_left: bool) -> Markup:
+    return Markup('<span class="away" style="{}:0">{}</span>').format(*(("left", "◀") if is_left else ("right", "▶")))
