@@ -62,7 +62,7 @@ def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     assert code == 0, err
     assert (written / "runs.jsonl").read_bytes() == before
     assert "gradient_descent, tuned: gradient_descent(0." in out
-    assert "The ladder by test accuracy" in out
+    assert "2 seeds can show no difference of any size, so nothing is claimed: run at least 6." in out
     assert "report.html" in out
 
 
