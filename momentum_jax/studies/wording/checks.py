@@ -110,7 +110,7 @@ def _tuning(analysis: Analysis, tuning: Tuning) -> str:
         said += f"; it diverged on {trial.diverged} of {len(trial.runs)} seeds of the search"
     elif tuning.tuned is not None and tuning.fresh is not None:
         tuned, fresh = score.value(tuning.tuned), score.value(tuning.fresh)
-        said += f"; its validation {tuning.score} was {tuned} when chosen, {fresh} on fresh seeds"
+        said += f". Its validation {tuning.score} was {tuned} when chosen, {fresh} on fresh seeds"
     return f"{said}. {narrow(tuning)}".strip()
 
 

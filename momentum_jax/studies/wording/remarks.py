@@ -99,18 +99,15 @@ def why(analysis: Analysis) -> str | None:
     if gain.evidence.direction <= 0 or larger is None or itself is None:
         lost = "loses" if gain.evidence.direction < 0 else "is not shown to gain"
         return f"At the same learning rate momentum {lost} against gradient descent, so there is no gain to explain."
-    within = "" if itself.evidence.interval is None else f" ({interval(analysis, itself)})"
-    parts = [
-        f"the larger step alone {_shown(larger)} {signed(analysis, larger, larger.evidence.estimate)}",
-        f"momentum itself {_shown(itself)} {signed(analysis, itself, itself.evidence.estimate)}{within}",
-    ]
-    return f"Of the gain at one learning rate: {' and '.join(parts)}."
+    return f"{_part(analysis, 'At one learning rate the larger step', larger)} {_part(analysis, 'Momentum itself', itself)}"
 
 
-def _shown(claim: Claim) -> str:
+def _part(analysis: Analysis, name: str, claim: Claim) -> str:
+    size = signed(analysis, claim, claim.evidence.estimate)
+    within = "" if claim.evidence.interval is None else f" ({interval(analysis, claim)})"
     if not claim.evidence.direction:
-        return "is not shown to bring"
-    return "brings" if claim.evidence.direction > 0 else "costs"
+        return f"{name} is not shown to bring anything: {size}{within}."
+    return f"{name} {'brings' if claim.evidence.direction > 0 else 'costs'} {size}{within}."
 
 
 def lines(analysis: Analysis) -> list[str]:
