@@ -25,10 +25,10 @@ def test_the_noise_floor_compares_the_runs_of_the_first_arm_with_those_of_the_co
     one, other = ([0.0 if run.diverged is not None else run.test["accuracy"] for run in runs] for runs in (own, again))
     noise = analyse(store).noise
     expected = scipy.stats.ttest_ind(one, other, equal_var=False)
-    assert (noise.n, noise.n_again) == (8, 8)
-    assert noise.difference == pytest.approx(sum(one) / 8 - sum(other) / 8)
-    assert abs(noise.difference) > 1e-3
-    assert noise.pvalue == pytest.approx(expected.pvalue)
+    assert (noise.n_a, noise.n_b) == (8, 8)
+    assert noise.mean_difference == pytest.approx(sum(one) / 8 - sum(other) / 8)
+    assert abs(noise.mean_difference) > 1e-3
+    assert noise.welch_pvalue == pytest.approx(expected.pvalue)
     assert noise.t_interval == pytest.approx(tuple(expected.confidence_interval()))
 
 

@@ -142,7 +142,7 @@ def test_a_diverged_run_is_frozen_to_the_bit_from_the_first_loss_that_is_not_fin
     assert np.isnan(run.evaluation_losses[first + 1 :]).all()
     assert np.isnan(run.evaluation_accuracies[first + 1 :]).all()
     assert np.isnan(np.asarray(run.update_norms)[first + 1 :]).all()
-    assert equal(run.params, one(*arguments, steps=first).params)
+    assert equal(run.params, one(*arguments, steps=first, evaluate_at=1, norms=True).params)
 
 
 def test_optimizer_and_model_state_are_frozen_too_while_other_runs_of_the_wave_go_on(exploding, examples, equal):

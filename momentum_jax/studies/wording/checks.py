@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from momentum_jax._text import joined
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Tuning
 from momentum_jax.studies.wording.amounts import called
 
@@ -65,7 +66,7 @@ def _twice(analysis: Analysis) -> list[Check]:
     low, high = found.t_interval
     if low <= 0 <= high:
         return [Check("yes", "The same arm twice shows no difference", said)]
-    return [Check("look", "The same arm twice shows a difference, which can only be chance", said)]
+    return [Check("look", "The same arm twice differs, as it does by chance in 5 of 100 studies", said)]
 
 
 def _not_twice(analysis: Analysis) -> list[Check]:
@@ -176,7 +177,7 @@ def _seeds(analysis: Analysis) -> list[Check]:
 
 def _factors(analysis: Analysis) -> list[Check]:
     own = [arm for arm in analysis.arms if not arm.rung]
-    names = " and ".join(dict.fromkeys(name for arm in own for name in arm.factors))
+    names = joined([*dict.fromkeys(name for arm in own for name in arm.factors)])
     said = f"Arms differ in {names} besides the optimizer: a difference may be due to either."
     return [Check("look", "Arms differ in more than the optimizer", said)] if names else []
 
