@@ -151,6 +151,13 @@ def test_at_given_rates_a_larger_step_may_do_as_well(given):
     )
 
 
+def test_a_control_among_the_arms_is_one_where_the_study_adds_no_ladder(rows, tmp_path):
+    study = dataclasses.replace(FIXED, ladder=False, arms=(Arm(PLAIN), Arm(CONTROL), Arm(MOMENTUM)))
+    found = of(rows, tmp_path, study, {PLAIN: 0.80, CONTROL: 0.90, MOMENTUM: 0.90})
+    assert found.claim("momentum_itself") is found.claim("question")
+    assert told(found)[0] == "same"
+
+
 def test_beyond_its_larger_step(given):
     kind, sentence = told(given(0.80, 0.85, 0.90))
     assert kind == "beyond"

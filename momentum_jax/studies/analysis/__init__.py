@@ -41,7 +41,7 @@ def analyse(store: Store, *, by: str | None = None) -> Analysis:
     searches = (tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING))
     tunings = tuple(search for search in searches if search is not None)
     is_whole = {arm.label for arm in study.arms} <= {arm.label for arm in own}
-    rungs = ladder(study, {arm.label: arm.expression for arm in own}) if study.ladder and is_whole else None
+    rungs = ladder(study, {arm.label: arm.expression for arm in own}) if is_whole else None
     if rungs is not None and not {rungs.plain, rungs.control} <= {arm.label for arm in arms}:
         rungs = None
     asked = claims(study, scores, arms, rungs, store.additions)
