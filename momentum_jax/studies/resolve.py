@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from momentum_jax._text import quoted
@@ -46,14 +46,26 @@ def resolve(expression: Expression, load: Load | None = None) -> Optimizer:
     bound = reader.bind(constructor, call)
     reader.build(constructor, bound, must_be_optimizer=True)
     numbers = _real_numbers(bound)
-
-    def make(**values):
-        arguments = inspect.BoundArguments(bound.signature, OrderedDict({**bound.arguments, **values}))
-        return constructor(*arguments.args, **arguments.kwargs)
-
     structure = (f"{name}={value}" for name, value in reader.written(bound, call).items() if name not in numbers)
     group = (expression.origin, expression.name, *sorted(structure), *sorted(numbers))
+    make: Callable[..., Any] = _Make(constructor, group, bound)
+    if expression.origin:
+        # What a function of the user's own means may change while it stays the same.
+        make = functools.partial(make)
     return Optimizer(expression.text, expression.name, make, numbers, group, dict(bound.arguments))
+
+
+@dataclass(frozen=True)
+class _Make:
+    """Builds an optimizer. Equal within a group, so that a later study finds the programs of an earlier one."""
+
+    constructor: Callable[..., Any]
+    group: tuple[str, ...]
+    bound: inspect.BoundArguments = field(compare=False)
+
+    def __call__(self, **values: Any) -> Any:
+        arguments = inspect.BoundArguments(self.bound.signature, OrderedDict({**self.bound.arguments, **values}))
+        return self.constructor(*arguments.args, **arguments.kwargs)
 
 
 def settle(optimizer: Optimizer, params: Any) -> Optimizer:

@@ -67,6 +67,11 @@ def test_every_arm_is_run_from_every_seed(finished):
         assert np.trace(confusion) / 359 == pytest.approx(each.test["accuracy"])
 
 
+def test_a_second_study_of_the_same_arms_finds_the_programs_of_the_first(finished, tmp_path):
+    assert run_once(TINY, tmp_path).manifest["seconds"]["compile"] == 0
+    assert results(tmp_path) == results(finished)
+
+
 def test_a_seed_fixes_split_initialisation_and_batches_of_all_arms(finished):
     store = Store.read(finished)
     curves = {(each.arm, each.seed): store.curves(each) for each in store.runs}
