@@ -181,6 +181,32 @@ def test_a_control_that_hardly_learned_explains_nothing(given):
     assert sentence.endswith("tune both to know whether momentum helps.")
 
 
+def test_a_loss_at_the_same_rate_names_the_arm_that_it_is_against(rows, tmp_path):
+    study = dataclasses.replace(FIXED, ladder=False, arms=(Arm(PLAIN, "base"), Arm(CONTROL, "large"), Arm(MOMENTUM, "moving")))
+    at = {"base": PLAIN, "large": CONTROL, "moving": MOMENTUM}
+    means = {"base": 0.90, "large": 0.10, "moving": 0.80}
+    kind, sentence = told(of(rows, tmp_path, study, means, optimizers=at, flat=("large",)))
+    assert kind == "hurts"
+    assert re.match(r"Momentum hurts: as given, moving's accuracy ended \d+\.\d+ percentage points lower than base's", sentence)
+
+
+def test_a_claim_that_most_seeds_do_not_show_is_no_difference_of_zero(rows, tmp_path):
+    study = dataclasses.replace(FIXED, seeds=tuple(range(24)), ladder=False)
+    few = np.where(np.arange(24) < 7, 0.01 * np.arange(1, 25), 0.0)
+    for sign, kind, word in ((1, "rates", "higher"), (-1, "hurts", "lower")):
+        scores = {PLAIN: np.full(24, 0.5), MOMENTUM: 0.5 + sign * few}
+        found = analyse(filled(tmp_path / kind, study, rows, scores))
+        assert found.claim("question").evidence.estimate == 0
+        told_kind, sentence = told(found)
+        assert told_kind == kind
+        assert f"heavy ball's accuracy ended level on most seeds, {word} on the others" in sentence
+        assert "is ahead on 7 of 24 seeds" in wording.lead(found)
+        assert wording.lead(found).startswith("Heavy ball" if sign > 0 else "Gradient descent")
+        said = wording.claim_line(found, found.claim("question"))
+        assert "level on most seeds" in said
+        assert "0.0" not in said.split("(95%")[0].split(":")[1]
+
+
 def test_no_arm_learned(given):
     assert told(given(0.10, 0.10, 0.12, flat=(PLAIN, CONTROL, MOMENTUM)))[0] == "nothing"
 

@@ -56,12 +56,20 @@ def _in_words(arm: ArmResult) -> str:
 
 def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
     """What became of the first arm beside the second, as a predicate; `of_second`: of the second beside the first."""
-    value = -claim.evidence.estimate if of_second else claim.evidence.estimate
-    size = amount(analysis, claim, abs(value))
-    if claim.measure == "steps":
-        level = "reached the target in as many steps"
-        return level if _is_zero(size) else f"reached the target {size} {word(analysis, claim, value)}"
-    return "ended level" if _is_zero(size) else f"ended {size} {word(analysis, claim, value)}"
+    sign, is_steps = -1 if of_second else 1, claim.measure == "steps"
+    size = amount(analysis, claim, abs(claim.evidence.estimate))
+    if is_mostly_level(claim):
+        leader = word(analysis, claim, sign * claim.evidence.direction)
+        return f"{'was' if is_steps else 'ended'} level on most seeds, {leader} on the others"
+    if _is_zero(size):
+        return "reached the target in as many steps" if is_steps else "ended level"
+    gain = word(analysis, claim, sign * claim.evidence.estimate)
+    return f"reached the target {size} {gain}" if is_steps else f"ended {size} {gain}"
+
+
+def is_mostly_level(claim: Claim) -> bool:
+    """Whether a difference is claimed that most seeds do not show: its estimate is 0, and the other seeds point one way."""
+    return bool(claim.evidence.direction) and claim.evidence.estimate == 0
 
 
 def amount(analysis: Analysis, claim: Claim, value: float, *, is_short: bool = False) -> str:
@@ -124,6 +132,11 @@ def interval_in_brackets(analysis: Analysis, claim: Claim) -> str:
     if claim.evidence.interval is None:
         return ""
     return f" ({confidence(claim)} interval {interval(analysis, claim)})"
+
+
+def capital(text: str) -> str:
+    """The text as a sentence begins with it."""
+    return text[:1].upper() + text[1:]
 
 
 def _signed(analysis: Analysis, claim: Claim, gain: float) -> str:

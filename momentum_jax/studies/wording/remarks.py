@@ -10,12 +10,12 @@ from momentum_jax.studies.wording.amounts import (
     effective_rate,
     interval,
     interval_in_brackets,
+    is_mostly_level,
     measured,
-    names,
     signed,
 )
 from momentum_jax.studies.wording.checks import trust
-from momentum_jax.studies.wording.sections import before, command
+from momentum_jax.studies.wording.sections import ahead, before, command
 
 
 def remarks(analysis: Analysis) -> list[str]:
@@ -71,11 +71,8 @@ def lead(analysis: Analysis) -> str | None:
     if kind == "cannot":
         return "What was measured does not bear a claim yet."
     if evidence.claimed:
-        ahead = sum(each * evidence.estimate > 0 for each in claim.differences)
-        first, second = names(analysis, claim.first, claim.second)
-        leader = first if evidence.estimate > 0 else second
-        p = p_shown(evidence.adjusted)
-        return f"{leader[:1].upper()}{leader[1:]} is ahead on {ahead} of {evidence.n} seeds; adjusted p is {p}."
+        _, said, _ = ahead(analysis, claim)
+        return f"{said}; adjusted p is {p_shown(evidence.adjusted)}."
     if evidence.detectable is None:
         return "The absence of a claim is not evidence of no effect."
     return (
@@ -123,6 +120,8 @@ def claim_line(analysis: Analysis, claim: Claim) -> str:
     if evidence.n < evidence.fewest:
         shown = f"{evidence.fewest} seeds are needed"
     size = f"{signed(analysis, claim, evidence.estimate)} {measured(analysis, claim)}"
+    if is_mostly_level(claim):
+        size, shown = "level on most seeds", f"{shown} on the others"
     return f"{first} against {second}: {size}{interval_in_brackets(analysis, claim)}, {shown}."
 
 

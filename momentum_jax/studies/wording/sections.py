@@ -9,7 +9,7 @@ from momentum_jax.studies.analysis.claims import QUESTION
 from momentum_jax.studies.analysis.needed import Needed
 from momentum_jax.studies.analysis.results import Analysis, Claim, Tuning
 from momentum_jax.studies.analysis.tuning import wider
-from momentum_jax.studies.wording.amounts import called, effective_rate, names, unit
+from momentum_jax.studies.wording.amounts import called, capital, effective_rate, names, unit
 
 RULE = "The rule of this report: 5% is the chance that it claims anything at all where no arm differs."
 RUN_BY_RUN = "Ring: a run. Filled mark: their mean. Off the scale: named at the edge."
@@ -74,15 +74,15 @@ def test(analysis: Analysis, claim: Claim) -> tuple[bool, str, str]:
 
 
 def ahead(analysis: Analysis, claim: Claim) -> tuple[bool, str, str]:
-    """On how many seeds the arm that is typically ahead is ahead; whether on all but a few."""
+    """Whether it is claimed, on how many seeds the arm that is ahead by ranks is ahead, and on how many it is not."""
     evidence = claim.evidence
     first, second = names(analysis, claim.first, claim.second)
-    sign = -1 if evidence.estimate < 0 else 1
-    count = sum(sign * each > 0 for each in claim.differences)
+    sign = evidence.direction or (-1 if evidence.estimate < 0 else 1)
+    count = sum(sign * each > claim.resolution for each in claim.differences)
     level = sum(abs(each) <= claim.resolution for each in claim.differences)
     behind = evidence.n - count - level
     leader = first if sign > 0 else second
-    said = f"{leader[:1].upper()}{leader[1:]} is ahead on {count} of {evidence.n} seeds"
+    said = f"{capital(leader)} is ahead on {count} of {evidence.n} seeds"
     return evidence.claimed, said, f"Behind on {behind}, level on {level}."
 
 

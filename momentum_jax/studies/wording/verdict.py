@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from momentum_jax.studies.analysis.answer import is_tuned
-from momentum_jax.studies.analysis.claims import MOMENTUM_ITSELF, QUESTION
-from momentum_jax.studies.analysis.results import Analysis, Claim
+from momentum_jax.studies.analysis.answer import is_tuned, margin
+from momentum_jax.studies.analysis.claims import MOMENTUM_ITSELF
+from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
 from momentum_jax.studies.wording.amounts import (
-    amount,
+    capital,
     effective_rate,
     ended,
     interval,
     interval_in_brackets,
+    is_mostly_level,
     measured,
     names,
     unit,
@@ -82,7 +83,7 @@ def question(analysis: Analysis) -> str:
 
 def verdict(analysis: Analysis) -> str:
     """The answer in one sentence."""
-    kind, first, second = analysis.answer.kind, analysis.answer.first, analysis.answer.second
+    kind = analysis.answer.kind
     if kind == "noquestion" and not analysis.arms:
         return "No run of this study is stored yet, so there is nothing to say."
     if kind == "noquestion" and len(analysis.study.arms) == 1:
@@ -96,47 +97,39 @@ def verdict(analysis: Analysis) -> str:
         claim = _claim(analysis)
         seeds = f"{claim.evidence.n} seed{'s' * (claim.evidence.n != 1)}"
         return f"{seeds} can show no difference of any size, so nothing is claimed: run at least {claim.evidence.fewest}."
-    assert first is not None
-    assert second is not None
-    return _SENTENCES[kind](analysis, _Pair.of(analysis, first, second))
+    return _SENTENCES[kind](analysis, _Pair.of(analysis))
 
 
 class _Pair(NamedTuple):
-    """Short names of the two arms, and how they were set against each other."""
+    """Short names of the two arms that the sentence is about, and how they were set against each other."""
 
     first: str
     second: str
     setting: str
 
     @classmethod
-    def of(cls, analysis: Analysis, first: str, second: str) -> _Pair:
-        asked = analysis.claim(QUESTION)
-        assert asked is not None
-        itself = MOMENTUM_ITSELF in asked.roles and analysis.answer.roles[:1] == (QUESTION,)
-        setting = "both tuned" if is_tuned(analysis.study, asked) else "at equal effective rate" if itself else "as given"
-        short, other = names(analysis, first, second)
-        return cls(short, other, setting)
+    def of(cls, analysis: Analysis) -> _Pair:
+        claim = _claim(analysis)
+        itself = MOMENTUM_ITSELF in claim.roles
+        setting = "both tuned" if is_tuned(analysis.study, claim) else "at equal effective rate" if itself else "as given"
+        first, second = names(analysis, claim.first, claim.second)
+        return cls(first, second, setting)
+
+
+def _arms(analysis: Analysis, pair: _Pair) -> list[tuple[str, ArmResult]]:
+    """Both arms with their short names."""
+    claim = _claim(analysis)
+    return [(pair.first, analysis.arm(claim.first)), (pair.second, analysis.arm(claim.second))]
 
 
 def _diverged(analysis: Analysis, pair: _Pair) -> str:
-    answer = analysis.answer
-    lost = [
-        name
-        for name, label in zip(pair, (answer.first, answer.second), strict=False)
-        if label is not None and (arm := analysis.arm(label)).diverged == len(arm.runs)
-    ]
-    who = " and ".join(dict.fromkeys(lost))
-    return f"{_upper(who)} diverged in every run, so there is nothing to compare. Try smaller learning rates."
+    lost = [name for name, arm in _arms(analysis, pair) if arm.diverged == len(arm.runs)]
+    return f"{capital(' and '.join(lost))} diverged in every run, so there is nothing to compare. Try smaller learning rates."
 
 
 def _unstable(analysis: Analysis, pair: _Pair) -> str:
-    answer, claim = analysis.answer, _claim(analysis)
-    counts = [
-        f"{name} in {arm.diverged} of {len(arm.runs)} runs"
-        for name, label in zip(pair, (answer.first, answer.second), strict=False)
-        if label is not None and (arm := analysis.arm(label)).diverged
-    ]
-    ahead = {1: pair.first, -1: pair.second}.get(claim.evidence.direction)
+    counts = [f"{name} in {arm.diverged} of {len(arm.runs)} runs" for name, arm in _arms(analysis, pair) if arm.diverged]
+    ahead = {1: pair.first, -1: pair.second}.get(_claim(analysis).evidence.direction)
     said = f"by ranks, {ahead} is ahead" if ahead else "no difference is shown"
     return f"Runs diverged, {' and '.join(counts)}; {said}."
 
@@ -145,13 +138,12 @@ def _other(analysis: Analysis, pair: _Pair) -> str:
     claim = _claim(analysis)
     if claim.evidence.opposed:
         return _opposed(analysis, pair)
-    subject, within = _subject(analysis, claim, pair.first), interval_in_brackets(analysis, claim)
-    whose = pair.second if claim.measure == "steps" else f"{pair.second}'s"
     if claim.evidence.direction:
-        return f"{subject} {ended(analysis, claim)} than {whose}{within}."
+        return f"{capital(_than(analysis, claim, pair))}."
+    subject, within = _subject(analysis, claim, pair.first, begins=True), interval_in_brackets(analysis, claim)
     if _is_level(analysis, claim):
-        return f"{subject} differs from {whose} by less than {_margin(analysis, claim)}{within}."
-    return f"{subject} is not shown to differ from {whose}{within}."
+        return f"{subject} differs from {_whose(claim, pair)} by less than {_margin(analysis, claim)}{within}."
+    return f"{subject} is not shown to differ from {_whose(claim, pair)}{within}."
 
 
 def _edge(analysis: Analysis, pair: _Pair) -> str:
@@ -162,8 +154,8 @@ def _edge(analysis: Analysis, pair: _Pair) -> str:
     missed = search is None or search.wide_enough
     why = "missed a better rate" if missed else "stopped at the edge of its range"
     last = "try more trials" if missed else "widen it first"
-    ahead = ended(analysis, claim, of_second=winner == pair.second and loser == pair.first)
-    return f"{_subject(analysis, claim, winner)} {ahead}, but the search for {loser} {why}: {last}."
+    ahead = ended(analysis, claim, of_second=claim.evidence.direction < 0)
+    return f"{_subject(analysis, claim, winner, begins=True)} {ahead}, but the search for {loser} {why}: {last}."
 
 
 def _opposed(analysis: Analysis, pair: _Pair) -> str:
@@ -171,7 +163,7 @@ def _opposed(analysis: Analysis, pair: _Pair) -> str:
     typical, mean = (word(analysis, claim, value) for value in (claim.evidence.estimate, claim.evidence.mean or 0.0))
     lost = len([each for each in claim.differences if each * claim.evidence.estimate < 0])
     runs = f"{lost} run{'s' * (lost != 1)}"
-    said = f"{_upper(pair.first)}'s {measured(analysis, claim)} is typically {typical}, but its mean is {mean}"
+    said = f"{capital(pair.first)}'s {measured(analysis, claim)} is typically {typical}, but its mean is {mean}"
     return f"{said}, because of {runs}; no direction is claimed."
 
 
@@ -191,21 +183,20 @@ def _same(analysis: Analysis, pair: _Pair) -> str:
 
 def _rates(analysis: Analysis, pair: _Pair) -> str:
     claim = _claim(analysis)
-    said = (
-        f"{_subject(analysis, claim, pair.first, begins=False)} {ended(analysis, claim)}{interval_in_brackets(analysis, claim)}"
-    )
+    within = "" if is_mostly_level(claim) else interval_in_brackets(analysis, claim)
+    said = f"{_subject(analysis, claim, pair.first)} {ended(analysis, claim)}{within}"
     return f"At the rates given, {said}; tune both to know whether momentum helps."
 
 
 def _beyond(analysis: Analysis, pair: _Pair) -> str:
     claim = _claim(analysis)
-    said = f"{_subject(analysis, claim, pair.first, begins=False)} {ended(analysis, claim)} ({interval(analysis, claim)})"
+    said = f"{_subject(analysis, claim, pair.first)} {ended(analysis, claim)} ({interval(analysis, claim)})"
     return f"Momentum helps beyond its larger step: at equal effective rate, {said}."
 
 
 def _unsplit(analysis: Analysis, pair: _Pair) -> str:
     claim = _claim(analysis)
-    said = f"{_subject(analysis, claim, pair.first, begins=False)} {ended(analysis, claim)}"
+    said = f"{_subject(analysis, claim, pair.first)} {ended(analysis, claim)}"
     return f"At the same learning rate, {said}; how much is only a larger step is not known."
 
 
@@ -224,9 +215,9 @@ def _nothelp(analysis: Analysis, pair: _Pair) -> str:
 def _sooner(analysis: Analysis, pair: _Pair) -> str:
     claim = _claim(analysis)
     first, second = (pair.first, pair.second) if claim.evidence.direction > 0 else (pair.second, pair.first)
-    steps = amount(analysis, claim, abs(claim.evidence.estimate))
-    name = analysis.scores.primary.name
-    return f"{_upper(first)} reached the target {steps} sooner than {second}; no difference in final {name} is shown."
+    said = ended(analysis, claim, of_second=claim.evidence.direction < 0)
+    than = "" if is_mostly_level(claim) else f" than {second}"
+    return f"{capital(first)} {said}{than}; no difference in final {analysis.scores.primary.name} is shown."
 
 
 def _larger(analysis: Analysis, pair: _Pair) -> str:
@@ -238,7 +229,7 @@ def _larger(analysis: Analysis, pair: _Pair) -> str:
 
 def _notshown(analysis: Analysis, pair: _Pair) -> str:
     claim = _claim(analysis)
-    said = f"{_subject(analysis, claim, pair.first, begins=False)} {ended(analysis, claim)}"
+    said = f"{_subject(analysis, claim, pair.first)} {ended(analysis, claim)}"
     return f"Momentum is not shown to help: {pair.setting}, {said}; the truth may be {interval(analysis, claim)}."
 
 
@@ -262,23 +253,22 @@ _SENTENCES: dict[str, Callable[[Analysis, _Pair], str]] = {
 
 
 def _claim(analysis: Analysis) -> Claim:
-    """The one that the answer's sentence is about."""
-    roles = analysis.answer.roles
-    found = analysis.claim(roles[0]) if roles else None
-    if found is None:
-        found = analysis.claims[0]
-    return found
+    """The one that the answer's sentence is about; where there is no question, the first of those that there are."""
+    return analysis.asked or analysis.claims[0]
 
 
-def _subject(analysis: Analysis, claim: Claim, name: str, *, begins: bool = True) -> str:
-    who = _upper(name) if begins else name
+def _subject(analysis: Analysis, claim: Claim, name: str, *, begins: bool = False) -> str:
+    who = capital(name) if begins else name
     return who if claim.measure == "steps" else f"{who}'s {analysis.scores.primary.name}"
 
 
+def _whose(claim: Claim, pair: _Pair) -> str:
+    return pair.second if claim.measure == "steps" else f"{pair.second}'s"
+
+
 def _than(analysis: Analysis, claim: Claim, pair: _Pair) -> str:
-    whose = pair.second if claim.measure == "steps" else f"{pair.second}'s"
-    said = f"{_subject(analysis, claim, pair.first, begins=False)} {ended(analysis, claim)} than {whose}"
-    return f"{said}{interval_in_brackets(analysis, claim)}"
+    than = "" if is_mostly_level(claim) else f" than {_whose(claim, pair)}"
+    return f"{_subject(analysis, claim, pair.first)} {ended(analysis, claim)}{than}{interval_in_brackets(analysis, claim)}"
 
 
 def _margin(analysis: Analysis, claim: Claim) -> str:
@@ -286,10 +276,5 @@ def _margin(analysis: Analysis, claim: Claim) -> str:
 
 
 def _is_level(analysis: Analysis, claim: Claim) -> bool:
-    matters = analysis.study.matters
-    factor = analysis.scores.primary.factor if claim.measure == "score" else 1
-    return matters is not None and claim.evidence.is_within(matters / factor)
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    declared = margin(analysis.study, analysis.scores, claim)
+    return declared is not None and claim.evidence.is_within(declared)
