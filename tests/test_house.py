@@ -33,6 +33,7 @@ ALLOWED = {
     "descent": {"_hyperparameters", "protocol"},
     "curvature": {"_hyperparameters", "_scaling", "_trees"},
     "smoothing": {"_hyperparameters"},
+    "theory": {"_text", "_trees", "_hyperparameters", "protocol"},
     "optimizers": GROUND | {"schedules"},
     "conventions": OPTIMIZERS | {"_hyperparameters"},
     "data": {"_text", "_files", "_npz"},

@@ -1,0 +1,31 @@
+"""Theory that reads the code: what follows from an optimizer's own update on a quadratic.
+
+On a quadratic a momentum step is linear. So its rate, its stability, its noise and its equivalences are computed from the
+`update` of any optimizer, of this library, of Optax or one's own, with no second copy of its equations.
+
+    from momentum_jax import theory
+
+    theory.rate(mj.heavy_ball(0.1, 0.9), curvature=[1.0, 10.0])
+    theory.stability_limit(optax.sgd(0.1, 0.9, nesterov=True))
+    theory.equivalent(mj.heavy_ball(0.1, 0.9), optax.sgd(0.1, 0.9)).same
+"""
+
+from momentum_jax.theory.dynamics import Dynamics as Dynamics, NotLinear as NotLinear
+from momentum_jax.theory.equivalence import Difference as Difference, Equivalence as Equivalence, equivalent as equivalent
+from momentum_jax.theory.rates import (
+    effective_learning_rate as effective_learning_rate,
+    rate as rate,
+    stability_limit as stability_limit,
+    stable_intervals as stable_intervals,
+    transient_growth as transient_growth,
+    worst_rate as worst_rate,
+)
+from momentum_jax.theory.reading import linearize as linearize
+from momentum_jax.theory.responses import (
+    expected_loss as expected_loss,
+    frequency_response as frequency_response,
+    impulse_response as impulse_response,
+    limit_cycle as limit_cycle,
+    steady_state_variance as steady_state_variance,
+)
+from momentum_jax.theory.systems import System as System
