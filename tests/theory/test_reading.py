@@ -8,16 +8,11 @@ import numpy as np
 import optax
 import pytest
 from contract_rows import FIRST, ROWS
+from linear_files import LINEAR
 
 import momentum_jax as mj
 from momentum_jax import theory
 
-# Files whose optimizers are linear rules of one coordinate.
-LINEAR = {
-    "accelerated_sgd", "aggregated_momentum", "demon", "ema_momentum", "ema_nesterov", "fista", "gradient_descent", "grokfast",
-    "heavy_ball", "learning_rate", "momentum_correction", "nesterov", "optimistic", "per_layer", "pid",
-    "quasi_hyperbolic_momentum", "robust_momentum", "sgd", "state_space_momentum", "triple_momentum", "weight_decay",
-}  # fmt: skip
 STEPS = 12
 
 
