@@ -1,0 +1,139 @@
+"""The coefficients of a constructor's methods for whole arrays of hyperparameters, from one compiled program.
+
+`linearize` proves at one point that the constructor makes linear methods. The Jacobian of `constructor(**h)` is then mapped
+over h: ten thousand methods cost one compilation.
+"""
+
+import copy
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from momentum_jax.theory.dynamics import Dynamics
+from momentum_jax.theory.reading import _Probe, linearize
+from momentum_jax.theory.systems import System, minimal
+
+# Methods are read this many at once, so that each number of them is no new program.
+BLOCK = 64
+
+
+class Systems(NamedTuple):
+    """As `System`, of k methods: F (k, n, n), b, c_held and c_iterate (k, n); start (k, n), the state for theta_0 = 1."""
+
+    F: np.ndarray
+    b: np.ndarray
+    c_held: np.ndarray
+    c_iterate: np.ndarray
+    start: np.ndarray
+
+    def closed_loop(self, curvature: np.ndarray) -> np.ndarray:
+        """(k, c, n, n) for curvatures (c,)."""
+        feedback = self.b[:, :, None] * self.c_held[:, None]
+        return self.F[:, None] + curvature[:, None, None] * feedback[:, None]
+
+    def polynomials(self) -> tuple[np.ndarray, np.ndarray]:
+        """p and q of the held point, (k, n + 1) each, by the recursion of `System.polynomials`."""
+        k, n = self.b.shape
+        p, q, adjugate = np.ones((k, n + 1)), np.zeros((k, n + 1)), np.broadcast_to(np.eye(n), (k, n, n))
+        for i in range(1, n + 1):
+            q[:, i] = np.einsum("ki,kij,kj->k", self.c_held, adjugate, self.b)
+            adjugate = self.F @ adjugate
+            p[:, i] = -np.trace(adjugate, axis1=1, axis2=2) / i
+            adjugate = adjugate + p[:, i, None, None] * np.eye(n)
+        return p, q
+
+    def minimal(self) -> "Systems":
+        """Each in its minimal form; smaller ones are filled with zeros. `start` does not survive and is 0."""
+        small = [minimal(System(*each)) for each in zip(*self[:4], strict=True)]
+        n = max(len(each.b) for each in small)
+        filled = [[np.pad(array, [(0, n - size) for size in array.shape]) for array in each] for each in small]
+        arrays = [np.stack(column) for column in zip(*filled, strict=True)]
+        return Systems(*arrays, np.zeros_like(arrays[1]))
+
+
+class Family:
+    """A constructor's methods; `example` is the point at which they are proven linear.
+
+    Raises:
+      NotLinear: they are not.
+    """
+
+    def __init__(self, constructor: Callable[..., Any], example: Mapping[str, float]) -> None:
+        self.constructor = constructor
+        with jax.enable_x64(True):
+            optimizer = constructor(**{name: jnp.asarray(value, jnp.float64) for name, value in example.items()})
+            self.read: Dynamics = linearize(optimizer)
+            self._probe = _Probe(optimizer, None)
+        self._program = jax.jit(jax.vmap(self._full, in_axes=(0, None)))
+        self._rows = np.arange(self._probe.size + self._probe.memory_size)
+        if self.read.settled is not None:
+            points = {name: np.array([value]) for name, value in example.items()}
+            first, settled = self._read(points, 0), self._read(points, self.read.settled)
+            self._rows = self._coordinate((first[0] != 0) | (settled[0] != 0), settled[2])
+
+    def at(self, points: Mapping[str, np.ndarray], step: int | None = None) -> Systems:
+        """The methods at hyperparameters (k,), with the coefficients of a step; None: of that at which the example settled."""
+        rows, size = self._rows, self._probe.size
+        jacobian, readout, begins = self._read(points, self.read.settled if step is None else step)
+        b = jacobian[:, rows, size + self._probe.memory_size]
+        start = np.concatenate([np.ones((len(b), 1)), begins[:, rows[1:] - size, 0]], 1)
+        held = np.broadcast_to(np.eye(len(rows))[0], b.shape)
+        return Systems(jacobian[:, rows[:, None], rows], b, held, readout[:, 0, rows], start)
+
+    def _read(self, points: Mapping[str, np.ndarray], step: int | None) -> list[np.ndarray]:
+        count = len(next(iter(points.values())))
+        padded = {name: np.resize(values, -(-count // BLOCK) * BLOCK) for name, values in points.items()}
+        found = []
+        with jax.enable_x64(True):
+            for begin in range(0, count, BLOCK):
+                block = {name: jnp.asarray(each[begin : begin + BLOCK], jnp.float64) for name, each in padded.items()}
+                found.append([np.asarray(each) for each in self._program(block, step)])
+        return [np.concatenate(column)[:count] for column in zip(*found, strict=True)]
+
+    def _full(self, point: dict[str, jax.Array], step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The Jacobians of a step, of the iterate behind it and of `init`, all coordinates of the probe."""
+        probe = copy.copy(self._probe)
+        probe.optimizer = self.constructor(**point)
+        size, state = probe.size, probe.size + probe.memory_size
+        still = jnp.zeros(state + size)
+        clock = [jnp.asarray(leaf) for leaf in jax.tree.leaves(probe.optimizer.init(probe.params))]
+        clock = jax.lax.fori_loop(0, step, lambda _, leaves: probe.advance(leaves, still)[1], clock)
+        following = probe.advance(clock, still)[1]
+        return (
+            jax.jacfwd(lambda inputs: probe.advance(clock, inputs)[0])(still),
+            jax.jacfwd(lambda x: probe.read(following, x))(still[:state]),
+            jax.jacfwd(probe.begin)(still[:size]),
+        )
+
+    def _coordinate(self, reached: np.ndarray, begins: np.ndarray) -> np.ndarray:
+        """The entries of (theta, memory) that the first coordinate, its gradient and its start reach; itself first."""
+        size, reached = self._probe.size, reached.any(0)
+        state = len(reached)
+        mine = np.zeros(state, bool)
+        mine[0] = True
+        mine[size:] = (begins[..., 0] != 0).any(0)
+        while True:
+            wider = mine | reached[:, state] | reached[:, :state][:, mine].any(1)
+            if (wider == mine).all():
+                return np.flatnonzero(mine)
+            mine = wider
+
+
+@functools.lru_cache(maxsize=32)
+def remembered(constructor: Callable[..., Any], example: tuple[tuple[str, float], ...]) -> Family:
+    """A family with its compiled program."""
+    return Family(constructor, dict(example))
+
+
+def family(constructor: Callable[..., Any], example: Mapping[str, float]) -> Family:
+    """As `Family`; remembered where the constructor can be hashed."""
+    try:
+        return remembered(constructor, tuple(example.items()))
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return Family(constructor, example)
