@@ -15,6 +15,7 @@ from momentum_jax.theory.equivalence import Difference as Difference, Equivalenc
 from momentum_jax.theory.rates import (
     effective_learning_rate as effective_learning_rate,
     rate as rate,
+    roots as roots,
     stability_limit as stability_limit,
     stable_intervals as stable_intervals,
     transient_growth as transient_growth,
@@ -28,4 +29,5 @@ from momentum_jax.theory.responses import (
     limit_cycle as limit_cycle,
     steady_state_variance as steady_state_variance,
 )
+from momentum_jax.theory.summary import Summary as Summary, summary as summary
 from momentum_jax.theory.systems import System as System
