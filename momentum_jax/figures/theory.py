@@ -40,8 +40,8 @@ def stability_region(
         for index, (label, limit) in enumerate(limits.items()):
             axes.plot(limit, momenta, color=_LIMIT, linestyle=style.DASHES[index], label=style.legend_label(label))
         if critical is not None:
-            axes.plot(critical, momenta, color="white", linewidth=1.6, label="critical damping: both roots meet")
-            axes.plot(critical, momenta, color="black", linewidth=0.6)
+            axes.plot(critical, momenta, color="white", linewidth=3.0)
+            axes.plot(critical, momenta, color="black", linewidth=1.2, label="critical damping: both roots meet")
         axes.set(
             xlabel="learning rate × curvature", ylabel="momentum", xlim=(steps[0], steps[-1]), ylim=(momenta[0], momenta[-1])
         )
