@@ -10,6 +10,8 @@ On a quadratic a momentum step is linear. So its rate, its stability, its noise 
     theory.equivalent(mj.heavy_ball(0.1, 0.9), optax.sgd(0.1, 0.9)).same
 """
 
+from momentum_jax.theory import tunings as tunings
+from momentum_jax.theory.certificates import Certificate as Certificate, certified_rate as certified_rate
 from momentum_jax.theory.dynamics import Dynamics as Dynamics, NotLinear as NotLinear
 from momentum_jax.theory.equivalence import Difference as Difference, Equivalence as Equivalence, equivalent as equivalent
 from momentum_jax.theory.rates import (
@@ -31,3 +33,5 @@ from momentum_jax.theory.responses import (
 )
 from momentum_jax.theory.summary import Summary as Summary, summary as summary
 from momentum_jax.theory.systems import System as System
+from momentum_jax.theory.tuning import critical_damping as critical_damping, tune as tune
+from momentum_jax.theory.tunings import Tuning as Tuning

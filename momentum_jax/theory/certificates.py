@@ -83,17 +83,18 @@ def moves_the_minimum(p: np.ndarray) -> bool:
 
 
 def certified(
-    p: np.ndarray, q: np.ndarray, m: float, L: float, quadratic: np.ndarray, *, count: int = FREQUENCIES, peaks: int = 8
+    p: np.ndarray, q: np.ndarray, m: float, L: float, quadratic: np.ndarray, *, count: int = FREQUENCIES, peaks: int = 8, resolution: float = RESOLUTION
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rates and multipliers (k,) of k methods with polynomials p, q (k, n + 1) and quadratic rates (k,).
 
     Args:
       count: how many frequencies are tested.
       peaks: how many places between frequencies are searched for a tighter bound, on each side of h.
+      resolution: of the rates.
     """
     frequencies = _frequencies(count)
     slow, fast = p - m * q, L * q - p
-    low, high = quadratic + RESOLUTION, np.full(len(p), LARGEST)
+    low, high = quadratic + resolution, np.full(len(p), LARGEST)
     multipliers = np.full(len(p), np.nan)
 
     def test(these: np.ndarray, rho: np.ndarray) -> np.ndarray:
@@ -112,7 +113,7 @@ def certified(
         is_proven = test(these, middle)
         high[these[is_proven]] = middle[these[is_proven]]
         low[these[~is_proven]] = middle[these[~is_proven]]
-        these = these[(high - low)[these] > RESOLUTION / 2]
+        these = these[(high - low)[these] > resolution / 2]
     return np.where(np.isnan(multipliers), np.inf, high), multipliers
 
 
