@@ -390,6 +390,27 @@ class Theory:
     """Also draw rates, responses and noise, to a .png or .pdf."""
 
 
+@dataclass(frozen=True)
+class Tune:
+    """The best hyperparameters of a linear optimizer for losses with curvatures in [m, L], from its own code."""
+
+    optimizer: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")]]
+    """A name such as heavy_ball, whose learning rate and decays are searched widely; or an optimizer with ranges, such as
+    "nesterov(log_uniform(0.001, 1), uniform(0, 0.99))"."""
+    m: float
+    """Least curvature, above 0."""
+    L: float
+    """Largest curvature."""
+    objective: Literal["quadratic", "certified", "expected_loss"] = "quadratic"
+    """What is made small: the rate on the worst quadratic, the certified rate, or the expected loss after --steps steps."""
+    steps: Annotated[int | None, _INT, _default("none")] = None
+    """Steps of the expected loss."""
+    noise: float = 0.0
+    """Variance of the gradient along each direction, for the expected loss."""
+    json: bool = False
+    """Print JSON."""
+
+
 Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -400,4 +421,5 @@ Command = (
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Theory, tyro.conf.subcommand("theory")]
+    | Annotated[Tune, tyro.conf.subcommand("tune")]
 )

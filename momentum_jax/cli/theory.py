@@ -1,4 +1,4 @@
-"""`momentum-jax theory`: what follows from an optimizer's own update on a quadratic. `momentum-jax tune`: its best pair."""
+"""`momentum-jax theory`: what follows from an optimizer's own update on a quadratic."""
 
 from __future__ import annotations
 

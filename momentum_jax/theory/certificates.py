@@ -83,7 +83,15 @@ def moves_the_minimum(p: np.ndarray) -> bool:
 
 
 def certified(
-    p: np.ndarray, q: np.ndarray, m: float, L: float, quadratic: np.ndarray, *, count: int = FREQUENCIES, peaks: int = 8, resolution: float = RESOLUTION
+    p: np.ndarray,
+    q: np.ndarray,
+    m: float,
+    L: float,
+    quadratic: np.ndarray,
+    *,
+    count: int = FREQUENCIES,
+    peaks: int = 8,
+    resolution: float = RESOLUTION,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rates and multipliers (k,) of k methods with polynomials p, q (k, n + 1) and quadratic rates (k,).
 

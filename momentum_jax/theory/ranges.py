@@ -84,7 +84,9 @@ def _rule(who: str, constructor: Callable[..., Any], name: str) -> Interval | No
     rule = next((each for each in get_args(hint)[1:] if hasattr(each, "check")), None)
     rule = rule.rule if isinstance(rule, NullOr) else rule
     if rule is not None and not isinstance(rule, Interval):
-        raise ValueError(f"{who}: {name} of {name_of(constructor)} must be a number to be searched; fix it by functools.partial.")
+        raise ValueError(
+            f"{who}: {name} of {name_of(constructor)} must be a number to be searched; fix it by functools.partial."
+        )
     return rule
 
 

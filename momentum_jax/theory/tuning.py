@@ -74,7 +74,9 @@ def tune(
     who = "tune"
     bounds(who, m, L)
     if objective not in OBJECTIVES:
-        raise ValueError(f"{who}: objective must be {joined([*map(repr, OBJECTIVES)]).replace(' and ', ' or ')}, got {objective!r}.")
+        raise ValueError(
+            f"{who}: objective must be {joined([*map(repr, OBJECTIVES)]).replace(' and ', ' or ')}, got {objective!r}."
+        )
     box = scales(who, constructor, ranges)
     methods = _settled_family(who, constructor, {each.name: each.at(0.5) for each in box})
     search = _Search(methods, box)
