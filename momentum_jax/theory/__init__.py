@@ -14,6 +14,7 @@ from momentum_jax.theory import tunings as tunings
 from momentum_jax.theory.certificates import Certificate as Certificate, certified_rate as certified_rate
 from momentum_jax.theory.dynamics import Dynamics as Dynamics, NotLinear as NotLinear
 from momentum_jax.theory.equivalence import Difference as Difference, Equivalence as Equivalence, equivalent as equivalent
+from momentum_jax.theory.many import linearize_all as linearize_all
 from momentum_jax.theory.rates import (
     effective_learning_rate as effective_learning_rate,
     rate as rate,

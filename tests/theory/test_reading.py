@@ -269,3 +269,23 @@ def test_a_tree_is_read_by_its_leaves():
     assert read.names == ("params", "velocity")
     shapes = jax.eval_shape(lambda: tree)
     np.testing.assert_array_equal(theory.linearize(mj.nesterov(0.1, 0.9), params=shapes, horizon=32).F, read.F)
+
+
+def test_many_methods_of_a_constructor_are_read_as_each_by_itself():
+    momenta = np.array([[0.0, 0.5], [0.9, 0.99]])
+    for make in (mj.heavy_ball, mj.nesterov, mj.ema_momentum, lambda learning_rate, momentum: mj.pid(learning_rate, momentum)):
+        found = theory.linearize_all(make, learning_rate=0.1, momentum=momenta)
+        for each, momentum in zip(found, momenta.ravel(), strict=True):
+            alone = theory.linearize(make(0.1, momentum))
+            np.testing.assert_allclose(each.F[-1], alone.F[-1], atol=1e-15)
+            np.testing.assert_allclose(each.b[-1], alone.b[-1], atol=1e-15)
+            np.testing.assert_allclose(theory.stability_limit(each), theory.stability_limit(alone), rtol=1e-12)
+
+
+def test_many_methods_that_do_not_settle_are_refused():
+    with pytest.raises(ValueError, match="still change"):
+        theory.linearize_all(mj.fista, learning_rate=[0.1, 0.2])
+    with pytest.raises(ValueError, match=r"at momentum=0.9999 the coefficients still change"):
+        theory.linearize_all(lambda momentum: mj.ema_momentum(0.1, momentum, debias=True), momentum=[0.5, 0.9, 0.9999])
+    with pytest.raises(theory.NotLinear):
+        theory.linearize_all(mj.adam, learning_rate=[0.1, 0.2])
