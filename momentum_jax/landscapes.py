@@ -243,7 +243,7 @@ lessard = landscape(
     _lessard,
     minima=[[0.0]],
     domain=[(-3, 4)],
-    source="L. Lessard, B. Recht and A. Packard (2016), SIAM J. Optim. 26(1), 57-95, section 4.6: curvature 25, but 1 on [1, 2]",
+    source="L. Lessard, B. Recht and A. Packard (2016), SIAM J. Optim. 26(1), 57-95: curvature 25, and 1 on [1, 2]",
 )
 
 

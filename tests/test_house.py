@@ -40,12 +40,12 @@ ALLOWED = {
     "training": GROUND,
     "problems": {"data", "training"},
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
-    "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
+    "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "theory", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
     "report": {"_files", "data", "studies", "figures", "momentum_jax"},
     "cli": GROUND
     | OPTIMIZERS
-    | {"conventions", "data", "training", "studies", "textbook", "figures", "report", "momentum_jax"},
+    | {"conventions", "data", "training", "studies", "textbook", "theory", "figures", "report", "momentum_jax"},
 }
 ONLY_IN = {
     "flax": {"training/model.py", "training/adapters.py", "problems"},
