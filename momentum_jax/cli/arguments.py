@@ -365,6 +365,17 @@ class Convert:
     """What the result leaves open: small_const (0.7) of accelerated_sgd, derivative (0) of pid."""
 
 
+@dataclass(frozen=True)
+class Explore:
+    """Write a page with sliders: paths, stability, roots, impulse response and noise of momentum on a quadratic.
+
+    The page opens offline. It computes with matrices that were read from the optimizers' own code.
+    """
+
+    out: Path = Path("explore.html")
+    """The file; one that is there is replaced."""
+
+
 Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -374,4 +385,5 @@ Command = (
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Explore, tyro.conf.subcommand("explore")]
 )
