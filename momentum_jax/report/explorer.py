@@ -107,7 +107,13 @@ def presets() -> tuple[Preset, ...]:
     kappa = 25.0
     m, root = 1 / kappa, math.sqrt(1 / kappa)
     return (
-        Preset("Everyday", "A usual pair. In the long run all four take the same step, ten times the learning rate.", 0.1, 0.9, kappa),
+        Preset(
+            "Everyday",
+            "A usual pair. In the long run all four take the same step, ten times the learning rate.",
+            0.1,
+            0.9,
+            kappa,
+        ),
         Preset(
             "No momentum",
             "All four are gradient descent with its best learning rate: both directions shrink at (κ − 1)/(κ + 1).",
@@ -117,7 +123,7 @@ def presets() -> tuple[Preset, ...]:
         ),
         Preset(
             "Polyak's best pair",
-            "Both directions shrink at (√κ − 1)/(√κ + 1), heavy ball's best. Gradient descent with that effective step diverges.",
+            "Both directions shrink at (√κ − 1)/(√κ + 1), heavy ball's best. Gradient descent with that step diverges.",
             4 / (1 + root) ** 2,
             ((1 - root) / (1 + root)) ** 2,
             kappa,

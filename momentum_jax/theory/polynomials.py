@@ -74,9 +74,7 @@ class Polynomials(NamedTuple):
         return {"hyperparameters": list(self.hyperparameters), "names": list(self.names), **arrays}
 
 
-def fitted(
-    constructor: Callable[..., Any], ranges: Mapping[str, tuple[float, float]], *, degree: int = DEGREE
-) -> Polynomials:
+def fitted(constructor: Callable[..., Any], ranges: Mapping[str, tuple[float, float]], *, degree: int = DEGREE) -> Polynomials:
     """The matrices of an optimizer as polynomials in its hyperparameters, exact and verified.
 
         >>> import momentum_jax as mj
@@ -176,7 +174,9 @@ def _through(nodes: Sequence[Fraction]) -> np.ndarray:
             if other != node:
                 # times (x - other) / (node - other), the lowest power first
                 shifted = [Fraction(0), *polynomial]
-                polynomial = [(a - other * b) / (node - other) for a, b in zip(shifted, [*polynomial, Fraction(0)], strict=True)]
+                polynomial = [
+                    (a - other * b) / (node - other) for a, b in zip(shifted, [*polynomial, Fraction(0)], strict=True)
+                ]
         columns.append(polynomial)
     return np.array(columns, object).T
 
