@@ -1,6 +1,8 @@
 """The explorer: its polynomials are the optimizers' own matrices, and its page computes what the library computes."""
 
+import itertools
 import json
+import re
 
 import browser
 import jax
@@ -54,8 +56,8 @@ def page(window, file):
 
 
 def drawn(page):
-    """What is out of view is drawn when the sliders rest."""
-    page.run("new Promise(done => setTimeout(done, 300))")
+    """What is out of view would be drawn when the sliders rest."""
+    page.run("explorer.draw()")
     return page
 
 
@@ -241,13 +243,24 @@ def test_memory_that_nobody_sees_is_no_rate(page):
 
 
 def test_the_page_asks_for_nothing_but_itself_and_its_script_does_not_fail(page, file):
+    page.run("new Promise(done => setTimeout(done, 250))")
     for k in range(len(explorer.presets())):
         page.run(f"document.querySelector('[data-preset=\"{k}\"]').click()")
-        drawn(page) if k == 0 else page.run("new Promise(requestAnimationFrame)")
+        page.run("new Promise(requestAnimationFrame)")
     asked = [event["params"]["request"]["url"] for event in page.events if event.get("method") == "Network.requestWillBeSent"]
     assert {url for url in asked if not url.startswith("data:")} == {f"file://{file}"}
     failed = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
     assert [event for event in page.events if event.get("method") in failed] == []
+
+
+def test_at_the_ends_of_the_sliders_every_picture_is_drawn_with_numbers(page):
+    ends = {knob.key: (knob.low, knob.high) for knob in explorer.KNOBS}
+    for values in itertools.product(*ends.values()):
+        page.run(f"explorer.set({json.dumps(dict(zip(ends, values, strict=True)))})")
+        assert not {"NaN", "undefined", "Infinity"} & set(re.findall(r"\w+", drawn(page).run("document.body.innerText"))), (
+            values
+        )
+        assert page.run("[...document.querySelectorAll('svg.plot')].every(e => !/NaN|undefined/.test(e.outerHTML))"), values
 
 
 @pytest.mark.parametrize("width", [390, 1200])

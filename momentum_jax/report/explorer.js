@@ -232,6 +232,9 @@ const numbers = () => {
     const bad = [0, 0, one.limit <= STEEP, across >= 1, along >= 1, slow >= 1, 0, 0];
     all("td", row).forEach((cell, k) => { cell.textContent = cells[k]; cell.classList.toggle("bad", !!bad[k]); });
   });
+};
+
+const summary = () => {
   const rates = found.map(worst), best = Math.min(...rates), lost = methods.filter((_, n) => rates[n] >= 1);
   const capital = text => text[0].toUpperCase() + text.slice(1);
   const names = list => list.map(m => m.short).join(", ").replace(/, ([^,]*)$/, " and $1");
@@ -243,19 +246,21 @@ const numbers = () => {
     : `${fast}: ${shown(perTen(best))} steps for a factor of 10. ${lose}`;
 };
 
-// What is in view at once; the rest when the slider rests.
+// What is in view is drawn at once; the rest, and the sentence that is read aloud, when the sliders rest.
 let waiting = 0, rest = 0;
+const figures = all("[data-picture]");
+const finish = rest => { summary(); rest.forEach(picture); };
 const render = () => {
   waiting = 0;
   found = measure(state);
   numbers();
-  const figures = all("[data-picture]"), seen = figures.filter(figure => {
+  const seen = figures.filter(figure => {
     const { bottom, top } = figure.getBoundingClientRect();
     return bottom > 0 && top < innerHeight;
   });
   seen.forEach(picture);
   clearTimeout(rest);
-  rest = setTimeout(() => figures.filter(figure => !seen.includes(figure)).forEach(picture), 150);
+  rest = setTimeout(() => finish(figures.filter(figure => !seen.includes(figure))), 150);
 };
 const later = () => { waiting = waiting || requestAnimationFrame(render); };
 
@@ -270,7 +275,7 @@ const set = values => {
   });
   const is = presets.findIndex(preset => knobs.every(({ key }) => preset[key] === state[key]));
   all("[data-preset]").forEach((chip, n) => chip.setAttribute("aria-pressed", n === is));
-  id("lesson").textContent = is < 0 ? "" : presets[is].lesson;
+  id("lesson").textContent = is < 0 ? "Values of your own. Each example above shows one effect." : presets[is].lesson;
   later();
 };
 knobs.forEach(({ key, low, high, log }) => {
@@ -287,6 +292,6 @@ new ResizeObserver(later).observe(document.querySelector("main"));
 set(Object.fromEntries(knobs.map(({ key }) => [key, presets[0][key]])));
 render();
 
-// For the console, and for tests: the same numbers that the page shows.
-globalThis.explorer = { algebra, measure, set, state };
+// For the console, and for tests: the same numbers that the page shows, and all of its pictures at once.
+globalThis.explorer = { draw: () => { render(); clearTimeout(rest); finish(figures); }, measure, set, state };
 })();
