@@ -137,7 +137,7 @@ def presets() -> tuple[Preset, ...]:
         ),
         Preset(
             "Too much momentum",
-            "The roots lie near the circle, and every direction swings past the minimum for a long time.",
+            "Heavy ball's roots lie near the circle: it swings past the minimum for a long time.",
             0.1,
             0.98,
             kappa,
@@ -240,14 +240,14 @@ def _sum(read: Polynomials, terms: Sequence[tuple[np.ndarray, str]]) -> str:
     """Of coefficients (terms,) times letters."""
     said = ""
     for coefficients, letter in terms:
-        used = np.flatnonzero(coefficients)
-        if not used.size:
+        used = np.flatnonzero(coefficients).tolist()
+        if not used:
             continue
         sign = -1 if coefficients[used[0]] < 0 else 1
         inner = "".join(
             f" {'−' if sign * coefficients[k] < 0 else '+'} {_product(read, k, abs(coefficients[k]))}" for k in used
         ).removeprefix(" + ")
-        factor = f"({inner}) " if used.size > 1 else "" if inner == "1" else f"{inner} "
+        factor = f"({inner}) " if len(used) > 1 else "" if inner == "1" else f"{inner} "
         said += f" {'−' if sign < 0 else '+'} {factor}{letter}"
     return said.removeprefix(" + ") or "0"
 
