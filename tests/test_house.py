@@ -42,7 +42,7 @@ ALLOWED = {
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "theory", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
-    "report": {"_files", "data", "studies", "figures", "momentum_jax"},
+    "report": {"_files", "data", "studies", "figures", "theory", "optimizers", "momentum_jax"},
     "cli": GROUND
     | OPTIMIZERS
     | {"conventions", "data", "training", "studies", "textbook", "theory", "figures", "report", "momentum_jax"},
