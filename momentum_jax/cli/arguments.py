@@ -380,7 +380,7 @@ class Theory:
     """Variance of the gradient along each direction."""
     versus: Annotated[str | None, _not_given(str, "OPTIMIZER"), _default("none")] = None
     """Another optimizer, set beside it, and whether both are the same method."""
-    step: Annotated[int | None, _INT, _default("settled")] = None
+    at_step: Annotated[int | None, _INT, _default("settled")] = None
     """Step whose coefficients are meant, of an optimizer that does not settle."""
     horizon: int = 512
     """How many steps are read."""

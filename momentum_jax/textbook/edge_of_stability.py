@@ -20,13 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from momentum_jax import data, theory
+from momentum_jax import aggregated_momentum, data, gradient_descent, heavy_ball, nesterov, quasi_hyperbolic_momentum, theory
 from momentum_jax.curvature import extreme_eigenvalues
-from momentum_jax.optimizers.aggregated_momentum import aggregated_momentum
-from momentum_jax.optimizers.gradient_descent import gradient_descent
-from momentum_jax.optimizers.heavy_ball import heavy_ball
-from momentum_jax.optimizers.nesterov import nesterov
-from momentum_jax.optimizers.quasi_hyperbolic_momentum import quasi_hyperbolic_momentum
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 
 METHODS: Mapping[str, Callable[[Any], Any]] = {
