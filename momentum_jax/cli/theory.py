@@ -37,7 +37,9 @@ def run(command: Theory) -> int:
     texts = [command.optimizer, *([] if command.versus is None else [command.versus])]
     try:
         read = {text: _read(text, command.horizon) for text in texts}
-        found = {text: summary(each, command.curvatures, noise=command.noise, step=command.at_step) for text, each in read.items()}
+        found = {
+            text: summary(each, command.curvatures, noise=command.noise, step=command.at_step) for text, each in read.items()
+        }
         same = _equivalences(*read.values()) if len(read) == 2 else {}
     except ValueError as error:
         said = str(error).replace("give step=, or linearize a longer horizon", "give --at-step, or a longer --horizon")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from momentum_jax.training.model import LOSSES, cnn, convolve, from_nnx, mlp
+from momentum_jax.training.model import LOSSES, cnn, convolve, from_nnx, halve, mlp
 
 
 def begun(model, key=0):
@@ -170,3 +170,22 @@ def test_a_call_leaves_the_model_state_of_its_caller_as_it_was():
     jax.tree.map(np.testing.assert_array_equal, (held["norm"], held["dropout"]["rngs"]["count"]), before)
     assert int(after["dropout"]["rngs"]["count"]) == 4
     assert np.any(after["norm"]["mean"] != before[0]["mean"])
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (7, 9, 3), (3, 2, 16), (1, 6, 2)])
+@pytest.mark.parametrize("activation", [jax.nn.relu, jnp.tanh])
+def test_pooling_is_that_of_flax_bit_for_bit_with_its_gradients_at_ties(shape, activation):
+    random = np.random.default_rng(3)
+    # Few different numbers: most windows have ties, those of a rectifier at 0.
+    x = jnp.asarray(np.round(3 * random.standard_normal((4, *shape))), jnp.float32)
+    weights = jnp.asarray(random.standard_normal((4, shape[0] // 2, shape[1] // 2, shape[2])), jnp.float32)
+
+    def pooled(pool, x):
+        return jax.jit(jax.value_and_grad(lambda x: jnp.sum(pool(activation(x)) * weights)))(x)
+
+    def by_flax(x):
+        return nnx.max_pool(x, (2, 2), strides=(2, 2))
+
+    np.testing.assert_array_equal(halve(x), by_flax(x))
+    for ours, theirs in zip(pooled(halve, x), pooled(by_flax, x), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
