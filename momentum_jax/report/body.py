@@ -23,7 +23,7 @@ from momentum_jax.studies.wording import sections
 _FAR = 5.0
 _DECADES = 100.0
 # Points of each curve, together and of one arm at most.
-_POINTS, _MOST_POINTS, _FEWEST_POINTS = 500, 90, 30
+_POINTS, _MOST_POINTS, _FEWEST_POINTS = 360, 90, 30
 
 
 def why(given: Given) -> Section | None:
@@ -113,12 +113,11 @@ def _final(given: Given, arm: ArmResult, scale: page.Scale, is_on: bool) -> Row:
         for seed, value in zip(arm.seeds, _whole(given, arm, score), strict=True)
     ]
     who = given.called(arm.label)
-    alt = f"{who}: {'; '.join(text for _, text in seeds)}."
     if is_on:
-        drawn = page.strip(scale, index, seeds, described and described.mean, alt=alt, lost=0)
+        drawn = page.strip(scale, index, seeds, described and described.mean, alt=f"{who}:", lost=0)
     else:
         drawn = page.away(index, f"off the scale: {wording.is_off(arm)}", left=True)
-    what = f"mean of {len(arm.runs)} runs: final {given.analysis.scores.where}{score.name} of {who}"
+    what = f"mean of {len(arm.runs)} runs: final {given.analysis.scores.where}{score.name} of ", who
     note = ""
     if described is None:
         value = "no score"
@@ -290,7 +289,7 @@ def _trials(given: Given, tuning: Tuning) -> page.Markup | None:
         page.tick_text(up.ticks(3), factor=score.factor, unit="%" * score.percent),
     )
     who = given.called(tuning.arm)
-    alt = f"{who}: validation {score.name} of {len(dots)} trials against learning rate; {dots[tuning.chosen].text}"
+    alt = f"Validation {score.name} of {len(dots)} trials against learning rate; {dots[tuning.chosen].text}"
     index = given.index(tuning.arm)
     body = page.scatter(index, dots, across, up, texts, field=ends, name="learning rate", alt=alt)
     return page.Markup('<figure class="chart {}"><figcaption>{} {} <small>{} trial{}</small></figcaption>{}</figure>').format(
@@ -307,7 +306,9 @@ def _ends(searched: object, rates: Sequence[float]) -> tuple[float, float]:
 def _said(
     given: Given, values: dict[str, object], mean: float | None, diverged: int, score: RankedScore, is_chosen: bool
 ) -> str:
-    where = ", ".join(f"{name} {sections.short(value)}" for name, value in values.items())
+    named = {name: sections.short(value) for name, value in values.items()}
+    # The axis has the name of the only one.
+    where = ", ".join([*named.values()] if len(named) == 1 else (f"{name} {value}" for name, value in named.items()))
     found = "diverged" if mean is None or diverged else score.value(mean)
     return f"{where}: {found}{' (chosen)' * is_chosen}"
 
@@ -338,8 +339,8 @@ def _steps(given: Given, arm: ArmResult, scale: page.Scale) -> Row:
     median = None if arm.reached is None else arm.reached.median
     value = "not by half"
     if median is not None:
-        what = f"median of {len(arm.runs)} runs: first evaluation of {who} at the target"
+        what = f"median of {len(arm.runs)} runs: first evaluation at the target of ", who
         value = given.sources.value(f"{median:,.0f} steps", what, median, arm.runs)
-    drawn = page.strip(scale, index, seeds, median, alt=f"{who}: {'; '.join(text for _, text in seeds)}.", lost=100)
+    drawn = page.strip(scale, index, seeds, median, alt=f"{who}:", lost=100)
     detail = sections.reached(given.analysis, arm.label)
     return Row(index, who, detail, drawn, value, "median" * (median is not None), has_key=True)

@@ -76,7 +76,7 @@ class Given:
             (value, f"seed {seed}: {wording.signed(analysis, claim, value)}")
             for seed, value in zip(claim.seeds, claim.differences, strict=True)
         ]
-        alt = f"{wording.claim_line(analysis, claim)} {'; '.join(text for _, text in seeds)}."
+        alt = wording.claim_line(analysis, claim)
         arm = self.index(claim.first)
         return page.interval(scale, arm, evidence.estimate, evidence.interval, seeds, alt=alt, big=big)
 

@@ -101,6 +101,41 @@ def test_every_text_stands_out_from_its_ground(page, theme):
     assert page.run(CONTRAST) == []
 
 
+def test_stacked_cells_have_their_headings_on_a_phone(window, file):
+    window.open(file, width=390)
+    cells = "[...document.querySelectorAll('#evidence > .scroll:first-of-type tbody tr:first-child td')]"
+    written = window.run(f"{cells}.map(e => getComputedStyle(e, '::before').content)")
+    headings = ["difference", "interval", "p", "adjusted p", "seeds that differ", "can be found", "claimed"]
+    assert written == [f'"{heading}"' for heading in headings]
+
+
+def test_the_colours_are_changed_by_keyboard(page):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.run("document.querySelector('.theme').focus()")
+    seen = []
+    for _ in range(3):
+        page.press("Enter", "\r")
+        label = page.run("document.activeElement.getAttribute('aria-label')")
+        seen.append((label, page.run(ground)))
+    assert seen[0] == ("colours: light", "rgb(255, 255, 255)")
+    assert seen[1] == ("colours: dark", "rgb(19, 23, 26)")
+    assert seen[2][0] == "colours: auto"
+
+
+def test_a_ring_says_its_seed_and_its_value(page):
+    """Each ring of a row in its order, whatever its arm is called."""
+    told = """[...document.querySelectorAll('#arms .ax')].map(row => [...row.querySelectorAll('.d')].map(e => {
+        e.dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));
+        return document.getElementById('tip').textContent;
+    }))"""
+    words = page.run("[...document.querySelectorAll('#arms .ax')].map(row => row.getAttribute('aria-label'))")
+    rows = page.run(told)
+    assert len(rows) == len(words) >= 4
+    for row, said in zip(rows, words, strict=True):
+        assert [text.partition(":")[0] for text in row] == [f"seed {seed}" for seed in range(10)]
+        assert said.endswith(f": {'; '.join(row)}.")
+
+
 def test_an_arm_is_hidden_and_shown_in_all_figures_at_once(page):
     def shown(arm):
         return page.run(f"[...document.querySelectorAll('.s{arm}')].filter(e => e.getClientRects().length).length")

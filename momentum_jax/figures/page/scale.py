@@ -89,6 +89,6 @@ def style_of(arm: int) -> str:
 
 def key(arm: int) -> Markup:
     """A short line as the arm's curves have it."""
-    return Markup(
-        '<svg class="key c{0}" viewBox="0 0 28 12" aria-hidden="true"><line class="k{0}" x1="0" y1="6" x2="28" y2="6"/></svg>'
-    ).format(arm % STYLES)
+    return Markup('<svg class="key c{0} k{0}" viewBox="0 0 28 12" aria-hidden="true"><use href="#key"/></svg>').format(
+        arm % STYLES
+    )

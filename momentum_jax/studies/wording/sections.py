@@ -220,12 +220,12 @@ def surer(analysis: Analysis) -> str:
     return "How small an effect could be found?" if is_shown else "What would make it surer?"
 
 
-def source_of(analysis: Analysis, claim: Claim) -> str:
-    """What an estimated difference is."""
+def source_of(analysis: Analysis, claim: Claim) -> tuple[str, ...]:
+    """What an estimated difference is, in parts."""
     first, second = called(analysis, claim.first), called(analysis, claim.second)
     scores = analysis.scores
     what = "steps to the target saved" if claim.measure == "steps" else f"final {scores.where}{scores.primary.name}"
-    return f"typical difference over {claim.evidence.n} seeds (Hodges-Lehmann), {what}: {first} less {second}"
+    return f"typical difference over {claim.evidence.n} seeds (Hodges-Lehmann), {what}: ", first, " less ", second
 
 
 def p_equals(p: float) -> str:
