@@ -16,6 +16,7 @@ from momentum_jax.studies.wording.amounts import (
     effective_rate as effective_rate,
     interval as interval,
     names as names,
+    p_value as p_value,
     signed as signed,
 )
 from momentum_jax.studies.wording.checks import (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from momentum_jax._text import cut
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
+from momentum_jax.studies.evidence import LEVEL
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import rate_and_momentum
 
@@ -108,6 +110,14 @@ def interval(analysis: Analysis, claim: Claim) -> str:
 def confidence(claim: Claim) -> str:
     """The confidence of an interval, in percent."""
     return f"{100 * claim.evidence.confidence:.3g}%"
+
+
+def p_value(p: float) -> str:
+    """A p-value as it is written: 0.02, or "below 0.0001"; one above the level is never written as the level."""
+    if p < 1e-4:
+        return "below 0.0001"
+    digits = next(digits for digits in itertools.count(2) if (float(f"{p:.{digits}g}") > LEVEL) == (p > LEVEL))
+    return f"{p:.{digits}g}"
 
 
 def measured(analysis: Analysis, claim: Claim) -> str:

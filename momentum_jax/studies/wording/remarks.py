@@ -12,6 +12,7 @@ from momentum_jax.studies.wording.amounts import (
     interval_in_brackets,
     is_mostly_level,
     measured,
+    p_value,
     signed,
 )
 from momentum_jax.studies.wording.checks import trust
@@ -72,7 +73,7 @@ def lead(analysis: Analysis) -> str | None:
         return "What was measured does not bear a claim yet."
     if evidence.claimed:
         _, said, _ = ahead(analysis, claim)
-        return f"{said}; adjusted p is {p_shown(evidence.adjusted)}."
+        return f"{said}; adjusted p is {p_value(evidence.adjusted)}."
     if evidence.detectable is None:
         return "The absence of a claim is not evidence of no effect."
     return (
@@ -143,8 +144,3 @@ def look(analysis: Analysis) -> str | None:
 
 def _seeds(count: int) -> str:
     return f"{count} seed{'s' * (count != 1)}"
-
-
-def p_shown(p: float) -> str:
-    """A p-value as it is written."""
-    return "below 0.0001" if p < 1e-4 else f"{p:.2g}"

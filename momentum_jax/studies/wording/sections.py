@@ -9,7 +9,7 @@ from momentum_jax.studies.analysis.claims import QUESTION
 from momentum_jax.studies.analysis.needed import Needed
 from momentum_jax.studies.analysis.results import Analysis, Claim, Tuning
 from momentum_jax.studies.analysis.tuning import wider
-from momentum_jax.studies.wording.amounts import called, capital, effective_rate, names, unit
+from momentum_jax.studies.wording.amounts import called, capital, effective_rate, names, p_value, unit
 
 RULE = "The rule of this report: 5% is the chance that it claims anything at all where no arm differs."
 RUN_BY_RUN = "Ring: a run. Filled mark: their mean. Off the scale: named at the edge."
@@ -65,11 +65,11 @@ def sides(analysis: Analysis, claim: Claim) -> tuple[str, str]:
 def test(analysis: Analysis, claim: Claim) -> tuple[bool, str, str]:
     """Whether the test makes the claim, with its p-values."""
     evidence = claim.evidence
-    adjusted = f"Exact signed-rank test: adjusted p\N{NO-BREAK SPACE}{p_equals(evidence.adjusted)}"
+    adjusted = f"Exact signed-rank test: adjusted p is {p_value(evidence.adjusted)}"
     if evidence.n < evidence.fewest:
         seeds = f"{evidence.n} seed{'s' * (evidence.n != 1)}"
         return False, adjusted, f"With {seeds} it cannot fall to 0.05; {evidence.fewest} are needed."
-    alone = f"p alone {p_equals(evidence.p)}; a claim is made where the adjusted one is at most 0.05."
+    alone = f"p alone is {p_value(evidence.p)}; a claim is made where the adjusted one is at most 0.05."
     return evidence.claimed, adjusted, alone
 
 
@@ -226,11 +226,6 @@ def source_of(analysis: Analysis, claim: Claim) -> tuple[str, ...]:
     scores = analysis.scores
     what = "steps to the target saved" if claim.measure == "steps" else f"final {scores.where}{scores.primary.name}"
     return f"typical difference over {claim.evidence.n} seeds (Hodges-Lehmann), {what}: ", first, " less ", second
-
-
-def p_equals(p: float) -> str:
-    """A p-value with its relation."""
-    return "below 0.0001" if p < 1e-4 else f"=\N{NO-BREAK SPACE}{p:.2g}"
 
 
 def short(value: object) -> str:
