@@ -23,7 +23,7 @@ _KEPT = 0.2
 class LearningCurve:
     """The training loss of one arm, each array of the same length.
 
-    `steps` counts the updates before the loss was measured; `raw` is the mean over seeds of the mini-batch loss;
+    `steps` counts the updates before the loss was measured. `raw` is the mean over seeds of the mini-batch loss.
     `mean`, `low` and `high` are mean, least and greatest over seeds of each run's loss as `smooth` gives it. All four are of
     the runs that did not diverge, and NaN where all did: a mean that loses a run midway would jump. `diverged` holds the
     steps and smoothed losses of each other run, up to its divergence. `reached` is the mean of the steps to the target if
@@ -46,7 +46,7 @@ class LearningCurve:
 class ScoreCurve:
     """The primary score of one arm on the validation set, each array of the same length.
 
-    `steps` counts the updates before the evaluation; `mean`, `low` and `high` are mean, least and greatest over the runs
+    `steps` counts the updates before the evaluation. `mean`, `low` and `high` are mean, least and greatest over the runs
     that did not diverge, and empty where all did. `diverged` counts the others.
     """
 

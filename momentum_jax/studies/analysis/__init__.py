@@ -1,6 +1,6 @@
 """What a study's stored runs say: all numbers of its report, as plain data that name the runs they come from.
 
-The score of a run is the primary one of its problem, on the test set after the last step; a diverged run has the worst value,
+The score of a run is the primary one of its problem, on the test set after the last step. A diverged run has the worst value,
 or none where the score has no worst. Arms share seeds, so they are compared in pairs. What may be claimed is decided once, by
 `studies.evidence`; all other statistics are description.
 """
