@@ -1,8 +1,9 @@
 """The one rule of evidence: what a study may claim.
 
 Two arms are compared by n paired differences d_i, seed by seed, turned so that positive is better. The test is the exact
-two-sided signed-rank test. All claims of a study share one level of 5%, by a tree (`graph`). The question comes first;
-what explains an effect is asked only where the effect is claimed. The estimate is Hodges and Lehmann's, and its interval agrees with the claim.
+two-sided signed-rank test. All claims of a study share one level of 5%, by a tree (`graph`). The question comes first; what
+explains an effect is asked only where the effect is claimed. The estimate is Hodges and Lehmann's, and its interval agrees
+with the claim.
 
     {"question": Differences(...), "gain": ...}  --decide-->  {"question": Evidence(...), ...}
 
