@@ -127,8 +127,10 @@ all("[data-chart]").forEach(figure => {
       Object.entries(places).forEach(([name, value]) => line.setAttribute(name, value));
       svg.prepend(line);
     });
-    ticks(a, b, area.clientWidth < 420 ? 3 : 5)[0].filter(Number.isInteger).forEach(v =>
-      area.append(element("xt", v.toLocaleString("en"), { left: 100 * (v - a) / (b - a) + "%" })));
+    ticks(a, b, area.clientWidth < 420 ? 3 : 5)[0].filter(Number.isInteger).forEach(v => {
+      const place = 100 * (v - a) / (b - a), transform = place > 88 ? "translateX(-75%)" : "";
+      area.append(element("xt", v.toLocaleString("en"), { left: place + "%", transform }));
+    });
     all(".el", area).forEach(each => { each.style.visibility = whole ? "" : "hidden"; });
     reset.hidden = whole;
     cursor.hidden = true;

@@ -80,6 +80,10 @@ def test_a_run_without_a_value_is_a_cross_at_the_lost_end_and_an_arm_off_the_sca
         drawn = strip(scale, 0, [(50.0, "seed 0"), (None, "seed 1: never")], 50.0, alt="", lost=lost)
         assert places(drawn, "d x") == [abs(lost - 2)]
         assert "seed 1: never" in drawn
+    # So is a mean that a few runs pull off the scale.
+    for middle, arrow in ((-50.0, 'left:0">◀'), (150.0, 'right:0">▶')):
+        drawn = strip(scale, 0, [(50.0, "seed 0")], middle, alt="", lost=0)
+        assert (places(drawn, "m"), arrow in drawn) == ([], True)
     assert "left:0" in away(0, "off <", left=True)
     assert "◀ off &lt;" in away(0, "off <", left=True)
 

@@ -92,6 +92,21 @@ def test_nothing_is_wider_than_the_window(window, file, width):
     assert window.run("document.documentElement.scrollWidth") <= width
 
 
+def test_a_million_steps_fit_a_phone_with_all_their_ticks(window, tmp_path):
+    arms = (Arm("gradient_descent(0.01)"), Arm("heavy_ball(0.01, 0.9)"))
+    study = Study(steps=1_000_000, seeds=tuple(range(6)), evaluate_every=10_000, target=0.0135, arms=arms, noise_floor=False)
+    path = tmp_path / "report.html"
+    path.write_text(html(content(made(tmp_path / "store", study))))
+    assert path.stat().st_size <= 100_000
+    window.open(path, width=390)
+    cut = """[...document.querySelectorAll('.xt, .axt span')].map(e => [e.textContent, e.getBoundingClientRect().right,
+        e.closest('section, header').getBoundingClientRect().right]).filter(([, end, edge]) => end > edge)"""
+    assert window.run(cut) == []
+    texts = window.run("[...document.querySelectorAll('.xt, #cost .axt span')].map(e => e.textContent)")
+    assert texts.count("1,000,000") == 2
+    assert "500,000" in texts
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_stands_out_from_its_ground(page, theme):
     page.run("document.querySelectorAll('details').forEach(e => e.open = true)")
@@ -101,12 +116,13 @@ def test_every_text_stands_out_from_its_ground(page, theme):
     assert page.run(CONTRAST) == []
 
 
-def test_stacked_cells_have_their_headings_on_a_phone(window, file):
-    window.open(file, width=390)
+@pytest.mark.parametrize("width", [390, 1200])
+def test_stacked_cells_have_their_headings_on_a_phone_alone(window, file, width):
+    window.open(file, width=width)
     cells = "[...document.querySelectorAll('#evidence > .scroll:first-of-type tbody tr:first-child td')]"
     written = window.run(f"{cells}.map(e => getComputedStyle(e, '::before').content)")
     headings = ["difference", "interval", "p", "adjusted p", "seeds that differ", "can be found", "claimed"]
-    assert written == [f'"{heading}"' for heading in headings]
+    assert written == [f'"{heading}"' if width == 390 else "none" for heading in headings]
 
 
 def test_the_colours_are_changed_by_keyboard(page):

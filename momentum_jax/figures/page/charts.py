@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from momentum_jax.figures.page.scale import STYLES, Scale, short, style_of, tick_text
+from momentum_jax.figures.page.scale import STYLES, Scale, short, style_of, tick_place, tick_text
 
 # Of a chart's height, between the labels at the ends of its curves.
 _LINE = 6.6
@@ -132,7 +132,7 @@ def joined(points: Sequence[tuple[int, int]]) -> str:
 
 
 def _step_mark(across: Scale, tick: float) -> Markup:
-    return Markup('<span class="xt" style="left:{:.1f}%">{:,.0f}</span>').format(across.at(tick), tick)
+    return Markup('<span class="xt" style="{}">{:,.0f}</span>').format(tick_place(across.at(tick)), tick)
 
 
 def _names(lines: Sequence[Line], up: Scale) -> list[Markup]:
@@ -212,7 +212,7 @@ def scatter(
     left, right = sorted(min(100.0, max(0.0, across.at(end))) for end in field)
     marks = [Markup('<span class="yt" style="top:{:.1f}%">{}</span>').format(*each) for each in levels]
     marks += [
-        Markup('<span class="xt" style="left:{:.1f}%">{}</span>').format(across.at(tick), text)
+        Markup('<span class="xt" style="{}">{}</span>').format(tick_place(across.at(tick)), text)
         for tick, text in zip(across.ticks(4), texts[0], strict=True)
     ]
     return Markup(

@@ -7,15 +7,15 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from momentum_jax.figures.page.scale import STYLES, Scale, style_of
+from momentum_jax.figures.page.scale import STYLES, Scale, style_of, tick_place
 
 _MARKS = ("", " sq", " di")
 
 
 def axis(scale: Scale, texts: Sequence[str], *, left: str, right: str) -> Markup:
     """The ticks of a scale with their texts, and what lies to either side."""
-    places = [(scale.at(tick), text) for tick, text in zip(scale.ticks(), texts, strict=True)]
-    ticks = Markup("").join(Markup("<span style=left:{:.1f}%>{}</span>").format(*each) for each in places)
+    places = [(tick_place(scale.at(tick)), text) for tick, text in zip(scale.ticks(), texts, strict=True)]
+    ticks = Markup("").join(Markup("<span style={}>{}</span>").format(*each) for each in places)
     sides = Markup('<div class="dir"><span>← {}</span><span>{} →</span></div>').format(left, right)
     return Markup('<div class="axt">{}</div>{}').format(ticks, sides)
 
@@ -40,10 +40,7 @@ def interval(
         low, high = sorted(scale.inside(end) for end in ends)
         parts.append(Markup('<i class="ci" style=left:{:.2f}%;width:{:.2f}%></i>').format(low, high - low))
         parts += [Markup('<i class="cap" style=left:{:.2f}%></i>').format(scale.at(end)) for end in ends if scale.holds(end)]
-    if scale.holds(estimate):
-        parts.append(_mark(arm, scale.at(estimate)))
-    else:
-        parts.append(_away(scale.inside(estimate) < 50))
+    parts.append(_mark(scale, arm, estimate))
     return _row(arm, parts, alt, seeds, "ax big" if big else "ax")
 
 
@@ -55,8 +52,8 @@ def strip(
     for value, _ in seeds:
         is_there = value is not None
         parts.append(_ring(scale, value) if is_there else Markup('<i class="d x" style=left:{}%>✕</i>').format(abs(lost - 2)))
-    if middle is not None and scale.holds(middle):
-        parts.append(_mark(arm, scale.at(middle)))
+    if middle is not None:
+        parts.append(_mark(scale, arm, middle))
     return _row(arm, parts, alt, seeds, "ax")
 
 
@@ -88,9 +85,9 @@ def _ring(scale: Scale, value: float) -> Markup:
     return Markup('<i class="d" style=left:{:.1f}%></i>').format(scale.at(value))
 
 
-def _mark(arm: int, place: float) -> Markup:
-    return Markup('<i class="m{}" style=left:{:.2f}%></i>').format(_MARKS[arm % len(_MARKS)], place)
-
-
-def _away(is_left: bool) -> Markup:
+def _mark(scale: Scale, arm: int, value: float) -> Markup:
+    """An arrow at the edge where the value is off the scale."""
+    if scale.holds(value):
+        return Markup('<i class="m{}" style=left:{:.2f}%></i>').format(_MARKS[arm % len(_MARKS)], scale.at(value))
+    is_left = scale.inside(value) < 50
     return Markup('<span class="away" style="{}:0">{}</span>').format(*(("left", "◀") if is_left else ("right", "▶")))
