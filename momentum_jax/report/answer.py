@@ -77,7 +77,7 @@ def _surer(given: Given) -> Card | None:
     if found := worth_finding(analysis, claim):
         rows = tuple((sections.needed(analysis, claim, each), f"{each.seeds:,}") for each in found)
         blocks += [Table(("true difference", "seeds to find it in 4 of 5 studies"), rows, layout="plain")]
-    blocks.append(Text(sections.fewest(claim), tone="small"))
+    blocks.append(Text(sections.fewest(claim, is_told=bool(found)), tone="small"))
     if not analysis.study.looks and not claim.evidence.claimed:
         blocks.append(Text(sections.ADDED, tone="small"))
     return Card(heading, tuple(blocks))

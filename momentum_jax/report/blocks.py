@@ -45,10 +45,10 @@ class Sources:
         return Value(text, self._keys.setdefault(source, f"s{len(self._keys)}"))
 
     def to_dict(self) -> dict[str, Any]:
-        """All of them as `sources`, in which `what` has the places of its parts among `parts`."""
+        """All of them as `sources`: what each is, as the places of its parts among `parts`, its exact value and its runs."""
         places: dict[str, int] = {}
         found = {
-            name: {"what": [places.setdefault(part, len(places)) for part in what], "exact": exact, "runs": runs}
+            name: ([places.setdefault(part, len(places)) for part in what], exact, runs)
             for (what, exact, runs), name in self._keys.items()
         }
         return {"sources": found, "parts": [*places]}

@@ -117,12 +117,11 @@ def _final(given: Given, arm: ArmResult, scale: page.Scale, is_on: bool) -> Row:
         drawn = page.strip(scale, index, seeds, described and described.mean, alt=f"{who}:", lost=0)
     else:
         drawn = page.away(index, f"off the scale: {wording.is_off(arm)}", left=True)
-    what = f"mean of {len(arm.runs)} runs: final {given.analysis.scores.where}{score.name} of ", who
     note = ""
     if described is None:
         value = "no score"
     else:
-        value = given.sources.value(score.value(described.mean), what, score.factor * described.mean, arm.runs)
+        value = given.mean(arm, score, described, score.value(described.mean))
         if described.standard_error is not None:
             note = f"± {cells.two_digits(score.factor * described.standard_error)} (standard error)"
     if arm.rung:
@@ -292,9 +291,9 @@ def _trials(given: Given, tuning: Tuning) -> page.Markup | None:
     alt = f"Validation {score.name} of {len(dots)} trials against learning rate; {dots[tuning.chosen].text}"
     index = given.index(tuning.arm)
     body = page.scatter(index, dots, across, up, texts, field=ends, name="learning rate", alt=alt)
-    return page.Markup('<figure class="chart {}"><figcaption>{} {} <small>{} trial{}</small></figcaption>{}</figure>').format(
-        page.style_of(index), page.key(index), who, len(dots), "s" * (len(dots) != 1), body
-    )
+    return page.Markup(
+        '<figure class="chart {}"><figcaption>{} <bdi>{}</bdi> <small>{} trial{}</small></figcaption>{}</figure>'
+    ).format(page.style_of(index), page.key(index), who, len(dots), "s" * (len(dots) != 1), body)
 
 
 def _ends(searched: object, rates: Sequence[float]) -> tuple[float, float]:

@@ -11,6 +11,8 @@ from momentum_jax.report.blocks import Sources, Value
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import Analysis, ArmResult, Claim
 from momentum_jax.studies.learning_curves import LearningCurve, ScoreCurve
+from momentum_jax.studies.scores import RankedScore
+from momentum_jax.studies.statistics import Description
 from momentum_jax.studies.store import Store
 
 # A seed that lies further from the estimate than so many half widths of its interval is not on the scale of a figure.
@@ -41,11 +43,16 @@ class Given:
     def called(self, label: str) -> str:
         return wording.called(self.analysis, label)
 
+    def mean(self, arm: ArmResult, score: RankedScore, found: Description, written: str) -> Value:
+        """The mean of an arm's final scores, of the runs that have one."""
+        what = f"mean of {found.n} runs: final {self.analysis.scores.where}{score.name} of ", self.called(arm.label)
+        return self.sources.value(written, what, score.factor * found.mean, runs_at(arm, scored(arm, score)))
+
     def difference(self, claim: Claim) -> Value:
         """The estimate of a claim, as the difference of the score itself."""
         analysis, estimate = self.analysis, claim.evidence.estimate
         exact = estimate * self.factor(claim)
-        first, second = (_at(analysis.arm(label), claim.seeds) for label in (claim.first, claim.second))
+        first, second = (runs_at(analysis.arm(label), claim.seeds) for label in (claim.first, claim.second))
         shown = wording.signed(analysis, claim, estimate)
         return self.sources.value(shown, wording.sections.source_of(analysis, claim), exact, first, second)
 
@@ -81,7 +88,12 @@ class Given:
         return page.interval(scale, arm, evidence.estimate, evidence.interval, seeds, alt=alt, big=big)
 
 
-def _at(arm: ArmResult, seeds: Sequence[int]) -> list[str]:
+def scored(arm: ArmResult, score: RankedScore) -> list[int]:
+    """The seeds on which an arm has that score."""
+    return [seed for seed, value in zip(arm.seeds, arm.values[score.name], strict=True) if value is not None]
+
+
+def runs_at(arm: ArmResult, seeds: Sequence[int]) -> list[str]:
     """The names of an arm's runs from these seeds."""
     wanted = {*seeds}
     return [name for name, seed in zip(arm.runs, arm.seeds, strict=True) if seed in wanted]

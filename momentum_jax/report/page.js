@@ -42,8 +42,8 @@ const words = e => {
   const source = data.sources[e.dataset.src];
   if (!source) return [e.dataset.def ? data.words[e.dataset.def] : e.dataset.t || ring(e)];
   const line = text => { const made = document.createElement("div"); made.textContent = text; return made; };
-  const what = source.what.map(part => data.parts[part]).join("");
-  return [line(what), line("unrounded: " + source.exact), line("runs: " + source.runs)];
+  const [what, exact, runs] = source;
+  return [line(what.map(part => data.parts[part]).join("")), line("unrounded: " + exact), line("runs: " + runs)];
 };
 const tell = event => {
   const e = event.target.closest && event.target.closest(told);

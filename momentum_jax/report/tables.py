@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from momentum_jax.report import cells
 from momentum_jax.report.blocks import Block, Cell, Code, Folded, Matrix, Picture, Section, Table, Text, runs_of
-from momentum_jax.report.given import Given
+from momentum_jax.report.given import Given, runs_at, scored
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import ArmResult, Claim, Comparison, Trial, Tuning
 from momentum_jax.studies.scores import RankedScore
@@ -96,8 +96,7 @@ def _mean(given: Given, arm: ArmResult, score: RankedScore) -> Cell:
     found = arm.described[score.name]
     if found is None:
         return cells.NONE
-    what = f"mean of {len(arm.runs)} runs: final {given.analysis.scores.where}{score.name} of ", given.called(arm.label)
-    return given.sources.value(cells.mean(found, score), what, score.factor * found.mean, arm.runs)
+    return given.mean(arm, score, found, cells.mean(found, score))
 
 
 def _factor(given: Given, arm: ArmResult, name: str) -> str:
@@ -245,10 +244,15 @@ def _comparison(given: Given, primary: RankedScore, each: Comparison) -> tuple[C
     found, factor, form = each.score, primary.factor, primary.form(signed=True)
     what = f"mean of {found.n} differences: {primary.name} of ", given.called(each.arm), " less ", given.called(each.reference)
     one, other = given.analysis.arm(each.arm), given.analysis.arm(each.reference)
+    seeds = [seed for seed in scored(one, primary) if seed in scored(other, primary)]
     return (
         given.called(each.arm),
         given.sources.value(
-            f"{factor * found.mean_difference:{form}}", what, factor * found.mean_difference, one.runs, other.runs
+            f"{factor * found.mean_difference:{form}}",
+            what,
+            factor * found.mean_difference,
+            runs_at(one, seeds),
+            runs_at(other, seeds),
         ),
         cells.interval(None if found.without_spread else found.t_interval, factor, form),
         cells.interval(found.bca_interval, factor, form),

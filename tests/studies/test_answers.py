@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filled_stores import CONTROL, MOMENTUM, PLAIN, filled
+from made_studies import made
 
 from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.analysis import analyse
@@ -258,6 +259,47 @@ def test_several_arms_without_momentum_have_no_question_until_one_is_declared(ro
     assert [claim.roles[0] for claim in found.claims] == ["arm rmsprop(0.1)", "arm adagrad(0.1)"]
     declared = dataclasses.replace(study, question=("rmsprop(0.1)", "adagrad(0.1)"))
     assert told(of(rows, tmp_path / "one", declared, means))[1].startswith("Rmsprop's accuracy ended 20.0")
+
+
+def test_without_momentum_nothing_is_asked_of_it_whatever_the_answer(tmp_path):
+    arms = (Arm("adam(0.001)"), Arm("sgd(0.1)"))
+    few = analyse(made(tmp_path / "few", Study(steps=100, seeds=(0, 1), arms=arms)))
+    assert (few.answer.kind, wording.question(few)) == ("cannot", "Do sgd and adam differ on digits?")
+    lost = Study(steps=100, seeds=tuple(range(8)), arms=arms)
+    unstable = analyse(made(tmp_path / "lost", lost, diverged=lambda job: job.name == "arm-1/seed-3"))
+    assert (unstable.answer.kind, wording.question(unstable)) == ("unstable", "Do sgd and adam differ on digits?")
+
+
+MANY = "a b c d e f g h i j k l m n o p"
+
+
+@pytest.mark.parametrize(
+    ("labels", "short"),
+    [
+        ((f"{MANY} 1", f"{MANY} 2"), ("...n o p 1", "...n o p 2")),
+        ((f"{'y' * 90}1", f"{'y' * 90}2"), (f"...{'y' * 36}1", f"...{'y' * 36}2")),
+        ((f"{MANY} q r s t", f"z {MANY}"), ("a b c d...", "z a b c...")),
+        ((f"y {MANY} z", f"y {MANY} 0 {MANY} z"), ("arm 0", "arm 1")),
+    ],
+)
+def test_the_arms_of_a_sentence_have_names_that_differ_and_fit_it(labels, short, tmp_path):
+    plain, moving = (dataclasses.replace(arm, label=label) for arm, label in zip(TUNED.arms, labels, strict=True))
+    found = analyse(made(tmp_path / "store", dataclasses.replace(TUNED, arms=(plain, moving))))
+    _, sentence = told(found)
+    names = wording.names(found, *labels, most=4)
+    assert names == short
+    assert all(name in sentence for name in short), sentence
+
+
+def test_arms_that_are_level_on_every_seed_leave_no_truth_to_guess(both):
+    study = dataclasses.replace(TUNED, measure="steps", target=0.5)
+    found = both(0.90, 0.93, study=study)
+    kind, sentence = told(found)
+    assert kind == "notshown"
+    assert sentence.endswith("moving reached the target in as many steps; it is level on 10 of 10 seeds.")
+    asked = found.claim("question")
+    assert wording.claim_line(found, asked) == "moving against plain: level on 10 of 10 seeds, not shown."
+    assert wording.sections.ahead(found, asked) == (False, "The arms are level on all 10 seeds", "")
 
 
 def test_every_kind_of_answer_is_forced_here():

@@ -165,13 +165,14 @@ def test_every_source_of_a_number_exists_and_rounds_to_it(page, data):
     assert len(page.links) > 25
     assert {*page.links} == {*data["sources"]}
     for key, texts in page.links.items():
-        found = data["sources"][key]
-        assert "".join(data["parts"][part] for part in found["what"])
-        assert re.search(r"(arm-\d|ladder/\d)/seed-\{0 to 9\}", found["runs"])
+        what, exact, runs = data["sources"][key]
+        assert "".join(data["parts"][part] for part in what)
+        # Of an arm one run diverged.
+        assert re.search(r"(arm-\d|ladder/\d)/seed-\{0( to|, 1, 2, 3, 5, 6, 7, 8,) 9\}", runs)
         for text in texts:
             number = found_in(r"^[-+]?[\d,]+(\.\d*)?", text)
             last = 10.0 ** -max(0, len(number[1] or "") - 1)
-            assert float(number[0].replace(",", "")) == pytest.approx(float(found["exact"]), abs=0.501 * last), (text, found)
+            assert float(number[0].replace(",", "")) == pytest.approx(float(exact), abs=0.501 * last), (text, what)
 
 
 def test_what_the_page_claims_is_what_the_json_claims(written, page):
@@ -425,6 +426,24 @@ def test_a_name_cannot_turn_the_sentence_around_it(tmp_path):
     assert "\u202e" not in found
     assert "a\\u202eb" in found
     assert "<bdi>אבג</bdi> 12" in found
+
+
+def test_a_label_that_is_read_from_the_right_takes_no_number_beside_it_along(tmp_path):
+    arms = (Arm("gradient_descent(log_uniform(0.001, 1))", "אבג"), Arm("heavy_ball(log_uniform(0.001, 1), 0.9)"))
+    found = html(content(made(tmp_path / "store", replaced(arms=arms))))
+    assert "<summary>All trials of <bdi>אבג</bdi> <small>4, chosen" in found
+    assert "<bdi>אבג</bdi> <small>4 trials</small></figcaption>" in found
+
+
+def test_the_source_of_a_mean_has_the_runs_that_have_a_score(tmp_path):
+    study = Study(problem="mine.py:make()", steps=20, seeds=tuple(range(6)), arms=(Arm("sgd(0.1)"), Arm("adam(0.1)")))
+    scores = Scores((RankedScore("mse", "lower"),))
+    store = made(tmp_path / "store", study, scores=scores, diverged=lambda job: job.name == "arm-1/seed-3")
+    data = content(store).data
+    sources = {"".join(data["parts"][part] for part in what): runs for what, _, runs in data["sources"].values()}
+    assert sources["mean of 5 runs: final test mse of adam(0.1)"] == "arm-1/seed-{0, 1, 2, 4, 5}"
+    both = "arm-1/seed-{0, 1, 2, 4, 5} - arm-0/seed-{0, 1, 2, 4, 5}"
+    assert sources["mean of 5 differences: mse of adam(0.1) less sgd(0.1)"] == both
 
 
 @pytest.mark.parametrize("percent", [False, True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from momentum_jax._text import cut
+from momentum_jax._text import cut, cut_path
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
 from momentum_jax.studies.evidence import LEVEL
 from momentum_jax.studies.expression import Expression
@@ -20,17 +20,36 @@ def effective_rate(analysis: Analysis) -> str:
     return f"{analysis.ladder.learning_rate / (1 - analysis.ladder.mu):.4g}"
 
 
-def names(analysis: Analysis, *labels: str) -> tuple[str, ...]:
-    """Short names: an optimizer's own where nobody gave its arm a label, in words; labels where these are not different."""
-    short = tuple(_short(analysis.arm(label)) for label in labels)
-    return short if len({*short}) == len(short) else tuple(cut(label, _LONGEST_NAME) for label in labels)
+def names(analysis: Analysis, *labels: str, most: int = 8) -> tuple[str, ...]:
+    """Short names, of at most so many words, that differ: an optimizer's own, in words, where nobody gave its arm a label.
+
+    Else the labels, by their beginnings or their ends, or their numbers in the names of their runs.
+    """
+    own = [_own_name(analysis.arm(label)) for label in labels]
+    numbers = {arm.label: number for number, arm in enumerate(analysis.arms)}
+    found = (
+        tuple(_beginning(name, most) for name in own),
+        tuple(_beginning(label, most) for label in labels),
+        tuple(_end(label, most) for label in labels),
+        tuple(f"arm {numbers[label]}" for label in labels),
+    )
+    return next(each for each in found if len({*each}) == len({*labels}))
 
 
-def _short(arm: ArmResult) -> str:
+def _own_name(arm: ArmResult) -> str:
     name = Expression.read(arm.written).name
-    if arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned":
-        return name.removeprefix("optax.").replace("_", " ")
-    return cut(arm.label, _LONGEST_NAME)
+    is_unlabelled = arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned"
+    return name.removeprefix("optax.").replace("_", " ") if is_unlabelled else arm.label
+
+
+def _beginning(label: str, most: int) -> str:
+    words = label.split()
+    return cut(label if len(words) <= most else f"{' '.join(words[:most])}...", _LONGEST_NAME)
+
+
+def _end(label: str, most: int) -> str:
+    words = label.split()
+    return cut_path(label if len(words) <= most else f"...{' '.join(words[-most:])}", _LONGEST_NAME)
 
 
 def called(analysis: Analysis, label: str) -> str:
@@ -67,6 +86,17 @@ def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
         return "reached the target in as many steps" if is_steps else "ended level"
     gain = word(analysis, claim, sign * claim.evidence.estimate)
     return f"reached the target {size} {gain}" if is_steps else f"ended {size} {gain}"
+
+
+def is_level(claim: Claim) -> bool:
+    """Whether so many seeds are level that the interval is 0 alone."""
+    return not claim.evidence.claimed and claim.evidence.interval == (0.0, 0.0)
+
+
+def level_on(claim: Claim) -> str:
+    """On how many seeds the arms are level."""
+    evidence = claim.evidence
+    return f"level on {evidence.n - evidence.differing} of {evidence.n} seeds"
 
 
 def is_mostly_level(claim: Claim) -> bool:

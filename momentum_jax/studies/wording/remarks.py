@@ -10,7 +10,9 @@ from momentum_jax.studies.wording.amounts import (
     effective_rate,
     interval,
     interval_in_brackets,
+    is_level,
     is_mostly_level,
+    level_on,
     measured,
     p_value,
     signed,
@@ -121,6 +123,8 @@ def claim_line(analysis: Analysis, claim: Claim) -> str:
     if evidence.n < evidence.fewest:
         shown = f"{evidence.fewest} seeds are needed"
     size = f"{signed(analysis, claim, evidence.estimate)} {measured(analysis, claim)}"
+    if is_level(claim):
+        return f"{first} against {second}: {level_on(claim)}, not shown."
     if is_mostly_level(claim):
         size, shown = "level on most seeds", f"{shown} on the others"
     return f"{first} against {second}: {size}{interval_in_brackets(analysis, claim)}, {shown}."

@@ -81,6 +81,8 @@ def ahead(analysis: Analysis, claim: Claim) -> tuple[bool, str, str]:
     count = sum(sign * each > claim.resolution for each in claim.differences)
     level = sum(abs(each) <= claim.resolution for each in claim.differences)
     behind = evidence.n - count - level
+    if level == evidence.n:
+        return evidence.claimed, f"The arms are level on all {level} seeds", ""
     leader = first if sign > 0 else second
     said = f"{capital(leader)} is ahead on {count} of {evidence.n} seeds"
     return evidence.claimed, said, f"Behind on {behind}, level on {level}."
@@ -93,11 +95,10 @@ def needed(analysis: Analysis, claim: Claim, found: Needed) -> str:
     return f"{factor * found.difference:g} {whole}".strip()
 
 
-def fewest(claim: Claim) -> str:
-    """From what the numbers of seeds are told."""
-    return (
-        f"Simulated for this rule with the spread seen here. At least {claim.evidence.fewest} seeds are needed for any claim."
-    )
+def fewest(claim: Claim, *, is_told: bool) -> str:
+    """From what the numbers of seeds are told, if any are."""
+    simulated = "Simulated for this rule with the spread seen here. " if is_told else ""
+    return f"{simulated}At least {claim.evidence.fewest} seeds are needed for any claim."
 
 
 def parts(analysis: Analysis) -> tuple[str, ...]:
