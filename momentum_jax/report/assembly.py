@@ -62,7 +62,7 @@ def said(given: Given) -> Content:
         cards=answer.cards(given),
         lines=answer.lines(given),
         sections=tuple(section for section in sections if section is not None),
-        arms=tuple(given.called(arm.label) for arm in analysis.arms),
+        arms=tuple(wording.brief(analysis, arm.label, 28) for arm in analysis.arms),
         footer=f"Written by momentum-jax {momentum_jax.__version__}. One file, no network.",
         data={
             "words": {name: f"{word.term}: {word.meaning}" for name, word in wording.WORDS.items()},

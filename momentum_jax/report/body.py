@@ -11,7 +11,7 @@ from momentum_jax.figures import page
 from momentum_jax.report import cells
 from momentum_jax.report.answer import NOTHING_TO_COMPARE, linked, parts
 from momentum_jax.report.blocks import Block, Check, Checks, Chips, Figures, Forest, Row, Section, Text
-from momentum_jax.report.given import Given
+from momentum_jax.report.given import Given, near
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import ArmResult, Tuning
 from momentum_jax.studies.analysis.claims import GAIN, LARGER_STEP, MOMENTUM_ITSELF
@@ -19,8 +19,6 @@ from momentum_jax.studies.learning_curves import LearningCurve, ScoreCurve
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.wording import sections
 
-# In widths of the middle half of all runs: a run further from their median is not on the scale.
-_FAR = 5.0
 _DECADES = 100.0
 # Points of each curve, together and of one arm at most.
 _POINTS, _MOST_POINTS, _FEWEST_POINTS = 360, 90, 30
@@ -61,7 +59,7 @@ def every_arm(given: Given) -> Section | None:
     shown = [arm for arm in analysis.arms if arm.label not in given.off] or list(analysis.arms)
     values = [value for arm in shown for value in _whole(given, arm, score) if value is not None]
     is_log = _spans_decades(values, score)
-    scale = page.Scale.over(_near(values, is_log), turned=score.sign < 0, log=is_log)
+    scale = page.Scale.over(near(values, is_log), turned=score.sign < 0, log=is_log)
     ordered = sorted(analysis.arms, key=lambda arm: _merit(arm, score), reverse=True)
     rows = tuple(_final(given, arm, scale, arm in shown) for arm in ordered)
     texts = page.tick_text(scale.ticks(), factor=score.factor, unit="%" * score.percent)
@@ -82,15 +80,6 @@ def every_arm(given: Given) -> Section | None:
 def _spans_decades(values: Sequence[float], score: RankedScore) -> bool:
     """Whether a score, such as a loss, is seen on a logarithmic scale alone."""
     return score.sign < 0 and bool(values) and min(values) > 0 and max(values) >= _DECADES * min(values)
-
-
-def _near(values: Sequence[float], is_log: bool = False) -> list[float]:
-    """Those that are not so far from the others that these would lie on top of one another."""
-    if not values:
-        return []
-    places = np.log10(values) if is_log else np.array(values)
-    low, middle, high = np.quantile(places, (0.25, 0.5, 0.75))
-    return np.array(values)[(np.abs(places - middle) <= _FAR * (high - low)) | (low == high)].tolist()
 
 
 def _merit(arm: ArmResult, score: RankedScore) -> float:

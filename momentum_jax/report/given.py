@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from momentum_jax.figures import page
 from momentum_jax.report.blocks import Sources, Value
 from momentum_jax.studies import wording
@@ -15,8 +17,8 @@ from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.statistics import Description
 from momentum_jax.studies.store import Store
 
-# A seed that lies further from the estimate than so many half widths of its interval is not on the scale of a figure.
-_FAR = 4.0
+# In widths of the middle half of all values: one further from their median is not on the scale of a figure.
+_FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,8 @@ class Given:
         values = [0.0]
         for claim in claims:
             estimate, ends = claim.evidence.estimate, claim.evidence.interval or ()
-            known = [end for end in ends if math.isfinite(end)]
-            half = max((abs(end - estimate) for end in known), default=math.inf)
-            values += [estimate, *known, *(each for each in claim.differences if abs(each - estimate) <= _FAR * half)]
+            finite = [each for each in claim.differences if math.isfinite(each)]
+            values += [estimate, *(end for end in ends if math.isfinite(end)), *near(finite)]
         return page.Scale.over(values)
 
     def axis(self, scale: page.Scale, claim: Claim, left: str, right: str) -> page.Markup:
@@ -86,6 +87,15 @@ class Given:
         alt = wording.claim_line(analysis, claim)
         arm = self.index(claim.first)
         return page.interval(scale, arm, evidence.estimate, evidence.interval, seeds, alt=alt, big=big)
+
+
+def near(values: Sequence[float], is_log: bool = False) -> list[float]:
+    """Those that are not so far from the others that these would lie on top of one another."""
+    if not values:
+        return []
+    places = np.log10(values) if is_log else np.array(values)
+    low, middle, high = np.quantile(places, (0.25, 0.5, 0.75))
+    return np.array(values)[(np.abs(places - middle) <= _FAR * (high - low)) | (low == high)].tolist()
 
 
 def scored(arm: ArmResult, score: RankedScore) -> list[int]:

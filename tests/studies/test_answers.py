@@ -291,6 +291,29 @@ def test_the_arms_of_a_sentence_have_names_that_differ_and_fit_it(labels, short,
     assert all(name in sentence for name in short), sentence
 
 
+def test_arms_are_told_apart_in_few_characters_by_their_ends_if_need_be(tmp_path):
+    plain, moving = (dataclasses.replace(arm, label=f"{MANY} {number}") for number, arm in enumerate(TUNED.arms))
+    found = analyse(made(tmp_path / "store", dataclasses.replace(TUNED, arms=(plain, moving))))
+    short = [wording.brief(found, arm.label) for arm in found.arms]
+    assert len({*short}) == len(found.arms) == 4
+    assert all(len(name) <= 18 for name in short)
+    assert short[0].endswith("p 0")
+
+
+def test_nothing_is_said_of_other_differences_where_no_arm_learned_or_the_pair_has_no_sound_run(tmp_path):
+    arms = (*TUNED.arms, Arm("adam(0.001)"))
+    store = made(tmp_path, dataclasses.replace(TUNED, arms=arms), diverged=lambda job: job.name.startswith("arm-1/"))
+    found = analyse(store)
+    assert found.answer.kind == "diverged"
+    assert any(claim.evidence.tested for claim in found.claims if "question_steps" in claim.roles)
+    assert [line for line in wording.lines(found) if line.startswith("moving against plain")] == []
+    assert any(line.startswith("adam(0.001) against plain") for line in wording.lines(found))
+    idle = dataclasses.replace(found, arms=tuple(dataclasses.replace(arm, hardly_learned=True) for arm in found.arms))
+    kind = answer(found.study, found.scores, idle.arms, found.tunings, found.claims)
+    assert kind.kind == "nothing"
+    assert wording.lines(dataclasses.replace(idle, answer=kind)) == []
+
+
 def test_arms_that_are_level_on_every_seed_leave_no_truth_to_guess(both):
     study = dataclasses.replace(TUNED, measure="steps", target=0.5)
     found = both(0.90, 0.93, study=study)

@@ -428,6 +428,13 @@ def test_a_name_cannot_turn_the_sentence_around_it(tmp_path):
     assert "<bdi>אבג</bdi> 12" in found
 
 
+def test_most_of_many_seeds_are_on_the_scale_of_a_difference(tmp_path):
+    arms = (Arm("gradient_descent(0.01)"), Arm("heavy_ball(0.01, 0.9)"))
+    study = Study(steps=20, seeds=tuple(range(100)), evaluate_every=10, arms=arms, noise_floor=False)
+    effect = content(made(tmp_path / "store", study)).effect
+    assert effect.drawn.count('class="d"') >= 98
+
+
 def test_a_label_that_is_read_from_the_right_takes_no_number_beside_it_along(tmp_path):
     arms = (Arm("gradient_descent(log_uniform(0.001, 1))", "אבג"), Arm("heavy_ball(log_uniform(0.001, 1), 0.9)"))
     found = html(content(made(tmp_path / "store", replaced(arms=arms))))

@@ -30,6 +30,7 @@ from momentum_jax.studies.wording.checks import (
 )
 from momentum_jax.studies.wording.remarks import (
     banner as banner,
+    beside as beside,
     claim_line as claim_line,
     lead as lead,
     lines as lines,

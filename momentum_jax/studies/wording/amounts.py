@@ -11,6 +11,8 @@ from momentum_jax.studies.evidence import LEVEL
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import rate_and_momentum
 
+# Of a sentence.
+MOST_WORDS = 25
 _LONGEST_NAME = 40
 
 
@@ -59,12 +61,13 @@ def called(analysis: Analysis, label: str) -> str:
     return name if [*found.values()].count(name) == 1 else label
 
 
-def brief(analysis: Analysis, label: str) -> str:
-    """An arm in as few words as tell it from the others, to stand at the end of its curve."""
-    found = {arm.label: called(analysis, arm.label) for arm in analysis.arms}
-    found = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in found.items()}
-    name = found[label]
-    return name if [*found.values()].count(name) == 1 else called(analysis, label)
+def brief(analysis: Analysis, label: str, most: int = 18) -> str:
+    """An arm in as few characters as tell it from the others, to stand at the end of its curve: if need be by its own end."""
+    full = {arm.label: called(analysis, arm.label) for arm in analysis.arms}
+    short = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in full.items()}
+    tries = ({each: cutting(name, most) for each, name in short.items()} for cutting in (cut, cut_path))
+    found = next((names for names in tries if len({*names.values()}) == len(names)), full)
+    return found.get(label, label)
 
 
 def _in_words(arm: ArmResult) -> str:

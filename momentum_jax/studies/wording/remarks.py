@@ -5,6 +5,7 @@ from __future__ import annotations
 from momentum_jax.studies.analysis.claims import GAIN, LARGER_STEP, MOMENTUM_ITSELF, QUESTION
 from momentum_jax.studies.analysis.results import Analysis, Claim
 from momentum_jax.studies.wording.amounts import (
+    MOST_WORDS,
     amount,
     called,
     effective_rate,
@@ -14,6 +15,7 @@ from momentum_jax.studies.wording.amounts import (
     is_mostly_level,
     level_on,
     measured,
+    names,
     p_value,
     signed,
 )
@@ -112,22 +114,39 @@ def _part(analysis: Analysis, name: str, claim: Claim) -> str:
 
 def lines(analysis: Analysis) -> list[str]:
     """A sentence for each hypothesis beside the question that was asked, in the order of the tree."""
-    return [claim_line(analysis, claim) for claim in analysis.claims if QUESTION not in claim.roles and claim.evidence.tested]
+    return [claim_line(analysis, claim) for claim in beside(analysis)]
+
+
+def beside(analysis: Analysis) -> list[Claim]:
+    """What was asked beside the question: nothing where no arm learned, and not its arms again where one has no sound run."""
+    answer = analysis.answer
+    if answer.kind == "nothing":
+        return []
+    found = [claim for claim in analysis.claims if QUESTION not in claim.roles and claim.evidence.tested]
+    is_lost = answer.kind == "diverged"
+    return [claim for claim in found if not (is_lost and (claim.first, claim.second) == (answer.first, answer.second))]
 
 
 def claim_line(analysis: Analysis, claim: Claim) -> str:
     """One hypothesis: who against whom, by how much, and whether it is shown."""
-    first, second = called(analysis, claim.first), called(analysis, claim.second)
+    said = f"{called(analysis, claim.first)} against {called(analysis, claim.second)}: {_found(analysis, claim)}."
+    if len(said.split()) <= MOST_WORDS:
+        return said
+    first, second = names(analysis, claim.first, claim.second, most=4)
+    return f"{first} against {second}: {_found(analysis, claim)}."
+
+
+def _found(analysis: Analysis, claim: Claim) -> str:
     evidence = claim.evidence
     shown = "no direction is claimed" if evidence.opposed else {0: "not shown", 1: "better", -1: "worse"}[evidence.direction]
     if evidence.n < evidence.fewest:
         shown = f"{evidence.fewest} seeds are needed"
     size = f"{signed(analysis, claim, evidence.estimate)} {measured(analysis, claim)}"
     if is_level(claim):
-        return f"{first} against {second}: {level_on(claim)}, not shown."
+        return f"{level_on(claim)}, not shown"
     if is_mostly_level(claim):
         size, shown = "level on most seeds", f"{shown} on the others"
-    return f"{first} against {second}: {size}{interval_in_brackets(analysis, claim)}, {shown}."
+    return f"{size}{interval_in_brackets(analysis, claim)}, {shown}"
 
 
 def next_step(analysis: Analysis) -> str | None:

@@ -9,6 +9,7 @@ from momentum_jax.studies.analysis.answer import is_of_momentum, is_tuned, margi
 from momentum_jax.studies.analysis.claims import MOMENTUM_ITSELF
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
 from momentum_jax.studies.wording.amounts import (
+    MOST_WORDS,
     capital,
     effective_rate,
     ended,
@@ -23,7 +24,6 @@ from momentum_jax.studies.wording.amounts import (
     word,
 )
 
-_MOST_WORDS = 25
 # Names of arms are cut until the sentence is short enough.
 _WORDS_OF_A_NAME = (8, 4, 3, 2, 1)
 
@@ -104,7 +104,7 @@ def verdict(analysis: Analysis) -> str:
         seeds = f"{claim.evidence.n} seed{'s' * (claim.evidence.n != 1)}"
         return f"{seeds} can show no difference of any size, so nothing is claimed: run at least {claim.evidence.fewest}."
     said = [_SENTENCES[kind](analysis, _Pair.of(analysis, most)) for most in _WORDS_OF_A_NAME]
-    return next((each for each in said if len(each.split()) <= _MOST_WORDS), said[-1])
+    return next((each for each in said if len(each.split()) <= MOST_WORDS), said[-1])
 
 
 class _Pair(NamedTuple):
