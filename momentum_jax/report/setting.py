@@ -172,7 +172,7 @@ def _block(block: Block, drawn: Collection[str]) -> list[str]:
             return [_escaped(text), ""] if text else []
         case Checks(items):
             signs = {"yes": "✓", "no": "○", "look": "⚠"}
-            said = (f"{each.said.text}{': ' * bool(each.detail)}{each.detail}" for each in items)
+            said = (f"{each.said.text}. {each.detail}".removesuffix(". ") for each in items)
             return [*(f"- {signs[each.state]} {_escaped(text)}" for each, text in zip(items, said, strict=True)), ""]
         case Picture(name, alt):
             return _picture(name, alt, drawn)

@@ -176,6 +176,21 @@ def test_a_gain_whose_parts_cannot_be_told_apart(given):
     assert told(given(0.70, 0.90, 0.90, own={CONTROL: wild}))[0] == "unsplit"
 
 
+def test_a_gain_that_is_not_shown_is_not_said_to_be_none(given):
+    wild = np.array([30, -8, 27, -9, 28, -7, 29, -8, 27, 12]) / 100
+    assert "is not shown to gain" in (said := wording.why(given(0.60, 0.70, 0.62, own={MOMENTUM: wild})))
+    assert "no gain" not in said
+
+
+def test_a_loss_leaves_no_gain_to_explain(given):
+    said = "At the same learning rate momentum loses against gradient descent, so there is no gain to explain."
+    assert wording.why(given(0.80, 0.70, 0.70)) == said
+
+
+def test_a_part_that_does_worse_has_the_sign_of_its_difference(given):
+    assert re.search(r"the larger step does worse: -10\.\d+ pp \(-", wording.why(given(0.80, 0.70, 0.90)))
+
+
 def test_a_control_that_hardly_learned_explains_nothing(given):
     kind, sentence = told(given(0.80, 0.10, 0.90, flat=(CONTROL,)))
     assert kind == "rates"

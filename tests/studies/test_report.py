@@ -428,6 +428,12 @@ def test_a_name_cannot_turn_the_sentence_around_it(tmp_path):
     assert "<bdi>אבג</bdi> 12" in found
 
 
+def test_a_check_in_markdown_is_two_sentences(whole):
+    lines = [line for line in markdown(content(whole)).splitlines() if re.match("- [✓○⚠] ", line)]
+    assert any(re.fullmatch(r"- ✓ Exact signed-rank test: adjusted p is [\d.]+\. p alone is .*\.", line) for line in lines)
+    assert any(line.startswith("- ✓ The same arm twice shows no difference. The same arm twice: ") for line in lines)
+
+
 def test_most_of_many_seeds_are_on_the_scale_of_a_difference(tmp_path):
     arms = (Arm("gradient_descent(0.01)"), Arm("heavy_ball(0.01, 0.9)"))
     study = Study(steps=20, seeds=tuple(range(100)), evaluate_every=10, arms=arms, noise_floor=False)

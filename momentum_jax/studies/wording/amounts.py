@@ -92,8 +92,8 @@ def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
 
 
 def is_level(claim: Claim) -> bool:
-    """Whether so many seeds are level that the interval is 0 alone."""
-    return not claim.evidence.claimed and claim.evidence.interval == (0.0, 0.0)
+    """Whether so many seeds are level that the interval is 0 alone, or all of too few are."""
+    return not claim.evidence.claimed and (claim.evidence.interval == (0.0, 0.0) or not claim.evidence.differing)
 
 
 def level_on(claim: Claim) -> str:

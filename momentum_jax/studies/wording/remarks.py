@@ -98,9 +98,10 @@ def why(analysis: Analysis) -> str | None:
         fault = f"diverged in {control.diverged} of {len(control.runs)} runs" if control.diverged else "hardly learned"
         own = " So the gain is not a larger step." if gain.evidence.direction > 0 and control.hardly_learned else ""
         return f"Gradient descent at momentum's effective rate, {rate}, {fault}.{own}"
-    if gain.evidence.direction <= 0 or larger is None or itself is None:
-        lost = "loses" if gain.evidence.direction < 0 else "is not shown to gain"
-        return f"At the same learning rate momentum {lost} against gradient descent, so there is no gain to explain."
+    if gain.evidence.direction < 0:
+        return "At the same learning rate momentum loses against gradient descent, so there is no gain to explain."
+    if not gain.evidence.direction or larger is None or itself is None:
+        return "At the same learning rate momentum is not shown to gain against gradient descent, so its parts are not judged."
     return f"{_part(analysis, 'At one learning rate the larger step', larger)} {_part(analysis, 'Momentum itself', itself)}"
 
 
@@ -109,7 +110,7 @@ def _part(analysis: Analysis, name: str, claim: Claim) -> str:
     within = "" if claim.evidence.interval is None else f" ({interval(analysis, claim)})"
     if not claim.evidence.direction:
         return f"{name} is not shown to bring anything: {size}{within}."
-    return f"{name} {'brings' if claim.evidence.direction > 0 else 'costs'} {size}{within}."
+    return f"{name} {'brings' if claim.evidence.direction > 0 else 'does worse:'} {size}{within}."
 
 
 def lines(analysis: Analysis) -> list[str]:
