@@ -14,6 +14,7 @@ from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.analysis.answer import KINDS, answer
 from momentum_jax.studies.analysis.claims import claims
+from momentum_jax.studies.analysis.needed import Needed
 from momentum_jax.studies.scores import RankedScore, Scores
 
 SEEDS = tuple(range(10))
@@ -313,6 +314,25 @@ def test_arms_are_told_apart_in_few_characters_by_their_ends_if_need_be(tmp_path
     assert len({*short}) == len(found.arms) == 4
     assert all(len(name) <= 18 for name in short)
     assert short[0].endswith("p 0")
+
+
+def test_arms_whose_labels_begin_alike_keep_what_differs(rows, tmp_path):
+    written = ("gradient_descent(0.01)", "heavy_ball(0.01, 0.9)", "gradient_descent(0.011)")
+    means = dict(zip(written, (0.8, 0.9, 0.7), strict=True))
+    study = dataclasses.replace(FIXED, arms=tuple(map(Arm, written)), ladder=False)
+    found = of(rows, tmp_path, study, means)
+    assert [wording.brief(found, label) for label in written] == [
+        "gradien...nt(0.01)",
+        "heavy_ball(0.01...",
+        "gradien...t(0.011)",
+    ]
+
+
+def test_a_small_difference_that_may_be_worth_finding_is_written_as_others_are(given):
+    found = given(0.8, 0.85, 0.9)
+    claim = found.claim("question")
+    assert wording.sections.needed(found, claim, Needed(1e-7, 8)) == "0.00001 pp"
+    assert wording.sections.needed(found, claim, Needed(0.02, 8)) == "2 pp"
 
 
 def test_nothing_is_said_of_other_differences_where_no_arm_learned_or_the_pair_has_no_sound_run(tmp_path):

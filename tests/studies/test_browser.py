@@ -6,6 +6,7 @@ from made_studies import made
 
 from momentum_jax.report import content, html
 from momentum_jax.studies import Arm, Search, Study
+from momentum_jax.studies.scores import RankedScore, Scores
 
 LONG = "an arm with a label of its own that is longer than anybody would want it to be"
 STUDY = Study(
@@ -90,6 +91,22 @@ def test_nothing_is_wider_than_the_window(window, file, width):
     window.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     assert window.run(WIDE) == []
     assert window.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_no_number_beside_a_figure_is_cut_off(window, tmp_path, width):
+    scores = Scores((RankedScore("excess", "lower"),))
+    study = Study(problem="mine.py:make()", steps=20, seeds=tuple(range(6)), arms=(Arm("sgd(0.1)"), Arm("sgd(0.1, 0.9)")))
+    found = content(made(tmp_path / "store", study, scores=scores))
+    arms = next(section for section in found.sections if section.key == "arms")
+    path = tmp_path / "report.html"
+    note = arms.blocks[1].rows[0].note
+    path.write_text(html(found).replace(note, "± 0.0000028 (standard error)"))
+    window.open(path, width=width)
+    assert "± 0.0000028" in window.run("document.body.textContent")
+    cut = """[...document.querySelectorAll('.val, .val small')].filter(e => e.scrollWidth > e.clientWidth + 1 ||
+        e.getBoundingClientRect().right > e.closest('section').getBoundingClientRect().right + 0.5).map(e => e.textContent)"""
+    assert window.run(cut) == []
 
 
 def test_a_million_steps_fit_a_phone_with_all_their_ticks(window, tmp_path):

@@ -62,12 +62,17 @@ def called(analysis: Analysis, label: str) -> str:
 
 
 def brief(analysis: Analysis, label: str, most: int = 18) -> str:
-    """An arm in as few characters as tell it from the others, to stand at the end of its curve: if need be by its own end."""
+    """An arm in few characters, to stand at the end of its curve: if others begin as it does, by its beginning and its end."""
     full = {arm.label: called(analysis, arm.label) for arm in analysis.arms}
     short = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in full.items()}
-    tries = ({each: cutting(name, most) for each, name in short.items()} for cutting in (cut, cut_path))
-    found = next((names for names in tries if len({*names.values()}) == len(names)), full)
-    return found.get(label, label)
+    begun = [cut(name, most) for name in short.values()]
+    found = {each: cut(name, most) if begun.count(cut(name, most)) == 1 else _ends(name, most) for each, name in short.items()}
+    return (found if len({*found.values()}) == len(found) else full).get(label, label)
+
+
+def _ends(name: str, most: int) -> str:
+    half = (most - 3) // 2
+    return name if len(name) <= most else f"{name[:half]}...{name[half + 3 - most :]}"
 
 
 def _in_words(arm: ArmResult) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from momentum_jax.studies.analysis.answer import is_tuned
 from momentum_jax.studies.analysis.claims import QUESTION
 from momentum_jax.studies.analysis.needed import Needed
@@ -92,7 +94,7 @@ def needed(analysis: Analysis, claim: Claim, found: Needed) -> str:
     """A difference that may be worth finding."""
     factor = analysis.scores.primary.factor if claim.measure == "score" else 1
     whole = unit(analysis, claim).replace("percentage points", "pp")
-    return f"{factor * found.difference:g} {whole}".strip()
+    return f"{np.format_float_positional(factor * found.difference, precision=6, fractional=False, trim='-')} {whole}".strip()
 
 
 def fewest(claim: Claim, *, is_told: bool) -> str:
