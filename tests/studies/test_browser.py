@@ -1,5 +1,7 @@
 """The page in a browser: it asks nobody for anything, fits a phone, and all that it does can be done by keyboard."""
 
+import json
+
 import browser
 import pytest
 from made_studies import made
@@ -91,6 +93,17 @@ def test_nothing_is_wider_than_the_window(window, file, width):
     window.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     assert window.run(WIDE) == []
     assert window.run("document.documentElement.scrollWidth") <= width
+
+
+def test_a_scores_name_is_no_style(window, tmp_path):
+    name = 'a\'; } body { display: none } "q" 日 <style> 7'
+    study = Study(problem="mine.py:make()", steps=20, seeds=tuple(range(6)), arms=(Arm("sgd(0.1)"), Arm("sgd(0.1, 0.9)")))
+    path = tmp_path / "report.html"
+    path.write_text(html(content(made(tmp_path / "store", study, scores=Scores((RankedScore(name, "lower"),))))))
+    window.open(path, width=390)
+    cells = "[...document.querySelectorAll('#evidence > .scroll td')]"
+    written = window.run(f"{cells}.map(e => getComputedStyle(e, '::before').content)")
+    assert json.dumps(f"test {name}", ensure_ascii=False) in written
 
 
 @pytest.mark.parametrize("width", [390, 1200])
