@@ -121,9 +121,17 @@ def test_a_margin_that_is_too_small_tells_nothing(both):
 
 
 def test_a_claim_against_an_arm_that_was_searched_at_the_edge_is_withheld(both):
-    kind, sentence = told(both(0.90, 0.93, rates=(0.001, 0.01, 0.03)))
+    narrow = Arm("gradient_descent(log_uniform(0.001, 0.031))", "plain")
+    study = dataclasses.replace(TUNED, arms=(narrow, TUNED.arms[1]))
+    kind, sentence = told(both(0.90, 0.93, rates=(0.001, 0.01, 0.03, 0.031), study=study))
     assert kind == "edge"
     assert sentence.endswith("but the search for plain stopped at the edge of its range: widen it first.")
+
+
+def test_a_search_without_a_trial_beyond_its_best_is_not_said_to_be_at_the_edge_of_its_range(both):
+    kind, sentence = told(both(0.90, 0.93, rates=(0.001, 0.01, 0.03)))
+    assert kind == "edge"
+    assert sentence.endswith("but plain's search has no trial beyond its best on one side: widen it first.")
 
 
 def test_a_control_that_beats_the_tuned_gradient_descent_withholds_the_claim_and_makes_none(both):

@@ -159,11 +159,14 @@ def _edge(analysis: Analysis, pair: _Pair) -> str:
     loser, winner = (pair.second, pair.first) if claim.evidence.direction > 0 else (pair.first, pair.second)
     label = claim.second if claim.evidence.direction > 0 else claim.first
     search = next((each for each in analysis.tunings if each.arm == label), None)
-    missed = search is None or search.wide_enough
-    why = "missed a better rate" if missed else "stopped at the edge of its range"
-    last = "try more trials" if missed else "widen it first"
+    if search is None or search.wide_enough:
+        why = f"the search for {loser} missed a better rate: try more trials"
+    elif search.edges:
+        why = f"the search for {loser} stopped at the edge of its range: widen it first"
+    else:
+        why = f"{loser}'s search has no trial beyond its best on one side: widen it first"
     ahead = ended(analysis, claim, of_second=claim.evidence.direction < 0)
-    return f"{_subject(analysis, claim, winner, begins=True)} {ahead}, but the search for {loser} {why}: {last}."
+    return f"{_subject(analysis, claim, winner, begins=True)} {ahead}, but {why}."
 
 
 def _opposed(analysis: Analysis, pair: _Pair) -> str:
