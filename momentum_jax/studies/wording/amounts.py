@@ -56,14 +56,18 @@ def _end(label: str, most: int) -> str:
 
 def called(analysis: Analysis, label: str) -> str:
     """How sentences and figures call an arm: as somebody labelled it, and what nobody did in words."""
+    return _called(analysis).get(label, label)
+
+
+def _called(analysis: Analysis) -> dict[str, str]:
     found = {arm.label: _in_words(arm) for arm in analysis.arms}
-    name = found.get(label, label)
-    return name if [*found.values()].count(name) == 1 else label
+    names = [*found.values()]
+    return {label: name if names.count(name) == 1 else label for label, name in found.items()}
 
 
 def brief(analysis: Analysis, label: str, most: int = 18) -> str:
     """An arm in few characters, to stand at the end of its curve: if others begin as it does, by its beginning and its end."""
-    full = {arm.label: called(analysis, arm.label) for arm in analysis.arms}
+    full = _called(analysis)
     short = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in full.items()}
     begun = [cut(name, most) for name in short.values()]
     found = {each: cut(name, most) if begun.count(cut(name, most)) == 1 else _ends(name, most) for each, name in short.items()}
