@@ -57,6 +57,11 @@ def announced(archive: np.lib.npyio.NpzFile, name: str) -> Announced:
     Raises:
       One of `UNREADABLE`: there is none of that name, it is damaged, or no array of numbers.
     """
+    return _header(archive, name)[0]
+
+
+def _header(archive: np.lib.npyio.NpzFile, name: str) -> tuple[Announced, bool, int]:
+    """What it says, whether the array is stored column by column, and where that begins."""
     entries = _entries(archive)
     entry = entries.getinfo(f"{name}.npy")
     with entries.open(entry) as member:
@@ -67,7 +72,7 @@ def announced(archive: np.lib.npyio.NpzFile, name: str) -> Announced:
             warnings.simplefilter("ignore")
             version = np.lib.format.read_magic(start)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(start)
+            shape, by_columns, dtype = read(start)
     except Exception as error:
         raise ValueError(f"{name} has no sound header: {cut(str(error))}") from None
     if dtype.hasobject:
@@ -77,7 +82,7 @@ def announced(archive: np.lib.npyio.NpzFile, name: str) -> Announced:
     size, there = math.prod(shape) * dtype.itemsize, entry.file_size - start.tell()
     if size != there:
         raise ValueError(f"the header of {name} announces {quoted(size)} bytes, where {there} are")
-    return Announced(shape, dtype)
+    return Announced(shape, dtype), by_columns, start.tell()
 
 
 def read_array(archive: np.lib.npyio.NpzFile, name: str, most: int) -> np.ndarray:
@@ -86,15 +91,14 @@ def read_array(archive: np.lib.npyio.NpzFile, name: str, most: int) -> np.ndarra
     Raises:
       One of `UNREADABLE`: as `announced` does, or the array is larger.
     """
-    announced(archive, name)
+    (shape, dtype), by_columns, begin = _header(archive, name)
     entry = _entries(archive).getinfo(f"{name}.npy")
     if entry.file_size > most:
         raise ValueError(f"{name} would unpack to {entry.file_size:,} bytes, more than {most:,}")
     with _entries(archive).open(entry) as member:
-        array = np.lib.format.read_array(member, allow_pickle=False)
         # To the end, where the checksum is.
-        member.read(1)
-    return array
+        content = bytearray(member.read())
+    return np.frombuffer(content, dtype, offset=begin).reshape(shape, order="F" if by_columns else "C")
 
 
 def _entries(archive: np.lib.npyio.NpzFile) -> zipfile.ZipFile:

@@ -77,7 +77,7 @@ def _surer(given: Given) -> Card | None:
     if found := worth_finding(analysis, claim):
         rows = tuple((sections.needed(analysis, claim, each), f"{each.seeds:,}") for each in found)
         blocks += [Table(("true difference", "seeds to find it in 4 of 5 studies"), rows, layout="plain")]
-    blocks.append(Text(sections.fewest(claim), tone="small"))
+    blocks.append(Text(sections.fewest(claim, is_told=bool(found)), tone="small"))
     if not analysis.study.looks and not claim.evidence.claimed:
         blocks.append(Text(sections.ADDED, tone="small"))
     return Card(heading, tuple(blocks))
@@ -85,13 +85,13 @@ def _surer(given: Given) -> Card | None:
 
 def lines(given: Given) -> tuple[Text, ...]:
     """A sentence for each other arm and for the other measure."""
-    analysis, found = given.analysis, []
-    for claim in analysis.claims:
-        role = claim.roles[0]
-        is_head = any(role.startswith("arm ") for role in claim.roles) or role in (f"{QUESTION}_steps", f"{QUESTION}_score")
-        if is_head and QUESTION not in claim.roles and claim.evidence.tested:
-            found.append(linked(given, wording.claim_line(analysis, claim), claim))
-    return tuple(found)
+    analysis = given.analysis
+    heads = [
+        claim
+        for claim in wording.beside(analysis)
+        if any(role.startswith("arm ") for role in claim.roles) or claim.roles[0] in (f"{QUESTION}_steps", f"{QUESTION}_score")
+    ]
+    return tuple(linked(given, wording.claim_line(analysis, claim), claim) for claim in heads)
 
 
 def linked(given: Given, said: str, *claims: Claim) -> Text:

@@ -10,7 +10,7 @@ from momentum_jax.report.given import Given
 from momentum_jax.report.reproduce import glossary, reproduce
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import analyse
-from momentum_jax.studies.learning_curves import hardly_rising, learning_curves, score_curves
+from momentum_jax.studies.learning_curves import both_curves, hardly_rising
 from momentum_jax.studies.store import Store
 
 # Of a curve in a figure: more than a screen resolves, less than makes it heavy.
@@ -21,12 +21,12 @@ def given(store: Store) -> Given:
     """What the report of a store is made from."""
     analysis = analyse(store)
     source = SOURCES.get(analysis.study.dataset) if analysis.study.problem is None else None
-    scores = score_curves(store, ladder=True)
+    losses, scores = both_curves(store, ladder=True, points=_POINTS)
     off = hardly_rising(scores, analysis.scores.primary)
     return Given(
         store=store,
         analysis=analysis,
-        curves=learning_curves(store, ladder=True, points=_POINTS),
+        curves=losses,
         scores=scores,
         off=frozenset(off if off != {arm.label for arm in analysis.arms} else ()),
         classes=None if source is None else source.classes,
@@ -62,11 +62,11 @@ def said(given: Given) -> Content:
         cards=answer.cards(given),
         lines=answer.lines(given),
         sections=tuple(section for section in sections if section is not None),
-        arms=tuple(given.called(arm.label) for arm in analysis.arms),
+        arms=tuple(wording.brief(analysis, arm.label, 28) for arm in analysis.arms),
         footer=f"Written by momentum-jax {momentum_jax.__version__}. One file, no network.",
         data={
             "words": {name: f"{word.term}: {word.meaning}" for name, word in wording.WORDS.items()},
-            "sources": given.sources.to_dict(),
+            **given.sources.to_dict(),
             "charts": charts,
         },
     )

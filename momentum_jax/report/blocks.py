@@ -34,16 +34,24 @@ class Sources:
     """What each result is, unrounded, and which runs it comes from, by a short key."""
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[str, str, str], str] = {}
+        self._keys: dict[tuple[tuple[str, ...], str, str], str] = {}
 
-    def value(self, text: str, what: str, exact: float | None, runs: Sequence[str], less: Sequence[str] = ()) -> Value:
-        """A written result with its source; `less`: the runs of what is subtracted."""
+    def value(
+        self, text: str, what: tuple[str, ...], exact: float | None, runs: Sequence[str], less: Sequence[str] = ()
+    ) -> Value:
+        """A written result with its source: `what` it is, in parts that other sources share; `less`: the runs subtracted."""
         behind = runs_of(runs) + (f" - {runs_of(less)}" if less else "")
         source = what, "none" if exact is None else repr(float(exact)), behind
         return Value(text, self._keys.setdefault(source, f"s{len(self._keys)}"))
 
-    def to_dict(self) -> dict[str, dict[str, str]]:
-        return {name: {"what": what, "exact": exact, "runs": runs} for (what, exact, runs), name in self._keys.items()}
+    def to_dict(self) -> dict[str, Any]:
+        """All of them as `sources`: what each is, as the places of its parts among `parts`, its exact value and its runs."""
+        places: dict[str, int] = {}
+        found = {
+            name: ([places.setdefault(part, len(places)) for part in what], exact, runs)
+            for (what, exact, runs), name in self._keys.items()
+        }
+        return {"sources": found, "parts": [*places]}
 
 
 def runs_of(names: Sequence[str]) -> str:

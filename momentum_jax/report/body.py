@@ -11,7 +11,7 @@ from momentum_jax.figures import page
 from momentum_jax.report import cells
 from momentum_jax.report.answer import NOTHING_TO_COMPARE, linked, parts
 from momentum_jax.report.blocks import Block, Check, Checks, Chips, Figures, Forest, Row, Section, Text
-from momentum_jax.report.given import Given
+from momentum_jax.report.given import Given, near
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import ArmResult, Tuning
 from momentum_jax.studies.analysis.claims import GAIN, LARGER_STEP, MOMENTUM_ITSELF
@@ -19,11 +19,9 @@ from momentum_jax.studies.learning_curves import LearningCurve, ScoreCurve
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.wording import sections
 
-# In widths of the middle half of all runs: a run further from their median is not on the scale.
-_FAR = 5.0
 _DECADES = 100.0
 # Points of each curve, together and of one arm at most.
-_POINTS, _MOST_POINTS, _FEWEST_POINTS = 500, 90, 30
+_POINTS, _MOST_POINTS, _FEWEST_POINTS = 360, 90, 30
 
 
 def why(given: Given) -> Section | None:
@@ -61,7 +59,7 @@ def every_arm(given: Given) -> Section | None:
     shown = [arm for arm in analysis.arms if arm.label not in given.off] or list(analysis.arms)
     values = [value for arm in shown for value in _whole(given, arm, score) if value is not None]
     is_log = _spans_decades(values, score)
-    scale = page.Scale.over(_near(values, is_log), turned=score.sign < 0, log=is_log)
+    scale = page.Scale.over(near(values, is_log), turned=score.sign < 0, log=is_log)
     ordered = sorted(analysis.arms, key=lambda arm: _merit(arm, score), reverse=True)
     rows = tuple(_final(given, arm, scale, arm in shown) for arm in ordered)
     texts = page.tick_text(scale.ticks(), factor=score.factor, unit="%" * score.percent)
@@ -84,15 +82,6 @@ def _spans_decades(values: Sequence[float], score: RankedScore) -> bool:
     return score.sign < 0 and bool(values) and min(values) > 0 and max(values) >= _DECADES * min(values)
 
 
-def _near(values: Sequence[float], is_log: bool = False) -> list[float]:
-    """Those that are not so far from the others that these would lie on top of one another."""
-    if not values:
-        return []
-    places = np.log10(values) if is_log else np.array(values)
-    low, middle, high = np.quantile(places, (0.25, 0.5, 0.75))
-    return np.array(values)[(np.abs(places - middle) <= _FAR * (high - low)) | (low == high)].tolist()
-
-
 def _merit(arm: ArmResult, score: RankedScore) -> float:
     found = arm.described[score.name]
     return -math.inf if found is None else score.sign * found.mean
@@ -113,17 +102,15 @@ def _final(given: Given, arm: ArmResult, scale: page.Scale, is_on: bool) -> Row:
         for seed, value in zip(arm.seeds, _whole(given, arm, score), strict=True)
     ]
     who = given.called(arm.label)
-    alt = f"{who}: {'; '.join(text for _, text in seeds)}."
     if is_on:
-        drawn = page.strip(scale, index, seeds, described and described.mean, alt=alt, lost=0)
+        drawn = page.strip(scale, index, seeds, described and described.mean, alt=f"{who}:", lost=0)
     else:
         drawn = page.away(index, f"off the scale: {wording.is_off(arm)}", left=True)
-    what = f"mean of {len(arm.runs)} runs: final {given.analysis.scores.where}{score.name} of {who}"
     note = ""
     if described is None:
         value = "no score"
     else:
-        value = given.sources.value(score.value(described.mean), what, score.factor * described.mean, arm.runs)
+        value = given.mean(arm, score, described, score.value(described.mean))
         if described.standard_error is not None:
             note = f"± {cells.two_digits(score.factor * described.standard_error)} (standard error)"
     if arm.rung:
@@ -290,12 +277,12 @@ def _trials(given: Given, tuning: Tuning) -> page.Markup | None:
         page.tick_text(up.ticks(3), factor=score.factor, unit="%" * score.percent),
     )
     who = given.called(tuning.arm)
-    alt = f"{who}: validation {score.name} of {len(dots)} trials against learning rate; {dots[tuning.chosen].text}"
+    alt = f"Validation {score.name} of {len(dots)} trials against learning rate; {dots[tuning.chosen].text}"
     index = given.index(tuning.arm)
     body = page.scatter(index, dots, across, up, texts, field=ends, name="learning rate", alt=alt)
-    return page.Markup('<figure class="chart {}"><figcaption>{} {} <small>{} trial{}</small></figcaption>{}</figure>').format(
-        page.style_of(index), page.key(index), who, len(dots), "s" * (len(dots) != 1), body
-    )
+    return page.Markup(
+        '<figure class="chart {}"><figcaption>{} <bdi>{}</bdi> <small>{} trial{}</small></figcaption>{}</figure>'
+    ).format(page.style_of(index), page.key(index), who, len(dots), "s" * (len(dots) != 1), body)
 
 
 def _ends(searched: object, rates: Sequence[float]) -> tuple[float, float]:
@@ -307,7 +294,9 @@ def _ends(searched: object, rates: Sequence[float]) -> tuple[float, float]:
 def _said(
     given: Given, values: dict[str, object], mean: float | None, diverged: int, score: RankedScore, is_chosen: bool
 ) -> str:
-    where = ", ".join(f"{name} {sections.short(value)}" for name, value in values.items())
+    named = {name: sections.short(value) for name, value in values.items()}
+    # The axis has the name of the only one.
+    where = ", ".join([*named.values()] if len(named) == 1 else (f"{name} {value}" for name, value in named.items()))
     found = "diverged" if mean is None or diverged else score.value(mean)
     return f"{where}: {found}{' (chosen)' * is_chosen}"
 
@@ -338,8 +327,8 @@ def _steps(given: Given, arm: ArmResult, scale: page.Scale) -> Row:
     median = None if arm.reached is None else arm.reached.median
     value = "not by half"
     if median is not None:
-        what = f"median of {len(arm.runs)} runs: first evaluation of {who} at the target"
+        what = f"median of {len(arm.runs)} runs: first evaluation at the target of ", who
         value = given.sources.value(f"{median:,.0f} steps", what, median, arm.runs)
-    drawn = page.strip(scale, index, seeds, median, alt=f"{who}: {'; '.join(text for _, text in seeds)}.", lost=100)
+    drawn = page.strip(scale, index, seeds, median, alt=f"{who}:", lost=100)
     detail = sections.reached(given.analysis, arm.label)
     return Row(index, who, detail, drawn, value, "median" * (median is not None), has_key=True)

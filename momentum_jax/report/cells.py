@@ -51,9 +51,3 @@ def number(found: float | int | None, form: str, none: str = NONE) -> str:
 
 def value(given: object) -> str:
     return f"{given:.4g}" if isinstance(given, float) else str(given)
-
-
-def pvalue(p: float | None) -> str:
-    if p is None:
-        return NONE
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -12,7 +12,7 @@ const element = (name, text, style = {}) => {
 };
 
 // The tip says what a word means, where a result comes from, or what a mark is. It is built of text nodes alone.
-const tip = document.getElementById("tip"), told = "[data-src],[data-def],[data-t]";
+const tip = document.getElementById("tip"), told = "[data-src],[data-def],[data-t],.ax .d";
 const show = (nodes, x, y) => {
   tip.replaceChildren(...nodes);
   tip.hidden = false;
@@ -21,11 +21,17 @@ const show = (nodes, x, y) => {
   tip.style.top = (y - h - 12 < 0 ? y + 22 : y - h - 12) + scrollY + "px";
 };
 const hide = () => { tip.hidden = true; };
+// The words of a ring are among those of its row: the last of them are of the rings, in their order.
+const ring = e => {
+  const row = e.parentElement, rings = all(".d", row), texts = row.getAttribute("aria-label").slice(0, -1).split("; ");
+  return texts.slice(-rings.length)[rings.indexOf(e)].replace(/^.*\bseed /s, "seed ");
+};
 const words = e => {
   const source = data.sources[e.dataset.src];
-  if (!source) return [e.dataset.def ? data.words[e.dataset.def] : e.dataset.t];
+  if (!source) return [e.dataset.def ? data.words[e.dataset.def] : e.dataset.t || ring(e)];
   const line = text => { const made = document.createElement("div"); made.textContent = text; return made; };
-  return [line(source.what), line("unrounded: " + source.exact), line("runs: " + source.runs)];
+  const [what, exact, runs] = source;
+  return [line(what.map(part => data.parts[part]).join("")), line("unrounded: " + exact), line("runs: " + runs)];
 };
 const tell = event => {
   const e = event.target.closest && event.target.closest(told);
@@ -109,8 +115,10 @@ all("[data-chart]").forEach(figure => {
       Object.entries(places).forEach(([name, value]) => line.setAttribute(name, value));
       svg.prepend(line);
     });
-    ticks(a, b, area.clientWidth < 420 ? 3 : 5)[0].filter(Number.isInteger).forEach(v =>
-      area.append(element("xt", v.toLocaleString("en"), { left: 100 * (v - a) / (b - a) + "%" })));
+    ticks(a, b, area.clientWidth < 420 ? 3 : 5)[0].filter(Number.isInteger).forEach(v => {
+      const place = 100 * (v - a) / (b - a), transform = place > 88 ? "translateX(-75%)" : "";
+      area.append(element("xt", v.toLocaleString("en"), { left: place + "%", transform }));
+    });
     all(".el", area).forEach(each => { each.style.visibility = whole ? "" : "hidden"; });
     reset.hidden = whole;
     cursor.hidden = true;

@@ -22,6 +22,7 @@ from momentum_jax.report.blocks import (
     Forest,
     Matrix,
     Picture,
+    Section,
     Table,
     Text,
     Value,
@@ -59,6 +60,8 @@ def html(said: Content) -> str:
         "result": _result,
         "text": _isolated,
         "key": page.key,
+        "headings": _headings,
+        "widest": max(map(_width, said.sections), default=0),
         "shade": lambda share: min(_SHADES, round(_SHADES * (share / 100) ** 0.5)),
     }
     data = embedded(said.data)
@@ -75,6 +78,19 @@ def embedded(data: Any) -> str:
 def asset(*names: str) -> str:
     """The text of files beside this one, one after another."""
     return "\n".join((files("momentum_jax.report") / name).read_text(encoding="utf-8").strip() for name in names)
+
+
+def _width(part: Section | Block) -> int:
+    """The columns of the widest table."""
+    own = len(part.headings) if isinstance(part, Table) else 0
+    return max([own, *map(_width, part.blocks)]) if isinstance(part, Section | Folded) else own
+
+
+def _headings(headings: Sequence[str]) -> str:
+    """Those of a table's columns for its style sheet, which writes them beside the cells where rows are stacked."""
+    # In a string of a style sheet only letters, digits and blanks mean nothing but themselves.
+    texts = (re.sub(r"[^\w ]", lambda sign: f"\\{ord(sign[0]):x} ", each.translate(_TURNS)) for each in headings)
+    return ";".join(f"--h{n}:'{text}'" for n, text in enumerate(texts, 1) if n > 1)
 
 
 def _result(value: Value) -> Any:
@@ -160,7 +176,7 @@ def _block(block: Block, drawn: Collection[str]) -> list[str]:
             return [_escaped(text), ""] if text else []
         case Checks(items):
             signs = {"yes": "✓", "no": "○", "look": "⚠"}
-            said = (f"{each.said.text}{': ' * bool(each.detail)}{each.detail}" for each in items)
+            said = (f"{each.said.text}. {each.detail}".removesuffix(". ") for each in items)
             return [*(f"- {signs[each.state]} {_escaped(text)}" for each, text in zip(items, said, strict=True)), ""]
         case Picture(name, alt):
             return _picture(name, alt, drawn)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from momentum_jax.report import cells
 from momentum_jax.report.blocks import Block, Cell, Code, Folded, Matrix, Picture, Section, Table, Text, runs_of
-from momentum_jax.report.given import Given
+from momentum_jax.report.given import Given, runs_at, scored
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import ArmResult, Claim, Comparison, Trial, Tuning
 from momentum_jax.studies.scores import RankedScore
@@ -21,7 +21,7 @@ def evidence(given: Given) -> Section:
     blocks: list[Block] = [*claims(given), *arms(given)]
     if given.analysis.arms:
         blocks.append(_runs(given))
-    blocks += [_trials(given, tuning) for tuning in given.analysis.tunings]
+    blocks += [*_searches(given), *(_trials(given, tuning) for tuning in given.analysis.tunings)]
     blocks += [*_steps(given), *comparisons(given), *confusions(given)]
     return Section("evidence", "Evidence", "Full evidence", Text(sections.EVERYTHING), tuple(blocks))
 
@@ -45,8 +45,8 @@ def _claim(given: Given, claim: Claim) -> tuple[Cell, ...]:
         f"{given.called(claim.first)} against {given.called(claim.second)}" + ", steps" * (claim.measure == "steps"),
         given.difference(claim),
         cells.NONE if found.interval is None else between,
-        cells.pvalue(found.p),
-        cells.pvalue(found.adjusted) if found.tested else cells.NONE,
+        wording.p_value(found.p),
+        wording.p_value(found.adjusted) if found.tested else cells.NONE,
         f"{found.differing} of {found.n}",
         cells.NONE if found.detectable is None else wording.amount(analysis, claim, found.detectable, is_short=True),
         words.claimed(claim),
@@ -96,8 +96,7 @@ def _mean(given: Given, arm: ArmResult, score: RankedScore) -> Cell:
     found = arm.described[score.name]
     if found is None:
         return cells.NONE
-    what = f"mean of {len(arm.runs)} runs: final {given.analysis.scores.where}{score.name} of {given.called(arm.label)}"
-    return given.sources.value(cells.mean(found, score), what, score.factor * found.mean, arm.runs)
+    return given.mean(arm, score, found, cells.mean(found, score))
 
 
 def _factor(given: Given, arm: ArmResult, name: str) -> str:
@@ -160,22 +159,30 @@ def _trials(given: Given, tuning: Tuning) -> Folded:
         f"runs in {head}".removesuffix("/") if head else "runs",
     )
     rows = tuple(row(index, trial) for index, trial in enumerate(tuning.trials))
-    table = Table(headings, rows, words.TRIALS, layout="scroll")
+    table = Table(headings, rows, layout="scroll")
     note = f"{len(tuning.trials)}, chosen by validation {tuning.score}"
-    blocks: tuple[Block, ...] = (Table(*_search(given, tuning), words.SEARCH), table)
-    return Folded(f"All trials of {given.called(tuning.arm)}", note, blocks)
+    return Folded(f"All trials of {given.called(tuning.arm)}", note, (table,))
 
 
-def _search(given: Given, tuning: Tuning) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
-    score = given.analysis.scores[tuning.score]
-    cell = (
-        cells.number(None if each is None else score.factor * each, score.form(), "diverged")
-        for each in (tuning.tuned, tuning.fresh)
-    )
-    luck = cells.number(None if tuning.optimism is None else score.factor * tuning.optimism, score.form(signed=True))
-    between = cells.interval(tuning.optimism_interval, score.factor, score.form(signed=True))
-    headings = ("searched", f"{score.heading} when chosen", "on fresh seeds", "luck of the choice", "95% interval")
-    return headings, ((Code(tuning.written), *cell, luck, between),)
+def _searches(given: Given) -> tuple[Block, ...]:
+    """What each arm's search was of, what it chose, and what choosing cost."""
+    tunings = given.analysis.tunings
+    if not tunings:
+        return ()
+    score = given.analysis.scores[tunings[0].score]
+
+    def row(tuning: Tuning) -> tuple[Cell, ...]:
+        return (
+            given.called(tuning.arm),
+            *(cells.number(_written(each, score), score.form(), "diverged") for each in (tuning.tuned, tuning.fresh)),
+            cells.number(_written(tuning.optimism, score), score.form(signed=True)),
+            cells.interval(tuning.optimism_interval, score.factor, score.form(signed=True)),
+            Code(tuning.written),
+        )
+
+    headings = ("arm", f"{score.heading} when chosen", "on fresh seeds", "luck of the choice", "95% interval", "searched")
+    table = Table(headings, tuple(map(row, tunings)), words.SEARCH)
+    return (Folded("Searches", "what each chose, and the luck of the choice", (table,)),)
 
 
 def _written(value: float | None, score: RankedScore) -> float | None:
@@ -235,12 +242,17 @@ def _caveats(given: Given, compared: Sequence[Comparison]) -> list[Block]:
 
 def _comparison(given: Given, primary: RankedScore, each: Comparison) -> tuple[Cell, ...]:
     found, factor, form = each.score, primary.factor, primary.form(signed=True)
-    what = f"mean of {found.n} differences: {primary.name} of {given.called(each.arm)} less {given.called(each.reference)}"
+    what = f"mean of {found.n} differences: {primary.name} of ", given.called(each.arm), " less ", given.called(each.reference)
     one, other = given.analysis.arm(each.arm), given.analysis.arm(each.reference)
+    seeds = [seed for seed in scored(one, primary) if seed in scored(other, primary)]
     return (
         given.called(each.arm),
         given.sources.value(
-            f"{factor * found.mean_difference:{form}}", what, factor * found.mean_difference, one.runs, other.runs
+            f"{factor * found.mean_difference:{form}}",
+            what,
+            factor * found.mean_difference,
+            runs_at(one, seeds),
+            runs_at(other, seeds),
         ),
         cells.interval(None if found.without_spread else found.t_interval, factor, form),
         cells.interval(found.bca_interval, factor, form),

@@ -36,7 +36,7 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 class Expression:
     """One call, as a value: expressions of the same canonical text are equal. `Expression.read` makes it of text.
 
-    text: in canonical spelling. origin: where its function is, as it is written before the colon; empty for this library's and
+    text: in canonical spelling. origin: where its function is, as written before the colon. It is empty for this library's and
     Optax's. call: its syntax tree, which nobody changes.
     """
 
@@ -151,8 +151,9 @@ class Expression:
         return replace(self, call=ast.Call(self.call.func, self.call.args, [*kept, *added]))
 
     def by_keywords(self, load: Load) -> Expression:
-        """One of the user's own with every positional argument under its name, so that nobody need import it again to know what
-        a range stands for; any other as it is. Raises `StudyError` as `load` does.
+        """One of the user's own with every positional argument under its name; any other as it is.
+
+        Then nobody need import it again to know what a range stands for. Raises `StudyError` as `load` does.
         """
         if not self.origin:
             return self

@@ -310,7 +310,7 @@ def ladder(study: Study, chosen: Mapping[str, Expression]) -> Ladder | None:
         # A rung differs from the arm in nothing but the optimizer.
         alike = [(label, other) for label, other in plain if factors[label] == factors[momentum]]
         same = (label for label, other in alike if math.isclose(other, rate, rel_tol=1e-5))
-        # Arms of other optimizers may bear these names; of spaces there is no end.
+        # Arms of other optimizers may bear these names: add spaces until the label is unused.
         spaced = (f"gradient_descent({' ' * spaces}{rate!r})" for spaces in itertools.count(1))
         names = itertools.chain((f"gradient_descent({rate!r})", f"gradient_descent(learning_rate={rate!r})"), spaced)
         return next(same, None) or next(name for name in names if name not in found)

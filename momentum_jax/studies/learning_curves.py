@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from momentum_jax.studies.jobs import LADDER
 from momentum_jax.studies.scores import RankedScore
 from momentum_jax.studies.smoothing import smooth, window_of
-from momentum_jax.studies.store import Run, Store
+from momentum_jax.studies.store import Curves, Run, Store
 from momentum_jax.studies.summary import steps_to_target
 
 MOST_POINTS = 2000
@@ -21,7 +23,7 @@ _KEPT = 0.2
 class LearningCurve:
     """The training loss of one arm, each array of the same length.
 
-    `steps` counts the updates before the loss was measured; `raw` is the mean over seeds of the mini-batch loss;
+    `steps` counts the updates before the loss was measured. `raw` is the mean over seeds of the mini-batch loss.
     `mean`, `low` and `high` are mean, least and greatest over seeds of each run's loss as `smooth` gives it. All four are of
     the runs that did not diverge, and NaN where all did: a mean that loses a run midway would jump. `diverged` holds the
     steps and smoothed losses of each other run, up to its divergence. `reached` is the mean of the steps to the target if
@@ -44,7 +46,7 @@ class LearningCurve:
 class ScoreCurve:
     """The primary score of one arm on the validation set, each array of the same length.
 
-    `steps` counts the updates before the evaluation; `mean`, `low` and `high` are mean, least and greatest over the runs
+    `steps` counts the updates before the evaluation. `mean`, `low` and `high` are mean, least and greatest over the runs
     that did not diverge, and empty where all did. `diverged` counts the others.
     """
 
@@ -59,14 +61,23 @@ class ScoreCurve:
 
 def score_curves(store: Store, *, ladder: bool = False) -> list[ScoreCurve]:
     """The curve of the primary score of each arm that has stored runs, in the order of the study; see `learning_curves`."""
-    curves, primary = [], store.scores.primary.name
-    for label, runs in _arms(store, ladder):
-        whole = list(store.curves_of(run for run in runs if run.diverged is None))
-        steps = whole[0].steps if whole else np.zeros(0)
-        values = np.stack([each.validation[primary] for each in whole]).astype(np.float64) if whole else np.zeros((1, 0))
-        spread = (values.mean(axis=0), values.min(axis=0), values.max(axis=0))
-        curves.append(ScoreCurve(label, len(runs), len(runs) - len(whole), steps, *spread))
-    return curves
+    return [_score_curve(store, arm) for arm in _arms(store, ladder)]
+
+
+def both_curves(
+    store: Store, *, ladder: bool = False, points: int = MOST_POINTS
+) -> tuple[list[LearningCurve], list[ScoreCurve]]:
+    """`learning_curves` and `score_curves`, for which every run is read once."""
+    found = [(_learning_curve(store, arm, points), _score_curve(store, arm)) for arm in _arms(store, ladder)]
+    return [loss for loss, _ in found], [score for _, score in found]
+
+
+def _score_curve(store: Store, arm: _Arm) -> ScoreCurve:
+    whole = [curves for run, curves in zip(arm.runs, arm.stored, strict=True) if run.diverged is None]
+    steps, primary = whole[0].steps if whole else np.zeros(0), store.scores.primary.name
+    values = np.stack([each.validation[primary] for each in whole]).astype(np.float64) if whole else np.zeros((1, 0))
+    spread = (values.mean(axis=0), values.min(axis=0), values.max(axis=0))
+    return ScoreCurve(arm.label, len(arm.runs), len(arm.runs) - len(whole), steps, *spread)
 
 
 def hardly_rising(curves: Sequence[ScoreCurve], score: RankedScore) -> set[str]:
@@ -83,12 +94,23 @@ def hardly_rising(curves: Sequence[ScoreCurve], score: RankedScore) -> set[str]:
     return found | {curve.label for curve in curves if not curve.mean.size}
 
 
-def _arms(store: Store, ladder: bool) -> list[tuple[str, list[Run]]]:
-    """Labels with their runs: the arms of the study, then the rungs that its ladder added."""
+class _Arm(NamedTuple):
+    label: str
+    runs: list[Run]
+    stored: list[Curves]
+
+
+def _arms(store: Store, ladder: bool) -> Iterator[_Arm]:
+    """One after the other with their runs: the arms of the study, then the rungs that its ladder added."""
     found = {arm.label: store.of(arm.label) for arm in store.study.arms}
     if ladder:
-        found |= {run.arm: store.of(run.arm, LADDER) for run in store.runs if run.phase == LADDER}
-    return [(label, runs) for label, runs in found.items() if runs]
+        found |= {
+            label: store.of(label, LADDER) for label in dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)
+        }
+    read = store.curves_of(run for runs in found.values() for run in runs)
+    for label, runs in found.items():
+        if runs:
+            yield _Arm(label, runs, [*itertools.islice(read, len(runs))])
 
 
 def learning_curves(store: Store, *, ladder: bool = False, points: int = MOST_POINTS) -> list[LearningCurve]:
@@ -96,41 +118,39 @@ def learning_curves(store: Store, *, ladder: bool = False, points: int = MOST_PO
 
     `ladder`: then of each rung that the ladder added.
     """
-    study = store.study
+    return [_learning_curve(store, arm, points) for arm in _arms(store, ladder)]
+
+
+def _learning_curve(store: Store, arm: _Arm, points: int) -> LearningCurve:
+    study, (label, runs, stored) = store.study, arm
     window = window_of(study)
-    curves = []
-    for label, runs in _arms(store, ladder):
-        stored = list(store.curves_of(runs))
-        raw = np.stack([each.train_loss for each in stored]).astype(np.float64)
-        for row, run in zip(raw, runs, strict=True):
-            # From a divergence on, a run stands still: what it records says nothing any more.
-            if run.diverged is not None:
-                row[run.diverged :] = np.nan
-        smoothed = smooth(raw, window)
-        reached = [steps_to_target(run, each, study.target, store.target_score) for run, each in zip(runs, stored, strict=True)]
-        shown = np.unique(np.linspace(0, raw.shape[1] - 1, points).astype(int))
-        shown = shown[np.isfinite(smoothed[:, shown]).any(axis=0)]
-        whole = [index for index, run in enumerate(runs) if run.diverged is None]
-        sound, sound_raw = smoothed[whole][:, shown], raw[whole][:, shown]
-        if not whole:
-            sound = sound_raw = np.full((1, len(shown)), np.nan)
-        curves.append(
-            LearningCurve(
-                label=label,
-                runs=len(runs),
-                window=window,
-                steps=shown,
-                raw=sound_raw.mean(axis=0),
-                mean=sound.mean(axis=0),
-                low=sound.min(axis=0),
-                high=sound.max(axis=0),
-                diverged=tuple(
-                    _until_it_diverged(row, points) for row, run in zip(smoothed, runs, strict=True) if run.diverged is not None
-                ),
-                reached=float(np.mean([r for r in reached if r is not None])) if None not in reached else None,
-            )
-        )
-    return curves
+    raw = np.stack([each.train_loss for each in stored]).astype(np.float64)
+    for row, run in zip(raw, runs, strict=True):
+        # From a divergence on, a run stands still: what it records says nothing any more.
+        if run.diverged is not None:
+            row[run.diverged :] = np.nan
+    smoothed = smooth(raw, window)
+    reached = [steps_to_target(run, each, study.target, store.target_score) for run, each in zip(runs, stored, strict=True)]
+    shown = np.unique(np.linspace(0, raw.shape[1] - 1, points).astype(int))
+    shown = shown[np.isfinite(smoothed[:, shown]).any(axis=0)]
+    whole = [index for index, run in enumerate(runs) if run.diverged is None]
+    sound, sound_raw = smoothed[whole][:, shown], raw[whole][:, shown]
+    if not whole:
+        sound = sound_raw = np.full((1, len(shown)), np.nan)
+    return LearningCurve(
+        label=label,
+        runs=len(runs),
+        window=window,
+        steps=shown,
+        raw=sound_raw.mean(axis=0),
+        mean=sound.mean(axis=0),
+        low=sound.min(axis=0),
+        high=sound.max(axis=0),
+        diverged=tuple(
+            _until_it_diverged(row, points) for row, run in zip(smoothed, runs, strict=True) if run.diverged is not None
+        ),
+        reached=float(np.mean([r for r in reached if r is not None])) if None not in reached else None,
+    )
 
 
 def _until_it_diverged(smoothed: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,9 +18,9 @@ class Network:
     """A net: widths of its layers, what stands between them, how weights begin and what is minimised.
 
     `channels` makes it convolutional: for each entry a 3 x 3 convolution and 2 x 2 max pooling before the `hidden` layers.
-    `output_activation` is applied to the last layer (None: nothing is); `initialization` is `he_normal` (weights N(0, 2 /
-    fan_in), biases 0), `glorot_uniform` or `uniform` (weights and biases in [-0.5, 0.5]); `loss` is softmax `cross_entropy` or
-    `half_squared_error` on one-hot targets.
+    `output_activation` is applied to the last layer (None: nothing is).
+    `initialization` is `he_normal` (weights N(0, 2 / fan_in), biases 0), `glorot_uniform` or `uniform` (all in [-0.5, 0.5]).
+    `loss` is softmax `cross_entropy`, or `half_squared_error` on one-hot targets.
     """
 
     hidden: tuple[int, ...] = (256, 256)

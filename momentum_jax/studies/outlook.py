@@ -20,7 +20,7 @@ import numpy as np
 
 from momentum_jax._text import quoted
 from momentum_jax.studies import jobs
-from momentum_jax.studies.evidence import LEVEL_OF_LOOKS, fewest_pairs
+from momentum_jax.studies.analysis.claims import fewest_seeds
 from momentum_jax.studies.material import Material
 from momentum_jax.studies.study import Study
 from momentum_jax.training import Stream, Table
@@ -87,8 +87,8 @@ def outlook(
 
 
 def _of_seeds(study: Study) -> list[str]:
-    fewest = fewest_pairs(LEVEL_OF_LOOKS[len(study.looks) or 1])
-    if len(study.seeds) >= fewest or (len(study.arms) == 1 and not study.ladder):
+    fewest = fewest_seeds(study)
+    if fewest is None or len(study.seeds) >= fewest:
         return []
     count = f"{len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
     return [f"With {count} no difference between arms can be shown; {fewest} are needed."]

@@ -33,8 +33,8 @@ class RankedScore:
 
     @property
     def unit(self) -> str:
-        """Of a difference: " points" where the score is written in percent."""
-        return " points" if self.percent else ""
+        """Of a difference: " pp", percentage points, where the score is written in percent."""
+        return " pp" if self.percent else ""
 
     @property
     def heading(self) -> str:

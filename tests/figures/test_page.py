@@ -53,16 +53,16 @@ def places(drawn, kind):
 
 def test_an_interval_has_its_mark_its_bar_its_caps_and_a_ring_a_seed():
     scale = Scale(-10.0, 10.0)
-    drawn = interval(scale, 1, 2.0, (-1.0, 5.0), [(0.0, "seed 0"), (30.0, 'seed 1 "<'), (4.0, "seed 2")], alt="a & b")
+    drawn = interval(scale, 1, 2.0, (-1.0, 5.0), [(0.0, "seed 0"), (30.0, 'seed 1 "<'), (4.0, "seed 2")], alt="a & b.")
     assert places(drawn, "m sq") == [60.0]
     assert places(drawn, "cap") == [45.0, 75.0]
     assert re.search(r'class="ci" style=left:45.00%;width:30.00%', drawn)
     assert places(drawn, "z") == [50.0]
     assert places(drawn, "d") == [50.0, 70.0]
-    # Off the scale, at its edge, with its words as text.
+    # Off the scale, at its edge.
     assert places(drawn, "d o") == [99.0]
-    assert "seed 1 &#34;&lt;" in drawn
-    assert 'aria-label="a &amp; b"' in drawn
+    # The words of all rings in their order, as text.
+    assert 'aria-label="a &amp; b. seed 0; seed 1 &#34;&lt;; seed 2."' in drawn
 
 
 @pytest.mark.parametrize(("ends", "left", "width"), [((1.0, math.inf), 55.0, 45.0), ((-math.inf, 1.0), 0.0, 55.0)])
@@ -80,14 +80,18 @@ def test_a_run_without_a_value_is_a_cross_at_the_lost_end_and_an_arm_off_the_sca
         drawn = strip(scale, 0, [(50.0, "seed 0"), (None, "seed 1: never")], 50.0, alt="", lost=lost)
         assert places(drawn, "d x") == [abs(lost - 2)]
         assert "seed 1: never" in drawn
+    # So is a mean that a few runs pull off the scale.
+    for middle, arrow in ((-50.0, 'left:0">◀'), (150.0, 'right:0">▶')):
+        drawn = strip(scale, 0, [(50.0, "seed 0")], middle, alt="", lost=0)
+        assert (places(drawn, "m"), arrow in drawn) == ([], True)
     assert "left:0" in away(0, "off <", left=True)
     assert "◀ off &lt;" in away(0, "off <", left=True)
 
 
 def path(pattern, drawn):
-    """The points of the one path whose tag has this in it."""
-    (found,) = re.findall(rf'{pattern}" d="M([^"]*)"', drawn)
-    return [tuple(map(float, point.split(","))) for point in found.split()]
+    """The points of the one path whose tag has this in it: after the first, each is the sum of those before."""
+    (found,) = re.findall(rf'{pattern}" d="M([-\d l]*)"', drawn)
+    return np.cumsum(np.array(re.findall(r"-?\d+", found), int).reshape(-1, 2), axis=0).tolist()
 
 
 def chart(**options):

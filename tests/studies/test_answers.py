@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filled_stores import CONTROL, MOMENTUM, PLAIN, filled
+from made_studies import made
 
 from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.analysis.answer import KINDS, answer
 from momentum_jax.studies.analysis.claims import claims
+from momentum_jax.studies.analysis.needed import Needed
 from momentum_jax.studies.scores import RankedScore, Scores
 
 SEEDS = tuple(range(10))
@@ -119,9 +121,17 @@ def test_a_margin_that_is_too_small_tells_nothing(both):
 
 
 def test_a_claim_against_an_arm_that_was_searched_at_the_edge_is_withheld(both):
-    kind, sentence = told(both(0.90, 0.93, rates=(0.001, 0.01, 0.03)))
+    narrow = Arm("gradient_descent(log_uniform(0.001, 0.031))", "plain")
+    study = dataclasses.replace(TUNED, arms=(narrow, TUNED.arms[1]))
+    kind, sentence = told(both(0.90, 0.93, rates=(0.001, 0.01, 0.03, 0.031), study=study))
     assert kind == "edge"
     assert sentence.endswith("but the search for plain stopped at the edge of its range: widen it first.")
+
+
+def test_a_search_without_a_trial_beyond_its_best_is_not_said_to_be_at_the_edge_of_its_range(both):
+    kind, sentence = told(both(0.90, 0.93, rates=(0.001, 0.01, 0.03)))
+    assert kind == "edge"
+    assert sentence.endswith("but plain's search has no trial beyond its best on one side: widen it first.")
 
 
 def test_a_control_that_beats_the_tuned_gradient_descent_withholds_the_claim_and_makes_none(both):
@@ -173,6 +183,21 @@ def test_worse_than_its_control(given):
 def test_a_gain_whose_parts_cannot_be_told_apart(given):
     wild = np.array([9, -8, 7, -9, 8, -7, 9, -8, 7, -8.0]) / 100
     assert told(given(0.70, 0.90, 0.90, own={CONTROL: wild}))[0] == "unsplit"
+
+
+def test_a_gain_that_is_not_shown_is_not_said_to_be_none(given):
+    wild = np.array([30, -8, 27, -9, 28, -7, 29, -8, 27, 12]) / 100
+    assert "is not shown to gain" in (said := wording.why(given(0.60, 0.70, 0.62, own={MOMENTUM: wild})))
+    assert "no gain" not in said
+
+
+def test_a_loss_leaves_no_gain_to_explain(given):
+    said = "At the same learning rate momentum loses against gradient descent, so there is no gain to explain."
+    assert wording.why(given(0.80, 0.70, 0.70)) == said
+
+
+def test_a_part_that_does_worse_has_the_sign_of_its_difference(given):
+    assert re.search(r"the larger step does worse: -10\.\d+ pp \(-", wording.why(given(0.80, 0.70, 0.90)))
 
 
 def test_a_control_that_hardly_learned_explains_nothing(given):
@@ -258,6 +283,89 @@ def test_several_arms_without_momentum_have_no_question_until_one_is_declared(ro
     assert [claim.roles[0] for claim in found.claims] == ["arm rmsprop(0.1)", "arm adagrad(0.1)"]
     declared = dataclasses.replace(study, question=("rmsprop(0.1)", "adagrad(0.1)"))
     assert told(of(rows, tmp_path / "one", declared, means))[1].startswith("Rmsprop's accuracy ended 20.0")
+
+
+def test_without_momentum_nothing_is_asked_of_it_whatever_the_answer(tmp_path):
+    arms = (Arm("adam(0.001)"), Arm("sgd(0.1)"))
+    few = analyse(made(tmp_path / "few", Study(steps=100, seeds=(0, 1), arms=arms)))
+    assert (few.answer.kind, wording.question(few)) == ("cannot", "Do sgd and adam differ on digits?")
+    lost = Study(steps=100, seeds=tuple(range(8)), arms=arms)
+    unstable = analyse(made(tmp_path / "lost", lost, diverged=lambda job: job.name == "arm-1/seed-3"))
+    assert (unstable.answer.kind, wording.question(unstable)) == ("unstable", "Do sgd and adam differ on digits?")
+
+
+MANY = "a b c d e f g h i j k l m n o p"
+
+
+@pytest.mark.parametrize(
+    ("labels", "short"),
+    [
+        ((f"{MANY} 1", f"{MANY} 2"), ("...n o p 1", "...n o p 2")),
+        ((f"{'y' * 90}1", f"{'y' * 90}2"), (f"...{'y' * 36}1", f"...{'y' * 36}2")),
+        ((f"{MANY} q r s t", f"z {MANY}"), ("a b c d...", "z a b c...")),
+        ((f"y {MANY} z", f"y {MANY} 0 {MANY} z"), ("arm 0", "arm 1")),
+    ],
+)
+def test_the_arms_of_a_sentence_have_names_that_differ_and_fit_it(labels, short, tmp_path):
+    plain, moving = (dataclasses.replace(arm, label=label) for arm, label in zip(TUNED.arms, labels, strict=True))
+    found = analyse(made(tmp_path / "store", dataclasses.replace(TUNED, arms=(plain, moving))))
+    _, sentence = told(found)
+    names = wording.names(found, *labels, most=4)
+    assert names == short
+    assert all(name in sentence for name in short), sentence
+
+
+def test_arms_are_told_apart_in_few_characters_by_their_ends_if_need_be(tmp_path):
+    plain, moving = (dataclasses.replace(arm, label=f"{MANY} {number}") for number, arm in enumerate(TUNED.arms))
+    found = analyse(made(tmp_path / "store", dataclasses.replace(TUNED, arms=(plain, moving))))
+    short = [wording.brief(found, arm.label) for arm in found.arms]
+    assert len({*short}) == len(found.arms) == 4
+    assert all(len(name) <= 18 for name in short)
+    assert short[0].endswith("p 0")
+
+
+def test_arms_whose_labels_begin_alike_keep_what_differs(rows, tmp_path):
+    written = ("gradient_descent(0.01)", "heavy_ball(0.01, 0.9)", "gradient_descent(0.011)")
+    means = dict(zip(written, (0.8, 0.9, 0.7), strict=True))
+    study = dataclasses.replace(FIXED, arms=tuple(map(Arm, written)), ladder=False)
+    found = of(rows, tmp_path, study, means)
+    assert [wording.brief(found, label) for label in written] == [
+        "gradien...nt(0.01)",
+        "heavy_ball(0.01...",
+        "gradien...t(0.011)",
+    ]
+
+
+def test_a_small_difference_that_may_be_worth_finding_is_written_as_others_are(given):
+    found = given(0.8, 0.85, 0.9)
+    claim = found.claim("question")
+    assert wording.sections.needed(found, claim, Needed(1e-7, 8)) == "0.00001 pp"
+    assert wording.sections.needed(found, claim, Needed(0.02, 8)) == "2 pp"
+
+
+def test_nothing_is_said_of_other_differences_where_no_arm_learned_or_the_pair_has_no_sound_run(tmp_path):
+    arms = (*TUNED.arms, Arm("adam(0.001)"))
+    store = made(tmp_path, dataclasses.replace(TUNED, arms=arms), diverged=lambda job: job.name.startswith("arm-1/"))
+    found = analyse(store)
+    assert found.answer.kind == "diverged"
+    assert any(claim.evidence.tested for claim in found.claims if "question_steps" in claim.roles)
+    assert [line for line in wording.lines(found) if line.startswith("moving against plain")] == []
+    assert any(line.startswith("adam(0.001) against plain") for line in wording.lines(found))
+    idle = dataclasses.replace(found, arms=tuple(dataclasses.replace(arm, hardly_learned=True) for arm in found.arms))
+    kind = answer(found.study, found.scores, idle.arms, found.tunings, found.claims)
+    assert kind.kind == "nothing"
+    assert wording.lines(dataclasses.replace(idle, answer=kind)) == []
+
+
+def test_arms_that_are_level_on_every_seed_leave_no_truth_to_guess(both):
+    study = dataclasses.replace(TUNED, measure="steps", target=0.5)
+    found = both(0.90, 0.93, study=study)
+    kind, sentence = told(found)
+    assert kind == "notshown"
+    assert sentence.endswith("moving reached the target in as many steps; it is level on 10 of 10 seeds.")
+    asked = found.claim("question")
+    assert wording.claim_line(found, asked) == "moving against plain: level on 10 of 10 seeds, not shown."
+    assert wording.sections.ahead(found, asked) == (False, "The arms are level on all 10 seeds", "")
 
 
 def test_every_kind_of_answer_is_forced_here():

@@ -10,6 +10,7 @@ from scipy import stats
 from momentum_jax.studies.evidence import LEVEL_OF_LOOKS, Differences, Questions, decide, fewest_pairs, seeds_needed
 from momentum_jax.studies.evidence.graph import adjust
 from momentum_jax.studies.evidence.power import detectable
+from momentum_jax.studies.wording import p_value
 
 ONE = Questions("question")
 TREE = Questions(
@@ -247,3 +248,23 @@ def test_bad_input_is_named():
         Differences.of([1.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="numbers or minus infinity"):
         Differences.of([math.nan], [1.0])
+
+
+@pytest.mark.parametrize("looks", LEVEL_OF_LOOKS)
+def test_a_claim_is_made_where_the_adjusted_p_is_at_most_5_percent_however_many_looks_share_it(looks):
+    claimed = []
+    for n, seed in itertools.product((6, 8, 10), range(40)):
+        values = {name: Differences(tuple(normal(n, 0.8, (seed, place)))) for place, name in enumerate(TREE.names)}
+        found = decide(values, TREE, looks=looks, detect=False)
+        for each in found.values():
+            assert each.claimed == (each.tested and each.adjusted <= 0.05)
+        claimed += [each.claimed for each in found.values()]
+    assert {*claimed} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("p", "written"),
+    [(1e-5, "below 0.0001"), (0.00012, "0.00012"), (0.0498, "0.05"), (0.05, "0.05"), (0.0502, "0.0502"), (1.0, "1")],
+)
+def test_a_p_value_is_never_written_as_if_it_were_on_the_other_side_of_the_level(p, written):
+    assert p_value(p) == written

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from made_studies import made
 
 from momentum_jax.studies import Arm, Search, Study, outlook as outlooks
+from momentum_jax.studies.analysis import analyse
+from momentum_jax.studies.analysis.claims import fewest_seeds
 from momentum_jax.studies.material import Material
 from momentum_jax.studies.outlook import in_bytes, in_time, outlook
 from momentum_jax.studies.scores import IMAGES
@@ -51,6 +54,34 @@ TUNED = replace(STUDY, arms=(Arm("sgd(log_uniform(0.1, 1))", "tuned"), Arm("sgd(
 def test_what_a_study_cannot_answer_is_said(study, caution, tmp_path):
     (said,) = look(study, tmp_path).cautions
     assert said.startswith(caution)
+
+
+PAIR = (Arm("gradient_descent(log_uniform(0.01, 1))"), Arm("heavy_ball(log_uniform(0.01, 1), 0.9)"))
+FIVE = tuple(Arm(f"adam({rate})") for rate in (0.1, 0.2, 0.3, 0.4, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("fields", "fewest"),
+    [
+        ({"arms": PAIR}, 6),
+        # A question that shares its level has four fifths of it: 0.8 x 0.0158 is below 2 / 2^7.
+        ({"arms": PAIR, "looks": (5, 8, 12, 16, 20)}, 8),
+        ({"arms": STUDY.arms, "looks": (5, 8, 12, 16, 20), "target": None}, 7),
+        # Without a question four heads share it: 0.0125.
+        ({"arms": FIVE}, 8),
+    ],
+)
+def test_the_fewest_seeds_are_those_with_which_the_report_can_claim_anything(fields, fewest, tmp_path):
+    planned = replace(STUDY, seeds=tuple(range(5)), **fields)
+    assert fewest_seeds(planned) == fewest
+    said = f"With 5 seeds no difference between arms can be shown; {fewest} are needed."
+    assert said in look(planned, tmp_path).cautions
+    report = analyse(made(tmp_path / "store", replace(planned, search=Search(trials=2))))
+    assert min(claim.evidence.fewest for claim in report.claims if claim.evidence.tested) == fewest
+
+
+def test_a_study_of_one_arm_asks_nothing():
+    assert fewest_seeds(replace(STUDY, arms=STUDY.arms[:1], ladder=False)) is None
 
 
 def test_the_untrained_loss_is_that_of_the_first_run(tmp_path):

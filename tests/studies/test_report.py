@@ -18,7 +18,7 @@ from momentum_jax.report.assembly import given, said
 from momentum_jax.report.reproduce import toml
 from momentum_jax.studies import Arm, Search, Study, wording
 from momentum_jax.studies.scores import RankedScore, Scores
-from momentum_jax.studies.store import Store
+from momentum_jax.studies.store import Store, archives
 from momentum_jax.studies.study import Network
 
 TUNED = (
@@ -165,13 +165,14 @@ def test_every_source_of_a_number_exists_and_rounds_to_it(page, data):
     assert len(page.links) > 25
     assert {*page.links} == {*data["sources"]}
     for key, texts in page.links.items():
-        found = data["sources"][key]
-        assert found["what"]
-        assert re.search(r"(arm-\d|ladder/\d)/seed-\{0 to 9\}", found["runs"])
+        what, exact, runs = data["sources"][key]
+        assert "".join(data["parts"][part] for part in what)
+        # Of an arm one run diverged.
+        assert re.search(r"(arm-\d|ladder/\d)/seed-\{0( to|, 1, 2, 3, 5, 6, 7, 8,) 9\}", runs)
         for text in texts:
             number = found_in(r"^[-+]?[\d,]+(\.\d*)?", text)
             last = 10.0 ** -max(0, len(number[1] or "") - 1)
-            assert float(number[0].replace(",", "")) == pytest.approx(float(found["exact"]), abs=0.501 * last), (text, found)
+            assert float(number[0].replace(",", "")) == pytest.approx(float(exact), abs=0.501 * last), (text, what)
 
 
 def test_what_the_page_claims_is_what_the_json_claims(written, page):
@@ -247,10 +248,10 @@ def test_the_steps_to_the_target_are_of_the_stored_curves(whole, page):
 
 
 def test_the_tables_of_searches_show_every_trial_and_what_choosing_cost(whole, page):
-    searched = [table for table in page.tables if table and table[0][0] == "searched"]
+    searched = page.table("luck of the choice", "searched")
+    assert list(searched) == [arm.label for arm in WHOLE.tuned]
     trials = [table for table in page.tables if table and table[0][0] == "trial"]
-    for arm, (head, row), table in zip(WHOLE.tuned, searched, trials, strict=True):
-        cells = dict(zip(head, row, strict=True))
+    for arm, cells, table in zip(WHOLE.tuned, searched.values(), trials, strict=True):
         assert cells["searched"] == arm.optimizer
         fresh = np.mean([run.validation["accuracy"] for run in whole.of(arm.label)])
         assert float(cells["on fresh seeds"]) == pytest.approx(100 * fresh, abs=0.00501)
@@ -279,9 +280,11 @@ def test_means_against_the_first_arm_are_of_the_stored_runs(lines, page):
 
 def test_rings_lie_where_their_values_are(source):
     figure = source[source.index('id="arms"') : source.index('id="curves"')]
-    rings = re.findall(r'class="d" style=left:([\d.]+)%;top:\d+% data-t="seed \d+: ([\d.]+)%', figure)
-    places, values = np.array(rings, float).T
-    assert len(places) == 49
+    rows = [each for each in figure.split('role="img"')[1:] if "seed 0" in each]
+    values = [float(value) for row in rows for value in re.findall(r"seed \d+: ([\d.]+)%", row.partition(">")[0])]
+    places = np.array([float(place) for row in rows for place in re.findall(r'class="d" style=left:([\d.]+)%', row)])
+    assert len(places) == len(values) == 49
+    values = np.array(values)
     slope, offset = np.polyfit(values, places, 1)
     assert slope > 0
     np.testing.assert_allclose(places, slope * values + offset, atol=0.1)
@@ -370,15 +373,26 @@ def test_the_same_store_gives_the_same_bytes_and_a_figure_that_is_no_more_goes(t
     assert strangers.exists()
 
 
-def test_a_page_of_ten_arms_and_sixteen_trials_of_each_has_at_most_250_kb(tmp_path):
-    others = tuple(Arm(f"{name}(log_uniform(0.0001, 1))") for name in ("adam", "rmsprop", "adagrad", "nadam", "optax.lion"))
-    moving = tuple(Arm(f"{name}(log_uniform(0.001, 1), 0.9)") for name in ("heavy_ball", "nesterov"))
-    arms = (Arm("gradient_descent(log_uniform(0.001, 1))"), *moving, *others)
-    study = Study(steps=1000, seeds=tuple(range(10)), evaluate_every=10, target=0.3, arms=arms)
-    store = made(tmp_path / "store", study)
-    found = content(store)
-    assert len(found.arms) == 10
+@pytest.mark.parametrize("label", ["{}", f"{'a label longer than anybody wants ' * 2}{{}}"])
+def test_a_page_of_ten_arms_of_their_own_with_two_rungs_has_at_most_250_kb(tmp_path, label):
+    names = ("adam", "rmsprop", "adagrad", "nadam", "optax.lion", "optax.adamw", "optax.radam")
+    written = ["gradient_descent(log_uniform(0.001, 1))"]
+    written += [f"{name}(log_uniform(0.001, 1), 0.9)" for name in ("heavy_ball", "nesterov")]
+    written += [f"{name}(log_uniform(0.0001, 1))" for name in names]
+    arms = tuple(Arm(optimizer, label.format(optimizer)) for optimizer in written)
+    study = Study(steps=1000, seeds=tuple(range(10)), evaluate_every=10, target=0.3, arms=arms, search=Search(trials=16))
+    found = content(made(tmp_path / "store", study))
+    assert len(found.arms) == 12
     assert len(html(found).encode()) <= 250_000
+
+
+def test_a_report_opens_each_archive_once_a_pass(tmp_path, monkeypatch):
+    store = made(tmp_path / "store", WHOLE)
+    opened, real = [], archives.open_archive
+    monkeypatch.setattr(archives, "open_archive", lambda file: opened.append(file.name) or real(file))
+    given(store)
+    assert opened
+    assert max(map(opened.count, opened)) <= 2
 
 
 def test_long_curves_and_many_seeds_are_thinned(tmp_path):
@@ -412,6 +426,37 @@ def test_a_name_cannot_turn_the_sentence_around_it(tmp_path):
     assert "\u202e" not in found
     assert "a\\u202eb" in found
     assert "<bdi>אבג</bdi> 12" in found
+
+
+def test_a_check_in_markdown_is_two_sentences(whole):
+    lines = [line for line in markdown(content(whole)).splitlines() if re.match("- [✓○⚠] ", line)]
+    assert any(re.fullmatch(r"- ✓ Exact signed-rank test: adjusted p is [\d.]+\. p alone is .*\.", line) for line in lines)
+    assert any(line.startswith("- ✓ The same arm twice shows no difference. The same arm twice: ") for line in lines)
+
+
+def test_most_of_many_seeds_are_on_the_scale_of_a_difference(tmp_path):
+    arms = (Arm("gradient_descent(0.01)"), Arm("heavy_ball(0.01, 0.9)"))
+    study = Study(steps=20, seeds=tuple(range(100)), evaluate_every=10, arms=arms, noise_floor=False)
+    effect = content(made(tmp_path / "store", study)).effect
+    assert effect.drawn.count('class="d"') >= 98
+
+
+def test_a_label_that_is_read_from_the_right_takes_no_number_beside_it_along(tmp_path):
+    arms = (Arm("gradient_descent(log_uniform(0.001, 1))", "אבג"), Arm("heavy_ball(log_uniform(0.001, 1), 0.9)"))
+    found = html(content(made(tmp_path / "store", replaced(arms=arms))))
+    assert "<summary>All trials of <bdi>אבג</bdi> <small>4, chosen" in found
+    assert "<bdi>אבג</bdi> <small>4 trials</small></figcaption>" in found
+
+
+def test_the_source_of_a_mean_has_the_runs_that_have_a_score(tmp_path):
+    study = Study(problem="mine.py:make()", steps=20, seeds=tuple(range(6)), arms=(Arm("sgd(0.1)"), Arm("adam(0.1)")))
+    scores = Scores((RankedScore("mse", "lower"),))
+    store = made(tmp_path / "store", study, scores=scores, diverged=lambda job: job.name == "arm-1/seed-3")
+    data = content(store).data
+    sources = {"".join(data["parts"][part] for part in what): runs for what, _, runs in data["sources"].values()}
+    assert sources["mean of 5 runs: final test mse of adam(0.1)"] == "arm-1/seed-{0, 1, 2, 4, 5}"
+    both = "arm-1/seed-{0, 1, 2, 4, 5} - arm-0/seed-{0, 1, 2, 4, 5}"
+    assert sources["mean of 5 differences: mse of adam(0.1) less sgd(0.1)"] == both
 
 
 @pytest.mark.parametrize("percent", [False, True])

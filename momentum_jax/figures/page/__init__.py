@@ -1,8 +1,8 @@
 """The figures of the page, as HTML and SVG: nothing here computes more than positions.
 
-Places are percent of the figure's width and every word is HTML text, so that one drawing fits a phone and a screen, prints and
-is read aloud. Curves are paths in a box of 1000 by 1000 that the page stretches. Arms are told apart by colour (class `c0` to
-`c5`), by dashes (`k0` to `k5`) and by the shape of their mark; class `s7` is on everything of arm 7, to hide it.
+Places are percent of the figure's width, and every word is HTML text. So one drawing fits a phone and a screen, prints and is
+read aloud. Curves are paths in a box of 1000 by 1000 that the page stretches. Arms differ by colour (class `c0` to `c5`), by
+dashes (`k0` to `k5`) and by the shape of their mark. Class `s7` is on everything of arm 7, to hide it.
 
     axis, interval, strip    rows that share a `Scale`
     curves                   lines with bands against steps

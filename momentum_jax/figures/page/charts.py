@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from momentum_jax.figures.page.scale import STYLES, Scale, short, style_of, tick_text
+from momentum_jax.figures.page.scale import STYLES, Scale, short, style_of, tick_place, tick_text
 
 # Of a chart's height, between the labels at the ends of its curves.
 _LINE = 6.6
@@ -92,13 +93,13 @@ def curves(chart: Chart, *, alt: str, zoom: tuple[str, str, str]) -> Markup:
         height = 1000 - 10 * up.at(chart.target)
         drawn.append(Markup('<line class="tg" x1="0" x2="1000" y1="{0:.0f}" y2="{0:.0f}"/>').format(height))
 
-    def place(step: int, value: float) -> str:
+    def place(step: int, value: float) -> tuple[int, int]:
         below = up.log and value <= 0
-        return f"{10 * across.at(step):.0f},{5000 if below else min(max(1000 - 10 * up.at(value), -4000), 5000):.0f}"
+        return round(10 * across.at(step)), 5000 if below else round(min(max(1000 - 10 * up.at(value), -4000), 5000))
 
-    def path(kind: str, line: Line, points: Sequence[str], arm_style: str = "") -> Markup:
-        return Markup('<g class="{}"><path class="{}" d="M{}"/></g>').format(
-            style_of(line.arm), kind + arm_style, " ".join(points)
+    def path(kind: str, line: Line, points: Sequence[tuple[int, int]], arm_style: str = "") -> Markup:
+        return Markup('<g class="{}"><path class="{}" d="{}"/></g>').format(
+            style_of(line.arm), kind + arm_style, joined(points)
         )
 
     sound = [line for line in chart.lines if any(each is not None for each in line.mean)]
@@ -110,7 +111,7 @@ def curves(chart: Chart, *, alt: str, zoom: tuple[str, str, str]) -> Markup:
             drawn.append(path("bd", line, [*lower, *reversed(upper)]))
     for line in reversed(sound):
         points = [place(step, value) for step, value in zip(chart.steps, line.mean, strict=True) if value is not None]
-        drawn.append(path("ln k", line, points if len(points) > 1 else [*points, "h0"], str(line.arm % STYLES)))
+        drawn.append(path("ln k", line, points if len(points) > 1 else points * 2, str(line.arm % STYLES)))
     marks = [Markup('<span class="yt" style="top:{:.1f}%">{}</span>').format(*each) for each in levels]
     marks += [_step_mark(across, tick) for tick in across.ticks(5) if tick == int(tick)]
     marks += _names(sound, up)
@@ -124,8 +125,14 @@ def curves(chart: Chart, *, alt: str, zoom: tuple[str, str, str]) -> Markup:
     ).format(chart.name, alt, chart.title, chart.note, Markup("").join(drawn), Markup("").join(marks), *zoom)
 
 
+def joined(points: Sequence[tuple[int, int]]) -> str:
+    """A path through these points; each after the first as its distance from the one before, which takes fewer digits."""
+    (x, y), moves = points[0], ((x - a, y - b) for (a, b), (x, y) in itertools.pairwise(points))
+    return f"M{x} {y}l{' '.join(f'{right} {down}' for right, down in moves)}".replace(" -", "-")
+
+
 def _step_mark(across: Scale, tick: float) -> Markup:
-    return Markup('<span class="xt" style="left:{:.1f}%">{:,.0f}</span>').format(across.at(tick), tick)
+    return Markup('<span class="xt" style="{}">{:,.0f}</span>').format(tick_place(across.at(tick)), tick)
 
 
 def _names(lines: Sequence[Line], up: Scale) -> list[Markup]:
@@ -205,7 +212,7 @@ def scatter(
     left, right = sorted(min(100.0, max(0.0, across.at(end))) for end in field)
     marks = [Markup('<span class="yt" style="top:{:.1f}%">{}</span>').format(*each) for each in levels]
     marks += [
-        Markup('<span class="xt" style="left:{:.1f}%">{}</span>').format(across.at(tick), text)
+        Markup('<span class="xt" style="{}">{}</span>').format(tick_place(across.at(tick)), text)
         for tick, text in zip(across.ticks(4), texts[0], strict=True)
     ]
     return Markup(

@@ -7,15 +7,15 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from momentum_jax.figures.page.scale import STYLES, Scale, style_of
+from momentum_jax.figures.page.scale import STYLES, Scale, style_of, tick_place
 
 _MARKS = ("", " sq", " di")
 
 
 def axis(scale: Scale, texts: Sequence[str], *, left: str, right: str) -> Markup:
     """The ticks of a scale with their texts, and what lies to either side."""
-    places = [(scale.at(tick), text) for tick, text in zip(scale.ticks(), texts, strict=True)]
-    ticks = Markup("").join(Markup("<span style=left:{:.1f}%>{}</span>").format(*each) for each in places)
+    places = [(tick_place(scale.at(tick)), text) for tick, text in zip(scale.ticks(), texts, strict=True)]
+    ticks = Markup("").join(Markup("<span style={}>{}</span>").format(*each) for each in places)
     sides = Markup('<div class="dir"><span>← {}</span><span>{} →</span></div>').format(left, right)
     return Markup('<div class="axt">{}</div>{}').format(ticks, sides)
 
@@ -30,38 +30,31 @@ def interval(
     alt: str,
     big: bool = False,
 ) -> Markup:
-    """A mark at the estimate, a bar over its interval, a ring a seed with its words; 0 is a line.
+    """A mark at the estimate, a bar over its interval, a ring a seed; 0 is a line. Its words are `alt` and those of its seeds.
 
     An end that is infinite or off the scale runs to the edge, without the cap that other ends have.
     """
-    rows = (69, 76, 83) if big else (24, 76)
     parts = [_grid(scale), Markup('<i class="z" style=left:{:.2f}%></i>').format(scale.at(0.0))]
-    parts += [_ring(scale, value, rows[index % len(rows)], text) for index, (value, text) in enumerate(seeds)]
+    parts += [_ring(scale, value) for value, _ in seeds]
     if ends is not None:
         low, high = sorted(scale.inside(end) for end in ends)
         parts.append(Markup('<i class="ci" style=left:{:.2f}%;width:{:.2f}%></i>').format(low, high - low))
         parts += [Markup('<i class="cap" style=left:{:.2f}%></i>').format(scale.at(end)) for end in ends if scale.holds(end)]
-    if scale.holds(estimate):
-        parts.append(_mark(arm, scale.at(estimate)))
-    else:
-        parts.append(_away(scale.inside(estimate) < 50))
-    return _row(arm, parts, alt, "ax big" if big else "ax")
+    parts.append(_mark(scale, arm, estimate))
+    return _row(arm, parts, alt, seeds, "ax big" if big else "ax")
 
 
 def strip(
     scale: Scale, arm: int, seeds: Sequence[tuple[float | None, str]], middle: float | None, *, alt: str, lost: Literal[0, 100]
 ) -> Markup:
-    """A ring a seed with its words and a mark at their middle; a seed without a value is a cross at the `lost` end."""
+    """A ring a seed and a mark at their middle; a seed without a value is a cross at the `lost` end. Words: see `interval`."""
     parts = [_grid(scale)]
-    for index, (value, text) in enumerate(seeds):
-        top = (24, 76)[index % 2]
-        if value is None:
-            parts.append(Markup('<i class="d x" style=left:{}%;top:{}% data-t="{}">✕</i>').format(abs(lost - 2), top, text))
-        else:
-            parts.append(_ring(scale, value, top, text))
-    if middle is not None and scale.holds(middle):
-        parts.append(_mark(arm, scale.at(middle)))
-    return _row(arm, parts, alt, "ax")
+    for value, _ in seeds:
+        is_there = value is not None
+        parts.append(_ring(scale, value) if is_there else Markup('<i class="d x" style=left:{}%>✕</i>').format(abs(lost - 2)))
+    if middle is not None:
+        parts.append(_mark(scale, arm, middle))
+    return _row(arm, parts, alt, seeds, "ax")
 
 
 def away(arm: int, text: str, *, left: bool) -> Markup:
@@ -72,9 +65,11 @@ def away(arm: int, text: str, *, left: bool) -> Markup:
     )
 
 
-def _row(arm: int, parts: Sequence[Markup], alt: str, kind: str) -> Markup:
+def _row(arm: int, parts: Sequence[Markup], alt: str, seeds: Sequence[tuple[float | None, str]], kind: str) -> Markup:
+    # The page's script finds the words of a ring in those of its row: the last of them, in the order of the rings.
+    words = f"{alt} {'; '.join(text for _, text in seeds)}." if seeds else alt
     return Markup('<div class="{} c{}" role="img" aria-label="{}">{}</div>').format(
-        kind, arm % STYLES, alt, Markup("").join(parts)
+        kind, arm % STYLES, words, Markup("").join(parts)
     )
 
 
@@ -83,18 +78,16 @@ def _grid(scale: Scale) -> Markup:
     return Markup("").join(lines)
 
 
-def _ring(scale: Scale, value: float, top: int, text: str) -> Markup:
+def _ring(scale: Scale, value: float) -> Markup:
     if not scale.holds(value):
         is_left = scale.inside(value) < 50
-        return Markup('<i class="d o" style=left:{}%;top:{}% data-t="{}">{}</i>').format(
-            1 if is_left else 99, top, text, "‹" if is_left else "›"
-        )
-    return Markup('<i class="d" style=left:{:.1f}%;top:{}% data-t="{}"></i>').format(scale.at(value), top, text)
+        return Markup('<i class="d o" style=left:{}%>{}</i>').format(*((1, "‹") if is_left else (99, "›")))
+    return Markup('<i class="d" style=left:{:.1f}%></i>').format(scale.at(value))
 
 
-def _mark(arm: int, place: float) -> Markup:
-    return Markup('<i class="m{}" style=left:{:.2f}%></i>').format(_MARKS[arm % len(_MARKS)], place)
-
-
-def _away(is_left: bool) -> Markup:
+def _mark(scale: Scale, arm: int, value: float) -> Markup:
+    """An arrow at the edge where the value is off the scale."""
+    if scale.holds(value):
+        return Markup('<i class="m{}" style=left:{:.2f}%></i>').format(_MARKS[arm % len(_MARKS)], scale.at(value))
+    is_left = scale.inside(value) < 50
     return Markup('<span class="away" style="{}:0">{}</span>').format(*(("left", "◀") if is_left else ("right", "▶")))

@@ -71,9 +71,14 @@ def tick_text(ticks: Sequence[float], *, factor: float = 1, signed: bool = False
     values = [factor * each or 0.0 for each in ticks]
     gaps = [b - a for a, b in zip(sorted(values), sorted(values)[1:], strict=False)]
     digits = max(0, -math.floor(math.log10(min(gaps)) + 1e-9)) if gaps else 0
-    if not gaps or digits > 6 or any(abs(each) >= 1e6 for each in values) or (gaps and max(values) > 99 * min(gaps) > 0):
+    if not gaps or digits > 6 or any(abs(each) > 1e6 for each in values) or (gaps and max(values) > 99 * min(gaps) > 0):
         return [f"{short(each, signed=signed)}{unit}" for each in values]
     return [f"{each:{'+' * (signed and bool(each))},.{digits * bool(each)}f}{unit}" for each in values]
+
+
+def tick_place(place: float) -> str:
+    """The style of a tick's text, which hangs less over the right edge where it is near."""
+    return f"left:{place:.1f}%{';transform:translateX(-75%)' * (place > 88)}"
 
 
 def short(value: float, *, signed: bool = False) -> str:
@@ -89,6 +94,6 @@ def style_of(arm: int) -> str:
 
 def key(arm: int) -> Markup:
     """A short line as the arm's curves have it."""
-    return Markup(
-        '<svg class="key c{0}" viewBox="0 0 28 12" aria-hidden="true"><line class="k{0}" x1="0" y1="6" x2="28" y2="6"/></svg>'
-    ).format(arm % STYLES)
+    return Markup('<svg class="key c{0} k{0}" viewBox="0 0 28 12" aria-hidden="true"><use href="#key"/></svg>').format(
+        arm % STYLES
+    )

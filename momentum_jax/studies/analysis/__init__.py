@@ -1,6 +1,6 @@
 """What a study's stored runs say: all numbers of its report, as plain data that name the runs they come from.
 
-The score of a run is the primary one of its problem, on the test set after the last step; a diverged run has the worst value,
+The score of a run is the primary one of its problem, on the test set after the last step. A diverged run has the worst value,
 or none where the score has no worst. Arms share seeds, so they are compared in pairs. What may be claimed is decided once, by
 `studies.evidence`; all other statistics are description.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from momentum_jax._files import atomic
 from momentum_jax.studies.analysis.answer import answer
-from momentum_jax.studies.analysis.arms import arm_result, known
+from momentum_jax.studies.analysis.arms import arm_results, known
 from momentum_jax.studies.analysis.claims import claims
 from momentum_jax.studies.analysis.comparisons import comparisons
 from momentum_jax.studies.analysis.results import (
@@ -22,7 +22,7 @@ from momentum_jax.studies.analysis.results import (
     Tuning as Tuning,
 )
 from momentum_jax.studies.analysis.tuning import tuning
-from momentum_jax.studies.jobs import CONTROL, LADDER, TUNING, ladder
+from momentum_jax.studies.jobs import CONTROL, TUNING, ladder
 from momentum_jax.studies.statistics import independent
 from momentum_jax.studies.store import Store
 
@@ -33,9 +33,7 @@ def analyse(store: Store, *, by: str | None = None) -> Analysis:
     by: the score that is judged, declared before the first run; None: the primary one. Raises KeyError where there is none.
     """
     study, scores = store.study, store.scores if by is None else store.scores.led_by(by)
-    arms = [arm_result(store, arm.label, arm.optimizer) for arm in study.arms if store.of(arm.label)]
-    added = dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)
-    arms += [arm_result(store, label, label, rung=True) for label in added]
+    arms = arm_results(store)
     own = [arm for arm in arms if not arm.rung]
     again = store.of(study.arms[0].label, CONTROL)
     searches = (tuning(store, arm) for arm in study.tuned if store.of(arm.label, TUNING))

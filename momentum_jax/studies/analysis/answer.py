@@ -59,7 +59,7 @@ def answer(
     is_withheld = _is_withheld(study, scores, known, tunings, by_role, question)
     if any(arm.diverged for arm in pair):
         return Answer("edge" if is_withheld else "unstable", (QUESTION,), **found)
-    if not _is_of_momentum(pair):
+    if not is_of_momentum(pair):
         return Answer("other", (QUESTION,), **found)
     if is_withheld:
         return Answer("edge", (QUESTION,), **found)
@@ -131,7 +131,8 @@ def _direction(by_role: Mapping[str, Claim], role: str) -> int:
     return by_role[role].evidence.direction if role in by_role else 0
 
 
-def _is_of_momentum(pair: tuple[ArmResult, ArmResult]) -> bool:
+def is_of_momentum(pair: tuple[ArmResult, ArmResult]) -> bool:
+    """Whether the first is plain momentum and the second gradient descent."""
     first, second = (jobs.rate_and_momentum(arm.expression) for arm in pair)
     return first is not None and second is not None and first[1] > 0 == second[1]
 

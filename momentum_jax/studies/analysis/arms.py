@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from momentum_jax.studies.analysis.results import ArmResult
 from momentum_jax.studies.jobs import LADDER, REPORT
 from momentum_jax.studies.statistics import describe, kaplan_meier
-from momentum_jax.studies.store import Run, Store
+from momentum_jax.studies.store import Curves, Run, Store
 from momentum_jax.studies.store.records import is_matrix
 from momentum_jax.studies.summary import steps_to_target
 
@@ -21,7 +22,17 @@ def known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None and not math.isnan(value)]
 
 
-def arm_result(store: Store, label: str, written: str, *, rung: bool = False) -> ArmResult:
+def arm_results(store: Store) -> list[ArmResult]:
+    """The arms of a study that have runs, then the rungs that its ladder added."""
+    arms = [(arm.label, arm.optimizer, False) for arm in store.study.arms if store.of(arm.label)]
+    arms += [(label, label, True) for label in dict.fromkeys(run.arm for run in store.runs if run.phase == LADDER)]
+    # All in one go: each archive is listed once.
+    read = store.curves_of(run for label, *_ in arms for run in store.of(label, REPORT, LADDER))
+    return [_arm_result(store, *arm, read) for arm in arms]
+
+
+def _arm_result(store: Store, label: str, written: str, rung: bool, read: Iterator[Curves]) -> ArmResult:
+    """`read`: the curves of its runs come next."""
     study, scores, runs = store.study, store.scores, store.of(label, REPORT, LADDER)
     values = {
         score.name: tuple(None if math.isnan(value := run.score(score)) else value for run in runs) for score in scores.ranked
@@ -30,7 +41,7 @@ def arm_result(store: Store, label: str, written: str, *, rung: bool = False) ->
     steps: tuple[int | None, ...] = ()
     budget = study.with_factors(runs[0].factors).steps
     hardly_learned = []
-    for run, curves in zip(runs, store.curves_of(runs), strict=True):
+    for run, curves in zip(runs, itertools.islice(read, len(runs)), strict=True):
         if study.target is not None:
             steps = (*steps, steps_to_target(run, curves, study.target, target_score))
         course = curves.validation.get(primary.name)

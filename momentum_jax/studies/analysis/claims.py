@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from momentum_jax.studies import jobs
 from momentum_jax.studies.analysis.results import ArmResult, Claim, Measure, by_other
-from momentum_jax.studies.evidence import Differences, Evidence, Questions, decide
+from momentum_jax.studies.evidence import LEVEL_OF_LOOKS, Differences, Evidence, Questions, decide, fewest_pairs
+from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.study import Study
 
@@ -26,6 +27,18 @@ QUESTION, GAIN, LARGER_STEP, MOMENTUM_ITSELF = "question", "gain", "larger_step"
 _PARTS = (LARGER_STEP, MOMENTUM_ITSELF)
 # An arm and what it is compared with.
 _Pair = tuple[str, str]
+
+
+class _Planned(NamedTuple):
+    """What is known of an arm before it runs."""
+
+    expression: Expression
+    factors: Mapping[str, Any]
+    budget: int
+    seeds: Sequence[int]
+
+
+_Arms = Mapping[str, ArmResult | _Planned]
 
 
 class _Hypothesis(NamedTuple):
@@ -44,6 +57,37 @@ def claims(
     the looks before have spent their own level.
     """
     known = {arm.label: arm for arm in arms}
+    by_name, tree = _asked(study, known, ladder)
+    own = [study.seeds] if study.looks or not added else [added[-1]]
+    looks = [study.seeds[:count] for count in study.looks if count <= len(study.seeds)] if study.looks else own
+    evidence = _at_looks(study, scores, known, by_name, tree, looks)
+    return tuple(
+        Claim(*by_name[name], tuple(seeds), each.values, each.resolution, found)
+        for name, (seeds, each, found) in evidence.items()
+    )
+
+
+def fewest_seeds(study: Study) -> int | None:
+    """The fewest seeds with which the study can claim a difference, as it is planned; None: it asks for none."""
+    # Which trial a search chooses does not matter to what is asked.
+    chosen = {arm.label: jobs.trials(study, arm)[0] if arm.ranges else arm.expression for arm in study.arms}
+    ladder = jobs.ladder(study, chosen) if study.ladder else None
+    own = {arm.label: arm.factors for arm in study.arms}
+    rungs = [] if ladder is None else [label for label in (ladder.plain, ladder.control) if label not in own]
+    planned = {
+        label: _Planned(expression, factors, study.with_factors(factors).steps, study.seeds)
+        for label, expression, factors in (
+            *((label, chosen[label], factors) for label, factors in own.items()),
+            *((label, Expression.read(label), own[ladder.momentum]) for label in rungs if ladder is not None),
+        )
+    }
+    _, tree = _asked(study, planned, ladder)
+    level = LEVEL_OF_LOOKS[len(study.looks) or 1]
+    return min((fewest_pairs(level * weight) for weight in tree.weights().values() if weight > 0), default=None)
+
+
+def _asked(study: Study, known: _Arms, ladder: jobs.Ladder | None) -> tuple[dict[str, _Hypothesis], Questions]:
+    """All hypotheses by their names, and the tree in which they share the level."""
     pairs = _pairs(study, known, ladder)
     first: Measure = "steps" if study.measure == "steps" else "score"
     other: Measure = "score" if first == "steps" else "steps"
@@ -55,15 +99,8 @@ def claims(
             if _seeds(known, pair) and not (measure == "steps" and known[pair[0]].budget != known[pair[1]].budget):
                 asked.setdefault((pair, measure), []).append(name)
     made = [_Hypothesis(tuple(roles), *pair, measure) for (pair, measure), roles in asked.items()]
-    own = [study.seeds] if study.looks or not added else [added[-1]]
-    looks = [study.seeds[:count] for count in study.looks if count <= len(study.seeds)] if study.looks else own
     tree = _tree(made, pairs, other if len(measures) > 1 else None)
-    by_name = {claim.roles[0]: claim for claim in made if claim.roles[0] in tree.names}
-    evidence = _at_looks(study, scores, known, by_name, tree, looks)
-    return tuple(
-        Claim(*by_name[name], tuple(seeds), each.values, each.resolution, found)
-        for name, (seeds, each, found) in evidence.items()
-    )
+    return {claim.roles[0]: claim for claim in made if claim.roles[0] in tree.names}, tree
 
 
 def _at_looks(
@@ -106,7 +143,7 @@ def _without(tree: Questions, absent: set[str]) -> Questions:
     return Questions(question, tuple(head for head in tree.heads if head not in absent), children)
 
 
-def _pairs(study: Study, arms: Mapping[str, ArmResult], ladder: jobs.Ladder | None) -> dict[str, _Pair]:
+def _pairs(study: Study, arms: _Arms, ladder: jobs.Ladder | None) -> dict[str, _Pair]:
     """By role the arm and what it is compared with; the question comes first."""
     own = [arm.label for arm in study.arms if arm.label in arms]
     pairs: dict[str, _Pair] = {}
@@ -120,7 +157,7 @@ def _pairs(study: Study, arms: Mapping[str, ArmResult], ladder: jobs.Ladder | No
     return {**question, **others, **pairs}
 
 
-def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], ladder: jobs.Ladder | None) -> _Pair | None:
+def _tuned_pair(study: Study, arms: _Arms, ladder: jobs.Ladder | None) -> _Pair | None:
     """The tuned momentum arm, that of the ladder or else the first, and the tuned gradient descent."""
     found = {arm.label: jobs.rate_and_momentum(arms[arm.label].expression) for arm in study.tuned if arm.label in arms}
     plain = [label for label, each in found.items() if each is not None and each[1] == 0]
@@ -130,7 +167,7 @@ def _tuned_pair(study: Study, arms: Mapping[str, ArmResult], ladder: jobs.Ladder
     return (ladder.momentum if ladder is not None and ladder.momentum in moving else moving[0]), plain[0]
 
 
-def _as_given(own: Sequence[str], arms: Mapping[str, ArmResult]) -> _Pair | None:
+def _as_given(own: Sequence[str], arms: _Arms) -> _Pair | None:
     """Without a ladder: momentum against gradient descent, at one rate if there is such a pair; else the one other arm."""
     found = {label: jobs.rate_and_momentum(arms[label].expression) for label in own}
     moving = [(label, each) for label, each in found.items() if each is not None and each[1] > 0]
@@ -174,7 +211,7 @@ def _tree(made: Sequence[_Hypothesis], pairs: Mapping[str, _Pair], other: Measur
     return Questions(question, heads, children)
 
 
-def _seeds(arms: Mapping[str, ArmResult], pair: _Pair) -> list[int]:
+def _seeds(arms: _Arms, pair: _Pair) -> list[int]:
     """The seeds that both arms have run."""
     return [seed for seed in arms[pair[0]].seeds if seed in {*arms[pair[1]].seeds}]
 

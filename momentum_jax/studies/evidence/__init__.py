@@ -1,8 +1,9 @@
 """The one rule of evidence: what a study may claim.
 
 Two arms are compared by n paired differences d_i, seed by seed, turned so that positive is better. The test is the exact
-two-sided signed-rank test. All claims of a study share one level of 5%, by a tree (`graph`): the question first, what explains
-an effect only where the effect is claimed. The estimate is Hodges and Lehmann's, and its interval agrees with the claim.
+two-sided signed-rank test. All claims of a study share one level of 5%, by a tree (`graph`). The question comes first; what
+explains an effect is asked only where the effect is claimed. The estimate is Hodges and Lehmann's, and its interval agrees
+with the claim.
 
     {"question": Differences(...), "gain": ...}  --decide-->  {"question": Evidence(...), ...}
 
@@ -64,10 +65,10 @@ class Differences:
 class Evidence:
     """What the seeds say of one hypothesis.
 
-    n: seeds. differing: seeds on which the two arms differ. p: of the exact signed-rank test. adjusted: for all hypotheses of
-    the study; a claim is made where it is at most the level. tested: whether it was asked; a child is asked once its parent is
-    claimed. direction: 1 where better is claimed, -1 where worse is, else 0. opposed: it is claimed that the arms differ, and
-    the mean has the other sign than the estimate, so that no direction is claimed.
+    n: seeds. differing: seeds on which the two arms differ. p: of the exact signed-rank test. adjusted: for all hypotheses
+    and looks of the study; a claim is made where it is at most 0.05. tested: whether it was asked; a child is asked once its
+    parent is claimed. direction: 1 where better is claimed, -1 where worse is, else 0. opposed: it is claimed that the arms
+    differ, and the mean has the other sign than the estimate, so that no direction is claimed.
     estimate: median of the Walsh averages. mean: of the differences; None where it is not finite.
     interval: with `confidence`; None: so few seeds have none. An end may be infinite.
     level: at which it was tested, or would be. detectable: the smallest true difference that is claimed in 80% of studies of
@@ -165,7 +166,8 @@ def _evidence(
         n=n,
         differing=differing,
         p=p,
-        adjusted=adjusted,
+        # Each of several looks has a smaller level, of which it takes as large a share.
+        adjusted=min(1.0, adjusted * (LEVEL / level)),
         tested=is_tested,
         claimed=is_claimed,
         direction=0 if is_opposed or not is_claimed else int(sign),

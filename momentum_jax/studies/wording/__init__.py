@@ -16,6 +16,7 @@ from momentum_jax.studies.wording.amounts import (
     effective_rate as effective_rate,
     interval as interval,
     names as names,
+    p_value as p_value,
     signed as signed,
 )
 from momentum_jax.studies.wording.checks import (
@@ -29,6 +30,7 @@ from momentum_jax.studies.wording.checks import (
 )
 from momentum_jax.studies.wording.remarks import (
     banner as banner,
+    beside as beside,
     claim_line as claim_line,
     lead as lead,
     lines as lines,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
-from momentum_jax._text import cut
+from momentum_jax._text import cut, cut_path
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
+from momentum_jax.studies.evidence import LEVEL
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import rate_and_momentum
 
+# Of a sentence.
+MOST_WORDS = 25
 _LONGEST_NAME = 40
 
 
@@ -18,32 +22,61 @@ def effective_rate(analysis: Analysis) -> str:
     return f"{analysis.ladder.learning_rate / (1 - analysis.ladder.mu):.4g}"
 
 
-def names(analysis: Analysis, *labels: str) -> tuple[str, ...]:
-    """Short names: an optimizer's own where nobody gave its arm a label, in words; labels where these are not different."""
-    short = tuple(_short(analysis.arm(label)) for label in labels)
-    return short if len({*short}) == len(short) else tuple(cut(label, _LONGEST_NAME) for label in labels)
+def names(analysis: Analysis, *labels: str, most: int = 8) -> tuple[str, ...]:
+    """Short names, of at most so many words, that differ: an optimizer's own, in words, where nobody gave its arm a label.
+
+    Else the labels, by their beginnings or their ends, or their numbers in the names of their runs.
+    """
+    own = [_own_name(analysis.arm(label)) for label in labels]
+    numbers = {arm.label: number for number, arm in enumerate(analysis.arms)}
+    found = (
+        tuple(_beginning(name, most) for name in own),
+        tuple(_beginning(label, most) for label in labels),
+        tuple(_end(label, most) for label in labels),
+        tuple(f"arm {numbers[label]}" for label in labels),
+    )
+    return next(each for each in found if len({*each}) == len({*labels}))
 
 
-def _short(arm: ArmResult) -> str:
+def _own_name(arm: ArmResult) -> str:
     name = Expression.read(arm.written).name
-    if arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned":
-        return name.removeprefix("optax.").replace("_", " ")
-    return cut(arm.label, _LONGEST_NAME)
+    is_unlabelled = arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned"
+    return name.removeprefix("optax.").replace("_", " ") if is_unlabelled else arm.label
+
+
+def _beginning(label: str, most: int) -> str:
+    words = label.split()
+    return cut(label if len(words) <= most else f"{' '.join(words[:most])}...", _LONGEST_NAME)
+
+
+def _end(label: str, most: int) -> str:
+    words = label.split()
+    return cut_path(label if len(words) <= most else f"...{' '.join(words[-most:])}", _LONGEST_NAME)
 
 
 def called(analysis: Analysis, label: str) -> str:
     """How sentences and figures call an arm: as somebody labelled it, and what nobody did in words."""
+    return _called(analysis).get(label, label)
+
+
+def _called(analysis: Analysis) -> dict[str, str]:
     found = {arm.label: _in_words(arm) for arm in analysis.arms}
-    name = found.get(label, label)
-    return name if [*found.values()].count(name) == 1 else label
+    names = [*found.values()]
+    return {label: name if names.count(name) == 1 else label for label, name in found.items()}
 
 
-def brief(analysis: Analysis, label: str) -> str:
-    """An arm in as few words as tell it from the others, to stand at the end of its curve."""
-    found = {arm.label: called(analysis, arm.label) for arm in analysis.arms}
-    found = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in found.items()}
-    name = found[label]
-    return name if [*found.values()].count(name) == 1 else called(analysis, label)
+def brief(analysis: Analysis, label: str, most: int = 18) -> str:
+    """An arm in few characters, to stand at the end of its curve: if others begin as it does, by its beginning and its end."""
+    full = _called(analysis)
+    short = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in full.items()}
+    begun = [cut(name, most) for name in short.values()]
+    found = {each: cut(name, most) if begun.count(cut(name, most)) == 1 else _ends(name, most) for each, name in short.items()}
+    return (found if len({*found.values()}) == len(found) else full).get(label, label)
+
+
+def _ends(name: str, most: int) -> str:
+    half = (most - 3) // 2
+    return name if len(name) <= most else f"{name[:half]}...{name[half + 3 - most :]}"
 
 
 def _in_words(arm: ArmResult) -> str:
@@ -65,6 +98,17 @@ def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
         return "reached the target in as many steps" if is_steps else "ended level"
     gain = word(analysis, claim, sign * claim.evidence.estimate)
     return f"reached the target {size} {gain}" if is_steps else f"ended {size} {gain}"
+
+
+def is_level(claim: Claim) -> bool:
+    """Whether so many seeds are level that the interval is 0 alone, or all of too few are."""
+    return not claim.evidence.claimed and (claim.evidence.interval == (0.0, 0.0) or not claim.evidence.differing)
+
+
+def level_on(claim: Claim) -> str:
+    """On how many seeds the arms are level."""
+    evidence = claim.evidence
+    return f"level on {evidence.n - evidence.differing} of {evidence.n} seeds"
 
 
 def is_mostly_level(claim: Claim) -> bool:
@@ -108,6 +152,14 @@ def interval(analysis: Analysis, claim: Claim) -> str:
 def confidence(claim: Claim) -> str:
     """The confidence of an interval, in percent."""
     return f"{100 * claim.evidence.confidence:.3g}%"
+
+
+def p_value(p: float) -> str:
+    """A p-value as it is written: 0.02, or "below 0.0001"; one above the level is never written as the level."""
+    if p < 1e-4:
+        return "below 0.0001"
+    digits = next(digits for digits in itertools.count(2) if (float(f"{p:.{digits}g}") > LEVEL) == (p > LEVEL))
+    return f"{p:.{digits}g}"
 
 
 def measured(analysis: Analysis, claim: Claim) -> str:

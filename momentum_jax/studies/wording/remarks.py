@@ -5,13 +5,18 @@ from __future__ import annotations
 from momentum_jax.studies.analysis.claims import GAIN, LARGER_STEP, MOMENTUM_ITSELF, QUESTION
 from momentum_jax.studies.analysis.results import Analysis, Claim
 from momentum_jax.studies.wording.amounts import (
+    MOST_WORDS,
     amount,
     called,
     effective_rate,
     interval,
     interval_in_brackets,
+    is_level,
     is_mostly_level,
+    level_on,
     measured,
+    names,
+    p_value,
     signed,
 )
 from momentum_jax.studies.wording.checks import trust
@@ -72,7 +77,7 @@ def lead(analysis: Analysis) -> str | None:
         return "What was measured does not bear a claim yet."
     if evidence.claimed:
         _, said, _ = ahead(analysis, claim)
-        return f"{said}; adjusted p is {p_shown(evidence.adjusted)}."
+        return f"{said}; adjusted p is {p_value(evidence.adjusted)}."
     if evidence.detectable is None:
         return "The absence of a claim is not evidence of no effect."
     return (
@@ -93,9 +98,10 @@ def why(analysis: Analysis) -> str | None:
         fault = f"diverged in {control.diverged} of {len(control.runs)} runs" if control.diverged else "hardly learned"
         own = " So the gain is not a larger step." if gain.evidence.direction > 0 and control.hardly_learned else ""
         return f"Gradient descent at momentum's effective rate, {rate}, {fault}.{own}"
-    if gain.evidence.direction <= 0 or larger is None or itself is None:
-        lost = "loses" if gain.evidence.direction < 0 else "is not shown to gain"
-        return f"At the same learning rate momentum {lost} against gradient descent, so there is no gain to explain."
+    if gain.evidence.direction < 0:
+        return "At the same learning rate momentum loses against gradient descent, so there is no gain to explain."
+    if not gain.evidence.direction or larger is None or itself is None:
+        return "At the same learning rate momentum is not shown to gain against gradient descent, so its parts are not judged."
     return f"{_part(analysis, 'At one learning rate the larger step', larger)} {_part(analysis, 'Momentum itself', itself)}"
 
 
@@ -104,25 +110,44 @@ def _part(analysis: Analysis, name: str, claim: Claim) -> str:
     within = "" if claim.evidence.interval is None else f" ({interval(analysis, claim)})"
     if not claim.evidence.direction:
         return f"{name} is not shown to bring anything: {size}{within}."
-    return f"{name} {'brings' if claim.evidence.direction > 0 else 'costs'} {size}{within}."
+    return f"{name} {'brings' if claim.evidence.direction > 0 else 'does worse:'} {size}{within}."
 
 
 def lines(analysis: Analysis) -> list[str]:
     """A sentence for each hypothesis beside the question that was asked, in the order of the tree."""
-    return [claim_line(analysis, claim) for claim in analysis.claims if QUESTION not in claim.roles and claim.evidence.tested]
+    return [claim_line(analysis, claim) for claim in beside(analysis)]
+
+
+def beside(analysis: Analysis) -> list[Claim]:
+    """What was asked beside the question: nothing where no arm learned, and not its arms again where one has no sound run."""
+    answer = analysis.answer
+    if answer.kind == "nothing":
+        return []
+    found = [claim for claim in analysis.claims if QUESTION not in claim.roles and claim.evidence.tested]
+    is_lost = answer.kind == "diverged"
+    return [claim for claim in found if not (is_lost and (claim.first, claim.second) == (answer.first, answer.second))]
 
 
 def claim_line(analysis: Analysis, claim: Claim) -> str:
     """One hypothesis: who against whom, by how much, and whether it is shown."""
-    first, second = called(analysis, claim.first), called(analysis, claim.second)
+    said = f"{called(analysis, claim.first)} against {called(analysis, claim.second)}: {_found(analysis, claim)}."
+    if len(said.split()) <= MOST_WORDS:
+        return said
+    first, second = names(analysis, claim.first, claim.second, most=4)
+    return f"{first} against {second}: {_found(analysis, claim)}."
+
+
+def _found(analysis: Analysis, claim: Claim) -> str:
     evidence = claim.evidence
     shown = "no direction is claimed" if evidence.opposed else {0: "not shown", 1: "better", -1: "worse"}[evidence.direction]
     if evidence.n < evidence.fewest:
         shown = f"{evidence.fewest} seeds are needed"
     size = f"{signed(analysis, claim, evidence.estimate)} {measured(analysis, claim)}"
+    if is_level(claim):
+        return f"{level_on(claim)}, not shown"
     if is_mostly_level(claim):
         size, shown = "level on most seeds", f"{shown} on the others"
-    return f"{first} against {second}: {size}{interval_in_brackets(analysis, claim)}, {shown}."
+    return f"{size}{interval_in_brackets(analysis, claim)}, {shown}"
 
 
 def next_step(analysis: Analysis) -> str | None:
@@ -143,8 +168,3 @@ def look(analysis: Analysis) -> str | None:
 
 def _seeds(count: int) -> str:
     return f"{count} seed{'s' * (count != 1)}"
-
-
-def p_shown(p: float) -> str:
-    """A p-value as it is written."""
-    return "below 0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from momentum_jax.studies.analysis.answer import is_tuned
 from momentum_jax.studies.analysis.claims import QUESTION
 from momentum_jax.studies.analysis.needed import Needed
 from momentum_jax.studies.analysis.results import Analysis, Claim, Tuning
 from momentum_jax.studies.analysis.tuning import wider
-from momentum_jax.studies.wording.amounts import called, capital, effective_rate, names, unit
+from momentum_jax.studies.wording.amounts import called, capital, effective_rate, names, p_value, unit
 
 RULE = "The rule of this report: 5% is the chance that it claims anything at all where no arm differs."
 RUN_BY_RUN = "Ring: a run. Filled mark: their mean. Off the scale: named at the edge."
@@ -65,11 +67,11 @@ def sides(analysis: Analysis, claim: Claim) -> tuple[str, str]:
 def test(analysis: Analysis, claim: Claim) -> tuple[bool, str, str]:
     """Whether the test makes the claim, with its p-values."""
     evidence = claim.evidence
-    adjusted = f"Exact signed-rank test: adjusted p\N{NO-BREAK SPACE}{p_equals(evidence.adjusted)}"
+    adjusted = f"Exact signed-rank test: adjusted p is {p_value(evidence.adjusted)}"
     if evidence.n < evidence.fewest:
         seeds = f"{evidence.n} seed{'s' * (evidence.n != 1)}"
         return False, adjusted, f"With {seeds} it cannot fall to 0.05; {evidence.fewest} are needed."
-    alone = f"p alone {p_equals(evidence.p)}; a claim is made where the adjusted one is at most 0.05."
+    alone = f"p alone is {p_value(evidence.p)}; a claim is made where the adjusted one is at most 0.05."
     return evidence.claimed, adjusted, alone
 
 
@@ -81,6 +83,8 @@ def ahead(analysis: Analysis, claim: Claim) -> tuple[bool, str, str]:
     count = sum(sign * each > claim.resolution for each in claim.differences)
     level = sum(abs(each) <= claim.resolution for each in claim.differences)
     behind = evidence.n - count - level
+    if level == evidence.n:
+        return evidence.claimed, f"The arms are level on all {level} seeds", ""
     leader = first if sign > 0 else second
     said = f"{capital(leader)} is ahead on {count} of {evidence.n} seeds"
     return evidence.claimed, said, f"Behind on {behind}, level on {level}."
@@ -90,14 +94,13 @@ def needed(analysis: Analysis, claim: Claim, found: Needed) -> str:
     """A difference that may be worth finding."""
     factor = analysis.scores.primary.factor if claim.measure == "score" else 1
     whole = unit(analysis, claim).replace("percentage points", "pp")
-    return f"{factor * found.difference:g} {whole}".strip()
+    return f"{np.format_float_positional(factor * found.difference, precision=6, fractional=False, trim='-')} {whole}".strip()
 
 
-def fewest(claim: Claim) -> str:
-    """From what the numbers of seeds are told."""
-    return (
-        f"Simulated for this rule with the spread seen here. At least {claim.evidence.fewest} seeds are needed for any claim."
-    )
+def fewest(claim: Claim, *, is_told: bool) -> str:
+    """From what the numbers of seeds are told, if any are."""
+    simulated = "Simulated for this rule with the spread seen here. " if is_told else ""
+    return f"{simulated}At least {claim.evidence.fewest} seeds are needed for any claim."
 
 
 def parts(analysis: Analysis) -> tuple[str, ...]:
@@ -220,17 +223,12 @@ def surer(analysis: Analysis) -> str:
     return "How small an effect could be found?" if is_shown else "What would make it surer?"
 
 
-def source_of(analysis: Analysis, claim: Claim) -> str:
-    """What an estimated difference is."""
+def source_of(analysis: Analysis, claim: Claim) -> tuple[str, ...]:
+    """What an estimated difference is, in parts."""
     first, second = called(analysis, claim.first), called(analysis, claim.second)
     scores = analysis.scores
     what = "steps to the target saved" if claim.measure == "steps" else f"final {scores.where}{scores.primary.name}"
-    return f"typical difference over {claim.evidence.n} seeds (Hodges-Lehmann), {what}: {first} less {second}"
-
-
-def p_equals(p: float) -> str:
-    """A p-value with its relation."""
-    return "below 0.0001" if p < 1e-4 else f"=\N{NO-BREAK SPACE}{p:.2g}"
+    return f"typical difference over {claim.evidence.n} seeds (Hodges-Lehmann), {what}: ", first, " less ", second
 
 
 def short(value: object) -> str:

@@ -10,11 +10,10 @@ CLAIMS = (
     "of this table, claimed where it is at most 0.05. Can be found: in 4 of 5 studies with the spread seen here."
 )
 NAMES = "The names under which runs.jsonl and curves.npz have the runs."
-NO_ARM = "No arm has a stored run yet."
-TRIALS = "Means over the runs that did not diverge."
+NO_ARM = "No arm has a final run yet."
 SEARCH = (
     "Validation score of the chosen trial on the seeds of the search, and on the study's own. Luck of the choice: by how much "
-    "the first is the better, with Welch's interval."
+    "the first is the better, with Welch's interval. Trials have means over the runs that did not diverge."
 )
 APART = "As if the arms had seeds of their own: this does not see what pairing takes out."
 

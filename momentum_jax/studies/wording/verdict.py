@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from momentum_jax.studies.analysis.answer import is_tuned, margin
+from momentum_jax.studies.analysis.answer import is_of_momentum, is_tuned, margin
 from momentum_jax.studies.analysis.claims import MOMENTUM_ITSELF
 from momentum_jax.studies.analysis.results import Analysis, ArmResult, Claim
 from momentum_jax.studies.wording.amounts import (
+    MOST_WORDS,
     capital,
     effective_rate,
     ended,
     interval,
     interval_in_brackets,
+    is_level,
     is_mostly_level,
+    level_on,
     measured,
     names,
     unit,
     word,
 )
+
+# Names of arms are cut until the sentence is short enough.
+_WORDS_OF_A_NAME = (8, 4, 3, 2, 1)
 
 
 class Mark(NamedTuple):
@@ -75,7 +81,7 @@ def question(analysis: Analysis) -> str:
         if len(study.arms) == 1:
             return f"How does {study.arms[0].label} do on {study.data_name}?"
         return f"Which optimizer is best on {study.data_name}?"
-    if answer.kind == "other":
+    if not is_of_momentum((analysis.arm(answer.first), analysis.arm(answer.second))):
         first, second = names(analysis, answer.first, answer.second)
         return f"Do {first} and {second} differ on {study.data_name}?"
     return f"Does momentum help on {study.data_name}?"
@@ -85,7 +91,7 @@ def verdict(analysis: Analysis) -> str:
     """The answer in one sentence."""
     kind = analysis.answer.kind
     if kind == "noquestion" and not analysis.arms:
-        return "No run of this study is stored yet, so there is nothing to say."
+        return "No final run is stored yet, so there is nothing to say."
     if kind == "noquestion" and len(analysis.study.arms) == 1:
         return "There is one arm, so nothing is compared; its runs are below."
     if kind == "noquestion":
@@ -97,7 +103,8 @@ def verdict(analysis: Analysis) -> str:
         claim = _claim(analysis)
         seeds = f"{claim.evidence.n} seed{'s' * (claim.evidence.n != 1)}"
         return f"{seeds} can show no difference of any size, so nothing is claimed: run at least {claim.evidence.fewest}."
-    return _SENTENCES[kind](analysis, _Pair.of(analysis))
+    said = [_SENTENCES[kind](analysis, _Pair.of(analysis, most)) for most in _WORDS_OF_A_NAME]
+    return next((each for each in said if len(each.split()) <= MOST_WORDS), said[-1])
 
 
 class _Pair(NamedTuple):
@@ -108,11 +115,11 @@ class _Pair(NamedTuple):
     setting: str
 
     @classmethod
-    def of(cls, analysis: Analysis) -> _Pair:
+    def of(cls, analysis: Analysis, most: int) -> _Pair:
         claim = _claim(analysis)
         itself = MOMENTUM_ITSELF in claim.roles
         setting = "both tuned" if is_tuned(analysis.study, claim) else "at equal effective rate" if itself else "as given"
-        first, second = names(analysis, claim.first, claim.second)
+        first, second = names(analysis, claim.first, claim.second, most=most)
         return cls(first, second, setting)
 
 
@@ -140,7 +147,8 @@ def _other(analysis: Analysis, pair: _Pair) -> str:
         return _opposed(analysis, pair)
     if claim.evidence.direction:
         return f"{capital(_than(analysis, claim, pair))}."
-    subject, within = _subject(analysis, claim, pair.first, begins=True), interval_in_brackets(analysis, claim)
+    subject = _subject(analysis, claim, pair.first, begins=True)
+    within = f": {level_on(claim)}" if is_level(claim) else interval_in_brackets(analysis, claim)
     if _is_level(analysis, claim):
         return f"{subject} differs from {_whose(claim, pair)} by less than {_margin(analysis, claim)}{within}."
     return f"{subject} is not shown to differ from {_whose(claim, pair)}{within}."
@@ -151,11 +159,14 @@ def _edge(analysis: Analysis, pair: _Pair) -> str:
     loser, winner = (pair.second, pair.first) if claim.evidence.direction > 0 else (pair.first, pair.second)
     label = claim.second if claim.evidence.direction > 0 else claim.first
     search = next((each for each in analysis.tunings if each.arm == label), None)
-    missed = search is None or search.wide_enough
-    why = "missed a better rate" if missed else "stopped at the edge of its range"
-    last = "try more trials" if missed else "widen it first"
+    if search is None or search.wide_enough:
+        why = f"the search for {loser} missed a better rate: try more trials"
+    elif search.edges:
+        why = f"the search for {loser} stopped at the edge of its range: widen it first"
+    else:
+        why = f"{loser}'s search has no trial beyond its best on one side: widen it first"
     ahead = ended(analysis, claim, of_second=claim.evidence.direction < 0)
-    return f"{_subject(analysis, claim, winner, begins=True)} {ahead}, but the search for {loser} {why}: {last}."
+    return f"{_subject(analysis, claim, winner, begins=True)} {ahead}, but {why}."
 
 
 def _opposed(analysis: Analysis, pair: _Pair) -> str:
@@ -230,7 +241,8 @@ def _larger(analysis: Analysis, pair: _Pair) -> str:
 def _notshown(analysis: Analysis, pair: _Pair) -> str:
     claim = _claim(analysis)
     said = f"{_subject(analysis, claim, pair.first)} {ended(analysis, claim)}"
-    return f"Momentum is not shown to help: {pair.setting}, {said}; the truth may be {interval(analysis, claim)}."
+    truth = f"it is {level_on(claim)}" if is_level(claim) else f"the truth may be {interval(analysis, claim)}"
+    return f"Momentum is not shown to help: {pair.setting}, {said}; {truth}."
 
 
 _SENTENCES: dict[str, Callable[[Analysis, _Pair], str]] = {
