@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from momentum_jax.training.blocks import Blocks
+from momentum_jax.training.blocks import Blocks, alike
 from momentum_jax.training.devices import on_all, on_each
 from momentum_jax.training.loop import Run, RunState, Tables
 from momentum_jax.training.opaque import is_key
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Placed(NamedTuple):
     """What one wave reads, on the devices of its mesh. `sets` are what is evaluated, by name, as indices.
 
-    Without data there is one set, "validation", and no indices: None. The sets of a stream are its functions, and `blocks` has
-    the tables of each step.
+    Without data there is one set, "validation", and no indices: None. The sets of a stream are its functions, its tables are
+    shapes alone, and `blocks` has those of each step.
     """
 
     tables: Tables
@@ -79,7 +79,7 @@ class Wave(NamedTuple):
             train = UserFunction("train of the stream", stream.train)
             blocks = Blocks(train, self.shared.seeds[self.rows].tolist(), self.steps, self.shared.mesh)
             sets = {"validation": stream.validation, "test": stream.test}
-            return Placed(blocks.tables(0), {part: each for part, each in sets.items() if each is not None}, blocks)
+            return Placed(blocks.shapes, {part: each for part, each in sets.items() if each is not None}, blocks)
         if self.shared.parts is None:
             return Placed(Tables(None, None), {"validation": None})
         indices = {
@@ -260,7 +260,7 @@ def _evaluate(wave: Wave, state: RunState, placed: Placed, which: str) -> tuple[
     programs, indices = wave.programs, placed.sets[which]
     params = programs.readout(wave.run, state)
     if placed.blocks is not None:
-        return _evaluate_stream(wave, params, state.model_state, UserFunction(f"{which} of the stream", indices))
+        return _evaluate_stream(wave, params, state.model_state, which, UserFunction(f"{which} of the stream", indices))
     evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, placed.tables, indices)
     begun = time.perf_counter()
     found = jax.device_get(evaluate(wave.run, params, state.model_state, placed.tables, indices))
@@ -268,12 +268,14 @@ def _evaluate(wave: Wave, state: RunState, placed: Placed, which: str) -> tuple[
     return {name: found[name] for name in programs.scores}, time.perf_counter() - begun
 
 
-def _evaluate_stream(wave: Wave, params: Any, model_state: Any, batches: Any) -> tuple[dict[str, np.ndarray], float]:
+def _evaluate_stream(
+    wave: Wave, params: Any, model_state: Any, which: str, batches: Any
+) -> tuple[dict[str, np.ndarray], float]:
     """The same batch by batch; what was measured is put together on the host, and the scores see all of it."""
     programs, mesh = wave.programs, wave.shared.mesh
     begun, compiled = time.perf_counter(), programs.compile_seconds
     measured, width = [], 0
-    for batch in batches():
+    for batch in alike(which, batches()):
         size = len(jax.tree.leaves(batch)[0])
         width = width or size
         # A last batch that is smaller is filled up with copies of a row, which are cut off again.

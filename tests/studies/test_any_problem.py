@@ -18,7 +18,7 @@ from momentum_jax.studies.run import add_seeds, run_study
 from momentum_jax.studies.scores import RankedScore, Scores
 from momentum_jax.studies.search import Choice, LogUniform
 from momentum_jax.studies.store import Store
-from momentum_jax.training import Problem, Table, kept, lower, train_many
+from momentum_jax.training import Problem, Stream, Table, kept, lower, train_many
 from momentum_jax.training.results import Interrupted
 
 FILES = Path(__file__).parents[1] / "own_files"
@@ -321,6 +321,25 @@ def test_a_kept_score_that_no_store_could_read_back_is_refused(tmp_path):
     study = bare(Arm("sgd(0.1)"))
     with pytest.raises(StudyError, match="score 'all' must have at most 50,000 entries to be stored, got 90,000"):
         run_study(study, tmp_path / "store", problem=valley()._replace(scores=scores))
+
+
+def test_a_stream_may_be_measured_on_other_arrays_than_it_is_trained_on(tmp_path):
+    def batch(*numbers):
+        return np.random.default_rng(numbers).normal(size=(4, 3)).astype(np.float32)
+
+    problem = Problem(
+        init=lambda key: ({"x": jnp.ones(3)}, {}),
+        loss=lambda params, state, batch, key: (jnp.mean((batch["unlabelled"] @ params["x"]) ** 2), state),
+        measure=lambda params, state, batch, key: {"error": (batch["x"] @ params["x"] - batch["y"]) ** 2},
+        scores={"mse": lower("error"), "rows": kept(lambda values: values["error"])},
+        data=Stream(
+            lambda seed, step: {"unlabelled": batch(seed, step)},
+            lambda: [{"x": batch(1), "y": np.ones(4, np.float32)}],
+            lambda: [{"x": batch(2), "y": np.ones(4, np.float32)}],
+        ),
+    )
+    store = run_study(bare(Arm("sgd(0.1)"), batch=None), tmp_path / "store", problem=problem)
+    assert store.of("sgd(0.1)")[0].test["mse"] > 0
 
 
 def test_a_table_that_holds_no_test_rows_is_refused(tmp_path):
