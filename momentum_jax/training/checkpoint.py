@@ -162,7 +162,7 @@ class WaveCheckpoints:
             digest.update(wave.programs.advance.identity(wave.run, state, tables, np.int32(0), np.int32(0)))
             for name, indices in sets.items():
                 # The parameters to evaluate have the shapes of those held.
-                held = (wave.run, state.params, state.model_state)
+                held = (wave.run.bare, state.params, state.model_state)
                 if blocks is None:
                     identity = wave.programs.evaluate.identity(*held, tables, indices)
                 else:

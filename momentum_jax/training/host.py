@@ -216,7 +216,7 @@ def _train_placed(
     reporter.report("compile", 0, None, always=True)
     # A stream's evaluation is known when its batches are.
     programs.announce(run, placed.tables, placed.sets.values() if blocks is None else ())
-    state: RunState = programs.begin(run, programs.initialise(run))
+    state: RunState = programs.begin(run, programs.initialise(run.bare))
     advance = programs.advance.prepare(run, state, placed.tables, np.int32(0), np.int32(0))
     step, curves, training, evaluating = 0, Curves([], []), 0.0, 0.0
     if saver is not None and (found := saver.restore(wave, state)) is not None:
@@ -261,9 +261,9 @@ def _evaluate(wave: Wave, state: RunState, placed: Placed, which: str) -> tuple[
     params = programs.readout(wave.run, state)
     if placed.blocks is not None:
         return _evaluate_stream(wave, params, state.model_state, which, UserFunction(f"{which} of the stream", indices))
-    evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, placed.tables, indices)
+    evaluate = programs.evaluate.prepare(wave.run.bare, params, state.model_state, placed.tables, indices)
     begun = time.perf_counter()
-    found = jax.device_get(evaluate(wave.run, params, state.model_state, placed.tables, indices))
+    found = jax.device_get(evaluate(wave.run.bare, params, state.model_state, placed.tables, indices))
     # A program sorts them by name.
     return {name: found[name] for name in programs.scores}, time.perf_counter() - begun
 
@@ -281,7 +281,7 @@ def _evaluate_stream(
         # A last batch that is smaller is filled up with copies of a row, which are cut off again.
         places = np.minimum(np.arange(max(size, width)), size - 1)
         filled = jax.device_put(jax.tree.map(lambda each, rows=places: np.asarray(each)[rows], batch), on_all(mesh))
-        values = jax.device_get(programs.measure(wave.run, params, model_state, filled))
+        values = jax.device_get(programs.measure(wave.run.bare, params, model_state, filled))
         measured.append(jax.tree.map(lambda each, size=size: each[:, :size], values))
     values = jax.tree.map(lambda *each: np.concatenate(each, axis=1), *measured)
     found = jax.device_get(programs.score(jax.device_put(values, on_each(mesh))))

@@ -306,6 +306,24 @@ def test_an_optimizers_programs_are_found_again_for_an_equal_problem():
     assert train_many(*arguments, least_squares(), steps=3).compile_seconds == 0
 
 
+def test_what_reads_no_number_of_an_optimizer_is_compiled_once_for_all():
+    traced = []
+
+    def init(key):
+        traced.append("init")
+        return linear_init(key)
+
+    def measure(params, state, batch, key):
+        traced.append("measure")
+        return {"squared": (batch[0] @ params["w"] + params["b"] - batch[1]) ** 2}
+
+    problem = least_squares(init=init, measure=measure, scores={"mse": lower("squared")})
+    numbers = [{"learning_rate": 0.1}, {"learning_rate": 0.1, "momentum": 0.9}]
+    train_many(KEYS, [optax.sgd, optax.sgd], numbers, problem, steps=3, devices=jax.devices()[:1])
+    # Once for its check, of both sets, and once for its program; validation and test are of one size.
+    assert sorted(traced) == ["init"] * 2 + ["measure"] * 3
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_what_is_compiled_ahead_is_what_runs_so_nothing_is_traced_again(devices):
     traced = []
@@ -598,7 +616,7 @@ def test_of_a_stream_hardly_more_is_drawn_than_is_trained_on(tmp_path, monkeypat
         if report.phase == "train" and report.step >= 24:
             raise KeyboardInterrupt
 
-    often = {"steps": 32, "checkpoint": tmp_path, "checkpoint_seconds": 0.0}
+    often = {"steps": 32, "checkpoint": tmp_path, "checkpoint_seconds": 0.0, "chunk_seconds": 1e-9}
     with pytest.raises(Interrupted):
         one(streamed(train), on_progress=stop, **often)
     assert sorted(step for step in asked if step > 2) == list(range(3, 32))
