@@ -124,6 +124,20 @@ def test_a_file_that_is_not_there_is_named_once(capfd, tmp_path):
     assert err.count("absent.py") == err.count("there is no such file") == 1
 
 
+def test_what_is_no_file_of_python_is_said_in_one_short_line(capfd, tmp_path):
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
+    said = {
+        f"{tmp_path}/folder.py": "it is no regular file.",
+        f"{tmp_path}/nul.py": "null bytes).",
+        f"{tmp_path}/{'a/' * 3000}a.py": "cannot be read (File name too long).",
+    }
+    for path, what in said.items():
+        code, _, err = run_command(capfd, "problem", f"{path}:make()")
+        assert (code, err.count("\n"), what in err) == (2, 1, True), err
+        assert len(err) < 250
+
+
 def test_the_speed_is_that_of_the_trainer_with_its_data(tmp_path):
     text = (FILES / "stream_file.py").read_text()
     slow = text.replace("    return x, x @ WEIGHTS", "    time.sleep(0.02)\n    return x, x @ WEIGHTS")
