@@ -187,6 +187,27 @@ def my_adam(learning_rate, b1=0.9):
     return optax.adam(learning_rate, b1)
 
 
+def test_a_tuned_optimizer_may_decide_by_the_value_of_its_number(tmp_path):
+    def halved_where_large(learning_rate):
+        return optax.sgd(learning_rate / 2 if learning_rate > 0.05 else learning_rate)
+
+    arm = Arm.of(halved_where_large, label="deciding", learning_rate=Choice((0.02, 0.1)))
+    tuned = bare(arm, Arm("sgd(0.05)"), search=Search(trials=2, seeds=(9,)))
+    store = run_study(tuned, tmp_path / "store", problem=valley())
+    assert len({run.optimizer for run in store.of("deciding", "tuning")}) == 2
+    assert store.of("deciding")[0].validation == store.of("sgd(0.05)")[0].validation
+
+
+def test_an_optimizer_whose_state_changes_its_kind_is_refused_before_anything_is_written(tmp_path):
+    def growing(learning_rate):
+        twice = lambda updates, state, params=None: (updates, jnp.concatenate([jnp.atleast_1d(state)] * 2))  # noqa: E731
+        return optax.GradientTransformation(lambda params: jnp.zeros(()), twice)
+
+    with pytest.raises(StudyError, match="the optimizer's state must keep its shapes and dtypes"):
+        run_study(bare(Arm.of(growing, learning_rate=0.1)), tmp_path / "store", problem=valley())
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_problem_and_optimizers_of_python_are_studied_and_resumed(tmp_path):
     arms = (
         Arm.of(my_adam, learning_rate=LogUniform(0.01, 1), b1=Choice((0.0, 0.9))),
