@@ -132,7 +132,7 @@ class Ours:
 
     def _begin(self) -> None:
         programs, run = self.wave.programs, self.wave.run
-        self.state, self.step = programs.begin(run, programs.initialise(run)), 0
+        self.state, self.step = programs.begin(run, programs.initialise(run.bare)), 0
 
 
 class ByHand:

@@ -52,7 +52,7 @@ class Ours:
         )
         self.placed = [wave.place() for wave in self.waves]
         before = self.waves[0].programs.compile_seconds
-        self.states = [wave.programs.begin(wave.run, wave.programs.initialise(wave.run)) for wave in self.waves]
+        self.states = [wave.programs.begin(wave.run, wave.programs.initialise(wave.run.bare)) for wave in self.waves]
         self.step = 0
         self.run(1)
         self.compile_seconds = self.waves[0].programs.compile_seconds - before
@@ -69,7 +69,7 @@ class Ours:
         """The whole test set, 10,000 examples, once for each run of one wave; the second time, so without compilation."""
         wave, state = self.waves[0], self.states[0]
         params = wave.programs.readout(wave.run, state)
-        arguments = (wave.run, params, state.model_state, self.placed[0].tables, self.placed[0].sets["test"])
+        arguments = (wave.run.bare, params, state.model_state, self.placed[0].tables, self.placed[0].sets["test"])
         jax.block_until_ready(wave.programs.evaluate(*arguments))
         begun = time.perf_counter()
         jax.block_until_ready(wave.programs.evaluate(*arguments))

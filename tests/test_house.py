@@ -38,7 +38,7 @@ ALLOWED = {
     "conventions": OPTIMIZERS | {"_hyperparameters"},
     "data": {"_text", "_files", "_npz"},
     "training": GROUND,
-    "problems": {"data", "training"},
+    "problems": {"_text", "data", "training"},
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "theory", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},

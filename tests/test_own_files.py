@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_runs import run as run_command
 
-from momentum_jax.studies import Study
+from momentum_jax.studies import Study, StudyError
 from momentum_jax.studies.inspection import inspect_problem
 from momentum_jax.studies.store import RUNS, Store
 
@@ -124,11 +124,38 @@ def test_a_file_that_is_not_there_is_named_once(capfd, tmp_path):
     assert err.count("absent.py") == err.count("there is no such file") == 1
 
 
-def test_the_speed_is_that_of_the_trainer_with_its_data(tmp_path, monkeypatch):
-    # Of twenty batches at most two are drawn while the programs compile, and none in less than a fiftieth of a second.
-    monkeypatch.setattr("momentum_jax.training.blocks._MOST_STEPS", 1)
+def test_what_is_no_file_of_python_is_said_in_one_short_line(capfd, tmp_path):
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "nul.py").write_bytes(b"x = 1\0\n")
+    said = {
+        f"{tmp_path}/folder.py": "it is no regular file.",
+        f"{tmp_path}/nul.py": "null bytes).",
+        f"{tmp_path}/{'a/' * 3000}a.py": "cannot be read (File name too long).",
+    }
+    for path, what in said.items():
+        code, _, err = run_command(capfd, "problem", f"{path}:make()")
+        assert (code, err.count("\n"), what in err) == (2, 1, True), err
+        assert len(err) < 250
+
+
+def test_the_speed_is_that_of_the_trainer_with_its_data(tmp_path):
     text = (FILES / "stream_file.py").read_text()
     slow = text.replace("    return x, x @ WEIGHTS", "    time.sleep(0.02)\n    return x, x @ WEIGHTS")
     (tmp_path / "slow.py").write_text(slow.replace("import numpy", "import time\n\nimport numpy", 1))
     study = Study.from_dict({"problem": f"{tmp_path}/slow.py:make()", "arms": ["sgd(0.1)"], "noise_floor": False})
-    assert inspect_problem(study).steps_per_second < 20 / (18 * 0.02)
+    assert inspect_problem(study).steps_per_second < 1 / 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("jnp.zeros(4)", "jnp.full(4, jnp.nan)"), "Problem: the loss of step 0 is not finite"),
+        (('lower("size")', "lower(lambda values: jnp.log(-1.0))"), "Problem: the score of the last evaluation is not finite"),
+    ],
+    ids=["loss", "score"],
+)
+def test_a_problem_whose_untrained_numbers_are_not_finite_is_refused_by_its_check(tmp_path, change, said):
+    (tmp_path / "infinite.py").write_text((FILES / "stream_file.py").read_text().replace(*change))
+    study = Study.from_dict({"problem": f"{tmp_path}/infinite.py:make()", "arms": ["sgd(0.1)"], "noise_floor": False})
+    with pytest.raises(StudyError, match=said):
+        inspect_problem(study)

@@ -20,13 +20,15 @@ def run(command: ProblemCommand) -> int:
     found = inspect_problem(study)
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    leaves = f"{found.leaves} lea{'f' if found.leaves == 1 else 'ves'}"
+    data = f"; the data {in_bytes(found.data_bytes)}" * (found.data_bytes > 0)
     rows = [
         ("problem", str(study.problem)),
-        ("parameters", f"{found.entries:,} entries in {found.leaves} leaves, {found.dtypes}"),
+        ("parameters", f"{found.entries:,} entries in {leaves}, {found.dtypes}"),
         ("state", found.state),
         ("data", found.data),
         ("a step sees", found.batch),
-        ("a run holds", f"{in_bytes(found.run_bytes)}, with gradient descent; the data {in_bytes(found.data_bytes)}"),
+        ("a run holds", f"{in_bytes(found.run_bytes)}, with gradient descent{data}"),
         ("first call", f"{found.compile_seconds:.1f} s to compile"),
         ("speed", f"{found.steps_per_second:,.0f} steps a second, one run on one device"),
     ]

@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from momentum_jax.problems._arguments import require_whole
 from momentum_jax.training import Problem, next_token, of_linen
 
 
@@ -38,15 +39,13 @@ def characters(layers: int = 2, width: int = 64, heads: int = 4, length: int = 6
     Untrained parameters know nothing: log2 of the alphabet, about 6.7 bits.
 
     Raises:
-      ValueError: an argument is no whole number of at least 1, or `heads` does not divide `width`.
+      ValueError: an argument is no whole number from 1 to 4,096, or `heads` does not divide `width`.
 
     Example: `train_many(keys, optax.adam, {"learning_rate": 0.003}, characters(), steps=500, batch_size=16)`.
     """
     from pydoc_data.topics import topics
 
-    for name, value in {"layers": layers, "width": width, "heads": heads, "length": length}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"characters: {name} must be a whole number of at least 1, got {value!r}.")
+    require_whole("characters", 4096, layers=layers, width=width, heads=heads, length=length)
     if width % heads:
         raise ValueError(f"characters: heads must divide the width of {width}, got {heads}.")
     text = "\n\n".join(dict.fromkeys("\n\n".join(topics.values()).split("\n\n")))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from momentum_jax.problems._arguments import require_whole
 from momentum_jax.training import Problem, of_nnx, random_split, regression
 
 
@@ -20,14 +21,13 @@ def diabetes(width: int = 32) -> Problem:
     same for every seed.
 
     Raises:
-      ValueError: `width` is no whole number of at least 1.
+      ValueError: `width` is no whole number from 1 to 1,000,000.
 
     Example: `train_many(keys, optax.sgd, {"learning_rate": 0.1}, diabetes(), steps=500, batch_size=32)`.
     """
     from sklearn.datasets import load_diabetes
 
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise ValueError(f"diabetes: width must be a whole number of at least 1, got {width!r}.")
+    require_whole("diabetes", 1_000_000, width=width)
     table: Any = load_diabetes(return_X_y=True)
     x, y = (((each - each.mean(0)) / each.std(0)).astype(np.float32) for each in table)
 

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax._text import quoted
+from momentum_jax.problems._arguments import require_whole
 from momentum_jax.training import Problem, lower
 
 
@@ -20,15 +22,15 @@ def factorisation(rows: int = 60, columns: int = 40, rank: int = 5, decay: float
     Score: excess, the mean square of U V - M above the least that this rank allows.
 
     Raises:
-      ValueError: `rank` is no whole number in [1, min(rows, columns)], or `decay` is not in (0, 1].
+      ValueError: a size is no whole number from 1 to 4,096, `rank` to min(rows, columns); or `decay` is not in (0, 1].
 
     Example: `train_many(keys, optax.sgd, {"learning_rate": 20.0, "momentum": 0.9}, factorisation(), steps=1000)`.
     """
+    require_whole("factorisation", 4096, rows=rows, columns=columns)
     least = min(rows, columns)
-    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= least:
-        raise ValueError(f"factorisation: rank must be a whole number in [1, {least}], got {rank!r}.")
-    if not 0 < decay <= 1:
-        raise ValueError(f"factorisation: decay must be in (0, 1], got {decay!r}.")
+    require_whole("factorisation", least, rank=rank)
+    if not isinstance(decay, int | float) or not 0 < decay <= 1:
+        raise ValueError(f"factorisation: decay must be in (0, 1], got {quoted(decay)}.")
     values = decay ** np.arange(least)
     values *= np.sqrt(rows * columns / np.sum(values**2))
     matrix = (_cosines(rows)[:, :least] * values @ _cosines(columns)[:, :least].T).astype(np.float32)

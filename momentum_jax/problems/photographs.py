@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from momentum_jax.problems._arguments import require_whole
 from momentum_jax.training import Problem, classifier, of_nnx
 from momentum_jax.training.model import convolve
 
@@ -34,17 +35,14 @@ def photographs(width: int = 16, blocks: int = 2, size: int = 8) -> Problem:
     """Patches of `size` x `size` pixels, a net of so many residual blocks; scores accuracy, loss, mcc and confusion.
 
     Raises:
-      ValueError: an argument is no whole number of at least 1, or `size` is above 64.
+      ValueError: an argument is no whole number from 1 to 4,096, `size` to 64.
 
     Example: `train_many(keys, optax.sgd, {"learning_rate": 0.1}, photographs(), steps=300, batch_size=64)`.
     """
     from sklearn.datasets import load_sample_images
 
-    for name, value in {"width": width, "blocks": blocks, "size": size}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"photographs: {name} must be a whole number of at least 1, got {value!r}.")
-    if size > 64:
-        raise ValueError(f"photographs: size must be at most 64, got {size}.")
+    require_whole("photographs", 4096, width=width, blocks=blocks)
+    require_whole("photographs", 64, size=size)
     images = np.stack(load_sample_images()["images"])
     down, across = images.shape[1] // size, images.shape[2] // size
     tiles = images[:, : down * size, : across * size].reshape(2, down, size, across, size, 3).swapaxes(2, 3)

@@ -21,6 +21,7 @@ from momentum_jax._text import quoted
 from momentum_jax.studies.errors import StudyWarning
 from momentum_jax.studies.resolve import Optimizer
 from momentum_jax.training import Problem, Stream, Table
+from momentum_jax.training.blocks import alike
 from momentum_jax.training.opaque import take_apart
 
 # Of captured constants, above which their text is a burden: 1 MB, two hexadecimal digits a byte.
@@ -45,11 +46,13 @@ def of_problem(problem: Problem, rows: int | None, seed: int) -> dict[str, str]:
         arrays, indices = jax.tree.map(_shape, data.arrays), jax.ShapeDtypeStruct((rows or 1,), jnp.int32)
         batch = jax.eval_shape(data.take, arrays, indices)
         found["take"] = _text("take", data.take, arrays, indices)
-    elif isinstance(data, Stream):
-        batch = jax.tree.map(_shape, data.train(seed, 0))
+    measured = batch
+    if isinstance(data, Stream) and data.validation is not None:
+        # What is measured may hold other arrays than what is trained on.
+        batch, measured = (jax.tree.map(_shape, each) for each in (data.train(seed, 0), next(iter(data.validation()))))
     found["loss"] = _text("loss", problem.loss, params, state, batch, key)
-    found["measure"] = _text("measure", problem.measure, params, state, batch, key)
-    values = jax.eval_shape(problem.measure, params, state, batch, key)
+    found["measure"] = _text("measure", problem.measure, params, state, measured, key)
+    values = jax.eval_shape(problem.measure, params, state, measured, key)
     for name, score in problem.scores.items():
         meaning = f"mean {score.of}" if isinstance(score.of, str) else _text(f"score {name!r}", score.of, values)
         found[f"score {name!r}"] = f"{meaning} {score.better} {score.worst} {score.percent}"
@@ -67,8 +70,9 @@ def of_data(problem: Problem, seed: int) -> str | None:
         _add(digest, [data.arrays, [np.asarray(part, np.int64) for part in data.split(seed)]])
     else:
         _add(digest, [data.train(seed, step) for step in range(_STEPS)])
-        for part in (data.validation, data.test):
-            _add(digest, part() if part is not None else [])
+        for name in ("validation", "test"):
+            part = getattr(data, name)
+            _add(digest, alike(name, part()) if part is not None else [])
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import optax
 
+from momentum_jax.studies.errors import StudyError
 from momentum_jax.studies.material import Material, material, said_in_one_line
 from momentum_jax.studies.study import Study
 from momentum_jax.training import Stream, Table, train_many
@@ -73,14 +74,17 @@ def inspect_problem(study: Study) -> Inspection:
             steps = min(_MOST_STEPS, math.ceil(_STEPS * _LEAST_SECONDS / spent))
             spent = trained(steps).training_seconds
     (found,) = result.runs
+    if found.diverged >= 0:
+        what = f"loss of step {found.diverged}" if found.diverged < _STEPS else "score of the last evaluation"
+        raise StudyError(f"Problem: the {what} is not finite, though the parameters are the untrained ones.")
     params, state = jax.eval_shape(whole.problem.init, jax.random.key(0))
     leaves = jax.tree.leaves(params)
-    tree = jax.tree.map(lambda leaf: np.zeros(0), state)
+    beside = len(jax.tree.leaves(state))
     return Inspection(
         entries=sum(math.prod(leaf.shape) for leaf in leaves),
         leaves=len(leaves),
         dtypes=", ".join(sorted({str(leaf.dtype) for leaf in leaves})),
-        state=f"{len(jax.tree.leaves(tree))} leaves beside the parameters" if jax.tree.leaves(tree) else "none",
+        state=f"{beside} lea{'f' if beside == 1 else 'ves'} beside the parameters" if beside else "none",
         data=_data(whole, seed),
         batch=_batch(whole, seed),
         run_bytes=3 * _bytes(params) + _bytes(state) + 4 * study.steps,
@@ -97,7 +101,7 @@ def _scores(whole: Material, run: Any) -> list[tuple[str, str, str]]:
     for name, score in whole.problem.scores.items():
         if score.better is None:
             value = run.validation_kept.get(name, np.zeros(0))
-            said.append((name, describe(value), "kept, not ranked"))
+            said.append((name, describe(value) if value.ndim else f"{value:g}", "kept, not ranked"))
         else:
             said.append((name, whole.scores[name].value(float(run.validation[name][0])), f"{score.better} is better"))
     return said

@@ -123,8 +123,8 @@ def _of_problem(study: Study, problem: Problem) -> Material:
         checked_fields(problem)
     batch = study.batch if isinstance(problem.data, Table) else None
     if study.batch not in (None, batch, Study.batch):
-        kind = "data of one's own batches, a Stream" if isinstance(problem.data, Stream) else "no data"
-        raise StudyError(f"Study: batch is of a Table, got {study.batch} with a problem of {kind}.")
+        kind = "a Stream (its batches have their own size)" if isinstance(problem.data, Stream) else "a problem of no data"
+        raise StudyError(f"Study: batch is of a Table, got {study.batch} with {kind}.")
     with said_in_one_line():
         if batch is not None and isinstance(problem.data, Table):
             rows = parts_of(problem.data, seeds[:1])["train"].shape[1]
@@ -133,8 +133,8 @@ def _of_problem(study: Study, problem: Problem) -> Material:
         parts = check_problem(problem, Settings(study.steps, batch, study.sampling), seeds)
         scores = scores_of(problem)
         study.check_scores(scores)
-        _require_storable(problem, parts)
         tuning = _without_test(problem, parts)
+        _require_storable(problem, parts)
         rows = batch if parts is None else batch or parts["train"].shape[1]
         digests: dict[str, Any] = {"problem": fingerprint.of_problem(problem, rows, seeds[0])}
         if (digest := fingerprint.of_data(problem, seeds[0])) is not None:
@@ -164,8 +164,8 @@ def _require_storable(problem: Problem, parts: dict[str, np.ndarray] | None) -> 
     batch = None
     if isinstance(data, Table) and parts is not None:
         batch = jax.eval_shape(data.take, data.arrays, jax.ShapeDtypeStruct((max(1, parts["test"].shape[1]),), np.int32))
-    elif isinstance(data, Stream):
-        batch = data.train(0, 0)
+    elif isinstance(data, Stream) and data.test is not None:
+        batch = next(iter(data.test()))
     values = jax.eval_shape(problem.measure, params, state, batch, key)
     for name, score in problem.scores.items():
         size = jax.eval_shape(score.__call__, values).size

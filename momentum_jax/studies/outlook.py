@@ -1,7 +1,7 @@
 """What a study will take, and what it cannot answer: known before it runs.
 
-Time is estimated from a few steps and evaluations on one device, times those to come; disk from the sizes of the arrays
-that are stored. Both are said as "about".
+Time is estimated from a few steps and evaluations on one device, and a few batches of a stream, times those to come; disk
+from the sizes of the arrays that are stored. Both are said as "about".
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _LITTLE = 2e10
 # Of a run in the store, besides its arrays: a line of numbers, names and digests of arrays.
 _BYTES_OF_A_LINE = 3_000
 _LOOKED_AT = 1_000
+# Batches of a stream that are drawn to be timed.
+_DRAWN = 3
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,13 @@ def _evaluations(study: Study) -> int:
 
 def _seconds(study: Study, material: Material, left: int, devices: int) -> float | None:
     """Of so many runs, each device busy with one at a time; None: too little to measure."""
-    timed = _timing(study, material, least=_LITTLE / max(1, left * study.steps))
-    if left == 0 or timed is None:
+    timed = _timing(study, material, least=_LITTLE / (left * study.steps)) if left else None
+    if timed is None:
         return None
-    step, evaluation = timed
-    return left * (study.steps * _budgets(study) * step + _evaluations(study) * evaluation) / devices
+    step, evaluation, drawing = timed
+    # One thread draws for all devices, while these work.
+    step = max(step / devices, drawing)
+    return left * (study.steps * _budgets(study) * step + _evaluations(study) * evaluation / devices)
 
 
 def _budgets(study: Study) -> float:
@@ -160,16 +164,17 @@ def _budgets(study: Study) -> float:
     return sum(shares) / len(shares)
 
 
-def _timing(study: Study, material: Material, *, least: float) -> tuple[float, float] | None:
-    """Seconds of a step of gradient descent, and of an evaluation, on one device; None where a step has fewer operations than
-    `least`.
+def _timing(study: Study, material: Material, *, least: float) -> tuple[float, float, float] | None:
+    """Seconds of a step of gradient descent and of an evaluation on one device, and of a batch drawn from a stream; None where
+    there is no stream and a step has fewer operations than `least`.
     """
     problem, key = material.problem, jax.random.key(0)
     batch, measured = _batches(study, material)
     params, state = jax.jit(problem.init)(key)
     gradient = jax.grad(lambda params: problem.loss(params, state, batch, key)[0])
     # Of one step as it is written, without compiling it.
-    if (jax.jit(gradient).lower(params).cost_analysis() or {}).get("flops", math.inf) < least:
+    little = (jax.jit(gradient).lower(params).cost_analysis() or {}).get("flops", math.inf) < least
+    if little and not isinstance(problem.data, Stream):
         return None
 
     @jax.jit
@@ -182,13 +187,23 @@ def _timing(study: Study, material: Material, *, least: float) -> tuple[float, f
     measure = jax.jit(lambda params: problem.measure(params, state, measured, key))
     step = _spent(lambda count: descend(params, count))
     evaluation = _spent(lambda count: [measure(params) for _ in range(count)])
-    rows = _validation_rows(material)
-    return step, evaluation if rows is None else evaluation * rows / len(jax.tree.leaves(measured)[0])
+    data, drawing = problem.data, 0.0
+    if isinstance(data, Table):
+        rows = len(data.split(next(iter(material.seeds.values())))[1])
+        evaluation *= rows / len(jax.tree.leaves(measured)[0])
+    elif isinstance(data, Stream):
+        evaluation, drawing = _of_stream(data, study.seeds[0], evaluation)
+    return step, evaluation, drawing
 
 
-def _validation_rows(material: Material) -> int | None:
-    data = material.problem.data
-    return len(data.split(next(iter(material.seeds.values())))[1]) if isinstance(data, Table) else None
+def _of_stream(stream: Stream, seed: int, measuring: float) -> tuple[float, float]:
+    """Seconds of an evaluation, whose every batch is read and takes `measuring`, and of a batch drawn to train on."""
+    begun = time.perf_counter()
+    for step in range(_DRAWN):
+        stream.train(seed, step)
+    drawn = time.perf_counter()
+    batches = sum(1 for _ in stream.validation()) if stream.validation is not None else 0
+    return time.perf_counter() - drawn + batches * measuring, (drawn - begun) / _DRAWN
 
 
 def _spent(repeat: Callable[[int], Any]) -> float:

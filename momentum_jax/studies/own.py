@@ -84,9 +84,11 @@ def _of_file(path: Path) -> ModuleType:
     try:
         state = path.stat() if path.is_file() else None
     except (OSError, ValueError) as error:
-        raise StudyError(f"{cut_path(path)}: cannot be read ({error}).") from None
+        reason = error.strerror if isinstance(error, OSError) else cut(str(error))
+        raise StudyError(f"{cut_path(path)}: cannot be read ({reason}).") from None
     if state is None:
-        raise StudyError(f"{cut_path(path)}: there is no such file.")
+        what = "it is no regular file" if path.exists() else "there is no such file"
+        raise StudyError(f"{cut_path(path)}: {what}.")
     key = (os.path.realpath(path), state.st_mtime_ns, state.st_size)
     if key not in _files:
         name = f"{path.stem}_{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
@@ -101,7 +103,8 @@ def _of_file(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
         except SyntaxError as error:
             del sys.modules[name]
-            raise StudyError(f"{cut_path(path)}: is not Python ({error.msg}, line {error.lineno}).") from None
+            line = f", line {error.lineno}" if error.lineno else ""
+            raise StudyError(f"{cut_path(path)}: is not Python ({error.msg}{line}).") from None
         except Exception as error:
             del sys.modules[name]
             error.add_note(f"It was raised by the import of {path}.")

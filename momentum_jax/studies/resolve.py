@@ -79,13 +79,17 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     import optax
 
     from momentum_jax.protocol import evaluation_params
-    from momentum_jax.training.opaque import require_updates_of
+    from momentum_jax.training.opaque import put_together, require_same_kind, require_updates_of, take_apart
 
     def once(numbers, params):
         built = optax.with_extra_args_support(optimizer.make(**numbers))
-        updates, state = built.update(params, built.init(params), params, value=jnp.float32(1.0), grad_fn=lambda at: at)
+        # As the trainer carries it.
+        before, skeleton = take_apart(built.init(params))
+        state = put_together(before, skeleton)
+        updates, after = built.update(params, state, params, value=jnp.float32(1.0), grad_fn=lambda at: at)
         require_updates_of(params, updates)
-        return updates, evaluation_params(params, state)
+        require_same_kind("the optimizer's state", state, put_together(*take_apart(after)))
+        return updates, evaluation_params(params, after)
 
     traced = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in optimizer.numbers}
     try:

@@ -390,8 +390,10 @@ class _Bench:
                 # A trial without data is the same for all that differ in numbers alone.
                 if group not in self._makes or not optimizer.numbers:
                     optimizer = settle(optimizer, material.params)
-                make = self._makes.setdefault(group, optimizer.make)
-                self._settled[expression, material] = replace(optimizer, make=make)
+                # One that cannot be built from traced numbers shares nothing.
+                if optimizer.group == group[0]:
+                    optimizer = replace(optimizer, make=self._makes.setdefault(group, optimizer.make))
+                self._settled[expression, material] = optimizer
             found[expression] = self._settled[expression, material]
         return found
 

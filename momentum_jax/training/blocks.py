@@ -1,6 +1,6 @@
 """Batches of a stream on their way to the devices: blocks of steps, the next one made while the devices work on this one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +14,7 @@ from momentum_jax.training.loop import Tables
 from momentum_jax.training.opaque import describe
 
 _MOST_STEPS, _MOST_BYTES = 64, 64_000_000
+_KNOWN_BY = 3
 
 
 class Blocks:
@@ -39,12 +40,28 @@ class Blocks:
         """Where the block of that step ends."""
         return min(self._steps, step - step % self._length + self._length)
 
+    @property
+    def shapes(self) -> Tables:
+        """Those of every block, and where it lies."""
+
+        def placed(shape: tuple[int, ...], dtype: Any) -> Any:
+            return jax.ShapeDtypeStruct(shape, dtype, sharding=on_all(self._mesh))
+
+        leading = (len(self._distinct), self._length)
+        like = jax.tree.map(np.asarray, self._like)
+        arrays = jax.tree.map(lambda leaf: placed((*leading, *leaf.shape), jnp.result_type(leaf)), like)
+        return Tables(arrays, placed(self._numbers.shape, np.int32), placed((), np.int32))
+
     def tables(self, step: int) -> Tables:
         """The block of that step on the devices; the next one is begun."""
         begin = step - step % self._length
         wanted = [each for each in (begin, begin + self._length) if each < self._steps]
         self._made = {each: self._made.get(each) or self._worker.submit(self._block, each) for each in wanted}
         return self._made[begin].result()
+
+    def first(self) -> list[Any]:
+        """The batches of the first steps of each seed: by them a stream is known again."""
+        return [self._train(int(seed), step) for seed in self._distinct for step in range(min(_KNOWN_BY, self._steps))]
 
     def close(self) -> None:
         """Begins no further block."""
@@ -81,3 +98,23 @@ def require_same_shapes(batch: Any, step: int, like: Any) -> None:
             raise ValueError(
                 f"Stream: train must keep shapes and dtypes, got {describe(leaf)} at step {step}, {describe(first)} at step 0."
             )
+
+
+def alike(part: str, batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches of a set. Raises ValueError at one whose rows have another structure, shape or dtype than the first's."""
+    rows: Any = None
+    for number, batch in enumerate(batches):
+        found = jax.tree.map(lambda leaf: describe(np.asarray(leaf)[:0]), batch)
+        rows = rows or found
+        if found != rows:
+            raise ValueError(
+                f"Stream: {part} must keep the structure, shapes and dtypes of its rows, got {_said(found)} in batch {number}, "
+                f"{_said(rows)} in batch 0."
+            )
+        yield batch
+
+
+def _said(rows: Any) -> str:
+    """What stands at each leaf, which is called by its path where it has one."""
+    leaves = jax.tree.leaves_with_path(rows)
+    return ", ".join(f"{leaf} at {jax.tree_util.keystr(path)}" if path else leaf for path, leaf in leaves)

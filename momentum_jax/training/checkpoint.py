@@ -156,13 +156,13 @@ class WaveCheckpoints:
             tables, sets, blocks = wave.place()
             if blocks is not None:
                 blocks.close()
-                # Of a stream the first batches are known: those of a block, and of each set.
-                for leaf in _host(tables):
+                # Of a stream the first batches are known: those to train on, and of each set.
+                for leaf in jax.tree.leaves(blocks.first()):
                     _add(digest, leaf)
             digest.update(wave.programs.advance.identity(wave.run, state, tables, np.int32(0), np.int32(0)))
             for name, indices in sets.items():
                 # The parameters to evaluate have the shapes of those held.
-                held = (wave.run, state.params, state.model_state)
+                held = (wave.run.bare, state.params, state.model_state)
                 if blocks is None:
                     identity = wave.programs.evaluate.identity(*held, tables, indices)
                 else:

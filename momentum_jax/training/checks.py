@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import keystr
 
+from momentum_jax._text import with_article
 from momentum_jax.training.blocks import require_same_shapes
 from momentum_jax.training.loop import Run, Tables, Task, evaluate, measure, score
-from momentum_jax.training.opaque import describe, put_together, require_same_kind, take_apart
+from momentum_jax.training.opaque import at_leaf, describe, put_together, require_same_kind, take_apart
 from momentum_jax.training.problem import Problem, Score, Stream, Table
 from momentum_jax.training.settings import Settings
 from momentum_jax.training.users import UserFunction
@@ -94,9 +94,9 @@ def _rows(arrays: Any) -> int:
     if not leaves:
         raise ValueError("Table: arrays must hold at least one array, got none.")
     for path, leaf in leaves:
-        if not np.ndim(leaf) or np.asarray(leaf if isinstance(leaf, np.ndarray) else 0).dtype.kind in "OUSMm":
+        if not isinstance(leaf, np.ndarray | jax.Array) or not _is_rows(leaf):
             raise ValueError(
-                f"Table: arrays must be arrays of numbers with an axis of rows, got {_shown(leaf)} at leaf {keystr(path)}."
+                f"Table: arrays must be arrays of numbers with an axis of rows, got {_shown(leaf)}{at_leaf(path)}."
             )
     sizes = [np.shape(leaf)[0] for _, leaf in leaves]
     for size in sizes:
@@ -113,6 +113,8 @@ def _is_rows(leaf: Any) -> bool:
 
 
 def _shown(leaf: Any) -> str:
+    if isinstance(leaf, int | float):
+        return with_article(type(leaf).__name__)
     return f"{leaf.dtype}{list(leaf.shape)}" if isinstance(leaf, np.ndarray) else describe(leaf)
 
 
@@ -179,21 +181,31 @@ def _first_batches(stream: Stream, seeds: Sequence[int], steps: int) -> list[Any
     first, again = train(seeds[0], 0), train(seeds[0], 0)
     require_same_shapes(again, 0, first)
     _rows_of_batch("train", first)
-    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True)
-    if any(np.asarray(one).tobytes() != np.asarray(other).tobytes() for one, other in pairs):
+    if not _same(first, again):
         raise ValueError(f"Stream: train({seeds[0]}, 0) called twice gave different arrays.")
     if steps > 1:
         require_same_shapes(train(seeds[0], 1), 1, first)
     found = [first]
     for part in ("validation", "test"):
-        if (batches := getattr(stream, part)) is None:
+        if getattr(stream, part) is None:
             continue
-        batch = next(iter(UserFunction(f"{part} of the stream", batches)()), None)
+        batches = UserFunction(f"{part} of the stream", getattr(stream, part))
+        batch = next(iter(batches()), None)
         if batch is None:
             raise ValueError(f"Stream: {part} must give at least one batch, got none.")
         _rows_of_batch(part, batch)
+        if not _same(batch, next(iter(batches()), None)):
+            raise ValueError(f"Stream: {part}() called twice gave different batches.")
         found.append(batch)
     return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two batches hold the same arrays."""
+    if jax.tree.structure(one) != jax.tree.structure(other):
+        return False
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
 def _rows_of_batch(part: str, batch: Any) -> None:
@@ -211,7 +223,7 @@ def _initialised(task: Task, key: jax.Array) -> tuple[Any, Any]:
         raise ValueError("Problem: init must return floating parameters, got none.")
     for path, leaf in leaves:
         if not jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.inexact):
-            raise ValueError(f"Problem: init must return floating parameters, got {describe(leaf)} at leaf {keystr(path)}.")
+            raise ValueError(f"Problem: init must return floating parameters, got {describe(leaf)}{at_leaf(path)}.")
     params, state = (put_together(*take_apart(tree)) for tree in found)
     return params, state
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from momentum_jax.training.blocks import Blocks
+from momentum_jax.training.blocks import Blocks, alike
 from momentum_jax.training.devices import on_all, on_each
 from momentum_jax.training.loop import Run, RunState, Tables
 from momentum_jax.training.opaque import is_key
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Placed(NamedTuple):
     """What one wave reads, on the devices of its mesh. `sets` are what is evaluated, by name, as indices.
 
-    Without data there is one set, "validation", and no indices: None. The sets of a stream are its functions, and `blocks` has
-    the tables of each step.
+    Without data there is one set, "validation", and no indices: None. The sets of a stream are its functions, its tables are
+    shapes alone, and `blocks` has those of each step.
     """
 
     tables: Tables
@@ -79,7 +79,7 @@ class Wave(NamedTuple):
             train = UserFunction("train of the stream", stream.train)
             blocks = Blocks(train, self.shared.seeds[self.rows].tolist(), self.steps, self.shared.mesh)
             sets = {"validation": stream.validation, "test": stream.test}
-            return Placed(blocks.tables(0), {part: each for part, each in sets.items() if each is not None}, blocks)
+            return Placed(blocks.shapes, {part: each for part, each in sets.items() if each is not None}, blocks)
         if self.shared.parts is None:
             return Placed(Tables(None, None), {"validation": None})
         indices = {
@@ -216,7 +216,7 @@ def _train_placed(
     reporter.report("compile", 0, None, always=True)
     # A stream's evaluation is known when its batches are.
     programs.announce(run, placed.tables, placed.sets.values() if blocks is None else ())
-    state: RunState = programs.begin(run, programs.initialise(run))
+    state: RunState = programs.begin(run, programs.initialise(run.bare))
     advance = programs.advance.prepare(run, state, placed.tables, np.int32(0), np.int32(0))
     step, curves, training, evaluating = 0, Curves([], []), 0.0, 0.0
     if saver is not None and (found := saver.restore(wave, state)) is not None:
@@ -260,26 +260,28 @@ def _evaluate(wave: Wave, state: RunState, placed: Placed, which: str) -> tuple[
     programs, indices = wave.programs, placed.sets[which]
     params = programs.readout(wave.run, state)
     if placed.blocks is not None:
-        return _evaluate_stream(wave, params, state.model_state, UserFunction(f"{which} of the stream", indices))
-    evaluate = programs.evaluate.prepare(wave.run, params, state.model_state, placed.tables, indices)
+        return _evaluate_stream(wave, params, state.model_state, which, UserFunction(f"{which} of the stream", indices))
+    evaluate = programs.evaluate.prepare(wave.run.bare, params, state.model_state, placed.tables, indices)
     begun = time.perf_counter()
-    found = jax.device_get(evaluate(wave.run, params, state.model_state, placed.tables, indices))
+    found = jax.device_get(evaluate(wave.run.bare, params, state.model_state, placed.tables, indices))
     # A program sorts them by name.
     return {name: found[name] for name in programs.scores}, time.perf_counter() - begun
 
 
-def _evaluate_stream(wave: Wave, params: Any, model_state: Any, batches: Any) -> tuple[dict[str, np.ndarray], float]:
+def _evaluate_stream(
+    wave: Wave, params: Any, model_state: Any, which: str, batches: Any
+) -> tuple[dict[str, np.ndarray], float]:
     """The same batch by batch; what was measured is put together on the host, and the scores see all of it."""
     programs, mesh = wave.programs, wave.shared.mesh
     begun, compiled = time.perf_counter(), programs.compile_seconds
     measured, width = [], 0
-    for batch in batches():
+    for batch in alike(which, batches()):
         size = len(jax.tree.leaves(batch)[0])
         width = width or size
         # A last batch that is smaller is filled up with copies of a row, which are cut off again.
         places = np.minimum(np.arange(max(size, width)), size - 1)
         filled = jax.device_put(jax.tree.map(lambda each, rows=places: np.asarray(each)[rows], batch), on_all(mesh))
-        values = jax.device_get(programs.measure(wave.run, params, model_state, filled))
+        values = jax.device_get(programs.measure(wave.run.bare, params, model_state, filled))
         measured.append(jax.tree.map(lambda each, size=size: each[:, :size], values))
     values = jax.tree.map(lambda *each: np.concatenate(each, axis=1), *measured)
     found = jax.device_get(programs.score(jax.device_put(values, on_each(mesh))))

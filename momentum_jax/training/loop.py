@@ -59,6 +59,11 @@ class Run(NamedTuple):
     split: jax.Array
     hyperparameters: dict[str, jax.Array]
 
+    @property
+    def bare(self) -> "Run":
+        """The run without its numbers, for what reads none of them: one program then serves every optimizer."""
+        return self._replace(hyperparameters={})
+
 
 class Tables(NamedTuple):
     """The data on the device, the same for all runs: all rows, and for each split the training rows; None without data.

@@ -49,8 +49,8 @@ def require_same_kind(what: str, before: Any, after: Any) -> None:
         was, became = _kind(a), _kind(b)
         if was != became:
             raise TypeError(
-                f"train_many: {what} must keep its shapes and dtypes from step to step, got {became} at leaf "
-                f"{jax.tree_util.keystr(path)} that began as {was}."
+                f"train_many: {what} must keep its shapes and dtypes from step to step, got {became}{at_leaf(path)} "
+                f"that began as {was}."
             )
 
 
@@ -59,8 +59,8 @@ def require_updates_of(params: Any, updates: Any) -> None:
     for (path, param), update in zip(jax.tree.flatten_with_path(params)[0], jax.tree.leaves(updates), strict=False):
         if jnp.shape(param) != jnp.shape(update):
             raise TypeError(
-                f"the optimizer's updates must have the shapes of their parameters, got {describe(update)} at leaf "
-                f"{jax.tree_util.keystr(path)} for {describe(param)}."
+                f"the optimizer's updates must have the shapes of their parameters, got {describe(update)}{at_leaf(path)} "
+                f"for {describe(param)}."
             )
 
 
@@ -69,6 +69,11 @@ def describe(value: Any) -> str:
     if _is_array(value) or hasattr(value, "dtype"):
         return f"{jnp.result_type(value) if _is_array(value) else value.dtype}{list(jnp.shape(value))}"
     return "None" if value is None else with_article(type(value).__name__)
+
+
+def at_leaf(path: Any) -> str:
+    """Where a leaf is, in a message; nothing of a tree that is one array."""
+    return f" at leaf {jax.tree_util.keystr(path)}" if path else ""
 
 
 def is_key(array: jax.Array) -> bool:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
@@ -96,7 +97,8 @@ class Program:
 
 def _shapes(arguments: Any) -> Any:
     leaves, structure = jax.tree.flatten(arguments)
-    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    # What a program makes of nothing is as wide as JAX's numbers are when it is traced.
+    return structure, jnp.result_type(float), tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 class Programs(NamedTuple):
@@ -120,14 +122,14 @@ class Programs(NamedTuple):
         """
         if not self.advance.is_new:
             return
-        self.initialise.announce(run)
-        start = self.initialise.shapes(run)
+        self.initialise.announce(run.bare)
+        start = self.initialise.shapes(run.bare)
         self.begin.announce(run, start)
         state = self.begin.shapes(run, start)
         self.advance.announce(run, state, tables, np.int32(0), np.int32(0))
         self.readout.announce(run, state)
         for indices in sets:
-            self.evaluate.announce(run, self.readout.shapes(run, state), state.model_state, tables, indices)
+            self.evaluate.announce(run.bare, self.readout.shapes(run, state), state.model_state, tables, indices)
 
     @property
     def compile_seconds(self) -> float:

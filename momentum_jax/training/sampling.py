@@ -56,17 +56,21 @@ class Shuffle:
     batch_size: int
 
     def start(self, key: jax.Array) -> jax.Array:
-        """The plan at step 0, (2 n,) int32: the permutation of epoch 0 and that of epoch 1."""
-        return jnp.concatenate([self._epoch_order(key, 0), self._epoch_order(key, 1)])
+        """Room for the plan, (2 n,) int32: the permutations of an epoch and of the next."""
+        del key
+        return jnp.zeros((2 * self.n,), jnp.int32)
 
     def segment(self, key: jax.Array, plan: jax.Array, step: jax.Array) -> Segment:
         """The steps from `step` that begin in its epoch; `plan` is that of the step before."""
         epoch, offset = self._position(step)
         before, _ = self._position(jnp.maximum(step - 1, 0))
-        plan = jax.lax.cond(
-            epoch > before,
-            lambda: jnp.concatenate([plan[self.n :], self._epoch_order(key, epoch + 1)]),
-            lambda: plan,
+        # A loop instead of a branch: the first two epochs are drawn where all others are, and sorting is compiled once.
+        missing = jnp.where(step == 0, 2, epoch - before)
+        plan = jax.lax.fori_loop(
+            epoch + 2 - missing,
+            epoch + 2,
+            lambda each, plan: jnp.concatenate([plan[self.n :], self._epoch_order(key, each)]),
+            plan,
         )
         return Segment(plan, step, step + (self.n - offset + self.batch_size - 1) // self.batch_size)
 

@@ -149,12 +149,17 @@ def test_a_problem_that_there_is_not_is_no_attribute():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: characters(layers=True), "characters: layers must be a whole number of at least 1, got True"),
+        (lambda: characters(layers=True), "characters: layers must be a whole number from 1 to 4,096, got True"),
         (lambda: characters(width=30), "characters: heads must divide the width of 30, got 4"),
-        (lambda: photographs(blocks=0), "photographs: blocks must be a whole number of at least 1, got 0"),
-        (lambda: photographs(size=65), "photographs: size must be at most 64, got 65"),
-        (lambda: diabetes(0), "diabetes: width must be a whole number of at least 1, got 0"),
-        (lambda: factorisation(rank=41), r"factorisation: rank must be a whole number in \[1, 40\], got 41"),
+        (lambda: photographs(blocks=0), "photographs: blocks must be a whole number from 1 to 4,096, got 0"),
+        (lambda: photographs(size=65), "photographs: size must be a whole number from 1 to 64, got 65"),
+        (lambda: diabetes(0), "diabetes: width must be a whole number from 1 to 1,000,000, got 0"),
+        (lambda: diabetes(10**4000), r"diabetes: width must be .*, got int of about 4,001 digits\.$"),
+        (lambda: diabetes([0] * 5000), r"diabetes: width must be .*, got .{1,80}\.$"),
+        (lambda: factorisation(rows="x" * 5000), r"factorisation: rows must be .* from 1 to 4,096, got .{1,80}\.$"),
+        (lambda: factorisation(columns=0), "factorisation: columns must be a whole number from 1 to 4,096, got 0"),
+        (lambda: factorisation(decay="x"), r"factorisation: decay must be in \(0, 1\], got 'x'"),
+        (lambda: factorisation(rank=41), "factorisation: rank must be a whole number from 1 to 40, got 41"),
         (lambda: factorisation(decay=0.0), r"factorisation: decay must be in \(0, 1\], got 0\.0"),
     ],
 )

@@ -18,7 +18,7 @@ from momentum_jax.studies.run import add_seeds, run_study
 from momentum_jax.studies.scores import RankedScore, Scores
 from momentum_jax.studies.search import Choice, LogUniform
 from momentum_jax.studies.store import Store
-from momentum_jax.training import Problem, Table, kept, lower, train_many
+from momentum_jax.training import Problem, Stream, Table, kept, lower, train_many
 from momentum_jax.training.results import Interrupted
 
 FILES = Path(__file__).parents[1] / "own_files"
@@ -187,6 +187,27 @@ def my_adam(learning_rate, b1=0.9):
     return optax.adam(learning_rate, b1)
 
 
+def test_a_tuned_optimizer_may_decide_by_the_value_of_its_number(tmp_path):
+    def halved_where_large(learning_rate):
+        return optax.sgd(learning_rate / 2 if learning_rate > 0.05 else learning_rate)
+
+    arm = Arm.of(halved_where_large, label="deciding", learning_rate=Choice((0.02, 0.1)))
+    tuned = bare(arm, Arm("sgd(0.05)"), search=Search(trials=2, seeds=(9,)))
+    store = run_study(tuned, tmp_path / "store", problem=valley())
+    assert len({run.optimizer for run in store.of("deciding", "tuning")}) == 2
+    assert store.of("deciding")[0].validation == store.of("sgd(0.05)")[0].validation
+
+
+def test_an_optimizer_whose_state_changes_its_kind_is_refused_before_anything_is_written(tmp_path):
+    def growing(learning_rate):
+        twice = lambda updates, state, params=None: (updates, jnp.concatenate([jnp.atleast_1d(state)] * 2))  # noqa: E731
+        return optax.GradientTransformation(lambda params: jnp.zeros(()), twice)
+
+    with pytest.raises(StudyError, match="the optimizer's state must keep its shapes and dtypes"):
+        run_study(bare(Arm.of(growing, learning_rate=0.1)), tmp_path / "store", problem=valley())
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_problem_and_optimizers_of_python_are_studied_and_resumed(tmp_path):
     arms = (
         Arm.of(my_adam, learning_rate=LogUniform(0.01, 1), b1=Choice((0.0, 0.9))),
@@ -321,6 +342,25 @@ def test_a_kept_score_that_no_store_could_read_back_is_refused(tmp_path):
     study = bare(Arm("sgd(0.1)"))
     with pytest.raises(StudyError, match="score 'all' must have at most 50,000 entries to be stored, got 90,000"):
         run_study(study, tmp_path / "store", problem=valley()._replace(scores=scores))
+
+
+def test_a_stream_may_be_measured_on_other_arrays_than_it_is_trained_on(tmp_path):
+    def batch(*numbers):
+        return np.random.default_rng(numbers).normal(size=(4, 3)).astype(np.float32)
+
+    problem = Problem(
+        init=lambda key: ({"x": jnp.ones(3)}, {}),
+        loss=lambda params, state, batch, key: (jnp.mean((batch["unlabelled"] @ params["x"]) ** 2), state),
+        measure=lambda params, state, batch, key: {"error": (batch["x"] @ params["x"] - batch["y"]) ** 2},
+        scores={"mse": lower("error"), "rows": kept(lambda values: values["error"])},
+        data=Stream(
+            lambda seed, step: {"unlabelled": batch(seed, step)},
+            lambda: [{"x": batch(1), "y": np.ones(4, np.float32)}],
+            lambda: [{"x": batch(2), "y": np.ones(4, np.float32)}],
+        ),
+    )
+    store = run_study(bare(Arm("sgd(0.1)"), batch=None), tmp_path / "store", problem=problem)
+    assert store.of("sgd(0.1)")[0].test["mse"] > 0
 
 
 def test_a_table_that_holds_no_test_rows_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """What is known before a study runs: its runs, about what they take, and what it cannot answer."""
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,10 +13,10 @@ from made_studies import made
 from momentum_jax.studies import Arm, Search, Study, outlook as outlooks
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.analysis.claims import fewest_seeds
-from momentum_jax.studies.material import Material
+from momentum_jax.studies.material import Material, scores_of
 from momentum_jax.studies.outlook import in_bytes, in_time, outlook
 from momentum_jax.studies.scores import IMAGES
-from momentum_jax.training import Examples, classification
+from momentum_jax.training import Examples, Problem, Stream, classification, lower
 from momentum_jax.training.model import mlp
 
 STUDY = Study(steps=50, batch=10, target=0.1, seeds=tuple(range(10)), arms=(Arm("sgd(0.1)"), Arm("sgd(0.2)")))
@@ -116,3 +117,24 @@ def test_sizes_and_times_are_said_as_they_are_read():
         "0.0 kB", "1.0 kB", "2.1 kB", "46 kB", "3.4 MB", "12 GB", "50 TB"
     ]  # fmt: skip
     assert [in_time(s) for s in (0.2, 20, 59.9, 600, 5400, 90_000)] == ["1 s", "20 s", "1 min", "10 min", "1.5 h", "25 h"]
+
+
+def test_the_time_of_a_stream_has_that_of_drawing_its_batches_and_of_reading_all_of_its_validation_set(tmp_path):
+    def batch(*numbers):
+        time.sleep(0.002)
+        return np.ones((4, 3), np.float32)
+
+    problem = Problem(
+        init=lambda key: (jnp.ones(3), {}),
+        loss=lambda params, state, batch, key: (jnp.mean((batch @ params) ** 2), state),
+        measure=lambda params, state, batch, key: {"square": (batch @ params) ** 2},
+        scores={"mean": lower("square")},
+        data=Stream(batch, lambda: map(batch, range(9)), lambda: map(batch, range(9))),
+    )
+    stream = Material(problem, problem, scores_of(problem), {seed: seed for seed in STUDY.seeds}, None, {})
+    study = Study(problem="python:any()", steps=50, evaluate_every=50, arms=STUDY.arms)
+    asked = {"tuning": 0, "reporting": 20, "stored": 0, "devices": jax.devices()[:1]}
+    found = outlook(study, tmp_path, stream, **asked).seconds
+    assert found is not None
+    assert 20 * (50 + 2 * 9) * 0.002 < found < 20 * (50 + 2 * 9) * 0.02
+    assert outlook(study, tmp_path, stream, **{**asked, "stored": 20}).seconds is None

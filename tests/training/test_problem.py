@@ -1,5 +1,9 @@
 """Any problem: trained as a hand-written loop trains it, scored as scikit-learn scores it, refused where it is ill-posed."""
 
+import functools
+import time
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -302,6 +306,24 @@ def test_an_optimizers_programs_are_found_again_for_an_equal_problem():
     assert train_many(*arguments, least_squares(), steps=3).compile_seconds == 0
 
 
+def test_what_reads_no_number_of_an_optimizer_is_compiled_once_for_all():
+    traced = []
+
+    def init(key):
+        traced.append("init")
+        return linear_init(key)
+
+    def measure(params, state, batch, key):
+        traced.append("measure")
+        return {"squared": (batch[0] @ params["w"] + params["b"] - batch[1]) ** 2}
+
+    problem = least_squares(init=init, measure=measure, scores={"mse": lower("squared")})
+    numbers = [{"learning_rate": 0.1}, {"learning_rate": 0.1, "momentum": 0.9}]
+    train_many(KEYS, [optax.sgd, optax.sgd], numbers, problem, steps=3, devices=jax.devices()[:1])
+    # Once for its check, of both sets, and once for its program; validation and test are of one size.
+    assert sorted(traced) == ["init"] * 2 + ["measure"] * 3
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_what_is_compiled_ahead_is_what_runs_so_nothing_is_traced_again(devices):
     traced = []
@@ -479,6 +501,15 @@ ILL_POSED = {
         _changed_table((X, np.array(["a"] * 50))),
         r"Table: arrays must be arrays of numbers .* got <U1\[50\] at leaf \[1\]",
     ),
+    "a table of another library": (
+        _changed_table((SimpleNamespace(ndim=2, shape=(50, 3)), Y)),
+        r"^Table: arrays must be arrays of numbers with an axis of rows, got a SimpleNamespace at leaf \[0\]\.$",
+    ),
+    "lists": (_changed_table((X.tolist(), Y)), r"^Table: arrays must be arrays .*, got a float at leaf \[0\]\[0\]\[0\]\.$"),
+    "parameters that are one array of counts": (
+        least_squares(init=lambda key: (jnp.arange(3), {})),
+        r"^Problem: init must return floating parameters, got int32\[3\]\.",
+    ),
     "no arrays": (_changed_table({}), "Table: arrays must hold at least one array, got none"),
     "rows that are not there": (
         _changed_table((X[:20], Y[:20]), fixed_split(range(100), [], [])),
@@ -564,6 +595,36 @@ def test_runs_of_one_seed_share_the_batches_of_a_stream_and_others_have_their_ow
     assert not np.allclose(together[0].losses, together[1].losses)
 
 
+def test_the_time_of_training_has_that_of_drawing_all_batches():
+    def train(seed, step):
+        time.sleep(0.01)
+        return X[:8], Y[:8]
+
+    result = train_many(KEYS[:1], optax.sgd, {"learning_rate": 0.1}, streamed(train), steps=20)
+    assert result.training_seconds > 20 * 0.01
+
+
+def test_of_a_stream_hardly_more_is_drawn_than_is_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("momentum_jax.training.blocks._MOST_STEPS", 8)
+    asked = []
+
+    def train(seed, step):
+        asked.append(step)
+        return X[:8], Y[:8]
+
+    def stop(report):
+        if report.phase == "train" and report.step >= 24:
+            raise KeyboardInterrupt
+
+    often = {"steps": 32, "checkpoint": tmp_path, "checkpoint_seconds": 0.0, "chunk_seconds": 1e-9}
+    with pytest.raises(Interrupted):
+        one(streamed(train), on_progress=stop, **often)
+    assert sorted(step for step in asked if step > 2) == list(range(3, 32))
+    asked.clear()
+    one(streamed(train), **often)
+    assert not {*range(3, 16)} & {*asked}
+
+
 def test_a_stream_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path, equal):
     def stop(report):
         if report.phase == "train" and report.step >= 5:
@@ -599,6 +660,16 @@ REFUSED_STREAMS = [
         streamed(lambda seed, step: (X, Y) if step < 3 else {"x": X}),
         {},
         "train must keep its structure, got .* at step 3",
+    ),
+    (
+        streamed(validation=functools.partial(iter, iter([(X, Y), (-X, Y), (X, Y)]))),
+        {},
+        r"^Stream: validation\(\) called twice gave different batches\.$",
+    ),
+    (
+        streamed(test=lambda: [(X, Y), (X[:, :2], Y)]),
+        {},
+        r"^Stream: test must keep .* its rows, got float\d+\[0, 2\] at \[0\], .* in batch 1, float\d+\[0, 3\] at \[0\]",
     ),
     (streamed(validation=list), {}, "Stream: validation must give at least one batch, got none"),
     (streamed(test=lambda: [(X, Y[:3])]), {}, r"Stream: test must give arrays .* first axis, got .*\[50, 3\], .*\[3\]"),

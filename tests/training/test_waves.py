@@ -164,7 +164,7 @@ def test_ctrl_c_while_a_wave_is_stored_waits_until_it_is_stored(linear, examples
 
 def test_a_chunk_takes_over_the_buffers_of_the_state(linear, examples):
     (wave,) = plan_waves(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, Settings(**SETTINGS))
-    state = wave.programs.begin(wave.run, wave.programs.initialise(wave.run))
+    state = wave.programs.begin(wave.run, wave.programs.initialise(wave.run.bare))
     after = wave.programs.advance(wave.run, state, wave.place().tables, np.int32(0), np.int32(3))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.plan, state.losses)))
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(after))
