@@ -73,7 +73,8 @@ class Family:
         if self.read.settled is not None:
             points = {name: np.array([value]) for name, value in example.items()}
             first, settled = self._read(points, 0), self._read(points, self.read.settled)
-            self._rows = self._coordinate((first[0] != 0) | (settled[0] != 0), settled[2])
+            rows = self._reached((first[0] != 0) | (settled[0] != 0), settled[2])
+            self._rows = self._seen(rows, (first[0] != 0) | (settled[0] != 0), (first[1] != 0) | (settled[1] != 0))
 
     def at(self, points: Mapping[str, np.ndarray], step: int | None = None) -> Systems:
         """The methods at hyperparameters (k,), with the coefficients of a step; None: of that at which the example settled."""
@@ -109,18 +110,30 @@ class Family:
             jax.jacfwd(probe.begin)(still[:size]),
         )
 
-    def _coordinate(self, reached: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    def _reached(self, moves: np.ndarray, begins: np.ndarray) -> np.ndarray:
         """The entries of (theta, memory) that the first coordinate, its gradient and its start reach; itself first."""
-        size, reached = self._probe.size, reached.any(0)
-        state = len(reached)
+        size, moves = self._probe.size, moves.any(0)
+        state = len(moves)
         mine = np.zeros(state, bool)
         mine[0] = True
         mine[size:] = (begins[..., 0] != 0).any(0)
-        while True:
-            wider = mine | reached[:, state] | reached[:, :state][:, mine].any(1)
-            if (wider == mine).all():
-                return np.flatnonzero(mine)
-            mine = wider
+        return np.flatnonzero(_closure(mine | moves[:, state], moves[:, :state]))
+
+    def _seen(self, rows: np.ndarray, moves: np.ndarray, reads: np.ndarray) -> np.ndarray:
+        """Those of some entries that the parameter or the iterate ever depends on."""
+        mine = reads.any(0)[0]
+        mine[0] = True
+        seen = _closure(mine, moves.any(0)[:, : len(mine)].T)
+        return rows[seen[rows]]
+
+
+def _closure(mine: np.ndarray, leads: np.ndarray) -> np.ndarray:
+    """The entries (n,) that are mine, and those to which these lead; leads (to, from)."""
+    while True:
+        wider = mine | leads[:, mine].any(1)
+        if (wider == mine).all():
+            return mine
+        mine = wider
 
 
 @functools.lru_cache(maxsize=32)

@@ -26,7 +26,10 @@ OBJECTIVES = ("quadratic", "certified", "expected_loss")
 # Points of the box that are looked at before the search begins from the best of them.
 LOOKED_AT = 1024
 # Of the unit box: where the search stops.
-FINEST = 1e-13
+FINEST = 1e-12
+# Curvatures of a worst rate, to begin with.
+SEEN = 9
+STARTS = 4
 
 
 def tune(
@@ -116,8 +119,8 @@ class _Search:
 
     def worst_rate(self, m: float, L: float) -> _Best:
         """Minimax: the curvatures that are looked at grow by those where the best is worse than it seemed."""
-        seen = np.geomspace(m, L, 33)
-        place = self._least(lambda places: self._rates(places, seen), 4)
+        seen = np.geomspace(m, L, SEEN)
+        place = self._least(lambda places: self._rates(places, seen), STARTS)
         for _ in range(8):
             rate, curvature = self._worst(place, m, L)
             if rate <= self._rates(place[None], seen)[0] + 1e-11:
