@@ -83,7 +83,15 @@ def moves_the_minimum(p: np.ndarray) -> bool:
 
 
 def certified(
-    p: np.ndarray, q: np.ndarray, m: float, L: float, quadratic: np.ndarray, *, count: int = FREQUENCIES, peaks: int = 8, resolution: float = RESOLUTION
+    p: np.ndarray,
+    q: np.ndarray,
+    m: float,
+    L: float,
+    quadratic: np.ndarray,
+    *,
+    count: int = FREQUENCIES,
+    peaks: int = 8,
+    resolution: float = RESOLUTION,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rates and multipliers (k,) of k methods with polynomials p, q (k, n + 1) and quadratic rates (k,).
 
@@ -150,7 +158,9 @@ def _bounds(slow: np.ndarray, fast: np.ndarray, rho: np.ndarray, w: np.ndarray) 
     return np.stack([np.where(delayed >= -1e-14, bound, -np.inf), np.where(delayed <= 1e-14, bound, -np.inf)])
 
 
-def _refined(bounds_at: Callable[[np.ndarray], np.ndarray], frequencies: np.ndarray, found: np.ndarray, peaks: int) -> np.ndarray:
+def _refined(
+    bounds_at: Callable[[np.ndarray], np.ndarray], frequencies: np.ndarray, found: np.ndarray, peaks: int
+) -> np.ndarray:
     """(2, k): the tightest bounds near the highest of those that were found (2, k, frequencies), by golden section."""
     edge = np.full((*found.shape[:2], 1), -np.inf)
     padded = np.concatenate([edge, found, edge], -1)

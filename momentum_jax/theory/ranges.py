@@ -36,8 +36,8 @@ def scales(who: str, constructor: Callable[..., Any], ranges: Mapping[str, Any])
     """Of each range, checked against the constructor's signature.
 
     Raises:
-      ValueError: there is none; a name is no hyperparameter, or no number that may be an array; a range is empty or inverted, or
-        holds what the hyperparameter may not be.
+      ValueError: there is none; a name is no hyperparameter, or not that of a number; a range is empty, inverted or holds what
+        the hyperparameter may not be.
     """
     if not ranges:
         raise ValueError(f"{who}: ranges must hold at least one hyperparameter, got none.")
@@ -84,7 +84,9 @@ def _rule(who: str, constructor: Callable[..., Any], name: str) -> Interval | No
     rule = next((each for each in get_args(hint)[1:] if hasattr(each, "check")), None)
     rule = rule.rule if isinstance(rule, NullOr) else rule
     if rule is not None and not isinstance(rule, Interval):
-        raise ValueError(f"{who}: {name} of {name_of(constructor)} must be a number to be searched; fix it by functools.partial.")
+        raise ValueError(
+            f"{who}: {name} of {name_of(constructor)} must be a number to be searched; fix it by functools.partial."
+        )
     return rule
 
 

@@ -51,23 +51,24 @@ def tune(
         >>> round(tuned.rate, 9), round(tuned.hyperparameters["momentum"], 8)
         (0.5, 0.25)
 
-    A hyperparameter that its constructor holds to [0, 1) is searched by the logarithm of 1 - x, one that must be positive by
-    its logarithm, any other evenly. Where the signature does not say: by the logarithm of x where the ends differ by a factor
-    of 100, by that of 1 - x where the range comes ten times closer to 1, else evenly.
+    The search takes the logarithm of 1 - x of a hyperparameter that its constructor holds to [0, 1), the logarithm of one that
+    it holds above 0, and any other as it is. A signature may not say what is allowed. Then the range decides: the logarithm of
+    x where its ends differ by a factor of 100, that of 1 - x where it comes ten times closer to 1, else x.
 
     Args:
-      constructor: takes the hyperparameters by name and makes an optimizer; they may be arrays. `functools.partial` fixes others.
+      constructor: takes the hyperparameters by name, as numbers or arrays, and makes an optimizer; `functools.partial` fixes
+        others.
       ranges: low and high of each hyperparameter that is searched, both included.
       m, L: 0 < m <= L, in loss / params^2.
-      objective: "quadratic": the worst rate on quadratics, to 1e-9. "certified": the rate that `certified_rate` proves, to 1e-6.
-        "expected_loss": the sum over `curvatures` of the expected loss after `steps` steps, to 1e-9 of itself.
+      objective: "quadratic": the worst rate on quadratics, to 1e-9. "certified": the rate that `certified_rate` proves, to
+        1e-6. "expected_loss": the sum of the expected losses after `steps` steps.
       steps: with "expected_loss": T >= 1.
-      curvatures, noise, distances: with "expected_loss": directions of the loss, in [m, L], the variance of the gradient and the
-        first distance along each; broadcast together. Curvatures are 32 from m to L, evenly by their logarithm, if None.
+      curvatures, noise, distances: with "expected_loss": the curvature along each direction, in [m, L]; the variance of the
+        gradient; theta_0. They are broadcast together. Curvatures default to 32 that are logarithmically even in [m, L].
 
     Returns:
-      The hyperparameters; `rate` is the worst rate on quadratics, with "certified" the certified one; `loss` the expected loss.
-      The same arguments give the same result.
+      The hyperparameters and what they reach: `rate` is the worst rate on quadratics, with "certified" the certified one;
+      `loss` the expected loss. The same arguments give the same result.
 
     Raises:
       NotLinear: the constructor makes methods that are not linear.
@@ -77,7 +78,9 @@ def tune(
     who = "tune"
     bounds(who, m, L)
     if objective not in OBJECTIVES:
-        raise ValueError(f"{who}: objective must be {joined([*map(repr, OBJECTIVES)]).replace(' and ', ' or ')}, got {objective!r}.")
+        raise ValueError(
+            f"{who}: objective must be {joined([*map(repr, OBJECTIVES)]).replace(' and ', ' or ')}, got {objective!r}."
+        )
     box = scales(who, constructor, ranges)
     methods = _settled_family(who, constructor, {each.name: each.at(0.5) for each in box})
     search = _Search(methods, box)
@@ -185,14 +188,16 @@ class _Search:
         """Mean of theta_T from theta_0 = 1 and variance under noise of variance 1, (k, curvatures) each."""
         settled = self.methods.read.settled
         assert settled is not None
-        found, last = None, None
-        for step in range(min(steps, settled + 1)):
-            last = self._systems(places, step, reduced=False)
-            noise = last.b[:, None, :, None] * last.b[:, None, None, :]
-            this = _Affine(last.closed_loop(values), np.broadcast_to(noise, (*noise.shape[:1], len(values), *noise.shape[2:])))
+        count = min(steps, settled + 1)
+        found = None
+        for step in range(count):
+            systems = self._systems(places, step, reduced=False)
+            M, noise = systems.closed_loop(values), systems.b[:, None, :, None] * systems.b[:, None, None, :]
+            this = _Affine(M, np.broadcast_to(noise, M.shape))
             this = this.repeated(steps - settled) if step == settled else this
             found = this if found is None else found.then(this)
-        assert found is not None and last is not None
+        assert found is not None
+        last = self._systems(places, count - 1, reduced=False)
         row = last.c_iterate
         mean = np.einsum("ki,kcij,kj->kc", row, found.M, last.start)
         return mean, np.einsum("ki,kcij,kj->kc", row, found.P, row)

@@ -77,9 +77,9 @@ def sgd(m: float, L: float) -> Tuning:
 def ema_momentum(m: float, L: float) -> Tuning:
     """As `heavy_ball`, whose learning rate the average multiplies by 1 - mu: eta = 4 / ((sqrt L + sqrt m)^2 (1 - mu)).
 
-        >>> tuned = ema_momentum(1.0, 9.0)
-        >>> round(tuned.hyperparameters["learning_rate"], 12), tuned.rate
-        (0.333333333333, 0.5)
+    >>> tuned = ema_momentum(1.0, 9.0)
+    >>> round(tuned.hyperparameters["learning_rate"], 12), tuned.rate
+    (0.333333333333, 0.5)
 
     """
     m, L = _checked("ema_momentum", m, L)

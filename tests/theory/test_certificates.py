@@ -1,4 +1,4 @@
-"""Certified rates against closed forms, the paper's constraint at a million frequencies, and functions that are not quadratic."""
+"""Certified rates against closed forms, the paper's constraint itself, and functions that are not quadratic."""
 
 import jax
 import jax.numpy as jnp
