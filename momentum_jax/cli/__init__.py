@@ -130,6 +130,14 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import convert
 
                 return convert.run(command)
+            case arguments.Theory():
+                from momentum_jax.cli import theory
+
+                return theory.run(command)
+            case arguments.Tune():
+                from momentum_jax.cli import tune
+
+                return tune.run(command)
             case arguments.Data(action=action):
                 from momentum_jax.cli import data
 

@@ -365,6 +365,52 @@ class Convert:
     """What the result leaves open: small_const (0.7) of accelerated_sgd, derivative (0) of pid."""
 
 
+@dataclass(frozen=True)
+class Theory:
+    """What follows from an optimizer's own update on a quadratic: its rate, where it is stable, its noise, what it equals.
+
+    Optimizers whose update is not linear are refused, with the operation that is not.
+    """
+
+    optimizer: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")]]
+    """The optimizer, such as "heavy_ball(0.1, 0.9)", "optax.sgd(0.1, momentum=0.9)" or "my_optimizers.py:mine(0.1)"."""
+    curvatures: tuple[float, ...] = (1.0,)
+    """Curvatures, loss / params^2; between the least and the largest are the worst and the certified rate."""
+    noise: float = 1.0
+    """Variance of the gradient along each direction."""
+    versus: Annotated[str | None, _not_given(str, "OPTIMIZER"), _default("none")] = None
+    """Another optimizer, set beside it, and whether both are the same method."""
+    step: Annotated[int | None, _INT, _default("settled")] = None
+    """Step whose coefficients are meant, of an optimizer that does not settle."""
+    horizon: int = 512
+    """How many steps are read."""
+    json: bool = False
+    """Print JSON."""
+    figure: Annotated[Path | None, _PATH, _default("none")] = None
+    """Also draw rates, responses and noise, to a .png or .pdf."""
+
+
+@dataclass(frozen=True)
+class Tune:
+    """The best hyperparameters of a linear optimizer for losses with curvatures in [m, L], from its own code."""
+
+    optimizer: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")]]
+    """A name such as heavy_ball, whose learning rate and decays are searched widely; or an optimizer with ranges, such as
+    "nesterov(log_uniform(0.001, 1), uniform(0, 0.99))"."""
+    m: float
+    """Least curvature, above 0."""
+    L: float
+    """Largest curvature."""
+    objective: Literal["quadratic", "certified", "expected_loss"] = "quadratic"
+    """What is made small: the rate on the worst quadratic, the certified rate, or the expected loss after --steps steps."""
+    steps: Annotated[int | None, _INT, _default("none")] = None
+    """Steps of the expected loss."""
+    noise: float = 0.0
+    """Variance of the gradient along each direction, for the expected loss."""
+    json: bool = False
+    """Print JSON."""
+
+
 Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -374,4 +420,6 @@ Command = (
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Theory, tyro.conf.subcommand("theory")]
+    | Annotated[Tune, tyro.conf.subcommand("tune")]
 )

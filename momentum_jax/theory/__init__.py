@@ -14,9 +14,11 @@ from momentum_jax.theory import tunings as tunings
 from momentum_jax.theory.certificates import Certificate as Certificate, certified_rate as certified_rate
 from momentum_jax.theory.dynamics import Dynamics as Dynamics, NotLinear as NotLinear
 from momentum_jax.theory.equivalence import Difference as Difference, Equivalence as Equivalence, equivalent as equivalent
+from momentum_jax.theory.many import linearize_all as linearize_all
 from momentum_jax.theory.rates import (
     effective_learning_rate as effective_learning_rate,
     rate as rate,
+    roots as roots,
     stability_limit as stability_limit,
     stable_intervals as stable_intervals,
     transient_growth as transient_growth,
@@ -30,6 +32,7 @@ from momentum_jax.theory.responses import (
     limit_cycle as limit_cycle,
     steady_state_variance as steady_state_variance,
 )
+from momentum_jax.theory.summary import Summary as Summary, summary as summary
 from momentum_jax.theory.systems import System as System
 from momentum_jax.theory.tuning import critical_damping as critical_damping, tune as tune
 from momentum_jax.theory.tunings import Tuning as Tuning

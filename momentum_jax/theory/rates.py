@@ -40,6 +40,19 @@ def rate(optimizer: Any, curvature: Any, *, step: int | None = None) -> np.ndarr
     return _rate(system_of("rate", optimizer, step), curvatures("rate", curvature))
 
 
+def roots(optimizer: Any, curvature: Any, *, step: int | None = None) -> np.ndarray:
+    """The roots of the closed loop's characteristic polynomial, complex128 (..., n) for curvatures (...), by modulus.
+
+    n counts what the gradient reaches and the parameters see. The largest modulus is the rate.
+
+    Raises:
+      As `rate`; ValueError: the coefficients repeat after several steps and `step` is None.
+    """
+    values = curvatures("roots", curvature)
+    found = np.linalg.eigvals(one_system("roots", optimizer, step).closed_loop(values)).astype(complex)
+    return np.take_along_axis(found, np.argsort(-np.abs(found), -1, stable=True), -1)
+
+
 def worst_rate(optimizer: Any, m: float, L: float, *, step: int | None = None) -> tuple[float, float]:
     """The largest rate on curvatures in [m, L], and the curvature that has it: an end, or a maximum between them.
 

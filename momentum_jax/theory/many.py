@@ -1,0 +1,49 @@
+"""Many methods of one constructor, read by one compiled program."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from momentum_jax.theory.dynamics import Dynamics
+from momentum_jax.theory.families import family
+
+
+def linearize_all(constructor: Callable[..., Any], **hyperparameters: Any) -> list[Dynamics]:
+    """The settled `Dynamics` of a constructor's methods at arrays of hyperparameters, which are broadcast together.
+
+        >>> import momentum_jax as mj
+        >>> from momentum_jax import theory
+        >>> methods = linearize_all(mj.heavy_ball, learning_rate=0.1, momentum=[0.0, 0.5, 0.9])
+        >>> [round(theory.stability_limit(each), 6) for each in methods]
+        [20.0, 30.0, 38.0]
+
+    Linearity is proven at the first point; the others are read by the same program.
+
+    Args:
+      constructor: takes the hyperparameters by name, as arrays, and makes an optimizer.
+      hyperparameters: numbers of any shapes that fit together.
+
+    Returns:
+      As many as there are points, in C order.
+
+    Raises:
+      NotLinear: the update is not linear.
+      ValueError: the coefficients have not settled at the last step that is read, or repeat after several.
+    """
+    names = list(hyperparameters)
+    values = [np.ravel(each) for each in np.broadcast_arrays(*(np.asarray(v, np.float64) for v in hyperparameters.values()))]
+    points = dict(zip(names, values, strict=True))
+    methods = family(constructor, {name: float(each[0]) for name, each in points.items()})
+    steps = methods.read.one_period("linearize_all", None)
+    if len(steps) > 1:
+        raise ValueError(f"linearize_all: its coefficients repeat after {len(steps)} steps; use linearize.")
+    systems, before = methods.at(points, steps[0]), methods.at(points, max(0, steps[0] - 1))
+    moved = np.abs(systems.F - before.F).max((1, 2)) > 1e-9 * np.abs(systems.F).max((1, 2))
+    if moved.any():
+        at = ", ".join(f"{name}={each[moved.argmax()]:g}" for name, each in points.items())
+        raise ValueError(f"linearize_all: at {at} the coefficients still change at step {steps[0]}.")
+    return [
+        Dynamics(F[None], b[None], readout[None], start, 0, 1, methods.read.names)
+        for F, b, _, readout, start in zip(*systems, strict=True)
+    ]
