@@ -17,7 +17,7 @@ from momentum_jax.theory.families import Family, Systems, family
 from momentum_jax.theory.ranges import Scale, name_of, scales
 from momentum_jax.theory.rates import bounds, curvatures as numbers, worst_of
 from momentum_jax.theory.responses import _Affine
-from momentum_jax.theory.search import least, spread
+from momentum_jax.theory.search import distinct, least, spread
 from momentum_jax.theory.systems import System, minimal, spectral_radius
 from momentum_jax.theory.tunings import Tuning
 
@@ -148,7 +148,7 @@ class _Search:
         values = rates(self.lattice, 65)
         if not np.isfinite(values).any():
             raise ValueError(f"tune: nothing in the ranges is certified on curvatures in [{m:g}, {L:g}].")
-        place = least(rates, self.lattice[np.argsort(values, kind="stable")[:2]], width=0.1, finest=1e-8, most=80)
+        place = least(rates, distinct(self.lattice, values, 2), width=0.1, finest=1e-8, most=80)
         return _Best(place, self._certificate(place, m, L))
 
     def expected_loss(self, values: np.ndarray, noise: np.ndarray, distances: np.ndarray, steps: int) -> _Best:
@@ -160,9 +160,9 @@ class _Search:
         place = self._least(losses, 6)
         return _Best(place, self._worst(place, float(values.min()), float(values.max()))[0], float(losses(place[None])[0]))
 
-    def _least(self, function: Callable[[np.ndarray], np.ndarray], starts: int) -> np.ndarray:
-        order = np.argsort(np.nan_to_num(function(self.lattice), nan=np.inf), kind="stable")
-        return least(function, self.lattice[order[:starts]], width=0.2, finest=FINEST, most=300)
+    def _least(self, function: Callable[[np.ndarray], np.ndarray], count: int) -> np.ndarray:
+        starts = distinct(self.lattice, function(self.lattice), count)
+        return least(function, starts, width=0.2, finest=FINEST, most=300)
 
     def _systems(self, places: np.ndarray, step: int | None = None, *, reduced: bool = True) -> Systems:
         points = {each.name: each.at(places[:, i]) for i, each in enumerate(self.box)}
