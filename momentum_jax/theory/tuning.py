@@ -117,7 +117,7 @@ class _Search:
         self.methods, self.box = methods, box
         self.lattice = spread(LOOKED_AT, len(box))
         # PID's unseen mode, and those like it, would pose as the rate.
-        some = self._systems(self.lattice[:8], reduced=False)
+        some = self._systems(self.lattice[:64], reduced=False).pruned()
         self.is_reducible = some.minimal().b.shape != some.b.shape
 
     def worst_rate(self, m: float, L: float) -> _Best:
@@ -167,7 +167,9 @@ class _Search:
     def _systems(self, places: np.ndarray, step: int | None = None, *, reduced: bool = True) -> Systems:
         points = {each.name: each.at(places[:, i]) for i, each in enumerate(self.box)}
         found = self.methods.at(points, step)
-        return found.minimal() if reduced and self.is_reducible else found
+        if not reduced:
+            return found
+        return found.pruned().minimal() if self.is_reducible else found.pruned()
 
     def _rates(self, places: np.ndarray, seen: np.ndarray) -> np.ndarray:
         return _radius(self._systems(places), seen)
@@ -279,8 +281,8 @@ def _refuse_what_still_changes(who: str, methods: Family, point: Mapping[str, fl
 
 def _radius(systems: Systems, seen: np.ndarray) -> np.ndarray:
     """(k,): the largest spectral radius on some curvatures; inf where an entry is not finite."""
-    is_finite = np.isfinite(systems.F).all((1, 2)) & np.isfinite(systems.b).all(1)
-    found = np.full(len(is_finite), np.inf)
+    is_finite = np.all(np.isfinite(systems.F), axis=(1, 2)) & np.all(np.isfinite(systems.b), axis=1)
+    found = np.full(len(systems.b), np.inf)
     sound = Systems(*(array[is_finite] for array in systems))
     found[is_finite] = spectral_radius(sound.closed_loop(seen)).max(1)
     return found
