@@ -80,8 +80,12 @@ def test_where_heavy_ball_has_no_certificate_it_cycles() -> None:
     np.testing.assert_allclose(np.sort(cycle), np.sort([792 / 1225, -2208 / 1225, 2592 / 1225]), atol=1e-7)
 
 
-@pytest.mark.parametrize("method", [standard_nesterov, polyak])
-@pytest.mark.parametrize("kappa", [3.0, 12.0])
+def fast(kappa: float) -> theory.Dynamics:
+    """One that a multiplier above rho^2, which is not allowed, would certify at a lower rate."""
+    return two_step(1.4 / kappa, 0.5, 0.05)
+
+
+@pytest.mark.parametrize(("method", "kappa"), [(standard_nesterov, 12.0), (polyak, 3.0), (polyak, 12.0), (fast, 7.0)])
 def test_the_constraint_holds_at_the_certificate_and_not_below(method: object, kappa: float) -> None:
     read = method(kappa)
     found = theory.certified_rate(read, 1.0, kappa)
@@ -93,6 +97,7 @@ def test_the_constraint_holds_at_the_certificate_and_not_below(method: object, k
         G = resolvent[:, 0] @ read.b[0]
         return float(((1 - G).conj() * (1 - h / z) * (kappa * G - 1)).real.max())
 
+    assert 0 <= found.multiplier <= found.rate**2 * (1 + 1e-9)
     assert excess(found.rate + 1e-6, found.multiplier) <= 1e-9
     below = found.rate - 1e-4
     assert min(excess(below, h) for h in np.linspace(0, below**2, 60)) > 1e-6
