@@ -5,6 +5,7 @@ in `.value`, and `update` a pure tree without them; both name the same leaf. `No
 can only stand against a `None`; `optax.MaskedNode` has no leaves and stands against nothing.
 """
 
+import functools
 import sys
 from collections.abc import Container
 from typing import Any
@@ -80,11 +81,23 @@ def same_leaves(who: str, updates: Any, other: Any, what: str, *, holes: bool = 
 
 def is_inexact(leaf: Any) -> bool:
     """Whether a leaf is real or complex floating point, that is, whether an optimizer moves it."""
-    return leaf is not None and jnp.issubdtype(dtype_of(leaf), jnp.inexact)
+    return leaf is not None and is_inexact_dtype(dtype_of(leaf))
+
+
+@functools.cache
+def is_inexact_dtype(dtype: Any) -> bool:
+    # An eager update asks it of every leaf several times, and NumPy takes microseconds to answer.
+    return jnp.issubdtype(dtype, jnp.inexact)
+
+
+def is_complex(leaf: Any) -> bool:
+    return dtype_of(leaf).kind == "c"
 
 
 def dtype_of(leaf: Any) -> Any:
     """Dtype of a leaf as JAX will hold it: NumPy's float64 is float32 unless 64-bit JAX is on."""
+    if isinstance(leaf, jax.Array):
+        return leaf.dtype
     if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype != jax.dtypes.float0:
         return jax.dtypes.canonicalize_dtype(leaf.dtype)
     return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
@@ -93,7 +106,11 @@ def dtype_of(leaf: Any) -> Any:
 def _match(u: Any, other: Any, holes: bool) -> bool:
     if other is None:
         return u is None or (holes and not is_inexact(u))
-    return u is not None and np.shape(u) == np.shape(other)
+    return u is not None and _shape(u) == _shape(other)
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    return leaf.shape if isinstance(leaf, jax.Array) else np.shape(leaf)
 
 
 def _describe(x: Any) -> str:

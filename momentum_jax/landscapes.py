@@ -153,6 +153,12 @@ def _himmelblau(p: jax.Array) -> jax.Array:
     return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
 
 
+def _lessard(p: jax.Array) -> jax.Array:
+    x = p[0]
+    flat = jnp.where(x < 2, x**2 / 2 + 24 * x - 12, 25 * x**2 / 2 - 24 * x + 36)
+    return jnp.where(x < 1, 25 * x**2 / 2, flat)
+
+
 _CHAPTER = "a textbook's chapter on gradient descent, "
 
 parabola = landscape(
@@ -230,6 +236,14 @@ saddle = landscape(
     saddles=[[0.0, 0.0]],
     domain=[(-1, 1), (-1, 1)],
     source="x² - y²: no minimum, it falls for ever along y",
+)
+
+lessard = landscape(
+    "lessard",
+    _lessard,
+    minima=[[0.0]],
+    domain=[(-3, 4)],
+    source="L. Lessard, B. Recht and A. Packard (2016), SIAM J. Optim. 26(1), 57-95: curvature 25, and 1 on [1, 2]",
 )
 
 

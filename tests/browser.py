@@ -8,6 +8,34 @@ import subprocess
 import sys
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Wider than the window, and not inside of what scrolls or is cut off on purpose.
+WIDE = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, nav, .skip, .sr, svg, #tip"))
+  .map(e => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && (r.right > innerWidth + 0.5 || r.left < -0.5))
+  .map(([e, r]) => `${e.tagName}.${e.className} ${r.left} ${r.right} ${e.textContent.slice(0, 30)}`)"""
+CONTRAST = """(() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const over = (top, below) => below.map((v, i) => i < 3 ? top[3] * top[i] + (1 - top[3]) * v : 1);
+  const behind = e => {
+    const layers = [];
+    for (; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const weak = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const said = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent.trim()).join("");
+    if (!said || ["SCRIPT", "STYLE"].includes(e.tagName) || e.closest("#tip, .skip") || !e.getClientRects().length) continue;
+    const ground = behind(e), ink = over(rgba(getComputedStyle(e).color), ground);
+    const [high, low] = [light(ink), light(ground)].sort((a, b) => b - a), ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) weak.push(`${e.tagName}.${e.className} ${said.slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return weak;
+})()"""
 # The protocol's pipes are the file descriptors 3 and 4.
 _ON_3_AND_4 = """import os, sys
 read, write = os.dup2(int(sys.argv[1]), 100), os.dup2(int(sys.argv[2]), 101)
@@ -72,7 +100,7 @@ class Browser:
 
     def press(self, key, text=""):
         for kind in ("keyDown", "keyUp"):
-            code = {"Tab": 9, "Enter": 13, "ArrowRight": 39}.get(key, 0)
+            code = {"Tab": 9, "Enter": 13, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}.get(key, 0)
             said = {"text": text} if text and kind == "keyDown" else {}
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **said)
 

@@ -53,7 +53,7 @@ def test_theory_speaks_json(capsys):
 
 
 def test_theory_reads_one_step_of_what_does_not_settle(capsys):
-    code, out, _ = said(capsys, "theory", "fista(0.1)", "--step", "20", "--horizon", "64")
+    code, out, _ = said(capsys, "theory", "fista(0.1)", "--at-step", "20", "--horizon", "64")
     assert code == 0
     assert "changing at step 63 (64 read)" in out
     assert f"{theory.stability_limit(mj.fista(0.1), step=20):.6g}" in out
@@ -72,7 +72,7 @@ def test_an_optimizer_of_ones_own_is_read(capsys, tmp_path):
     [
         (["adam(0.1)"], "linearize: update is not linear: `mul` at"),
         (["heavy_bal(0.1)"], "did you mean heavy_ball?"),
-        (["fista(0.1)"], "give --step, or a longer --horizon"),
+        (["fista(0.1)"], "give --at-step, or a longer --horizon"),
         (["heavy_ball(0.1)", "--curvatures", "nan"], "curvatures must be finite, got nan"),
         (["heavy_ball(0.1)", "--noise", "-1"], "noise must be at least 0, got -1"),
         (["heavy_ball(0.1)", "--figure", "out.jpg"], "--figure must end in .png or .pdf, got 'out.jpg'"),

@@ -20,9 +20,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import momentum_jax as mj
+from momentum_jax import theory
 from momentum_jax.studies import Study
 from momentum_jax.studies.evidence import LEVEL, Questions, fewest_pairs
 from momentum_jax.studies.evidence.graph import adjust
@@ -124,6 +126,22 @@ def test_the_conventions_page_translates_as_it_says() -> None:
     names = run(DOCS / "conventions.md")
     assert (names["ema"].learning_rate, names["ema"].momentum) == (pytest.approx(1.0), pytest.approx(0.9))
     names["same"].init(jnp.zeros(2))
+
+
+def test_the_theory_page_runs_and_refuses_as_it_says() -> None:
+    page = DOCS / "theory.md"
+    run(page)
+    (said,) = [block.text.splitlines() for block in blocks(page, "text")]
+    refused = [
+        optax.lion(0.1),
+        optax.chain(optax.centralize(), mj.heavy_ball(0.1)),
+        mj.heavy_ball(0.1, accumulator_dtype=jnp.bfloat16),
+    ]
+    for optimizer, message in zip(refused, said, strict=True):
+        with pytest.raises(theory.NotLinear) as refusal:
+            theory.linearize(optimizer, horizon=4)
+        # Lines of Optax's files move with its versions.
+        assert re.sub(r":\d+ ", ": ", str(refusal.value)) == re.sub(r":\d+ ", ": ", message)
 
 
 def test_the_page_of_large_models_runs_and_restores_what_it_saved() -> None:

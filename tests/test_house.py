@@ -40,12 +40,12 @@ ALLOWED = {
     "training": GROUND,
     "problems": {"data", "training"},
     "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
-    "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
+    "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "theory", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
-    "report": {"_files", "data", "studies", "figures", "momentum_jax"},
+    "report": {"_files", "data", "studies", "figures", "theory", "optimizers", "momentum_jax"},
     "cli": GROUND
     | OPTIMIZERS
-    | {"conventions", "data", "training", "studies", "textbook", "figures", "report", "momentum_jax"},
+    | {"conventions", "data", "training", "studies", "textbook", "theory", "figures", "report", "momentum_jax"},
 }
 ONLY_IN = {
     "flax": {"training/model.py", "training/adapters.py", "problems"},
@@ -119,6 +119,28 @@ for step in {[*LOADED]}:
     assert result.stdout.splitlines() == [str(libraries) for libraries in LOADED.values()]
 
 
+def test_help_and_mistakes_are_answered_without_jax() -> None:
+    script = """
+import contextlib, io, sys
+from momentum_jax.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    for arguments in (["--help"], ["compare", "--stepz", "3"], ["--version"]):
+        with contextlib.suppress(SystemExit):
+            main(arguments)
+print({"jax", "optax"} & {*sys.modules})
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
+
+
+def test_the_face_offers_what_it_says_and_nothing_else() -> None:
+    assert {"heavy_ball", "theory", "training", "evaluation_params"} <= {*dir(momentum_jax)}
+    assert momentum_jax.theory is sys.modules["momentum_jax.theory"]
+    assert not {"training", "figures"} & {*momentum_jax.__all__}
+    with pytest.raises(AttributeError, match="has no attribute 'heavy_bal'"):
+        momentum_jax.heavy_bal  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_every_file_of_the_optimizers_has_a_row_in_the_contract_and_a_line_in_the_face() -> None:
     files = {f.stem for f in (HOUSE / "optimizers").glob("*.py") if not f.stem.startswith("_")}
     assert files == {row.file for row in ROWS}
@@ -131,8 +153,9 @@ def test_every_optimizer_in_the_face_has_a_row_in_the_contract() -> None:
     ids = {row.id.split("-")[0] for row in ROWS}
     public = {
         name
-        for name, value in vars(momentum_jax).items()
-        if getattr(value, "__module__", "").startswith("momentum_jax.optimizers") and callable(value)
+        for name in momentum_jax.__all__
+        if getattr(value := getattr(momentum_jax, name), "__module__", "").startswith("momentum_jax.optimizers")
+        and callable(value)
     }
     assert public == ids
 

@@ -33,7 +33,7 @@ def two_gaussians(x: float, y: float) -> float:
 
 
 def test_the_module_holds_those_it_is_meant_to_hold() -> None:
-    names = "parabola bowl trough two_gaussians rosenbrock beale himmelblau saddle"
+    names = "parabola bowl trough two_gaussians rosenbrock beale himmelblau saddle lessard"
     assert [surface.name for surface in NAMED] == names.split()
     assert all(getattr(landscapes, surface.name) is surface for surface in NAMED)
     assert all(surface.source for surface in ALL)
@@ -52,6 +52,9 @@ def test_the_module_holds_those_it_is_meant_to_hold() -> None:
         ("himmelblau", (0.0, 0.0), 170.0),
         ("himmelblau", (1.0, 2.0), 68.0),
         ("saddle", (3.0, 2.0), 5.0),
+        ("lessard", (-2.0,), 50.0),
+        ("lessard", (1.5,), 25.125),
+        ("lessard", (3.0,), 76.5),
     ],
 )
 def test_values_are_those_of_the_formula(name, point, value) -> None:

@@ -138,6 +138,10 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import tune
 
                 return tune.run(command)
+            case arguments.Explore():
+                from momentum_jax.cli import explore
+
+                return explore.run(command)
             case arguments.Data(action=action):
                 from momentum_jax.cli import data
 

@@ -380,7 +380,7 @@ class Theory:
     """Variance of the gradient along each direction."""
     versus: Annotated[str | None, _not_given(str, "OPTIMIZER"), _default("none")] = None
     """Another optimizer, set beside it, and whether both are the same method."""
-    step: Annotated[int | None, _INT, _default("settled")] = None
+    at_step: Annotated[int | None, _INT, _default("settled")] = None
     """Step whose coefficients are meant, of an optimizer that does not settle."""
     horizon: int = 512
     """How many steps are read."""
@@ -411,6 +411,17 @@ class Tune:
     """Print JSON."""
 
 
+@dataclass(frozen=True)
+class Explore:
+    """Write a page with sliders: paths, stability, roots, impulse response and noise of momentum on a quadratic.
+
+    The page opens offline. It computes with matrices that were read from the optimizers' own code.
+    """
+
+    out: Path = Path("explore.html")
+    """The file; one that is there is replaced."""
+
+
 Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -422,4 +433,5 @@ Command = (
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Theory, tyro.conf.subcommand("theory")]
     | Annotated[Tune, tyro.conf.subcommand("tune")]
+    | Annotated[Explore, tyro.conf.subcommand("explore")]
 )

@@ -148,8 +148,9 @@ def _one(experiment: Experiment, command: Reproduce, data_sets: _DataSets, conso
 
 def table(result: Result) -> Table:
     """One row a claim: what is published, ours, the tolerance, whether it holds and if not why."""
+    shown = ", ".join(result.experiment.reproduces) or result.experiment.title
     made = Table(
-        title=f"{result.experiment.name}, {result.size} size: {', '.join(result.experiment.reproduces)}",
+        title=f"{result.experiment.name}, {result.size} size: {shown}",
         title_justify="left",
     )
     for heading in ("claim", "source"):

@@ -37,10 +37,10 @@ def run(command: Theory) -> int:
     texts = [command.optimizer, *([] if command.versus is None else [command.versus])]
     try:
         read = {text: _read(text, command.horizon) for text in texts}
-        found = {text: summary(each, command.curvatures, noise=command.noise, step=command.step) for text, each in read.items()}
+        found = {text: summary(each, command.curvatures, noise=command.noise, step=command.at_step) for text, each in read.items()}
         same = _equivalences(*read.values()) if len(read) == 2 else {}
     except ValueError as error:
-        said = str(error).replace("give step=, or linearize a longer horizon", "give --step, or a longer --horizon")
+        said = str(error).replace("give step=, or linearize a longer horizon", "give --at-step, or a longer --horizon")
         raise ArgumentError(said) from error
     if command.json:
         plain = {text: each.as_dict() for text, each in found.items()}
@@ -48,7 +48,7 @@ def run(command: Theory) -> int:
     else:
         _print(found, same)
     if command.figure is not None:
-        _draw(read, command.curvatures, command.noise, command.step, command.figure)
+        _draw(read, command.curvatures, command.noise, command.at_step, command.figure)
         if not command.json:
             print(f"Figure: {command.figure}")
     return 0

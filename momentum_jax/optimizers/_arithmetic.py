@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from momentum_jax._scaling import is_acute, magnitude, norm, power_of_two, sum_of_products
 from momentum_jax._trees import is_inexact
@@ -19,9 +20,15 @@ def squared(x: jax.Array) -> jax.Array:
     return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
 
 
-@jax.custom_jvp
 def root(x: jax.Array) -> jax.Array:
-    """sqrt(x) with derivative 0 at 0, so that `jax.grad` through an update is finite where a gradient is 0.
+    """sqrt(x) with derivative 0 at 0, so that `jax.grad` through an update is finite where a gradient is 0."""
+    # Outside a trace there is no derivative, and a function with one of its own costs more than the root.
+    return _root(x) if isinstance(x, Tracer) else jnp.sqrt(x)
+
+
+@jax.custom_jvp
+def _root(x: jax.Array) -> jax.Array:
+    """As `root`.
 
     The guard stands in the derivative only: in the update it would double what XLA has to compile, and its selects would keep
     a root and a division apart that XLA otherwise turns into one rsqrt.
@@ -29,10 +36,10 @@ def root(x: jax.Array) -> jax.Array:
     return jnp.sqrt(x)
 
 
-@root.defjvp
+@_root.defjvp
 def _root_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
-    y = root(x)
+    y = _root(x)
     zero = x == 0
     return y, jnp.where(zero, 0.0, 0.5 / jnp.where(zero, 1.0, y)) * dx
 

@@ -11,8 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name, same_leaves
-from momentum_jax.optimizers._precision import as_scalar, widen, working_precision
+from momentum_jax._trees import (
+    dtype_of,
+    is_complex,
+    is_inexact,
+    is_inexact_dtype,
+    is_none,
+    leaves_by_path,
+    path_name,
+    same_leaves,
+)
+from momentum_jax.optimizers._precision import as_scalar, is_already, widen, working_precision
 
 float0 = jax.dtypes.float0
 
@@ -54,9 +63,9 @@ def each(
             if real not in casts:
                 casts[real] = {name: as_scalar(s, real) for name, s in scalars.items()}
             u, *new = leaf(*(widen(x, real) for x in (u, *row)), **casts[real])
-            if any(jnp.iscomplexobj(n) and not jnp.iscomplexobj(b) for n, b in zip(new, row, strict=False)):
+            if any(is_complex(n) and not is_complex(b) for n, b in zip(new, row, strict=False)):
                 raise _unfit(who, updates, index, "real as its state is")
-            new = [n.astype(b.dtype) for n, b in zip(new, row, strict=False)]
+            new = [n if is_already(n, b.dtype) else n.astype(b.dtype) for n, b in zip(new, row, strict=False)]
         elif any(is_inexact(b) for b in row) and u is not None:
             raise _unfit(who, updates, index, "floating point as its state is")
         else:
@@ -109,7 +118,7 @@ def fitting(who: str, updates: Any, params: Any) -> list[Any]:
         if is_inexact(target):
             if not is_inexact(u):
                 raise _unfit(who, updates, index, "floating point as its parameter is")
-            if jnp.iscomplexobj(u) and not jnp.iscomplexobj(target):
+            if is_complex(u) and not is_complex(target):
                 raise _unfit(who, updates, index, "real as its parameter is")
     return targets
 
@@ -123,6 +132,8 @@ def _cast(update: Any, target: Any) -> Any:
     if target is None:
         return None
     dtype = dtype_of(target)
+    if is_already(update, dtype) and is_inexact_dtype(dtype):
+        return update
     if dtype == float0:
         return np.zeros(np.shape(target), float0)
     if not is_inexact(target):

@@ -4,6 +4,7 @@ Working precision is float64 when anything in a leaf's row is 64 bits wide, else
 leaves.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -11,11 +12,22 @@ import jax.numpy as jnp
 
 from momentum_jax._trees import dtype_of, is_inexact
 
+_WIDE, _NARROW = jnp.dtype(jnp.float64), jnp.dtype(jnp.float32)
+
 
 def working_precision(*leaves: Any) -> Any:
     """The real dtype in which a rule computes with `leaves`."""
-    wide = any(jnp.finfo(dtype_of(x)).bits == 64 for x in leaves)
-    return jnp.dtype(jnp.float64 if wide else jnp.float32)
+    return _WIDE if any(_is_wide(dtype_of(x)) for x in leaves) else _NARROW
+
+
+def is_already(x: Any, dtype: Any) -> bool:
+    """Whether a cast to `dtype` would give back `x` itself: it takes JAX as long as an operation, in a trace too."""
+    return isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type
+
+
+@functools.cache
+def _is_wide(dtype: Any) -> bool:
+    return jnp.finfo(dtype).bits == 64
 
 
 def scalar_dtype(params: Any) -> Any:
@@ -30,9 +42,10 @@ def complex_of(real: Any) -> Any:
 
 def widen(x: Any, real: Any) -> jax.Array:
     """`x` in working precision, complex if it is."""
+    if is_already(x, real):
+        return x
     dtype = complex_of(real) if jnp.issubdtype(dtype_of(x), jnp.complexfloating) else real
-    # A cast that changes nothing takes JAX as long as an operation, in a trace too.
-    return x if isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type else jnp.asarray(x, dtype)
+    return x if is_already(x, dtype) else jnp.asarray(x, dtype)
 
 
 def as_scalar(value: Any, dtype: Any) -> Any:

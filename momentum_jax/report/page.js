@@ -11,18 +11,6 @@ const element = (name, text, style = {}) => {
   return made;
 };
 
-// Colours: as the system has them, light or dark.
-const theme = document.querySelector(".theme"), modes = ["auto", "light", "dark"];
-let mode = 0;
-const dress = () => {
-  if (mode) root.dataset.theme = modes[mode]; else delete root.dataset.theme;
-  theme.textContent = "◐ " + modes[mode];
-  theme.setAttribute("aria-label", "colours: " + modes[mode]);
-};
-theme.hidden = false;
-theme.onclick = () => { mode = (mode + 1) % 3; dress(); };
-dress();
-
 // The tip says what a word means, where a result comes from, or what a mark is. It is built of text nodes alone.
 const tip = document.getElementById("tip"), told = "[data-src],[data-def],[data-t]";
 const show = (nodes, x, y) => {

@@ -61,16 +61,20 @@ def html(said: Content) -> str:
         "key": page.key,
         "shade": lambda share: min(_SHADES, round(_SHADES * (share / 100) ** 0.5)),
     }
-    # In a script element nothing is escaped, and a tag would end it.
-    data = json.dumps(said.data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    text = environment.get_template("page.html.jinja").render(
-        report=said, style=Markup(_file("page.css")), script=Markup(_file("page.js")), data=Markup(data)
-    )
+    data = embedded(said.data)
+    style, script = Markup(asset("page.css")), Markup(asset("page.js", "theme.js"))
+    text = environment.get_template("page.html.jinja").render(report=said, style=style, script=script, data=Markup(data))
     return text.translate(_TURNS) + "\n"
 
 
-def _file(name: str) -> str:
-    return (files("momentum_jax.report") / name).read_text(encoding="utf-8").strip()
+def embedded(data: Any) -> str:
+    """JSON for a script element: nothing is escaped there, and a tag would end it."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def asset(*names: str) -> str:
+    """The text of files beside this one, one after another."""
+    return "\n".join((files("momentum_jax.report") / name).read_text(encoding="utf-8").strip() for name in names)
 
 
 def _result(value: Value) -> Any:

@@ -33,8 +33,8 @@ def names() -> list[str]:
 
     return sorted(
         name
-        for name, value in vars(momentum_jax).items()
-        if inspect.isfunction(value)
+        for name in momentum_jax.__all__
+        if inspect.isfunction(value := getattr(momentum_jax, name))
         and value.__module__.startswith(f"{optimizers.__name__}.")
         and not name.startswith(("scale_by_", "add_"))
     )

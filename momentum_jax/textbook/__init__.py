@@ -19,6 +19,7 @@ An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full 
 
 from momentum_jax._text import joined, quoted
 from momentum_jax.textbook import (
+    edge_of_stability,
     fair_comparison,
     fashion_mnist,
     flat_minima,
@@ -64,6 +65,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     ravine.EXPERIMENT,
     flat_minima.EXPERIMENT,
     toy_regressions.EXPERIMENT,
+    edge_of_stability.EXPERIMENT,
 )
 
 

@@ -91,7 +91,8 @@ class Experiment:
     Attributes:
       name: how it is asked for, and the name of its directory.
       title: what is to be seen, in a line.
-      reproduces: figures and tables of the sources, each as "T4 figure 11-7"; "T2 listing" and the like where none is numbered.
+      reproduces: figures and tables of the sources, each as "T4 figure 11-7"; "T2 listing" and the like where none is numbered;
+        none of an experiment that no source has.
       claims: what the sources say, in the order of the printed table.
       full, quick: settings, frozen dataclasses of one type, at the size of the source and at one for a first look.
       measure: `measure(settings, surroundings)`; draws nothing and prints nothing.

@@ -193,7 +193,7 @@ class _Affine:
 
 
 def limit_cycle(
-    optimizer: Any, gradient: Callable[[float], float], start: float, *, longest: int = 8, steps: int = 20_000
+    optimizer: Any, gradient: Callable[[np.ndarray], Any], start: float, *, longest: int = 8, steps: int = 20_000
 ) -> np.ndarray | None:
     """The cycle of the held point in which a one-dimensional loss ends, (period,), its largest point first; None for none.
 
@@ -201,7 +201,7 @@ def limit_cycle(
     for `steps` steps; the cycle is what its last points repeat, to 1e-9 of their size.
 
     Args:
-      gradient: of the loss at one point.
+      gradient: of the loss at one point, an array (1,); a number or an array of one.
       start: theta_0.
       longest: the longest period that is looked for.
       steps: of how many steps; more where the cycle attracts slowly.
@@ -216,7 +216,7 @@ def limit_cycle(
     x, points = start * read.start, []
     for k in range(steps):
         t = read.index(k)
-        x = read.F[t] @ x + read.b[t] * float(gradient(float(x[0])))
+        x = read.F[t] @ x + read.b[t] * np.asarray(gradient(x[:1]), np.float64).item()
         points.append(x[0])
         if not np.isfinite(x[0]):
             raise ValueError(f"{who}: the run from {start:g} left the finite numbers at step {k}.")

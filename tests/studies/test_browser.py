@@ -21,34 +21,6 @@ STUDY = Study(
     ),
     search=Search(trials=8),
 )
-# Wider than the window, and not inside of what scrolls or is cut off on purpose.
-WIDE = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, nav, .skip, .sr, svg, #tip"))
-  .map(e => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && (r.right > innerWidth + 0.5 || r.left < -0.5))
-  .map(([e, r]) => `${e.tagName}.${e.className} ${r.left} ${r.right} ${e.textContent.slice(0, 30)}`)"""
-CONTRAST = """(() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = colour => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-  };
-  const over = (top, below) => below.map((v, i) => i < 3 ? top[3] * top[i] + (1 - top[3]) * v : 1);
-  const behind = e => {
-    const layers = [];
-    for (; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
-    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
-  };
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const weak = [];
-  for (const e of document.querySelectorAll("body *")) {
-    const said = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent.trim()).join("");
-    if (!said || ["SCRIPT", "STYLE"].includes(e.tagName) || e.closest("#tip, .skip") || !e.getClientRects().length) continue;
-    const ground = behind(e), ink = over(rgba(getComputedStyle(e).color), ground);
-    const [high, low] = [light(ink), light(ground)].sort((a, b) => b - a), ratio = (high + 0.05) / (low + 0.05);
-    if (ratio < 4.5) weak.push(`${e.tagName}.${e.className} ${said.slice(0, 30)}: ${ratio.toFixed(2)}`);
-  }
-  return weak;
-})()"""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +60,7 @@ def test_the_page_asks_for_nothing_but_itself_and_its_script_does_not_fail(page,
 def test_nothing_is_wider_than_the_window(window, file, width):
     window.open(file, width=width)
     window.run("document.querySelectorAll('details').forEach(e => e.open = true)")
-    assert window.run(WIDE) == []
+    assert window.run(browser.WIDE) == []
     assert window.run("document.documentElement.scrollWidth") <= width
 
 
@@ -98,7 +70,7 @@ def test_every_text_stands_out_from_its_ground(page, theme):
     page.run(f"while (document.documentElement.dataset.theme !== '{theme}') document.querySelector('.theme').click()")
     ground = "rgb(255, 255, 255)" if theme == "light" else "rgb(19, 23, 26)"
     assert page.run("getComputedStyle(document.body).backgroundColor") == ground
-    assert page.run(CONTRAST) == []
+    assert page.run(browser.CONTRAST) == []
 
 
 def test_an_arm_is_hidden_and_shown_in_all_figures_at_once(page):

@@ -562,7 +562,7 @@ def test_arms_with_steps_of_their_own_share_a_chart(found):
 
 
 def test_what_the_page_is_set_with_travels_with_the_package():
-    for name in ("page.html.jinja", "page.css", "page.js"):
+    for name in ("page.html.jinja", "page.css", "page.js", "theme.js"):
         assert (files("momentum_jax.report") / name).is_file()
 
 

@@ -21,7 +21,7 @@ from momentum_jax.textbook import fair_comparison, fashion_mnist, flat_minima, h
 from momentum_jax.textbook.experiment import Surroundings
 from momentum_jax.training.checkpoint import restore_params
 
-TRAINED = [experiment for experiment in textbook.EXPERIMENTS if experiment.datasets]
+TRAINED = [experiment for experiment in textbook.EXPERIMENTS if hasattr(experiment.quick, "study")]
 each_experiment = pytest.mark.parametrize("experiment", TRAINED, ids=lambda experiment: experiment.name)
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
 from momentum_jax.figures.textbook import (
+    edge_of_stability,
     fair_comparison,
     fashion_mnist,
     flat_minima,
@@ -42,6 +43,7 @@ DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | Animation]]] = {
     "ravine": ravine.draw,
     "flat-minima": flat_minima.draw,
     "toy-regressions": toy_regressions.draw,
+    "edge-of-stability": edge_of_stability.draw,
 }
 
 
