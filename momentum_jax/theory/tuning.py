@@ -138,7 +138,7 @@ class _Search:
     def certified_rate(self, m: float, L: float) -> _Best:
         seen = np.geomspace(m, L, 65)
 
-        def rates(places: np.ndarray, count: int = 257) -> np.ndarray:
+        def rates(places: np.ndarray, count: int) -> np.ndarray:
             systems = self._systems(places)
             p, q = systems.polynomials()
             return certified(p, q, m, L, _radius(systems, seen), count=count, peaks=0, resolution=1e-8)[0]
@@ -148,8 +148,14 @@ class _Search:
         values = rates(self.lattice, 65)
         if not np.isfinite(values).any():
             raise ValueError(f"tune: nothing in the ranges is certified on curvatures in [{m:g}, {L:g}].")
-        place = least(rates, distinct(self.lattice, values, 2), width=0.1, finest=1e-8, most=80)
-        return _Best(place, self._certificate(place, m, L))
+        starts = distinct(self.lattice, values, 2)
+        for count in (257, 1025, 4001):
+            place = least(functools.partial(rates, count=count), starts, width=0.1, finest=1e-8, most=80)
+            rate = self._certificate(place, m, L)
+            # Between few frequencies the search may have found what is no certificate.
+            if rate <= rates(place[None], count)[0] + 1e-6:
+                return _Best(place, rate)
+        raise ValueError(f"tune: nothing near the best of the ranges is certified on curvatures in [{m:g}, {L:g}].")
 
     def expected_loss(self, values: np.ndarray, noise: np.ndarray, distances: np.ndarray, steps: int) -> _Best:
         def losses(places: np.ndarray) -> np.ndarray:
