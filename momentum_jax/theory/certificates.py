@@ -151,10 +151,9 @@ def _bounds(slow: np.ndarray, fast: np.ndarray, rho: np.ndarray, w: np.ndarray) 
     one, other = _values(slow, z), _values(fast, z)
     product = one.conj() * other
     product /= np.abs(product) + 1e-300
-    needed, delayed = product.real - MARGIN, (product * turn.conj()).real
+    needed, delayed = np.real(product) - MARGIN, np.real(product * turn.conj())
     size = np.abs(delayed)
-    with np.errstate(divide="ignore"):
-        bound = np.where(size > 1e-14, needed / np.maximum(size, 1e-14), np.where(needed > 0, np.inf, -np.inf))
+    bound = np.where(size > 1e-14, needed / np.maximum(size, 1e-14), np.where(needed > 0, np.inf, -np.inf))
     return np.stack([np.where(delayed >= -1e-14, bound, -np.inf), np.where(delayed <= 1e-14, bound, -np.inf)])
 
 

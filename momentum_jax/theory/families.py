@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from momentum_jax.theory.dynamics import Dynamics
-from momentum_jax.theory.reading import _Probe, linearize
+from momentum_jax.theory.reading import _numbered, _Probe, linearize
 from momentum_jax.theory.systems import System, minimal
 
 # Methods are read this many at once, so that each number of them is no new program.
@@ -46,13 +46,22 @@ class Systems(NamedTuple):
             adjugate = adjugate + p[:, i, None, None] * np.eye(n)
         return p, q
 
+    def pruned(self) -> "Systems":
+        """Without the entries on which no parameter and no iterate ever depends, in any of them."""
+        reads = np.any((self.c_held != 0) | (self.c_iterate != 0), axis=0)
+        seen = np.flatnonzero(_closure(reads, np.any(self.F != 0, axis=0).T))
+        vectors = (array[:, seen] for array in self[1:])
+        return Systems(self.F[:, seen[:, None], seen], *vectors)
+
     def minimal(self) -> "Systems":
         """Each in its minimal form; smaller ones are filled with zeros. `start` does not survive and is 0."""
         small = [minimal(System(*each)) for each in zip(*self[:4], strict=True)]
         n = max(len(each.b) for each in small)
-        filled = [[np.pad(array, [(0, n - size) for size in array.shape]) for array in each] for each in small]
-        arrays = [np.stack(column) for column in zip(*filled, strict=True)]
-        return Systems(*arrays, np.zeros_like(arrays[1]))
+        arrays = [np.zeros((len(small), n, n)), *(np.zeros((len(small), n)) for _ in range(4))]
+        for i, each in enumerate(small):
+            for array, values in zip(arrays, each, strict=False):
+                array[i][tuple(slice(size) for size in values.shape)] = values
+        return Systems(*arrays)
 
 
 class Family:
@@ -71,9 +80,20 @@ class Family:
         self._program = jax.jit(jax.vmap(self._full, in_axes=(0, None)))
         self._rows = np.arange(self._probe.size + self._probe.memory_size)
         if self.read.settled is not None:
-            points = {name: np.array([value]) for name, value in example.items()}
+            # Near the example too: at a momentum of 0, or a rate of 0, entries would look apart that are not.
+            near = np.random.default_rng(0).uniform(-1, 1, (len(example), 7))
+            points = {
+                name: np.append(value, value + (0.1 * abs(value) + 0.01) * moved)
+                for (name, value), moved in zip(example.items(), near, strict=True)
+            }
             first, settled = self._read(points, 0), self._read(points, self.read.settled)
-            self._rows = self._coordinate((first[0] != 0) | (settled[0] != 0), settled[2])
+            self._rows = self._reached((first[0] != 0) | (settled[0] != 0), settled[2])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the entries of the methods' state, as in `Dynamics`."""
+        every = ["params"] * self._probe.size + self._probe.memory_names()
+        return _numbered([every[i] for i in self._rows])
 
     def at(self, points: Mapping[str, np.ndarray], step: int | None = None) -> Systems:
         """The methods at hyperparameters (k,), with the coefficients of a step; None: of that at which the example settled."""
@@ -109,18 +129,22 @@ class Family:
             jax.jacfwd(probe.begin)(still[:size]),
         )
 
-    def _coordinate(self, reached: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    def _reached(self, moves: np.ndarray, begins: np.ndarray) -> np.ndarray:
         """The entries of (theta, memory) that the first coordinate, its gradient and its start reach; itself first."""
-        size, reached = self._probe.size, reached.any(0)
-        state = len(reached)
-        mine = np.zeros(state, bool)
+        size, leads = self._probe.size, np.any(moves, axis=0)
+        mine = np.zeros(len(leads), bool)
         mine[0] = True
-        mine[size:] = (begins[..., 0] != 0).any(0)
-        while True:
-            wider = mine | reached[:, state] | reached[:, :state][:, mine].any(1)
-            if (wider == mine).all():
-                return np.flatnonzero(mine)
-            mine = wider
+        mine[size:] = np.any(begins[..., 0] != 0, axis=0)
+        return np.flatnonzero(_closure(mine | leads[:, len(leads)], leads[:, : len(leads)]))
+
+
+def _closure(mine: np.ndarray, leads: np.ndarray) -> np.ndarray:
+    """The entries (n,) that are mine, and those to which these lead; leads (to, from)."""
+    while True:
+        wider = mine | np.any(leads[:, mine], axis=1)
+        if (wider == mine).all():
+            return mine
+        mine = wider
 
 
 @functools.lru_cache(maxsize=32)

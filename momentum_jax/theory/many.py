@@ -44,6 +44,6 @@ def linearize_all(constructor: Callable[..., Any], **hyperparameters: Any) -> li
         at = ", ".join(f"{name}={each[moved.argmax()]:g}" for name, each in points.items())
         raise ValueError(f"linearize_all: at {at} the coefficients still change at step {steps[0]}.")
     return [
-        Dynamics(F[None], b[None], readout[None], start, 0, 1, methods.read.names)
+        Dynamics(F[None], b[None], readout[None], start, 0, 1, methods.names)
         for F, b, _, readout, start in zip(*systems, strict=True)
     ]

@@ -36,8 +36,8 @@ def scales(who: str, constructor: Callable[..., Any], ranges: Mapping[str, Any])
     """Of each range, checked against the constructor's signature.
 
     Raises:
-      ValueError: there is none; a name is no hyperparameter, or no number that may be an array; a range is empty or inverted, or
-        holds what the hyperparameter may not be.
+      ValueError: there is none; a name is no hyperparameter, or not that of a number; a range is empty, inverted or holds what
+        the hyperparameter may not be.
     """
     if not ranges:
         raise ValueError(f"{who}: ranges must hold at least one hyperparameter, got none.")

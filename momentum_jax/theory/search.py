@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+# Generations without a better point after which a strategy has ended.
+PATIENCE = 40
 Function = Callable[[np.ndarray], np.ndarray]
 
 
@@ -21,17 +23,47 @@ def spread(count: int, dimensions: int) -> np.ndarray:
     return (0.5 + np.arange(1, count + 1)[:, None] * root ** -np.arange(1.0, dimensions + 1)) % 1
 
 
+def distinct(points: np.ndarray, values: np.ndarray, count: int, apart: float = 0.1) -> list[np.ndarray]:
+    """The best points (d,) of (k, d), at most `count`, no two of them closer than `apart` in every coordinate."""
+    found: list[np.ndarray] = []
+    for i in np.argsort(np.nan_to_num(values, nan=np.inf), kind="stable"):
+        if all(np.abs(points[i] - other).max() >= apart for other in found):
+            found.append(points[i])
+        if len(found) == count:
+            break
+    return found
+
+
 def least(function: Function, starts: Sequence[np.ndarray], *, width: float, finest: float, most: int) -> np.ndarray:
     """The best point (d,) that strategies from several starts find together.
 
+    A strategy may pass a point that is better than where it ends. The search then begins again there, with finer draws.
+
     Args:
-      function: of the unit box; points are moved into it before.
-      starts: points (d,); after every 20 generations the worse half of the strategies ends.
+      function: of the unit box; draws are moved into it.
+      starts: points (d,).
       width: standard deviation of the first draws.
-      finest: of draws at which a strategy has arrived.
-      most: generations.
+      finest: that of draws at which a strategy has arrived.
+      most: generations, each time.
     """
     random = np.random.default_rng(0)
+    found = _ended(function, starts, width, finest, most, random)
+    for _ in range(20):
+        if np.abs(found.best - found.mean).max() <= 1e3 * finest:
+            break
+        width /= 4
+        again = _ended(function, [found.best], width, finest, most, random)
+        is_better = again.value < found.value - 1e-9 * abs(found.value)
+        found = again if again.value < found.value else found
+        if not is_better and width < 1e-3:
+            break
+    return found.best
+
+
+def _ended(
+    function: Function, starts: Sequence[np.ndarray], width: float, finest: float, most: int, random: np.random.Generator
+) -> "_Strategy":
+    """The best of some strategies at its end; after every 20 generations the worse half of them ends."""
     strategies = [_Strategy(start, width) for start in starts]
     for generation in range(1, most + 1):
         drawn = [each.draw(random) for each in strategies]
@@ -40,9 +72,9 @@ def least(function: Function, starts: Sequence[np.ndarray], *, width: float, fin
             each.tell(points, np.nan_to_num(found, nan=np.inf))
         if generation % 20 == 0:
             strategies = sorted(strategies, key=lambda each: each.value)[: -(-len(strategies) // 2)]
-        if all(each.finest() < finest for each in strategies):
+        if all(each.finest() < finest or each.since > PATIENCE for each in strategies):
             break
-    return min(strategies, key=lambda each: each.value).best
+    return min(strategies, key=lambda each: each.value)
 
 
 class _Strategy:
@@ -50,7 +82,7 @@ class _Strategy:
 
     def __init__(self, start: np.ndarray, width: float) -> None:
         d = len(start)
-        self.mean, self.width, self.best, self.value = start, width, start, np.inf
+        self.mean, self.width, self.best, self.value, self.since = start, width, start, np.inf, 0
         self.count = 4 * (4 + int(3 * np.log(d + 1)))
         weights = np.log(self.count / 2 + 0.5) - np.log(np.arange(1, self.count // 2 + 1))
         self.weights = weights / weights.sum()
@@ -71,7 +103,9 @@ class _Strategy:
 
     def tell(self, points: np.ndarray, values: np.ndarray) -> None:
         order = np.argsort(values, kind="stable")
+        self.since += 1
         if values[order[0]] < self.value:
+            self.since = 0
             self.best, self.value = points[order[0]], float(values[order[0]])
         steps = (points[order[: len(self.weights)]] - self.mean) / self.width
         step = self.weights @ steps

@@ -17,7 +17,7 @@ from momentum_jax.theory.families import Family, Systems, family
 from momentum_jax.theory.ranges import Scale, name_of, scales
 from momentum_jax.theory.rates import bounds, curvatures as numbers, worst_of
 from momentum_jax.theory.responses import _Affine
-from momentum_jax.theory.search import least, spread
+from momentum_jax.theory.search import distinct, least, spread
 from momentum_jax.theory.systems import System, minimal, spectral_radius
 from momentum_jax.theory.tunings import Tuning
 
@@ -26,7 +26,10 @@ OBJECTIVES = ("quadratic", "certified", "expected_loss")
 # Points of the box that are looked at before the search begins from the best of them.
 LOOKED_AT = 1024
 # Of the unit box: where the search stops.
-FINEST = 1e-13
+FINEST = 1e-12
+# Curvatures of a worst rate, to begin with.
+SEEN = 9
+STARTS = 4
 
 
 def tune(
@@ -48,23 +51,24 @@ def tune(
         >>> round(tuned.rate, 9), round(tuned.hyperparameters["momentum"], 8)
         (0.5, 0.25)
 
-    A hyperparameter that its constructor holds to [0, 1) is searched by the logarithm of 1 - x, one that must be positive by
-    its logarithm, any other evenly. Where the signature does not say: by the logarithm of x where the ends differ by a factor
-    of 100, by that of 1 - x where the range comes ten times closer to 1, else evenly.
+    The search takes the logarithm of 1 - x of a hyperparameter that its constructor holds to [0, 1), the logarithm of one that
+    it holds above 0, and any other as it is. A signature may not say what is allowed. Then the range decides: the logarithm of
+    x where its ends differ by a factor of 100, that of 1 - x where it comes ten times closer to 1, else x.
 
     Args:
-      constructor: takes the hyperparameters by name and makes an optimizer; they may be arrays. `functools.partial` fixes others.
+      constructor: takes the hyperparameters by name, as numbers or arrays, and makes an optimizer; `functools.partial` fixes
+        others.
       ranges: low and high of each hyperparameter that is searched, both included.
       m, L: 0 < m <= L, in loss / params^2.
-      objective: "quadratic": the worst rate on quadratics, to 1e-9. "certified": the rate that `certified_rate` proves, to 1e-6.
-        "expected_loss": the sum over `curvatures` of the expected loss after `steps` steps, to 1e-9 of itself.
+      objective: "quadratic": the worst rate on quadratics, to 1e-9. "certified": the rate that `certified_rate` proves, to
+        1e-6. "expected_loss": the sum of the expected losses after `steps` steps.
       steps: with "expected_loss": T >= 1.
-      curvatures, noise, distances: with "expected_loss": directions of the loss, in [m, L], the variance of the gradient and the
-        first distance along each; broadcast together. Curvatures are 32 from m to L, evenly by their logarithm, if None.
+      curvatures, noise, distances: with "expected_loss": the curvature along each direction, in [m, L]; the variance of the
+        gradient; theta_0. They are broadcast together. Curvatures default to 32 that are logarithmically even in [m, L].
 
     Returns:
-      The hyperparameters; `rate` is the worst rate on quadratics, with "certified" the certified one; `loss` the expected loss.
-      The same arguments give the same result.
+      The hyperparameters and what they reach: `rate` is the worst rate on quadratics, with "certified" the certified one;
+      `loss` the expected loss. The same arguments give the same result.
 
     Raises:
       NotLinear: the constructor makes methods that are not linear.
@@ -113,13 +117,13 @@ class _Search:
         self.methods, self.box = methods, box
         self.lattice = spread(LOOKED_AT, len(box))
         # PID's unseen mode, and those like it, would pose as the rate.
-        some = self._systems(self.lattice[:8], reduced=False)
+        some = self._systems(self.lattice[:64], reduced=False).pruned()
         self.is_reducible = some.minimal().b.shape != some.b.shape
 
     def worst_rate(self, m: float, L: float) -> _Best:
         """Minimax: the curvatures that are looked at grow by those where the best is worse than it seemed."""
-        seen = np.geomspace(m, L, 33)
-        place = self._least(lambda places: self._rates(places, seen), 4)
+        seen = np.geomspace(m, L, SEEN)
+        place = self._least(lambda places: self._rates(places, seen), STARTS)
         for _ in range(8):
             rate, curvature = self._worst(place, m, L)
             if rate <= self._rates(place[None], seen)[0] + 1e-11:
@@ -134,7 +138,7 @@ class _Search:
     def certified_rate(self, m: float, L: float) -> _Best:
         seen = np.geomspace(m, L, 65)
 
-        def rates(places: np.ndarray, count: int = 257) -> np.ndarray:
+        def rates(places: np.ndarray, count: int) -> np.ndarray:
             systems = self._systems(places)
             p, q = systems.polynomials()
             return certified(p, q, m, L, _radius(systems, seen), count=count, peaks=0, resolution=1e-8)[0]
@@ -144,8 +148,14 @@ class _Search:
         values = rates(self.lattice, 65)
         if not np.isfinite(values).any():
             raise ValueError(f"tune: nothing in the ranges is certified on curvatures in [{m:g}, {L:g}].")
-        place = least(rates, self.lattice[np.argsort(values, kind="stable")[:2]], width=0.1, finest=1e-8, most=80)
-        return _Best(place, self._certificate(place, m, L))
+        starts = distinct(self.lattice, values, 2)
+        for count in (257, 1025, 4001):
+            place = least(functools.partial(rates, count=count), starts, width=0.1, finest=1e-8, most=80)
+            rate = self._certificate(place, m, L)
+            # Between few frequencies the search may have found what is no certificate.
+            if rate <= rates(place[None], count)[0] + 1e-6:
+                return _Best(place, rate)
+        raise ValueError(f"tune: nothing near the best of the ranges is certified on curvatures in [{m:g}, {L:g}].")
 
     def expected_loss(self, values: np.ndarray, noise: np.ndarray, distances: np.ndarray, steps: int) -> _Best:
         def losses(places: np.ndarray) -> np.ndarray:
@@ -156,14 +166,16 @@ class _Search:
         place = self._least(losses, 6)
         return _Best(place, self._worst(place, float(values.min()), float(values.max()))[0], float(losses(place[None])[0]))
 
-    def _least(self, function: Callable[[np.ndarray], np.ndarray], starts: int) -> np.ndarray:
-        order = np.argsort(np.nan_to_num(function(self.lattice), nan=np.inf), kind="stable")
-        return least(function, self.lattice[order[:starts]], width=0.2, finest=FINEST, most=300)
+    def _least(self, function: Callable[[np.ndarray], np.ndarray], count: int) -> np.ndarray:
+        starts = distinct(self.lattice, function(self.lattice), count)
+        return least(function, starts, width=0.2, finest=FINEST, most=300)
 
     def _systems(self, places: np.ndarray, step: int | None = None, *, reduced: bool = True) -> Systems:
         points = {each.name: each.at(places[:, i]) for i, each in enumerate(self.box)}
         found = self.methods.at(points, step)
-        return found.minimal() if reduced and self.is_reducible else found
+        if not reduced:
+            return found
+        return found.pruned().minimal() if self.is_reducible else found.pruned()
 
     def _rates(self, places: np.ndarray, seen: np.ndarray) -> np.ndarray:
         return _radius(self._systems(places), seen)
@@ -184,14 +196,16 @@ class _Search:
         """Mean of theta_T from theta_0 = 1 and variance under noise of variance 1, (k, curvatures) each."""
         settled = self.methods.read.settled
         assert settled is not None
-        found, last = None, None
-        for step in range(min(steps, settled + 1)):
-            last = self._systems(places, step, reduced=False)
-            noise = last.b[:, None, :, None] * last.b[:, None, None, :]
-            this = _Affine(last.closed_loop(values), np.broadcast_to(noise, (*noise.shape[:1], len(values), *noise.shape[2:])))
+        count = min(steps, settled + 1)
+        found = None
+        for step in range(count):
+            systems = self._systems(places, step, reduced=False)
+            M, noise = systems.closed_loop(values), systems.b[:, None, :, None] * systems.b[:, None, None, :]
+            this = _Affine(M, np.broadcast_to(noise, M.shape))
             this = this.repeated(steps - settled) if step == settled else this
             found = this if found is None else found.then(this)
-        assert found is not None and last is not None
+        assert found is not None
+        last = self._systems(places, count - 1, reduced=False)
         row = last.c_iterate
         mean = np.einsum("ki,kcij,kj->kc", row, found.M, last.start)
         return mean, np.einsum("ki,kcij,kj->kc", row, found.P, row)
@@ -273,8 +287,8 @@ def _refuse_what_still_changes(who: str, methods: Family, point: Mapping[str, fl
 
 def _radius(systems: Systems, seen: np.ndarray) -> np.ndarray:
     """(k,): the largest spectral radius on some curvatures; inf where an entry is not finite."""
-    is_finite = np.isfinite(systems.F).all((1, 2)) & np.isfinite(systems.b).all(1)
-    found = np.full(len(is_finite), np.inf)
+    is_finite = np.all(np.isfinite(systems.F), axis=(1, 2)) & np.all(np.isfinite(systems.b), axis=1)
+    found = np.full(len(systems.b), np.inf)
     sound = Systems(*(array[is_finite] for array in systems))
     found[is_finite] = spectral_radius(sound.closed_loop(seen)).max(1)
     return found
