@@ -115,7 +115,7 @@ def _homes() -> tuple[dict[str, str], dict[str, str]]:
     source = __spec__.loader.get_source(__name__)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     blocks = [node.body for node in ast.parse(source).body if isinstance(node, ast.If)]
     face, wings = (
-        {alias.name: node.module for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+        {alias.name: node.module or "" for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
         for body in blocks[:2]
     )
     return face, wings

@@ -110,6 +110,7 @@ def test_tune_searches_the_ranges_that_are_given_and_says_where_they_end(capsys)
         (["heavy_ball", "--m", "5", "--L", "2"], "m must be in (0, L], got m = 5 and L = 2"),
         (["adam", "--m", "1", "--L", "2"], "update is not linear"),
         (["triple_momentum", "--m", "1", "--L", "2"], "give ranges to search"),
+        (["heavy_ball(choice(0.1, 0.2))", "--m", "1", "--L", "2"], "between two ends, got choice(...) for learning_rate"),
         (["nesterov(0.1)", "--m", "1", "--L", "2"], "tune needs a range to search"),
         (["heavy_ball", "--m", "1", "--L", "2", "--steps", "5"], "--steps goes with --objective expected_loss"),
         (["heavy_ball", "--m", "1", "--L", "2", "--objective", "expected_loss"], "--objective expected_loss needs --steps"),

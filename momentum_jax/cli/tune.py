@@ -13,6 +13,7 @@ from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.own import load
 from momentum_jax.studies.reader import Reader
 from momentum_jax.studies.resolve import resolve
+from momentum_jax.studies.search import Choice
 from momentum_jax.theory import tune, worst_rate
 from momentum_jax.theory.rates import bounds
 
@@ -66,7 +67,10 @@ def _searched(command: Tune) -> tuple[Callable[..., Any], Mapping[str, tuple[flo
     if inner := [name for name in expression.ranges if name not in optimizer.numbers]:
         raise ArgumentError(f"tune searches an optimizer's own real hyperparameters, got {inner[0]}.")
     fixed = {name: value for name, value in optimizer.numbers.items() if name not in expression.ranges}
-    ranges = {name: (each.low, each.high) for name, each in expression.ranges.items()}
+    if chosen := [name for name, each in expression.ranges.items() if isinstance(each, Choice)]:
+        raise ArgumentError(f"tune searches between two ends, got choice(...) for {chosen[0]}.")
+    ends = {name: each for name, each in expression.ranges.items() if not isinstance(each, Choice)}
+    ranges = {name: (each.low, each.high) for name, each in ends.items()}
     return functools.partial(optimizer.make, **fixed), ranges, expression.name
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
@@ -56,12 +57,12 @@ def root_locus(curvatures: np.ndarray, roots: Mapping[str, np.ndarray], *, title
         figure = Figure(figsize=(style.WIDTH, 3.4 + 0.25 * len(roots)), layout="constrained")
         panels = figure.subplots(1, len(roots), squeeze=False, sharex=True, sharey=True)[0]
         angle = np.linspace(0, 2 * np.pi, 200)
-        colours = mpl.colors.LogNorm(curvatures[0], curvatures[-1])
+        colours = LogNorm(curvatures[0], curvatures[-1])
         points: Any = None
         for axes, (label, each) in zip(panels, roots.items(), strict=True):
             axes.plot(np.cos(angle), np.sin(angle), color=_LIMIT, linewidth=1.0)
             for k in range(each.shape[1]):
-                points = axes.scatter(each[:, k].real, each[:, k].imag, c=curvatures, norm=colours, cmap="viridis", s=7)
+                points = axes.scatter(np.real(each[:, k]), np.imag(each[:, k]), c=curvatures, norm=colours, cmap="viridis", s=7)
             axes.set_title(style.wrapped(label, style.WIDTH / len(roots) - 0.5, 10), parse_math=False)
             axes.set(aspect="equal", xlim=(-1.4, 1.2), ylim=(-1.2, 1.2), xlabel="real part")
         panels[0].set_ylabel("imaginary part")

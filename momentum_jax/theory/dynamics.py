@@ -62,7 +62,7 @@ class Dynamics(NamedTuple):
     def D(self) -> float:
         return float(self.b[self._one()][0])
 
-    def index(self, step: int) -> int:
+    def place(self, step: int) -> int:
         """Where the coefficients of a step stand; of steps after the horizon those that they repeat.
 
         Raises:
@@ -81,12 +81,12 @@ class Dynamics(NamedTuple):
 
     def at(self, step: int) -> System:
         """What the gradient reaches and the parameters see, with the coefficients of one step."""
-        t = self.index(step)
+        t = self.place(step)
         return minimal(System(self.F[t], self.b[t], np.eye(len(self.names))[0], self.readout[t]))
 
     def closed_loop(self, curvature: Any, step: int | None = None) -> np.ndarray:
         """M = F + curvature b e_0^T, (..., n, n) for curvatures (...), settled or at a step."""
-        t = self._one() if step is None else self.index(step)
+        t = self._one() if step is None else self.place(step)
         feedback = np.outer(self.b[t], np.eye(len(self.names))[0])
         return self.F[t] + np.asarray(curvature, np.float64)[..., None, None] * feedback
 
@@ -97,7 +97,7 @@ class Dynamics(NamedTuple):
           ValueError: no step is given, and the coefficients still change at the horizon.
         """
         if step is not None:
-            return range(self.index(step), self.index(step) + 1)
+            return range(self.place(step), self.place(step) + 1)
         if self.settled is None:
             raise ValueError(
                 f"{who}: its coefficients still change at step {self.horizon - 1}{self._change()}; give step=, or linearize a "

@@ -96,7 +96,7 @@ def _positions(read: Dynamics, length: int, of: str) -> np.ndarray:
     x[:, length] = read.start
     found = np.empty((length, length + 1))
     for t in range(length):
-        k = read.index(t)
+        k = read.place(t)
         x = read.F[k] @ x
         x[:, t] += read.b[k]
         found[t] = x[0] if of == "held" else read.readout[k] @ x

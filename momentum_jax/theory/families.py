@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from momentum_jax.theory.dynamics import Dynamics
-from momentum_jax.theory.reading import _numbered, _Probe, linearize
+from momentum_jax.theory.probe import Probe
+from momentum_jax.theory.reading import linearize, numbered
 from momentum_jax.theory.systems import System, minimal
 
 # Methods are read this many at once, so that each number of them is no new program.
@@ -76,7 +77,7 @@ class Family:
         with jax.enable_x64(True):
             optimizer = constructor(**{name: jnp.asarray(value, jnp.float64) for name, value in example.items()})
             self.read: Dynamics = linearize(optimizer)
-            self._probe = _Probe(optimizer, None)
+            self._probe = Probe(optimizer, None)
         self._program = jax.jit(jax.vmap(self._full, in_axes=(0, None)))
         self._rows = np.arange(self._probe.size + self._probe.memory_size)
         if self.read.settled is not None:
@@ -93,7 +94,7 @@ class Family:
     def names(self) -> tuple[str, ...]:
         """Of the entries of the methods' state, as in `Dynamics`."""
         every = ["params"] * self._probe.size + self._probe.memory_names()
-        return _numbered([every[i] for i in self._rows])
+        return numbered([every[i] for i in self._rows])
 
     def at(self, points: Mapping[str, np.ndarray], step: int | None = None) -> Systems:
         """The methods at hyperparameters (k,), with the coefficients of a step; None: of that at which the example settled."""

@@ -88,18 +88,17 @@ class Walk:
     def _after(self, equation: Any, operands: list[Label]) -> list[Label]:
         name, parameters = equation.primitive.name, equation.params
         if name == "cond" and operands[0] == FREE:
-            return _worst(*(self._of(branch.jaxpr, operands[1:]) for branch in parameters["branches"]))
+            return _worst(*(self._of(_opened(branch), operands[1:]) for branch in parameters["branches"]))
         if name == "scan":
-            constants, carried = parameters["num_consts"], parameters["num_carry"]
-            return self._repeated(parameters["jaxpr"].jaxpr, operands, constants, carried)
+            return self._repeated(_opened(parameters["jaxpr"]), operands, *_constants_and_carried(parameters))
         if name == "while":
             before, constants = parameters["cond_nconsts"], parameters["body_nconsts"]
-            carried = self._repeated(parameters["body_jaxpr"].jaxpr, operands[before:], constants, len(equation.outvars))
-            if _all_free(self._of(parameters["cond_jaxpr"].jaxpr, [*operands[:before], *carried])):
+            carried = self._repeated(_opened(parameters["body_jaxpr"]), operands[before:], constants, len(equation.outvars))
+            if _all_free(self._of(_opened(parameters["cond_jaxpr"]), [*operands[:before], *carried])):
                 return carried
         elif body := next((parameters[key] for key in _BODIES if key in parameters), None):
             self.calls.append(equation)
-            results = self._of(getattr(body, "jaxpr", body), operands)
+            results = self._of(_opened(body), operands)
             self.calls.pop()
             return results
         count = len(equation.outvars)
@@ -121,6 +120,19 @@ class Walk:
             if carry == operands[constants : constants + carried]:
                 return carry + results[carried:]
             operands = [*operands[:constants], *carry, *operands[constants + carried :]]
+
+
+def _opened(body: Any) -> Any:
+    """A jaxpr without its constants; JAX 0.12 keeps some so."""
+    return getattr(body, "jaxpr", body)
+
+
+def _constants_and_carried(scan: dict[str, Any]) -> tuple[int, int]:
+    if "num_consts" in scan:
+        return scan["num_consts"], scan["num_carry"]
+    # JAX 0.12 keeps trees in their place.
+    constants, carried, _ = scan["ft_in"].unpack()
+    return len(constants), len(carried)
 
 
 def widened(before: Sequence[Label], after: Sequence[Label]) -> list[Label]:

@@ -173,7 +173,7 @@ def transient_growth(optimizer: Any, curvature: Any) -> np.ndarray:
         if rates[place] > 1 + 1e-9:
             largest[place] = np.inf
         else:
-            largest[place] = max(largest[place], _overshoot(loops[(slice(None), *place)], x[place], rates[place]))
+            largest[place] = max(largest[place], _overshoot(loops[(slice(None), *place)], x[place], float(rates[place])))
     return largest
 
 

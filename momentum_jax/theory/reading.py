@@ -6,25 +6,19 @@ show which coordinates move each other, and what an update adds of its own.
 """
 
 import functools
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import keystr
 
-from momentum_jax._text import cut, listed
-from momentum_jax._trees import Path, is_inexact, leaves_by_path, parameter_at
-from momentum_jax.protocol import evaluation_params
+from momentum_jax._text import listed
 from momentum_jax.theory.dynamics import Dynamics, NotLinear
-from momentum_jax.theory.linear_structure import FREE, LINEAR, Label, Walk, widened
+from momentum_jax.theory.probe import Probe, slashed
 
 # Coefficients of the last steps that agree to this share of the largest are settled.
 SETTLED = 1e-12
 LONGEST_PERIOD = 32
-# Axes of a leaf's true shape where none is given: beyond the 4,096 entries under which an 8-bit state stays exact.
-LARGE = (64, 128)
 BLOCK = 2**23
 
 
@@ -71,7 +65,7 @@ def linearize(optimizer: Any, *, params: Any = None, leaf: str | None = None, ho
     if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
         raise ValueError(f"linearize: horizon must be an int of at least 1, got {horizon}.")
     with jax.enable_x64(True):
-        return _Probe(optimizer, params).dynamics(leaf, horizon)
+        return _dynamics(Probe(optimizer, params), leaf, horizon)
 
 
 @functools.lru_cache(maxsize=128)
@@ -79,163 +73,32 @@ def _remembered(optimizer: Any) -> Dynamics:
     return linearize(optimizer)
 
 
-class _Probe:
-    """An optimizer on a small tree: its parameters, its state's leaves, and which of them are memory."""
+def _dynamics(probe: Probe, leaf: str | None, horizon: int) -> Dynamics:
+    coefficients = _Coefficients(probe, horizon)
+    offsets = np.cumsum([0, *(each.size for each in probe.paths.values())])
+    ranges = {slashed(path): range(*offsets[i : i + 2]) for i, path in enumerate(probe.paths)}
+    if leaf is not None and leaf not in ranges:
+        raise ValueError(f"linearize: leaf must be one of {listed(list(ranges), 8)}, got {leaf!r}.")
+    names = list(ranges) if leaf is None else [leaf]
+    (first, found), *others = [(name, _of_leaf(coefficients, ranges[name])) for name in names]
+    for name, other in others:
+        if not _are_equal(found, other):
+            raise ValueError(f"linearize: leaves {first} and {name} are treated differently; give leaf={first!r}, or another.")
+    return found
 
-    def __init__(self, optimizer: Any, params: Any) -> None:
-        self.optimizer = optimizer
-        given = jax.ShapeDtypeStruct(LARGE, jnp.float64) if params is None else params
-        # Paths and ranks are kept; sizes do not matter to a rule of each coordinate.
-        self.params = jax.tree.map(lambda p: _leaf_of(p, tuple(min(2, k) for k in np.shape(p))), given)
-        for path, each in leaves_by_path(self.params).items():
-            if jnp.issubdtype(each.dtype, jnp.complexfloating):
-                raise NotLinear(f"linearize: params must be real, got {each.dtype} at {_slashed(path) or 'the leaf'}.")
-        self.paths = {path: each for path, each in leaves_by_path(self.params).items() if is_inexact(each)}
-        if not self.paths:
-            raise ValueError("linearize: params must hold at least one floating-point leaf, got none.")
-        self.size = sum(each.size for each in self.paths.values())
-        self.state = jax.tree.map(jnp.asarray, self._called("init", optimizer.init, self.params))
-        self._refuse_another_state(jax.tree.map(lambda p: jax.ShapeDtypeStruct(np.shape(p), _double(p)), given))
-        self.state_paths = [path for path, _ in jax.tree.leaves_with_path(self.state)]
-        self.clock, self.state_tree = jax.tree.flatten(self.state)
-        self.memory = self._read_structure()
-        self.memory_size = sum(self.clock[i].size for i in self.memory)
 
-    def dynamics(self, leaf: str | None, horizon: int) -> Dynamics:
-        coefficients = _Coefficients(self, horizon)
-        offsets = np.cumsum([0, *(each.size for each in self.paths.values())])
-        ranges = {_slashed(path): range(*offsets[i : i + 2]) for i, path in enumerate(self.paths)}
-        if leaf is not None and leaf not in ranges:
-            raise ValueError(f"linearize: leaf must be one of {listed(list(ranges), 8)}, got {leaf!r}.")
-        names = list(ranges) if leaf is None else [leaf]
-        (first, found), *others = [(name, self._of_leaf(coefficients, ranges[name])) for name in names]
-        for name, other in others:
-            if not _are_equal(found, other):
-                raise ValueError(
-                    f"linearize: leaves {first} and {name} are treated differently; give leaf={first!r}, or another."
-                )
-        return found
-
-    def _of_leaf(self, coefficients: "_Coefficients", coordinates: range) -> Dynamics:
-        found, *others = [coefficients.of(coordinate) for coordinate in coordinates]
-        for k, other in enumerate(others):
-            if not _are_equal(found, other):
-                raise NotLinear(f"linearize: coordinates 0 and {k + 1} of one leaf are treated differently.")
-        return found
-
-    def _called(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except Exception as error:
-            # Optimizers may refuse in any way: a loss that is needed, a shape, another parameter tree.
-            takes = {"init": "params", "update": "(gradients, state, params)"}[what]
-            said = cut(str(error), 160).rstrip(".") or type(error).__name__
-            raise NotLinear(f"linearize: {what} must work with {takes}, got {said}.") from error
-
-    def _refuse_another_state(self, shapes: Any) -> None:
-        def kinds(state: Any) -> dict[str, str]:
-            return {_slashed(path): str(each.dtype) for path, each in jax.tree.leaves_with_path(state)}
-
-        large = kinds(self._called("init", lambda given: jax.eval_shape(self.optimizer.init, given), shapes))
-        if different := {name: dtype for name, dtype in large.items() if kinds(self.state).get(name) != dtype}:
-            name, dtype = next(iter(different.items()))
-            kind = "8-bit" if "8" in dtype else dtype
-            raise NotLinear(
-                f"linearize: at the shapes of params the state is {kind} at {name}; at shape (2, 2) it is not. "
-                "It is not linear there."
-            )
-
-    def _read_structure(self) -> list[int]:
-        """Which leaves of the state are memory, and whether all that the user sees is linear."""
-        labels = Walk(lambda p: jax.tree.leaves(self.optimizer.init(p)), self.params).labels(self._labelled(self.params))
-
-        def step(gradients: Any, leaves: Any, params: Any) -> Any:
-            updates, state = self.optimizer.update(gradients, jax.tree.unflatten(self.state_tree, leaves), params)
-            new = jax.tree.map(lambda p, u: p + u, params, updates)
-            return (self._moving(updates), self._moving(evaluation_params(new, state))), jax.tree.leaves(state)
-
-        walk = self._called("update", Walk, step, self.params, self.clock, self.params)
-        given = self._labelled(self.params)
-        while True:
-            walk.mixes.clear()
-            seen, after = walk.labels(given, labels, given)
-            wider = widened(labels, after)
-            if wider == labels:
-                break
-            labels = wider
-        self.mixes = walk.mixes
-        self._refuse_what_is_not_linear(jax.tree.leaves(seen, is_leaf=lambda node: isinstance(node, Label)), labels)
-        return [i for i, label in enumerate(labels) if label.rank == 1]
-
-    def _refuse_what_is_not_linear(self, seen: list[Label], state: list[Label]) -> None:
-        for label, path, value in zip(state, self.state_paths, self.clock, strict=True):
-            if label.rank and jnp.issubdtype(value.dtype, jnp.inexact) and jnp.finfo(value.dtype).bits < 32:
-                raise NotLinear(
-                    f"linearize: {_last_name(path)} is {value.dtype}, whose rounding is not linear; use "
-                    "accumulator_dtype=float64 or float32 to read the rule."
-                )
-        culprit = next((label.culprit for label in seen if label.rank == 2), None)
-        if culprit is None:
-            return
-        for label, path, value in zip(state, self.state_paths, self.clock, strict=True):
-            if label.rank == 2 and not jnp.issubdtype(value.dtype, jnp.inexact):
-                where = f"the state {keystr(path[-1:])} depends on the gradients' values"
-                raise NotLinear(f"linearize: {where}: {label.culprit}.")
-        after = "; linearise what follows it" if "(clip" in culprit else ""
-        raise NotLinear(f"linearize: update is not linear: {culprit}{after}.")
-
-    def _labelled(self, params: Any) -> Any:
-        return jax.tree.map(lambda p: LINEAR if is_inexact(p) else FREE, params)
-
-    def _moving(self, params: Any) -> list[Any]:
-        return [each for path, each in leaves_by_path(params).items() if path in self.paths]
-
-    def _unravelled(self, vector: jax.Array) -> Any:
-        """A tree like the parameters; its integers are those of the parameters."""
-        pieces = _pieces(vector, list(self.paths.values()))
-        return jax.tree.map(lambda p: next(pieces) if is_inexact(p) else p, self.params)
-
-    def advance(self, clock: list[jax.Array], inputs: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        """(theta', memory') from (theta, memory, g), and the clock's next leaves."""
-        theta, memory, gradient = jnp.split(inputs, [self.size, self.size + self.memory_size])
-        params = self._unravelled(theta)
-        state = jax.tree.unflatten(self.state_tree, self._filled(clock, memory))
-        updates, state = self.optimizer.update(self._unravelled(gradient), state, params)
-        moved = theta + _ravelled(self._moving(updates))
-        leaves = jax.tree.leaves(state)
-        following = [new if new.dtype == old.dtype else new.astype(old.dtype) for new, old in zip(leaves, clock, strict=True)]
-        return jnp.concatenate([moved, _ravelled([leaves[i] for i in self.memory])]), following
-
-    def read(self, clock: list[jax.Array], x: jax.Array) -> jax.Array:
-        """The iterate from (theta, memory)."""
-        state = jax.tree.unflatten(self.state_tree, self._filled(clock, x[self.size :]))
-        return _ravelled(self._moving(evaluation_params(self._unravelled(x[: self.size]), state)))
-
-    def begin(self, theta: jax.Array) -> jax.Array:
-        """The memory that `init` begins with."""
-        leaves = jax.tree.leaves(self.optimizer.init(self._unravelled(theta)))
-        return _ravelled([leaves[i] for i in self.memory])
-
-    def _filled(self, clock: list[jax.Array], memory: jax.Array) -> list[jax.Array]:
-        leaves = list(clock)
-        for i, piece in zip(self.memory, _pieces(memory, [clock[i] for i in self.memory]), strict=True):
-            leaves[i] = piece.astype(clock[i].dtype)
-        return leaves
-
-    def memory_names(self) -> list[str]:
-        """Of each entry of the memory."""
-        names = []
-        for i in self.memory:
-            path = self.state_paths[i]
-            own = parameter_at(path, self.paths)
-            names += [_last_name(path[: len(path) - len(own)] if own else path)] * self.clock[i].size
-        return names
+def _of_leaf(coefficients: "_Coefficients", coordinates: range) -> Dynamics:
+    found, *others = [coefficients.of(coordinate) for coordinate in coordinates]
+    for k, other in enumerate(others):
+        if not _are_equal(found, other):
+            raise NotLinear(f"linearize: coordinates 0 and {k + 1} of one leaf are treated differently.")
+    return found
 
 
 class _Coefficients:
     """The Jacobian of a probe at each step, held against the update's own values; few of its entries are not 0."""
 
-    def __init__(self, probe: _Probe, horizon: int) -> None:
+    def __init__(self, probe: Probe, horizon: int) -> None:
         self.probe = probe
         state, inputs = probe.size + probe.memory_size, 2 * probe.size + probe.memory_size
         random = np.random.default_rng(0)
@@ -300,7 +163,7 @@ class _Coefficients:
         readout = self._entries(np.array([state + coordinate]), rows)[:, 0]
         start = np.concatenate([[1.0], self.begins[rows[1:] - size, coordinate]])
         settled, period = _settled(np.concatenate([F.reshape(len(F), -1), b, readout], 1))
-        return Dynamics(F, b, readout, start, settled, period, _numbered([self.names[i] for i in rows]))
+        return Dynamics(F, b, readout, start, settled, period, numbered([self.names[i] for i in rows]))
 
     def _entries(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         pieces = []
@@ -354,39 +217,10 @@ def _are_equal(a: Dynamics, b: Dynamics) -> bool:
     return all(np.allclose(one, other, rtol=1e-9, atol=1e-300) for one, other in pairs)
 
 
-def _leaf_of(p: Any, shape: tuple[int, ...]) -> jax.Array:
-    return jnp.zeros(shape, _double(p))
-
-
-def _double(p: Any) -> Any:
-    dtype = p.dtype if hasattr(p, "dtype") else jnp.result_type(p)
-    return jnp.float64 if jnp.issubdtype(dtype, jnp.floating) else dtype
-
-
 def _padded(jacobian: jax.Array, columns: int) -> jax.Array:
     return jnp.pad(jacobian, ((0, 0), (0, columns - jacobian.shape[1])))
 
 
-def _pieces(vector: jax.Array, like: list[Any]) -> Iterator[jax.Array]:
-    offset = 0
-    for each in like:
-        yield vector[offset : offset + each.size].reshape(each.shape)
-        offset += each.size
-
-
-def _ravelled(leaves: list[Any]) -> jax.Array:
-    return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(each).astype(jnp.float64) for each in leaves)])
-
-
-def _slashed(path: Path) -> str:
-    return keystr(path, simple=True, separator="/")
-
-
-def _last_name(path: Path) -> str:
-    words = [keystr((key,), simple=True) for key in path]
-    return next((word for word in reversed(words) if not word.isdigit()), words[-1] if words else "state")
-
-
-def _numbered(names: list[str]) -> tuple[str, ...]:
+def numbered(names: list[str]) -> tuple[str, ...]:
     """Names that differ: those that stand several times are counted."""
     return tuple(f"{name}[{names[:i].count(name)}]" if names.count(name) > 1 else name for i, name in enumerate(names))

@@ -41,7 +41,7 @@ def impulse_response(optimizer: Any, length: int, *, at: int = 0, of: Of = "upda
     _at_least(who, "length", length, 1)
     x, before, found = np.zeros(len(read.names)), 0.0, []
     for k in range(length):
-        t = read.index(at + k)
+        t = read.place(at + k)
         x = read.F[t] @ x + (read.b[t] if k == 0 else 0.0)
         found.append(x[0] - before if of == "update" else x[0] if of == "held" else read.readout[t] @ x)
         before = x[0]
@@ -153,35 +153,35 @@ def moments(read: Dynamics, values: np.ndarray, steps: int, of: str) -> tuple[np
         return np.ones(values.shape), np.zeros(values.shape)
     first = steps if read.settled is None else min(steps, read.settled)
     periods = (steps - first) // read.period
-    stepped = _Affine(np.broadcast_to(np.eye(n), (*values.shape, n, n)), np.zeros((*values.shape, n, n)))
+    stepped = Affine(np.broadcast_to(np.eye(n), (*values.shape, n, n)), np.zeros((*values.shape, n, n)))
     for k in range(first):
-        stepped = stepped.then(_Affine.of(read, values, k))
+        stepped = stepped.then(Affine.of(read, values, k))
     if periods:
-        period = _Affine.of(read, values, first)
+        period = Affine.of(read, values, first)
         for k in range(first + 1, first + read.period):
-            period = period.then(_Affine.of(read, values, k))
+            period = period.then(Affine.of(read, values, k))
         stepped = stepped.then(period.repeated(periods))
     for k in range(first + periods * read.period, steps):
-        stepped = stepped.then(_Affine.of(read, values, k))
-    row = read.readout[read.index(steps - 1)] if of == "iterate" else np.eye(n)[0]
+        stepped = stepped.then(Affine.of(read, values, k))
+    row = read.readout[read.place(steps - 1)] if of == "iterate" else np.eye(n)[0]
     return stepped.M @ read.start @ row, np.einsum("i,...ij,j->...", row, stepped.P, row)
 
 
-class _Affine:
+class Affine:
     """x' = M x + noise of covariance P, for many curvatures."""
 
     def __init__(self, M: np.ndarray, P: np.ndarray) -> None:
         self.M, self.P = M, P
 
     @classmethod
-    def of(cls, read: Dynamics, values: np.ndarray, step: int) -> "_Affine":
-        M, b = read.closed_loop(values, step), read.b[read.index(step)]
+    def of(cls, read: Dynamics, values: np.ndarray, step: int) -> "Affine":
+        M, b = read.closed_loop(values, step), read.b[read.place(step)]
         return cls(M, np.broadcast_to(np.outer(b, b), M.shape))
 
-    def then(self, later: "_Affine") -> "_Affine":
-        return _Affine(later.M @ self.M, later.M @ self.P @ later.M.swapaxes(-1, -2) + later.P)
+    def then(self, later: "Affine") -> "Affine":
+        return Affine(later.M @ self.M, later.M @ self.P @ later.M.swapaxes(-1, -2) + later.P)
 
-    def repeated(self, times: int) -> "_Affine":
+    def repeated(self, times: int) -> "Affine":
         found, power = None, self
         while times:
             if times & 1:
@@ -215,8 +215,9 @@ def limit_cycle(
     _at_least(who, "longest", longest, 1)
     x, points = start * read.start, []
     for k in range(steps):
-        t = read.index(k)
-        x = read.F[t] @ x + read.b[t] * np.asarray(gradient(x[:1]), np.float64).item()
+        t = read.place(k)
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = read.F[t] @ x + read.b[t] * np.asarray(gradient(x[:1]), np.float64).item()
         points.append(x[0])
         if not np.isfinite(x[0]):
             raise ValueError(f"{who}: the run from {start:g} left the finite numbers at step {k}.")

@@ -211,7 +211,8 @@ def _distinct(curvatures: np.ndarray) -> np.ndarray:
     """Those that are real and above 0, each once; what is 1e-9 of the largest is z = 1 in disguise."""
     size = np.abs(curvatures)
     largest = size.max(initial=0.0)
-    real = np.sort(curvatures.real[(np.abs(curvatures.imag) < 1e-6 * size) & (curvatures.real > 1e-9 * largest)])
+    along, across = np.real(curvatures), np.imag(curvatures)
+    real = np.sort(along[(np.abs(across) < 1e-6 * size) & (along > 1e-9 * largest)])
     return real[np.diff(real, prepend=-np.inf) > 1e-7 * real]
 
 

@@ -16,7 +16,7 @@ from momentum_jax.theory.certificates import certified, moves_the_minimum
 from momentum_jax.theory.families import Family, Systems, family
 from momentum_jax.theory.ranges import Scale, name_of, scales
 from momentum_jax.theory.rates import bounds, curvatures as numbers, worst_of
-from momentum_jax.theory.responses import _Affine
+from momentum_jax.theory.responses import Affine
 from momentum_jax.theory.search import distinct, least, spread
 from momentum_jax.theory.systems import System, minimal, spectral_radius
 from momentum_jax.theory.tunings import Tuning
@@ -201,7 +201,7 @@ class _Search:
         for step in range(count):
             systems = self._systems(places, step, reduced=False)
             M, noise = systems.closed_loop(values), systems.b[:, None, :, None] * systems.b[:, None, None, :]
-            this = _Affine(M, np.broadcast_to(noise, M.shape))
+            this = Affine(M, np.broadcast_to(noise, M.shape))
             this = this.repeated(steps - settled) if step == settled else this
             found = this if found is None else found.then(this)
         assert found is not None

@@ -40,7 +40,7 @@ def predicted(read, gradients, theta):
     """The same from the coefficients."""
     x, held, iterates = np.multiply.outer(read.start, theta), [], []
     for t, gradient in enumerate(gradients):
-        k = read.index(t)
+        k = read.place(t)
         x = np.tensordot(read.F[k], x, 1) + np.multiply.outer(read.b[k], gradient)
         held.append(x[0])
         iterates.append(np.tensordot(read.readout[k], x, 1))

@@ -99,10 +99,10 @@ def simulated(read, lam, noise, steps, seeds=40_000):
     random = np.random.default_rng(3)
     x = np.multiply.outer(read.start, np.full(seeds, 2.0))
     for k in range(steps):
-        t = read.index(k)
+        t = read.place(k)
         gradient = lam * x[0] + math.sqrt(noise) * random.normal(size=seeds)
         x = read.F[t] @ x + np.outer(read.b[t], gradient)
-    return lam / 2 * np.square(read.readout[read.index(steps - 1)] @ x)
+    return lam / 2 * np.square(read.readout[read.place(steps - 1)] @ x)
 
 
 @pytest.mark.parametrize("optimizer", [mj.nesterov(0.1, 0.9), mj.ema_momentum(0.3, 0.9, debias=True), mj.fista(0.1)])
@@ -124,9 +124,9 @@ def test_doubled_steps_are_steps(optimizer, of):
     for steps in (0, 1, 2, 5, 6, 7, 101):
         mean, spread = read.start, np.zeros((len(read.names),) * 2)
         for k in range(steps):
-            M, b = read.closed_loop(1.5, k), read.b[read.index(k)]
+            M, b = read.closed_loop(1.5, k), read.b[read.place(k)]
             mean, spread = M @ mean, M @ spread @ M.T + np.outer(b, b)
-        row = np.eye(len(read.names))[0] if of == "held" or not steps else read.readout[read.index(steps - 1)]
+        row = np.eye(len(read.names))[0] if of == "held" or not steps else read.readout[read.place(steps - 1)]
         expected = 0.75 * (9 * (row @ mean) ** 2 + 0.2 * row @ spread @ row)
         found = theory.expected_loss(read, [1.5], 0.2, steps, distance=3.0, of=of)
         np.testing.assert_allclose(found, [expected], rtol=1e-10)
@@ -153,6 +153,6 @@ def test_heavy_ball_with_polyaks_tuning_cycles():
 
 def test_a_run_that_converges_stands_still_and_one_that_diverges_is_refused():
     assert theory.limit_cycle(mj.gradient_descent(0.01), lessard, 3.3).tolist() == pytest.approx([0.0], abs=1e-12)
-    assert theory.limit_cycle(mj.gradient_descent(0.1), lambda x: math.sin(9 * x) + 30 * x, 0.3, longest=1, steps=50) is None
+    assert theory.limit_cycle(mj.gradient_descent(0.1), lambda x: np.sin(9 * x) + 30 * x, 0.3, longest=1, steps=50) is None
     with pytest.raises(ValueError, match="the run from 1 left the finite numbers at step"):
         theory.limit_cycle(mj.gradient_descent(1.0), lambda x: 5 * x, 1.0)
