@@ -12,6 +12,12 @@ On a quadratic a momentum step is linear. So its rate, its stability, its noise 
 
 from momentum_jax.theory.dynamics import Dynamics as Dynamics, NotLinear as NotLinear
 from momentum_jax.theory.equivalence import Difference as Difference, Equivalence as Equivalence, equivalent as equivalent
+from momentum_jax.theory.prediction import (
+    ArmPrediction as ArmPrediction,
+    Prediction as Prediction,
+    Spectrum as Spectrum,
+    predict as predict,
+)
 from momentum_jax.theory.rates import (
     effective_learning_rate as effective_learning_rate,
     rate as rate,
