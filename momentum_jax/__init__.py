@@ -21,6 +21,7 @@ from momentum_jax import (
     landscapes as landscapes,
     schedules as schedules,
     smoothing as smoothing,
+    spectra as spectra,
 )
 from momentum_jax.optimizers.accelerated_sgd import (
     accelerated_sgd as accelerated_sgd,

@@ -41,7 +41,7 @@ ALLOWED = {
     "data": {"_text", "_files", "_npz"},
     "training": GROUND,
     "problems": {"data", "training"},
-    "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
+    "studies": GROUND | OPTIMIZERS | TOOLS | {"theory", "data", "problems", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
     "report": {"_files", "data", "studies", "figures", "momentum_jax"},

@@ -21,7 +21,7 @@ from momentum_jax.studies.arm import BUDGET
 from momentum_jax.studies.errors import StudyError, fail, require_whole
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import TUNING, Job
-from momentum_jax.studies.material import Material, given_in_python, material, said_in_one_line
+from momentum_jax.studies.material import Material, Variants, given_in_python, material, said_in_one_line
 from momentum_jax.studies.outlook import Outlook, outlook
 from momentum_jax.studies.resolve import Optimizer, resolve, settle
 from momentum_jax.studies.scores import Scores
@@ -92,7 +92,7 @@ def run_study(
     require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
     whole = material(study, data_directory=data_directory)
     environment: dict[str, Any] = {"versions": _versions(), "backend": _backend(devices), **whole.digests}
-    variants = _Variants(study, whole, data_directory)
+    variants = Variants(study, whole, data_directory)
     if arms := _fingerprints(study, variants):
         environment["arms"] = arms
     for arm in study.arms:
@@ -105,7 +105,7 @@ def run_study(
     study, recovered = _with_added_seeds(study, whole.scores, directory, environment) if resume else (study, ())
     if study.seeds != asked.seeds:
         whole = material(study, data_directory=data_directory)
-        variants = _Variants(study, whole, data_directory)
+        variants = Variants(study, whole, data_directory)
     bench = _Bench(study, variants, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
     bench.settle([(job.expression, job.factors) for job in jobs.tuning(study)])
@@ -130,7 +130,7 @@ def _named(study: Study) -> Study:
     return replace(study, arms=tuple(arms))
 
 
-def _fingerprints(study: Study, variants: _Variants) -> dict[str, str]:
+def _fingerprints(study: Study, variants: Variants) -> dict[str, str]:
     """A digest of the optimizer of each arm whose constructor is the user's own, by its label, on its own problem."""
     found = {}
     for arm in study.arms:
@@ -353,25 +353,10 @@ def _train(store: Store, bench: _Bench, pending: Sequence[Job], keys: Mapping[st
         )
 
 
-class _Variants:
-    """The material of a study, and that of each arm with factors of its own, made when it is asked for."""
-
-    def __init__(self, study: Study, whole: Material, data_directory: str | Path | None):
-        self._study, self._data_directory = study, data_directory
-        self._made = {repr(study): whole}
-
-    def of(self, factors: Mapping[str, Any]) -> Material:
-        """Errors are those of `material`."""
-        study = self._study.with_factors(factors)
-        if repr(study) not in self._made:
-            self._made[repr(study)] = material(study, data_directory=self._data_directory)
-        return self._made[repr(study)]
-
-
 class _Bench:
     """What all runs of a study share: what they are trained on, and optimizers, each settled once."""
 
-    def __init__(self, study: Study, variants: _Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
+    def __init__(self, study: Study, variants: Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
         self.study, self.variants = study, variants
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
         self._settled: dict[tuple[Expression, Material], Optimizer] = {}

@@ -5,10 +5,12 @@ Along a direction of curvature lam, with gradient g and noise of variance s in e
     - g^2 (1 - A_T^2) / (2 lam)  +  lam / 2 V_T s
 
 A_T and V_T are the mean and the variance that the optimizer's own update gives (`responses.moments`). The first term is finite
-where lam is 0; the distance to the minimum, g / lam, is not, and is never formed.
+where lam is 0; the distance to the minimum, g / lam, is not, and is never formed. Negative curvature counts as flat: along it
+the quadratic falls without end, and the loss does not.
 
 What was measured beside it limits what is said. Stability always. The order of arms, while the budget is short. "No
-difference" below 1% of the best arm's decrease. Nothing beyond the step at which noise, or negative curvature, decides.
+difference" below 1% of the best arm's decrease, and not where flat directions make up most of that. Nothing beyond the step
+at which noise costs as much as the curved directions still earn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +18,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from momentum_jax.theory.dynamics import Dynamics, NotLinear
+from momentum_jax.theory.dynamics import Dynamics
 from momentum_jax.theory.rates import curvatures, rate, stability_limit
 from momentum_jax.theory.reading import linearize
 from momentum_jax.theory.responses import moments
 
 # Of the best arm's decrease; what is closer is no difference. Differences within so many standard errors are none either.
 NO_DIFFERENCE, ERRORS = 0.01, 2.0
+LEVEL, UNDECIDED = "no difference", "undecided"
 # Steps that are read of an optimizer: at least, and at most.
 HORIZON, MOST_READ = 512, 100_000
 # Curvatures nearer to 0 than this share of the largest: the kernel's cancellation is 1e-7 there.
@@ -64,7 +67,8 @@ class ArmPrediction(NamedTuple):
       ratio: sharpness / limit.
       is_stable: whether the sharpness is below the limit.
       rate: at the sharpness, settled; None where its coefficients still change.
-      noise_floor: the first step at which noise costs as much as the second half of the steps moves; None: not in the budget.
+      noise_floor: the first step at which noise costs as much as the second half of the steps earns along curved directions;
+        None: not within the budget.
       decrease: of the loss, expected on the quadratic; None where nothing may be said. Not a prediction of a net's loss.
       refusal: why something is not said, a sentence; None.
     """
@@ -83,9 +87,11 @@ class Prediction(NamedTuple):
     """What `predict` says.
 
     Attributes:
-      steps: the budget. sharpness: the largest curvature.
+      steps: the budget, the longest of several. sharpness: the largest curvature.
       arms: in the order in which they were given.
-      order: labels, the best first; those that stand together are no different. Empty where fewer than two can be compared.
+      order: labels, the best first. Those that share a place are within 1% of the best arm's decrease, or within two standard
+        errors of the noise. Empty where fewer than two can be compared.
+      ties: what is said of those that share one: "no difference", or "undecided" where flat directions earn most.
       refusal: why there is no order, a sentence; None.
     """
 
@@ -93,6 +99,7 @@ class Prediction(NamedTuple):
     sharpness: float
     arms: tuple[ArmPrediction, ...]
     order: tuple[tuple[str, ...], ...]
+    ties: str
     refusal: str | None
 
     def place(self, label: str) -> int | None:
@@ -106,7 +113,11 @@ class Prediction(NamedTuple):
 
 
 def predict(
-    arms: Mapping[str, Any], spectrum: Spectrum, steps: int, *, batch_size: float | Mapping[str, float | None] | None = None
+    arms: Mapping[str, Any],
+    spectrum: Spectrum,
+    steps: int | Mapping[str, int],
+    *,
+    batch_size: float | Mapping[str, float | None] | None = None,
 ) -> Prediction:
     """Compare optimizers on a quadratic model of a loss: their stability, and for short budgets their order.
 
@@ -117,9 +128,9 @@ def predict(
         (('moving',), ('plain',))
 
     Args:
-      arms: optimizers, or their `Dynamics`, by label. A `NotLinear` in the place of one is its refusal.
+      arms: optimizers, or their `Dynamics`, by label. A ValueError in the place of one, as `linearize` raises, is its refusal.
       spectrum: of the loss where training begins.
-      steps: T >= 1, of the budget.
+      steps: T >= 1, of the budget; one number, or one for each label.
       batch_size: of how many independent examples a gradient is the mean; one number, or one for each label. None: of all,
         and there is no noise.
 
@@ -135,10 +146,13 @@ def predict(
     found = _checked(spectrum)
     if not arms:
         raise ValueError("predict: arms must hold at least one optimizer, got none.")
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise ValueError(f"predict: steps must be an int of at least 1, got {steps}.")
+    budgets = steps if isinstance(steps, Mapping) else dict.fromkeys(arms, steps)
+    for each in budgets.values():
+        if isinstance(each, bool) or not isinstance(each, int | np.integer) or each < 1:
+            raise ValueError(f"predict: steps must be an int of at least 1, got {each}.")
+    longest = int(max(budgets[label] for label in arms))
     sizes = batch_size if isinstance(batch_size, Mapping) else dict.fromkeys(arms, batch_size)
-    told = {label: _Told(label, each, found, int(steps), _size(sizes.get(label))) for label, each in arms.items()}
+    told = {label: _Told(label, each, found, int(budgets[label]), _size(sizes.get(label))) for label, each in arms.items()}
     compared = sorted((each for each in told.values() if each.gain is not None), key=lambda each: -float(np.mean(each.gain)))
     order: list[list[_Told]] = []
     for each in compared:
@@ -148,11 +162,12 @@ def predict(
             order.append([each])
     is_order = len(compared) > 1
     return Prediction(
-        steps=int(steps),
+        steps=longest,
         sharpness=found.sharpness,
         arms=tuple(each.arm for each in told.values()),
         order=tuple(tuple(each.arm.label for each in group) for group in order) if is_order else (),
-        refusal=None if is_order else _refusal([each.arm for each in told.values()], int(steps)),
+        ties=UNDECIDED if compared and compared[0].is_flat else LEVEL,
+        refusal=None if is_order else _refusal([each.arm for each in told.values()], longest),
     )
 
 
@@ -173,9 +188,10 @@ class _Told:
 
     def __init__(self, label: str, optimizer: Any, spectrum: Spectrum, steps: int, batch_size: float | None) -> None:
         self.gain: np.ndarray | None = None
+        self.is_flat = False
         self.arm = ArmPrediction(label)
         try:
-            if isinstance(optimizer, NotLinear):
+            if isinstance(optimizer, ValueError):
                 raise optimizer
             read = read_for(optimizer, steps)
             self._say(read, spectrum, steps, batch_size)
@@ -197,56 +213,52 @@ class _Told:
             self.arm = self.arm._replace(refusal="weight decay moves the minimum, which the spectrum does not know of")
             return
         changes = _changes(read, spectrum, batch_size)
-        floor, bend = _ends(changes, steps)
+        floor = _floor(changes, steps)
         self.arm = self.arm._replace(noise_floor=floor)
-        again = min(floor or steps, bend or steps)
-        if again < steps:
-            self.arm = self.arm._replace(refusal=says_nothing(steps, again))
+        if floor is not None and floor < steps:
+            self.arm = self.arm._replace(refusal=says_nothing(steps, floor))
             return
-        earned, lost, _ = changes(steps)
-        self.gain = earned - lost
+        last = changes(steps)
+        self.gain, self.is_flat = last.curved + last.flat - last.noise, last.flat > last.curved
         self.arm = self.arm._replace(decrease=float(np.mean(self.gain)))
 
 
-def _changes(read: Dynamics, spectrum: Spectrum, batch_size: float | None) -> Callable[[int], tuple[float, np.ndarray, float]]:
-    """After T steps: what the gradient has earned, what noise costs (samples,), what negative curvature adds to the first."""
-    lam, squares = spectrum.curvatures, spectrum.gradients2
-    size = np.abs(lam).max() or 1.0
-    lam = np.where(np.abs(lam) < _FLAT * size, _FLAT * size, lam)
-    known: dict[int, tuple[float, np.ndarray, float]] = {}
+class _Change(NamedTuple):
+    """Of the loss after some steps: what curved and what flat directions have earned, and what noise costs, (samples,)."""
 
-    def changes(steps: int) -> tuple[float, np.ndarray, float]:
+    curved: float
+    flat: float
+    noise: np.ndarray
+
+
+def _changes(read: Dynamics, spectrum: Spectrum, batch_size: float | None) -> Callable[[int], _Change]:
+    lam = spectrum.curvatures
+    least = _FLAT * (np.abs(lam).max() or 1.0)
+    is_curved, lam = lam > least, np.maximum(lam, least)
+    known: dict[int, _Change] = {}
+
+    def changes(steps: int) -> _Change:
         if steps not in known:
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean, spread = moments(read, np.append(lam, _FLAT * size), steps, "iterate")
-                kernel = (1 - mean**2) / (2 * np.append(lam, _FLAT * size))
-                earned = squares @ kernel[:-1]
-                bent = squares @ np.where(lam < 0, kernel[:-1] - kernel[-1], 0.0)
-                # Along negative curvature noise only hastens the escape.
-                rise = np.where(lam > 0, lam / 2 * spread[:-1], 0.0)
-                lost = spectrum.noises @ rise / batch_size if batch_size else np.zeros(len(spectrum.noises))
-            known[steps] = float(earned), lost, float(bent)
+            mean, spread = moments(read, lam, steps, "iterate")
+            earned = spectrum.gradients2 * (1 - mean**2) / (2 * lam)
+            noise = spectrum.noises @ (lam / 2 * spread) / batch_size if batch_size else np.zeros(len(spectrum.noises))
+            known[steps] = _Change(float(earned[is_curved].sum()), float(earned[~is_curved].sum()), noise)
         return known[steps]
 
     return changes
 
 
-def _ends(changes: Callable[[int], tuple[float, np.ndarray, float]], steps: int) -> tuple[int | None, int | None]:
-    """The first steps, of a grid, at which noise and at which negative curvature decides; None: not within the budget."""
+def _floor(changes: Callable[[int], _Change], steps: int) -> int | None:
+    """The first step, of a grid, at which noise costs as much as the second half of the steps moves along curved directions."""
     doubles = 2 ** np.arange(1, max(2, int(steps).bit_length() + 1))
-    floor = bend = None
     for step in sorted({*doubles.tolist(), *(doubles * 3 // 2).tolist(), steps}):
-        if not 2 <= step <= steps or (floor and bend):
-            continue
-        earned, lost, bent = changes(step)
-        noise = float(np.mean(lost))
-        # Momentum swings: its end alone may stand where the middle stood.
-        second_half = [earned, changes(3 * step // 4)[0], changes(step // 2)[0]]
-        if floor is None and noise > 0 and noise >= max(second_half) - min(second_half):
-            floor = step
-        if bend is None and not bent <= earned / 2:
-            bend = step
-    return floor, bend
+        if 2 <= step <= steps:
+            noise = float(np.mean(changes(step).noise))
+            # Momentum swings: its end alone may stand where the middle stood.
+            second_half = [changes(each).curved for each in (step // 2, 3 * step // 4, step)]
+            if noise > 0 and noise >= max(second_half) - min(second_half):
+                return step
+    return None
 
 
 def _differ(one: _Told, other: _Told, best: _Told) -> bool:
@@ -260,8 +272,6 @@ def _refusal(arms: Sequence[ArmPrediction], steps: int) -> str:
     ends = [arm.noise_floor for arm in arms if (arm.noise_floor or steps) < steps]
     if ends:
         return says_nothing(steps, min(ends))
-    if long := next((arm.refusal for arm in arms if arm.refusal and "says nothing of" in arm.refusal), None):
-        return long
     return "fewer than two arms can be compared"
 
 

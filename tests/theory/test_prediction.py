@@ -166,13 +166,15 @@ def test_without_noise_swings_of_momentum_are_no_floor() -> None:
     assert [arm.noise_floor for arm in found.arms] == [None, None]
 
 
-def test_where_negative_curvature_decides_it_says_nothing() -> None:
-    # -1/10 grows by 1.01 a step: flat and falling alike at first, decisive after a few hundred.
-    bent = Spectrum([-0.1, 0.1, 5.0], [1e-3, 1.0, 1.0])
-    short, long = (predict({"a": mj.gradient_descent(0.1), "b": mj.gradient_descent(0.05)}, bent, T) for T in (50, 5000))
-    assert short.order == (("a",), ("b",))
-    assert long.order == ()
-    assert "says nothing of 5,000 steps here" in long.refusal
+def test_negative_curvature_counts_as_flat_and_leaves_ties_undecided() -> None:
+    # -1/10 grows by 1.01 a step and would decide alone; along 0 each step of 0.1 g earns 0.1 g^2.
+    bent = Spectrum([-0.1, 5.0], [4.0, 0.0])
+    arms = {"a": mj.gradient_descent(0.1), "b": mj.gradient_descent(0.05), "c": mj.gradient_descent(0.1001)}
+    found = predict(arms, bent, 500)
+    assert found.arms[0].decrease == pytest.approx(0.1 * 4.0 * 500, rel=1e-6)
+    assert found.order == (("c", "a"), ("b",))
+    assert found.ties == "undecided"
+    assert predict(arms, bent._replace(curvatures=[0.1, 5.0]), 5).ties == "no difference"
 
 
 def test_weight_decay_leaves_stability_alone() -> None:
