@@ -29,7 +29,7 @@ MOST_TRIALS = 32
 
 @dataclass(frozen=True)
 class PredictedArm:
-    """What is said of one arm; fields beside those of `theory.ArmPrediction`, but its decrease, which is no prediction of a net.
+    """What is said of one arm: `theory.ArmPrediction` without its decrease, which is no prediction of a net.
 
     optimizer: the expression, of an arm with ranges the trial that is best by prediction; None: none can be compared.
     place: in the order, from 1; arms that are no different share it. None: it is not in the order.
@@ -55,7 +55,7 @@ class StudyPrediction:
     """What is said of a study's arms at the parameters of one seed.
 
     steps: the budget, the longest of the arms. sharpness: the largest curvature there. rows, training_rows, noise, noise_error:
-    as in `QuadraticModel`. refusal: why there is no order.
+    as in `QuadraticModel`. ties, refusal: as in `theory.Prediction`.
     """
 
     steps: int
@@ -66,10 +66,11 @@ class StudyPrediction:
     noise: float | None
     noise_error: float | None
     arms: tuple[PredictedArm, ...]
+    ties: str
     refusal: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON's types; an infinite limit is None there, and its ratio 0."""
+        """The same as JSON's types; numbers that are not finite are None."""
         return _plain(asdict(self))
 
 
@@ -126,6 +127,7 @@ def predict_study(
         noise=first.model.noise,
         noise_error=first.model.noise_error,
         arms=tuple(told[arm.label] for arm in study.arms),
+        ties=first.prediction.ties,
         refusal=refusal,
     )
 

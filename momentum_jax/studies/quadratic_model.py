@@ -68,8 +68,8 @@ def quadratic_model(
       noise: whether the noise of mini-batches is measured, too.
 
     Raises:
-      StudyError: the loss has no second derivatives, or its parameters are not real. What a function of the user's raises
-        passes as it is.
+      StudyError: the loss cannot be differentiated twice, parameters are not real, a stream's batches have no axis of rows.
+        What a function of the user's raises passes as it is.
     """
     problem = whole.problem
     with said_in_one_line():
@@ -162,7 +162,8 @@ def _data(whole: Material, seed: int) -> tuple[Any, Callable[[Any], Any] | None,
     if _is_of_rows(batch):
         return batch, None, len(rows)
     # A batch of another form: its rows are gathered anew each time.
-    return jnp.asarray(chosen, jnp.int32), lambda indices: data.take(data.arrays, indices), len(rows)
+    arrays = jax.tree.map(jnp.asarray, data.arrays)
+    return jnp.asarray(chosen, jnp.int32), lambda indices: data.take(arrays, indices), len(rows)
 
 
 def _is_of_rows(batch: Any) -> bool:
