@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from momentum_jax.studies.arm import BUDGET, Arm
 from momentum_jax.studies.errors import StudyError, fail
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.material import Material, Variants, given_in_python, material
+from momentum_jax.studies.predicted import PredictedArm, StudyPrediction
 from momentum_jax.studies.quadratic_model import QuadraticModel, batch_of, quadratic_model
 from momentum_jax.studies.resolve import resolve, settle
 from momentum_jax.studies.study import Study
@@ -25,53 +25,6 @@ from momentum_jax.training import Problem
 
 # Trials of an arm with ranges that are looked at: each is read, which takes half a second.
 MOST_TRIALS = 32
-
-
-@dataclass(frozen=True)
-class PredictedArm:
-    """What is said of one arm: `theory.ArmPrediction` without its decrease, which is no prediction of a net.
-
-    optimizer: the expression, of an arm with ranges the trial that is best by prediction; None: none can be compared.
-    place: in the order, from 1; arms that are no different share it. None: it is not in the order.
-    stable_trials: how many trials of an arm with ranges are stable, and of how many; stable_rates: their least and largest
-    learning rate, where that is what is searched.
-    """
-
-    label: str
-    optimizer: str | None
-    limit: float | None
-    ratio: float | None
-    is_stable: bool | None
-    rate: float | None
-    noise_floor: int | None
-    place: int | None
-    refusal: str | None
-    stable_trials: tuple[int, int] | None = None
-    stable_rates: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class StudyPrediction:
-    """What is said of a study's arms at the parameters of one seed.
-
-    steps: the budget, the longest of the arms. sharpness: the largest curvature there. rows, training_rows, noise, noise_error:
-    as in `QuadraticModel`. ties, refusal: as in `theory.Prediction`.
-    """
-
-    steps: int
-    seed: int
-    rows: int
-    training_rows: int
-    sharpness: float
-    noise: float | None
-    noise_error: float | None
-    arms: tuple[PredictedArm, ...]
-    ties: str
-    refusal: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as JSON's types; numbers that are not finite are None."""
-        return _plain(asdict(self))
 
 
 def predict_study(
@@ -107,6 +60,11 @@ def predict_study(
         # Before data are read, or downloaded.
         resolve(arm.expression.middle, study.load)
     variants = Variants(study, material(study, data_directory=data_directory), data_directory)
+    return predict_with(study, variants, seed)
+
+
+def predict_with(study: Study, variants: Variants, seed: int) -> StudyPrediction:
+    """As `predict_study`, of material that is at hand."""
     groups: dict[str, list[Arm]] = {}
     for arm in study.arms:
         groups.setdefault(repr(sorted(_of_problem(arm).items())), []).append(arm)
@@ -216,11 +174,3 @@ def _learning_rate(arm: Arm, text: str) -> float | None:
 
 def _of_problem(arm: Arm) -> Mapping[str, Any]:
     return {name: value for name, value in arm.factors.items() if name not in BUDGET}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax.curvature import extreme_eigenvalues
 from momentum_jax.spectra import gradient_noise, spectral_measure
 from momentum_jax.studies.material import Material, said_in_one_line
 from momentum_jax.theory.prediction import Spectrum
@@ -55,16 +56,13 @@ def start_of(problem: Problem, seed: int) -> tuple[Any, Any]:
     return params, state
 
 
-def quadratic_model(
-    whole: Material, seed: int, steps: int, *, at: tuple[Any, Any] | None = None, noise: bool = True
-) -> QuadraticModel:
-    """Measures the model of a study's problem.
+def quadratic_model(whole: Material, seed: int, steps: int, *, noise: bool = True) -> QuadraticModel:
+    """Measures the model of a study's problem where the run of a seed begins.
 
     Args:
       whole: of the study.
       seed: of the study's own; its split, its start and its key are used.
       steps: that the model is to serve.
-      at: parameters and state; None: where the run begins.
       noise: whether the noise of mini-batches is measured, too.
 
     Raises:
@@ -73,13 +71,9 @@ def quadratic_model(
     """
     problem = whole.problem
     with said_in_one_line():
-        params, state = start_of(problem, seed) if at is None else at
-        # As the trainer's in the first step: dropout has one mask then.
-        key = jax.random.fold_in(jax.random.split(jax.random.key(np.uint32(seed)), 3)[2], 0)
-        data, take, of = _data(whole, seed)
-        rows = 0 if data is None else len(jax.tree.leaves(data)[0])
-        loss = _Loss(problem, state, key, take)
-        chunk = problem.evaluation_batch if rows > problem.evaluation_batch else None
+        params, state = start_of(problem, seed)
+        loss, data, of = _loss(whole, seed, state)
+        rows, chunk = _rows(data), _chunk(whole, data)
         products = FEW if steps <= SHORT else MANY
         measure = spectral_measure(loss, params, data, iterations=products, chunk_size=chunk)
         curvatures, gradients2 = np.asarray(measure.curvatures, float), np.asarray(measure.weights, float)
@@ -118,6 +112,20 @@ def quadratic_model(
     )
 
 
+def sharpness_at(whole: Material, seed: int, at: tuple[Any, Any]) -> float | None:
+    """The largest curvature of a problem at parameters and state, on the rows of a seed; None where it is not finite.
+
+    By 40 products from a random vector, as the gradient may not see it. Errors are those of `quadratic_model`.
+    """
+    params, state = jax.tree.map(jnp.asarray, at[0]), at[1]
+    with said_in_one_line():
+        loss, data, _ = _loss(whole, seed, state)
+        key = jax.random.key(np.uint32(seed))
+        found = extreme_eigenvalues(loss, params, data, iterations=FEW, key=key, chunk_size=_chunk(whole, data))
+    value = float(found.largest[0])
+    return value if np.isfinite(value) else None
+
+
 def batch_of(whole: Material, seed: int, sampling: str = "replacement") -> float | None:
     """Independent draws whose mean is as noisy as a mini-batch; None: every step sees all rows, or there are no data."""
     data = whole.problem.data
@@ -140,6 +148,22 @@ class _Loss:
     def __call__(self, params: Any, batch: Any = None) -> jax.Array:
         batch = batch if self.take is None else self.take(batch)
         return self.problem.loss(params, self.state, batch, self.key)[0]
+
+
+def _loss(whole: Material, seed: int, state: Any) -> tuple[_Loss, Any, int]:
+    """The loss, its data, and how many rows there are to train on."""
+    # The key of the trainer's first step: dropout has one mask.
+    key = jax.random.fold_in(jax.random.split(jax.random.key(np.uint32(seed)), 3)[2], 0)
+    data, take, of = _data(whole, seed)
+    return _Loss(whole.problem, state, key, take), data, of
+
+
+def _rows(data: Any) -> int:
+    return 0 if data is None else len(jax.tree.leaves(data)[0])
+
+
+def _chunk(whole: Material, data: Any) -> int | None:
+    return whole.problem.evaluation_batch if _rows(data) > whole.problem.evaluation_batch else None
 
 
 def _data(whole: Material, seed: int) -> tuple[Any, Callable[[Any], Any] | None, int]:

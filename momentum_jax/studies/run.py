@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ import numpy as np
 import momentum_jax
 from momentum_jax.studies import fingerprint, jobs
 from momentum_jax.studies.arm import BUDGET
-from momentum_jax.studies.errors import StudyError, fail, require_whole
+from momentum_jax.studies.errors import StudyError, StudyWarning, fail, require_whole
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import TUNING, Job
 from momentum_jax.studies.material import Material, Variants, given_in_python, material, said_in_one_line
@@ -117,6 +118,7 @@ def run_study(
             else Store.create(directory, study, environment, scores=whole.scores, overwrite=overwrite)
         )
         _finish(store, bench, on_plan, on_progress)
+        _predict(store, bench)
         if on_complete is not None:
             on_complete(store)
         # Not before: what ends the process at the report leaves a study that the same command finishes. It adds no more seeds.
@@ -265,7 +267,7 @@ def _with_added_seeds(
     # Fewer seeds than the study began with are another study, and are refused where the two are compared.
     is_same = asked == study.seeds and set(further) <= set(added) and replace(study, seeds=stored.seeds) == stored
     # The files are where they are seen from now.
-    return (replace(stored, paths=study.paths) if is_same else study), ()
+    return (replace(stored, paths=study.paths, prediction=study.prediction) if is_same else study), ()
 
 
 def _finish(
@@ -300,6 +302,27 @@ def _finish(
     # What was damaged has been run again.
     store.damage.clear()
     store.gather()
+
+
+def _predict(store: Store, bench: _Bench) -> None:
+    """Measures the linear arms beside their prediction, where the study asks for it and the store has it not yet."""
+    study = store.study
+    if study.prediction is None:
+        return
+    from momentum_jax.studies.course import course
+
+    chosen = jobs.choose(study, store.scores, store.runs)
+    stored = store.prediction
+    texts = {label: expression.text for label, expression in chosen.items()}
+    if stored is not None and stored.at == study.prediction.at and {arm.label: arm.optimizer for arm in stored.arms} == texts:
+        return
+    try:
+        found = course(study, chosen, bench.variants, bench.devices).to_dict()
+    except StudyError as error:
+        # The runs are what the study is of: a loss that has no curvature is no reason to withhold them.
+        warnings.warn(f"There is no prediction: {error}", StudyWarning, stacklevel=2)
+        return
+    store.note(prediction=found)
 
 
 def _keys(store: Store, planned: Sequence[Job]) -> dict[str, str]:
