@@ -166,7 +166,9 @@ def _jitted_noise(
 
     measures = jax.lax.map(sample, jax.random.split(key, residuals))
     totals = measures.weights.sum(1)
-    return GradientNoise(*measures, jnp.mean(totals), jnp.std(totals, ddof=1) / math.sqrt(residuals))
+    return GradientNoise(
+        measures.curvatures, measures.weights, jnp.mean(totals), jnp.std(totals, ddof=1) / math.sqrt(residuals)
+    )
 
 
 def _measure(hessian: Callable[[jax.Array], jax.Array], v: jax.Array, iterations: int) -> SpectralMeasure:

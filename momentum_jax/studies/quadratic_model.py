@@ -21,8 +21,9 @@ from momentum_jax.theory.prediction import Spectrum
 from momentum_jax.training import Problem, Stream, Table
 from momentum_jax.training.opaque import put_together, take_apart
 
-# Training rows that are looked at; of more a random sample.
-MOST_ROWS = 4096
+# Training rows that are looked at, of more a random sample: fewer where the loss of them takes more floating-point operations
+# than so many, some minutes in all on two cores.
+MOST_ROWS, LEAST_ROWS, MOST_OPERATIONS = 4096, 64, 1e9
 # Products with the Hessian for the gradient, by the steps that they serve, and for each residual of a mini-batch.
 SHORT, FEW, MANY, FOR_NOISE = 500, 40, 80, 12
 RESIDUALS = 20
@@ -72,7 +73,7 @@ def quadratic_model(whole: Material, seed: int, steps: int, *, noise: bool = Tru
     problem = whole.problem
     with said_in_one_line():
         params, state = start_of(problem, seed)
-        loss, data, of = _loss(whole, seed, state)
+        loss, data, of = _loss(whole, seed, params, state)
         rows, chunk = _rows(data), _chunk(whole, data)
         products = FEW if steps <= SHORT else MANY
         measure = spectral_measure(loss, params, data, iterations=products, chunk_size=chunk)
@@ -119,7 +120,7 @@ def sharpness_at(whole: Material, seed: int, at: tuple[Any, Any]) -> float | Non
     """
     params, state = jax.tree.map(jnp.asarray, at[0]), at[1]
     with said_in_one_line():
-        loss, data, _ = _loss(whole, seed, state)
+        loss, data, _ = _loss(whole, seed, params, state)
         key = jax.random.key(np.uint32(seed))
         found = extreme_eigenvalues(loss, params, data, iterations=FEW, key=key, chunk_size=_chunk(whole, data))
     value = float(found.largest[0])
@@ -150,12 +151,17 @@ class _Loss:
         return self.problem.loss(params, self.state, batch, self.key)[0]
 
 
-def _loss(whole: Material, seed: int, state: Any) -> tuple[_Loss, Any, int]:
+def _loss(whole: Material, seed: int, params: Any, state: Any) -> tuple[_Loss, Any, int]:
     """The loss, its data, and how many rows there are to train on."""
     # The key of the trainer's first step: dropout has one mask.
     key = jax.random.fold_in(jax.random.split(jax.random.key(np.uint32(seed)), 3)[2], 0)
     data, take, of = _data(whole, seed)
-    return _Loss(whole.problem, state, key, take), data, of
+    loss = _Loss(whole.problem, state, key, take)
+    if (rows := _rows(data)) > LEAST_ROWS:
+        cost = jax.jit(loss).lower(params, data).cost_analysis() or {}
+        affordable = int(rows * MOST_OPERATIONS / max(cost.get("flops", 0.0), 1.0))
+        data = jax.tree.map(lambda leaf: leaf[: max(LEAST_ROWS, affordable)], data)
+    return loss, data, of
 
 
 def _rows(data: Any) -> int:

@@ -153,7 +153,7 @@ def predict(
     longest = int(max(budgets[label] for label in arms))
     sizes = batch_size if isinstance(batch_size, Mapping) else dict.fromkeys(arms, batch_size)
     told = {label: _Told(label, each, found, int(budgets[label]), _size(sizes.get(label))) for label, each in arms.items()}
-    compared = sorted((each for each in told.values() if each.gain is not None), key=lambda each: -float(np.mean(each.gain)))
+    compared = sorted((each for each in told.values() if each.gain is not None), key=lambda each: -each.mean_gain)
     order: list[list[_Told]] = []
     for each in compared:
         if order and not _differ(order[-1][0], each, compared[0]):
@@ -199,6 +199,10 @@ class _Told:
             # Not linear, leaves that are treated differently, a schedule beyond what was read: each says so itself.
             self.arm = self.arm._replace(refusal=str(error))
 
+    @property
+    def mean_gain(self) -> float:
+        return -np.inf if self.gain is None else float(np.mean(self.gain))
+
     def _say(self, read: Dynamics, spectrum: Spectrum, steps: int, batch_size: float | None) -> None:
         sharpness, limit = spectrum.sharpness, _limit(read, steps)
         is_stable = sharpness < limit
@@ -220,7 +224,7 @@ class _Told:
             return
         last = changes(steps)
         self.gain, self.is_flat = last.curved + last.flat - last.noise, last.flat > last.curved
-        self.arm = self.arm._replace(decrease=float(np.mean(self.gain)))
+        self.arm = self.arm._replace(decrease=self.mean_gain)
 
 
 class _Change(NamedTuple):
@@ -265,11 +269,11 @@ def _differ(one: _Told, other: _Told, best: _Told) -> bool:
     """Whether the first is surely ahead of the second."""
     difference = np.asarray(one.gain) - np.asarray(other.gain)
     error = np.std(difference, ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
-    return bool(np.mean(difference) >= NO_DIFFERENCE * np.mean(best.gain) and np.mean(difference) > ERRORS * error)
+    return bool(np.mean(difference) >= NO_DIFFERENCE * best.mean_gain and np.mean(difference) > ERRORS * error)
 
 
 def _refusal(arms: Sequence[ArmPrediction], steps: int) -> str:
-    ends = [arm.noise_floor for arm in arms if (arm.noise_floor or steps) < steps]
+    ends = [arm.noise_floor for arm in arms if arm.noise_floor is not None and arm.noise_floor < steps]
     if ends:
         return says_nothing(steps, min(ends))
     return "fewer than two arms can be compared"

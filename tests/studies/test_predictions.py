@@ -17,7 +17,7 @@ import momentum_jax as mj
 from momentum_jax.studies import Arm, Search, Study, StudyError
 from momentum_jax.studies.material import given_in_python, material, problem_of
 from momentum_jax.studies.prediction import predict_study
-from momentum_jax.studies.quadratic_model import MOST_ROWS, RESIDUALS, batch_of, quadratic_model, start_of
+from momentum_jax.studies.quadratic_model import LEAST_ROWS, MOST_ROWS, RESIDUALS, batch_of, quadratic_model, start_of
 from momentum_jax.studies.wording.predictions import row, sentences
 from momentum_jax.training import Problem, Stream, Table, lower, random_split, train_many
 
@@ -127,6 +127,16 @@ def test_of_many_rows_a_sample_is_measured() -> None:
     assert found.spectrum.sharpness == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=0.1)
 
 
+def test_of_a_loss_that_is_dear_fewer_rows_are_measured(monkeypatch) -> None:
+    whole = of(least_squares(rows=1_000))
+    assert quadratic_model(whole, 0, 30, noise=False).rows == 600
+    # A row takes some eleven operations.
+    monkeypatch.setattr("momentum_jax.studies.quadratic_model.MOST_OPERATIONS", 2_000.0)
+    assert LEAST_ROWS < quadratic_model(whole, 0, 30, noise=False).rows < 300
+    monkeypatch.setattr("momentum_jax.studies.quadratic_model.MOST_OPERATIONS", 1.0)
+    assert quadratic_model(whole, 0, 30, noise=False).rows == LEAST_ROWS
+
+
 ARMS = ("gradient_descent(0.05)", "heavy_ball(0.05, 0.5)", "nesterov(0.05, 0.8)")
 FASTER = ("gradient_descent(0.2)", "heavy_ball(0.2, 0.2)")
 
@@ -173,6 +183,8 @@ def test_an_arm_with_ranges_is_its_best_trial_by_prediction() -> None:
         problem=least_squares(),
     )
     tuned, fixed = found.arms
+    assert tuned.stable_trials is not None
+    assert tuned.stable_rates is not None
     stable, tried = tuned.stable_trials
     assert tried == 8
     assert 0 < stable < 8
