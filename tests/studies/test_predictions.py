@@ -222,7 +222,7 @@ def test_streams_and_losses_without_data_are_predicted_too(name, noise, tmp_path
         assert found.rows == 0
 
 
-def test_images_from_the_command_line_as_a_table_and_as_json(tmp_path, capfd) -> None:
+def test_images_are_predicted_from_a_file_on_the_command_line(tmp_path, capfd) -> None:
     (tmp_path / "study.toml").write_text(
         'examples = 200\nsteps = 20\nseeds = 2\narms = ["gradient_descent(0.05)", "heavy_ball(0.05, 0.9)", "adam(0.01)"]\n'
         "[network]\nhidden = []\n"
@@ -233,10 +233,17 @@ def test_images_from_the_command_line_as_a_table_and_as_json(tmp_path, capfd) ->
     assert re.search(r"heavy_ball\(0\.05, 0\.9\) +│ +0\.0\d+ │ +yes │ +1 │", out)
     assert "adam(0.01): linearize: update is not linear" in out
     assert "measured on 200 training rows" in out
-    code, out, err = run(capfd, "predict", str(tmp_path / "study.toml"), "--batch", "50", "--json", "--seed", "1")
+
+
+def test_the_command_line_gives_json_too(capfd, monkeypatch) -> None:
+    monkeypatch.chdir(FILES)
+    arms = ("--arm", "sgd(0.001)", "--arm", "moving=heavy_ball(0.001, 0.9)", "--arm", "adam(0.01)")
+    code, out, err = run(
+        capfd, "predict", "--problem", "no_data_file.py:make()", *arms, "--steps", "4", "--json", "--seed", "1"
+    )
     found = json.loads(out)
-    assert (code, found["seed"], found["steps"], found["rows"]) == (0, 1, 20, 200)
-    assert [arm["place"] for arm in found["arms"]] == [2, 1, None]
+    assert (code, err, found["seed"], found["steps"], found["rows"]) == (0, "", 1, 4, 0)
+    assert [(arm["label"], arm["place"]) for arm in found["arms"]] == [("sgd(0.001)", 2), ("moving", 1), ("adam(0.01)", None)]
 
 
 @pytest.mark.parametrize(
