@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         landscapes as landscapes,
         schedules as schedules,
         smoothing as smoothing,
+        spectra as spectra,
         theory as theory,
     )
     from momentum_jax.optimizers.accelerated_sgd import (

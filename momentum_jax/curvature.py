@@ -1,5 +1,7 @@
 """The curvature of a loss: products with its Hessian, its extreme eigenvalues, its trace, and Newton's step.
 
+`spectra` sees its gradient and the noise of mini-batches in its eigenvectors.
+
     def loss(params, batch):  # the mean over the examples of the batch
         images, labels = batch
         outputs, _ = model.apply(params, model_state, images, key=key, train=False)
@@ -18,19 +20,29 @@ again, not a new lambda.
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from momentum_jax._hyperparameters import Count, Interval, NullOr, Scalar, checked
+from momentum_jax._hessians import (
+    ChunkSize,
+    Loss,
+    count_entries,
+    flat_product,
+    hessian_product,
+    lanczos,
+    like_params,
+    mean_gradient,
+    random_unit_vector,
+    tridiagonal,
+    unit_vector,
+    widened,
+)
+from momentum_jax._hyperparameters import Count, Interval, Scalar, checked
 from momentum_jax._scaling import power_of_two
-from momentum_jax._trees import dtype_of, leaves_by_path, path_name
-
-Loss = Callable[..., Any]
-ChunkSize = Annotated[int | None, NullOr(Count(1))]
+from momentum_jax._trees import dtype_of
 
 _ROWS_AT_ONCE = 64
 
@@ -80,16 +92,9 @@ def hessian_vector_product(loss: Loss, params: Any, vector: Any, data: Any = Non
     Source: B. A. Pearlmutter (1994), Fast exact multiplication by the Hessian, Neural Computation 6(1), 147-160.
     """
     who = "hessian_vector_product"
-    wide = _wide(who, params, data, chunk_size)
-    ours, theirs = leaves_by_path(params), leaves_by_path(vector)
-    for path in ours | theirs:
-        shapes = [jnp.shape(leaves[path]) if leaves.get(path) is not None else None for leaves in (ours, theirs)]
-        if shapes[0] != shapes[1]:
-            found = "no such leaf" if shapes[1] is None else f"shape {shapes[1]}"
-            wanted = "no such leaf" if shapes[0] is None else f"shape {shapes[0]}"
-            raise ValueError(f"{who}: vector must be a tree like params, with {wanted} at {path_name(path)}, got {found}.")
-    directions = [jnp.asarray(theirs[path], dtype_of(p)) for path, p in leaves_by_path(wide).items() if p is not None]
-    return _jitted_product(loss, wide, jax.tree.unflatten(jax.tree.structure(wide), directions), data, chunk_size)
+    wide = widened(who, params, data, chunk_size)
+    direction = like_params(who, params, wide, vector)
+    return _jitted_product(loss, wide, direction, data, chunk_size)
 
 
 @checked
@@ -123,8 +128,8 @@ def extreme_eigenvalues(
     (1998), The Symmetric Eigenvalue Problem, SIAM, sections 4.5 and 13.
     """
     who = "extreme_eigenvalues"
-    wide = _wide(who, params, data, chunk_size)
-    size = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(wide))
+    wide = widened(who, params, data, chunk_size)
+    size = count_entries(wide)
     if k > min(size, iterations):
         raise ValueError(f"{who}: k must be at most iterations ({iterations}) and the number of parameters ({size}), got {k}.")
     return _jitted_extremes(loss, wide, data, key, k, min(iterations, size), chunk_size)
@@ -157,7 +162,7 @@ def trace(
 
     Source: M. F. Hutchinson (1990), Commun. Stat. Simul. Comput. 19(2), 433-450.
     """
-    return _jitted_trace(loss, _wide("trace", params, data, chunk_size), data, key, probes, chunk_size)
+    return _jitted_trace(loss, widened("trace", params, data, chunk_size), data, key, probes, chunk_size)
 
 
 @checked
@@ -166,7 +171,7 @@ def dense_hessian(loss: Loss, params: Any, data: Any = None, *, chunk_size: Chun
 
     Arguments and errors as `hessian_vector_product`, of which it takes P.
     """
-    return _jitted_dense(loss, _wide("dense_hessian", params, data, chunk_size), data, chunk_size)
+    return _jitted_dense(loss, widened("dense_hessian", params, data, chunk_size), data, chunk_size)
 
 
 @checked
@@ -200,86 +205,22 @@ def newton_step(
     Source: Y. Dauphin et al. (2014), Identifying and attacking the saddle point problem in high-dimensional non-convex
     optimization, NIPS, arXiv:1406.2572; the floor J. Nocedal and S. J. Wright (2006), Numerical Optimization, section 3.4.
     """
-    step = _jitted_newton(loss, _wide("newton_step", params, data, chunk_size), data, damping, chunk_size)
+    step = _jitted_newton(loss, widened("newton_step", params, data, chunk_size), data, damping, chunk_size)
     return jax.tree.map(lambda s, p: s.astype(dtype_of(p)), step, params)
 
 
-def _wide(who: str, params: Any, data: Any, chunk_size: int | None) -> Any:
-    """`params` as arrays of at least 32 bits, after a check that all arguments fit together."""
-    for path, leaf in leaves_by_path(params).items():
-        if leaf is not None and not jnp.issubdtype(dtype_of(leaf), jnp.floating):
-            raise ValueError(f"{who}: params must be real floating-point arrays, got {dtype_of(leaf)} at {path_name(path)}.")
-    if not jax.tree.leaves(params):
-        raise ValueError(f"{who}: params must hold at least one array, got none.")
-    if data is None and chunk_size is not None:
-        raise ValueError(f"{who}: chunk_size must be None where there is no data, got {chunk_size}.")
-    if data is not None:
-        lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(data)}
-        if len(lengths) != 1 or lengths <= {(), (0,)}:
-            shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(data)]
-            raise ValueError(f"{who}: data must be arrays with one leading axis of examples in common, got shapes {shapes}.")
-    return jax.tree.map(lambda p: jnp.asarray(p, jnp.promote_types(dtype_of(p), jnp.float32)), params)
-
-
-def _value(loss: Loss, params: Any, batch: Any) -> Any:
-    value = loss(params) if batch is None else loss(params, batch)
-    if not hasattr(value, "dtype") or value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
-        found = f"{value.dtype} of shape {value.shape}" if hasattr(value, "dtype") else type(value).__name__
-        raise ValueError(f"curvature: loss must return a real scalar, the mean over its batch, got {found}.")
-    return value
-
-
-def _mean_over_chunks(of_batch: Callable[[Any], Any], data: Any, chunk_size: int | None) -> Any:
-    """The mean over all examples of what is a mean over those of a batch; a pytree of arrays."""
-    n = 0 if data is None else jnp.shape(jax.tree.leaves(data)[0])[0]
-    if chunk_size is None or chunk_size >= n:
-        return of_batch(data)
-    chunks, rest = divmod(n, chunk_size)
-
-    def chunk(first: Any, length: int) -> Any:
-        return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, length), data)
-
-    def add(i: jax.Array, total: Any) -> Any:
-        return jax.tree.map(jnp.add, total, of_batch(chunk(i * chunk_size, chunk_size)))
-
-    shapes = jax.eval_shape(lambda: of_batch(chunk(0, chunk_size)))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    total = jax.lax.fori_loop(0, chunks, add, zeros)
-    mean = jax.tree.map(lambda leaf: leaf * (chunk_size / n), total)
-    if rest == 0:
-        return mean
-    return jax.tree.map(lambda a, b: a + b * (rest / n), mean, of_batch(chunk(n - rest, rest)))
-
-
-def _gradient(loss: Loss, params: Any, data: Any, chunk_size: int | None) -> Any:
-    return _mean_over_chunks(lambda batch: jax.grad(lambda p: _value(loss, p, batch))(params), data, chunk_size)
-
-
-def _product(loss: Loss, params: Any, vector: Any, data: Any, chunk_size: int | None) -> Any:
-    def of_batch(batch: Any) -> Any:
-        return jax.jvp(jax.grad(lambda p: _value(loss, p, batch)), (params,), (vector,))[1]
-
-    return _mean_over_chunks(of_batch, data, chunk_size)
-
-
-def _flat_product(loss: Loss, params: Any, data: Any, chunk_size: int | None) -> tuple[Callable[..., jax.Array], jax.Array]:
-    """`v -> H v` of vectors (P,), and the parameters as such a vector."""
-    flat, unravel = ravel_pytree(params)
-    return lambda v: ravel_pytree(_product(loss, params, unravel(v), data, chunk_size))[0], flat
-
-
 def _dense(loss: Loss, params: Any, data: Any, chunk_size: int | None) -> jax.Array:
-    product, flat = _flat_product(loss, params, data, chunk_size)
+    product, flat = flat_product(loss, params, data, chunk_size)
     return jax.lax.map(product, jnp.eye(flat.size, dtype=flat.dtype), batch_size=_ROWS_AT_ONCE)
 
 
-_jitted_product = jax.jit(_product, static_argnames=("loss", "chunk_size"))
+_jitted_product = jax.jit(hessian_product, static_argnames=("loss", "chunk_size"))
 _jitted_dense = jax.jit(_dense, static_argnames=("loss", "chunk_size"))
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "probes", "chunk_size"))
 def _jitted_trace(loss: Loss, params: Any, data: Any, key: jax.Array, probes: int, chunk_size: int | None) -> TraceEstimate:
-    product, flat = _flat_product(loss, params, data, chunk_size)
+    product, flat = flat_product(loss, params, data, chunk_size)
 
     def sample(probe_key: jax.Array) -> jax.Array:
         z = jax.random.rademacher(probe_key, flat.shape, flat.dtype)
@@ -296,7 +237,7 @@ def _jitted_newton(loss: Loss, params: Any, data: Any, damping: Any, chunk_size:
     hessian = _dense(loss, params, data, chunk_size)
     unit = power_of_two(jnp.max(jnp.abs(hessian)))
     eigenvalues, vectors = jnp.linalg.eigh(hessian / unit)
-    gradient, unravel = ravel_pytree(_gradient(loss, params, data, chunk_size))
+    gradient, unravel = ravel_pytree(mean_gradient(loss, params, data, chunk_size))
     floor = jnp.asarray(damping, gradient.dtype) / unit
     return unravel(-vectors @ ((gradient @ vectors) / unit / jnp.maximum(jnp.abs(eigenvalues), floor)))
 
@@ -305,62 +246,21 @@ def _jitted_newton(loss: Loss, params: Any, data: Any, damping: Any, chunk_size:
 def _jitted_extremes(
     loss: Loss, params: Any, data: Any, key: jax.Array, k: int, iterations: int, chunk_size: int | None
 ) -> ExtremeEigenvalues:
-    hessian, flat = _flat_product(loss, params, data, chunk_size)
-    start = _random_unit(jax.random.fold_in(key, iterations), flat)
+    hessian, flat = flat_product(loss, params, data, chunk_size)
+    start = random_unit_vector(jax.random.fold_in(key, iterations), flat)
     # In units of its own size, H has norms that neither overflow nor underflow.
     unit = power_of_two(jnp.max(jnp.abs(hessian(start))))
 
     def product(v: jax.Array) -> jax.Array:
         return hessian(v) / unit
 
-    basis, diagonal, beside = _lanczos(product, start, iterations, key)
-    values, vectors = jnp.linalg.eigh(jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1))
+    basis, diagonal, beside = lanczos(product, start, iterations, key)
+    values, vectors = jnp.linalg.eigh(tridiagonal(diagonal, beside))
     ends = jnp.concatenate([jnp.arange(iterations - 1, iterations - 1 - k, -1), jnp.arange(k)])
 
     def residual(end: jax.Array) -> jax.Array:
-        y = _unit(vectors[:, end] @ basis)
+        y = unit_vector(vectors[:, end] @ basis)
         return jnp.linalg.norm(product(y) - values[end] * y)
 
     residuals, values = unit * jax.lax.map(residual, ends), unit * values
     return ExtremeEigenvalues(values[ends[:k]], values[ends[k:]], residuals[:k], residuals[k:])
-
-
-def _lanczos(
-    product: Callable[[jax.Array], jax.Array], start: jax.Array, iterations: int, key: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """An orthonormal basis (iterations, P) from `start`, and the diagonal and the off-diagonal of H in it, (iterations,) each.
-
-    The last off-diagonal entry leads out of the basis.
-    """
-    epsilon = jnp.finfo(start.dtype).eps
-
-    def away_from(basis: jax.Array, w: jax.Array) -> jax.Array:
-        # Twice: what cancellation leaves of the basis after once, goes with the second time. Rows to come are 0.
-        for _ in range(2):
-            w = w - (basis @ w) @ basis
-        return w
-
-    def step(j: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        basis, diagonal, beside = carry
-        w = product(basis[j])
-        diagonal = diagonal.at[j].set(basis[j] @ w)
-        w = away_from(basis, w)
-        length = jnp.linalg.norm(w)
-        size = jnp.maximum(jnp.max(jnp.abs(diagonal)), jnp.max(beside))
-        invariant = length <= 10 * epsilon * size
-        fresh = _random_unit(jax.random.fold_in(key, j), start)
-        following = _unit(away_from(basis, jnp.where(invariant, fresh, w / length)))
-        basis = basis.at[j + 1].set(following, mode="drop")
-        return basis, diagonal, beside.at[j].set(jnp.where(invariant, 0, length))
-
-    basis = jnp.zeros((iterations, start.size), start.dtype).at[0].set(start)
-    zeros = jnp.zeros((iterations,), start.dtype)
-    return jax.lax.fori_loop(0, iterations, step, (basis, zeros, zeros))
-
-
-def _unit(v: jax.Array) -> jax.Array:
-    return v / jnp.linalg.norm(v)
-
-
-def _random_unit(key: jax.Array, like: jax.Array) -> jax.Array:
-    return _unit(jax.random.normal(key, like.shape, like.dtype))

@@ -17,9 +17,9 @@ import momentum_jax
 
 HOUSE = Path(momentum_jax.__file__).parent
 
-GROUND = {"_text", "_files", "_trees", "_scaling", "_hyperparameters", "_npz", "protocol"}
+GROUND = {"_text", "_files", "_trees", "_scaling", "_hyperparameters", "_npz", "_hessians", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
-TOOLS = {"landscapes", "descent", "curvature", "smoothing"}
+TOOLS = {"landscapes", "descent", "curvature", "spectra", "smoothing"}
 ALLOWED = {
     "_text": set(),
     "_files": set(),
@@ -31,7 +31,9 @@ ALLOWED = {
     "schedules": {"_hyperparameters"},
     "landscapes": {"_hyperparameters"},
     "descent": {"_hyperparameters", "protocol"},
-    "curvature": {"_hyperparameters", "_scaling", "_trees"},
+    "_hessians": {"_hyperparameters", "_trees"},
+    "spectra": {"_hessians", "_hyperparameters", "_scaling"},
+    "curvature": {"_hessians", "_hyperparameters", "_scaling", "_trees"},
     "smoothing": {"_hyperparameters"},
     "theory": {"_text", "_trees", "_hyperparameters", "protocol"},
     "optimizers": GROUND | {"schedules"},
@@ -39,7 +41,7 @@ ALLOWED = {
     "data": {"_text", "_files", "_npz"},
     "training": GROUND,
     "problems": {"_text", "data", "training"},
-    "studies": GROUND | OPTIMIZERS | TOOLS | {"data", "problems", "training", "momentum_jax"},
+    "studies": GROUND | OPTIMIZERS | TOOLS | {"theory", "data", "problems", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "theory", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
     "report": {"_files", "data", "studies", "figures", "theory", "optimizers", "momentum_jax"},

@@ -118,6 +118,10 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import problem
 
                 return problem.run(command)
+            case arguments.Predict():
+                from momentum_jax.cli import predict
+
+                return predict.run(command)
             case arguments.Reproduce():
                 from momentum_jax.cli import reproduce
 

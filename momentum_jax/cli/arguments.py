@@ -81,8 +81,8 @@ _NETWORK, _SEARCH = _STUDY.network, _STUDY.search
 
 
 @dataclass(frozen=True)
-class Options:
-    """What `compare`, `train` and `study run` share, under one name and with one default each.
+class Described:
+    """What describes a study for `predict` and all commands that train, under one name and with one default each.
 
     None stands for what was not given: a file may say it, else the default holds (`cli.specification`).
     """
@@ -141,6 +141,12 @@ class Options:
     """Numbers of seeds at which the results are looked at, declared before the first run, such as 8 16 24."""
     title: Annotated[str | None, _not_given(str, "TEXT"), _default("the question")] = None
     """Heading of the report."""
+
+
+@dataclass(frozen=True)
+class Options(Described):
+    """What `compare`, `train` and `study run` share."""
+
     cores: Annotated[int | None, _INT, _CORES] = None
     """CPU cores to train on, one run on each; at most those that there are."""
     overwrite: bool = False
@@ -175,6 +181,26 @@ class ProblemCommand:
     """The problem, such as "my_problem.py:make(width=64)", "package.module:make()" or "diabetes()"."""
     batch: Annotated[int | str | None, _BATCH, _default_of(_STUDY.batch)] = None
     """Examples in a mini-batch; all: every step sees all training examples."""
+
+
+@dataclass(frozen=True)
+class Predict(Described):
+    """Predict, before anything is trained, which arms are stable and, for a short budget, which is ahead.
+
+    Prints a table. The loss is taken for its quadratic model where training begins: arms must be linear methods. Beyond the
+    step at which the noise of mini-batches decides, it says nothing but stability.
+    """
+
+    file: tyro.conf.Positional[Annotated[Path | None, _PATH, _default("none: all is given by options")]] = None
+    """TOML file with the fields of a study."""
+    arm: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="OPTIMIZER"), _default("the file's")] = ()
+    """An arm such as "heavy_ball(log_uniform(0.001, 1), 0.9)" or "LABEL=OPTIMIZER"; give --arm once for each."""
+    seeds: Annotated[int | None, _INT, _default_of(len(_STUDY.seeds))] = None
+    """How many seeds the study has, numbered from 0."""
+    seed: Annotated[int | None, _INT, _default("the first")] = None
+    """Seed at whose start the curvature is measured."""
+    json: bool = False
+    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True)
@@ -427,6 +453,7 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[StudyCommand, tyro.conf.subcommand("study")]
     | Annotated[ProblemCommand, tyro.conf.subcommand("problem")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Optimizers, tyro.conf.subcommand("optimizers")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from momentum_jax.cli.arguments import Compare, Options, StudyRun, Train
+from momentum_jax.cli.arguments import Compare, Described, Options, Predict, StudyRun, Train
 from momentum_jax.studies import Study, StudyError
 from momentum_jax.studies.defaults import ARMS, STUDIES
 from momentum_jax.studies.expression import Expression, split_label
@@ -28,7 +28,7 @@ _OPTIONS = {
 _OF_DATA_SET = ("target", "evaluate_every")
 
 
-def specification(command: Options, directory: Path | None = None) -> Study:
+def specification(command: Described, directory: Path | None = None) -> Study:
     """The study of a command: what was given, else what its file says, else what the manifest in `directory` says, else the
     data set's own default, else that of `Study`.
 
@@ -37,7 +37,7 @@ def specification(command: Options, directory: Path | None = None) -> Study:
     Raises:
       StudyError: the file or a field is not as it must be.
     """
-    file = command.file if isinstance(command, StudyRun) else None
+    file = command.file if isinstance(command, StudyRun | Predict) else None
     if isinstance(command, StudyRun) and file is None and not command.arm:
         raise StudyError('study run: give a TOML file, or arms by --arm "heavy_ball(log_uniform(0.001, 1), 0.9)".')
     content: dict[str, Any] = {} if file is None else read_toml(file)
@@ -56,7 +56,7 @@ def specification(command: Options, directory: Path | None = None) -> Study:
     dataset = content.get("dataset", Study.dataset) if "problem" not in content else None
     if isinstance(dataset, str) and dataset in STUDIES:
         content = {**{name: getattr(STUDIES[dataset], name) for name in _OF_DATA_SET}, **content}
-    if isinstance(command, Compare) and "arms" not in content:
+    if isinstance(command, Compare | Predict) and "arms" not in content and file is None:
         content["arms"] = [arm.optimizer for arm in ARMS]
     try:
         return Study.from_dict(content)
@@ -78,12 +78,12 @@ def directory_of(command: Options) -> Path:
     return Path(f"{kind}-{of}")
 
 
-def _runs(command: Options) -> dict[str, Any]:
+def _runs(command: Described) -> dict[str, Any]:
     """Arms, seeds and controls: where the commands differ."""
     match command:
         case Train(arm=arm, seed=seed):
             return {"arms": [_arm(arm)], "seeds": (seed,), "ladder": False, "noise_floor": False}
-        case Compare():
+        case Compare() | Predict():
             content: dict[str, Any] = {"ladder": False, "noise_floor": False}
         case StudyRun(no_ladder=no_ladder, no_noise_floor=no_noise_floor):
             content = {**({"ladder": False} if no_ladder else {}), **({"noise_floor": False} if no_noise_floor else {})}

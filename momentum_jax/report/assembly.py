@@ -7,6 +7,7 @@ from momentum_jax.data.sources import SOURCES
 from momentum_jax.report import answer, body, tables
 from momentum_jax.report.blocks import Check, Checks, Content, Section, Text
 from momentum_jax.report.given import Given
+from momentum_jax.report.predictions import predictions
 from momentum_jax.report.reproduce import glossary, reproduce
 from momentum_jax.studies import wording
 from momentum_jax.studies.analysis import analyse
@@ -43,6 +44,7 @@ def said(given: Given) -> Content:
         curves,
         body.rate(given),
         body.cost(given),
+        predictions(given),
         _checks(given),
         tables.evidence(given),
         reproduce(given),

@@ -37,7 +37,7 @@ PHASES = (TUNING, REPORT, LADDER, CONTROL)
 
 # Fields of a study on which the numbers of a run do not depend.
 _NOT_OF_A_RUN = ("arms", "seeds", "search", "ladder", "noise_floor", "target", "target_score")
-_OF_THE_REPORT = ("question", "measure", "matters", "looks", "title")
+_OF_THE_REPORT = ("question", "measure", "matters", "looks", "title", "prediction")
 
 # The methods whose velocity adds up gradients, and the momentum that each has when none is given.
 _MOMENTUM = {"gradient_descent": 0.0, "sgd": 0.0, "heavy_ball": 0.9, "nesterov": 0.9}

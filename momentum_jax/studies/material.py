@@ -68,6 +68,21 @@ def material(study: Study, *, data_directory: str | Path | None = None) -> Mater
     return _of_problem(study, problem_of(study.expression, study.paths))
 
 
+class Variants:
+    """The material of a study, and that of each arm with factors of its own, made when it is asked for."""
+
+    def __init__(self, study: Study, whole: Material, data_directory: str | Path | None):
+        self._study, self._data_directory = study, data_directory
+        self._made = {repr(study): whole}
+
+    def of(self, factors: Mapping[str, Any]) -> Material:
+        """Errors are those of `material`."""
+        study = self._study.with_factors(factors)
+        if repr(study) not in self._made:
+            self._made[repr(study)] = material(study, data_directory=self._data_directory)
+        return self._made[repr(study)]
+
+
 def given_in_python(study: Study, problem: Problem) -> Study:
     """The study of a problem that was handed over as such. Raises `StudyError` where it has another."""
     if study.problem is None:

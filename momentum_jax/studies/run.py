@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,10 +19,10 @@ import numpy as np
 import momentum_jax
 from momentum_jax.studies import fingerprint, jobs
 from momentum_jax.studies.arm import BUDGET
-from momentum_jax.studies.errors import StudyError, fail, require_whole
+from momentum_jax.studies.errors import StudyError, StudyWarning, fail, require_whole
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import TUNING, Job
-from momentum_jax.studies.material import Material, given_in_python, material, said_in_one_line
+from momentum_jax.studies.material import Material, Variants, given_in_python, material, said_in_one_line
 from momentum_jax.studies.outlook import Outlook, outlook
 from momentum_jax.studies.resolve import Optimizer, resolve, settle
 from momentum_jax.studies.scores import Scores
@@ -92,7 +93,7 @@ def run_study(
     require_seconds("run_study", checkpoint_seconds=checkpoint_seconds, infinite=True)
     whole = material(study, data_directory=data_directory)
     environment: dict[str, Any] = {"versions": _versions(), "backend": _backend(devices), **whole.digests}
-    variants = _Variants(study, whole, data_directory)
+    variants = Variants(study, whole, data_directory)
     if arms := _fingerprints(study, variants):
         environment["arms"] = arms
     for arm in study.arms:
@@ -105,7 +106,7 @@ def run_study(
     study, recovered = _with_added_seeds(study, whole.scores, directory, environment) if resume else (study, ())
     if study.seeds != asked.seeds:
         whole = material(study, data_directory=data_directory)
-        variants = _Variants(study, whole, data_directory)
+        variants = Variants(study, whole, data_directory)
     bench = _Bench(study, variants, devices, checkpoints, checkpoint_seconds)
     # Whatever can be asked for is built once before anything is written.
     bench.settle([(job.expression, job.factors) for job in jobs.tuning(study)])
@@ -117,6 +118,7 @@ def run_study(
             else Store.create(directory, study, environment, scores=whole.scores, overwrite=overwrite)
         )
         _finish(store, bench, on_plan, on_progress)
+        _predict(store, bench)
         if on_complete is not None:
             on_complete(store)
         # Not before: what ends the process at the report leaves a study that the same command finishes. It adds no more seeds.
@@ -130,7 +132,7 @@ def _named(study: Study) -> Study:
     return replace(study, arms=tuple(arms))
 
 
-def _fingerprints(study: Study, variants: _Variants) -> dict[str, str]:
+def _fingerprints(study: Study, variants: Variants) -> dict[str, str]:
     """A digest of the optimizer of each arm whose constructor is the user's own, by its label, on its own problem."""
     found = {}
     for arm in study.arms:
@@ -265,7 +267,7 @@ def _with_added_seeds(
     # Fewer seeds than the study began with are another study, and are refused where the two are compared.
     is_same = asked == study.seeds and set(further) <= set(added) and replace(study, seeds=stored.seeds) == stored
     # The files are where they are seen from now.
-    return (replace(stored, paths=study.paths) if is_same else study), ()
+    return (replace(stored, paths=study.paths, prediction=study.prediction) if is_same else study), ()
 
 
 def _finish(
@@ -300,6 +302,27 @@ def _finish(
     # What was damaged has been run again.
     store.damage.clear()
     store.gather()
+
+
+def _predict(store: Store, bench: _Bench) -> None:
+    """Measures the linear arms beside their prediction, where the study asks for it and the store has it not yet."""
+    study = store.study
+    if study.prediction is None:
+        return
+    from momentum_jax.studies.course import course
+
+    chosen = jobs.choose(study, store.scores, store.runs)
+    stored = store.prediction
+    texts = {label: expression.text for label, expression in chosen.items()}
+    if stored is not None and stored.at == study.prediction.at and {arm.label: arm.optimizer for arm in stored.arms} == texts:
+        return
+    try:
+        found = course(study, chosen, bench.variants, bench.devices).to_dict()
+    except StudyError as error:
+        # The runs are what the study is of: a loss that has no curvature is no reason to withhold them.
+        warnings.warn(f"There is no prediction: {error}", StudyWarning, stacklevel=2)
+        return
+    store.note(prediction=found)
 
 
 def _keys(store: Store, planned: Sequence[Job]) -> dict[str, str]:
@@ -353,25 +376,10 @@ def _train(store: Store, bench: _Bench, pending: Sequence[Job], keys: Mapping[st
         )
 
 
-class _Variants:
-    """The material of a study, and that of each arm with factors of its own, made when it is asked for."""
-
-    def __init__(self, study: Study, whole: Material, data_directory: str | Path | None):
-        self._study, self._data_directory = study, data_directory
-        self._made = {repr(study): whole}
-
-    def of(self, factors: Mapping[str, Any]) -> Material:
-        """Errors are those of `material`."""
-        study = self._study.with_factors(factors)
-        if repr(study) not in self._made:
-            self._made[repr(study)] = material(study, data_directory=self._data_directory)
-        return self._made[repr(study)]
-
-
 class _Bench:
     """What all runs of a study share: what they are trained on, and optimizers, each settled once."""
 
-    def __init__(self, study: Study, variants: _Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
+    def __init__(self, study: Study, variants: Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
         self.study, self.variants = study, variants
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
         self._settled: dict[tuple[Expression, Material], Optimizer] = {}

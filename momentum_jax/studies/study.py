@@ -33,6 +33,7 @@ from momentum_jax.studies.errors import (
 )
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.network import Network
+from momentum_jax.studies.predicted import PredictionAt
 from momentum_jax.studies.scores import IMAGES, Scores, is_name
 from momentum_jax.studies.search import Search
 from momentum_jax.studies.toml import read_toml
@@ -73,6 +74,7 @@ _SAID_IF_GIVEN: dict[str, Any] = {
     "matters": None,
     "looks": (),
     "title": "",
+    "prediction": None,
 }
 
 
@@ -102,7 +104,8 @@ class Study:
     `matters`: the smallest difference worth knowing, in points of a percentage, else in units of the score, or in steps; arms
     whose difference is surely smaller are called equivalent. `looks`: two to five numbers of seeds at which the results are
     looked at; the study begins with the first, and `add_seeds` takes it to the next. `title` heads the report (empty: the
-    question).
+    question). `prediction` says where in training the linear arms are measured beside what a quadratic model predicts of them
+    (None: nowhere); no run and no claim depends on it.
 
     Raises `StudyError` naming the field, the allowed values and the value.
     """
@@ -128,6 +131,7 @@ class Study:
     matters: float | None = None
     looks: tuple[int, ...] = ()
     title: str = field(default="", compare=False)
+    prediction: PredictionAt | None = field(default=None, compare=False)
     # Where the files lie that expressions name: where it is, not what it is.
     paths: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -298,6 +302,8 @@ class Study:
             require_number("Study", "matters", self.matters, "a positive, finite number", math.ulp(0.0), math.inf)
         if not isinstance(self.title, str) or not self.title.isprintable() or len(self.title) > _MOST_TITLE:
             raise fail("Study", "title", f"one line of printable text, at most {_MOST_TITLE} characters", self.title)
+        if self.prediction is not None and not isinstance(self.prediction, PredictionAt):
+            raise fail("Study", "prediction", "a PredictionAt", self.prediction)
         if self.looks != ():
             self._check_looks()
 
@@ -343,6 +349,9 @@ class Study:
         if "search" in fields:
             search = known_fields(Search, "Study.search", fields["search"])
             fields["search"] = Search(**_seeds(_tuples(search, "seeds"), 1000))
+        if fields.get("prediction") is not None:
+            shares = known_fields(PredictionAt, "Study.prediction", fields["prediction"])
+            fields["prediction"] = PredictionAt(**_tuples(shares, "at"))
         of_problem = fields.get("problem") is not None
         fields["arms"] = tuple(arm_of(arm, of_problem=of_problem) for arm in arms)
         fields = _tuples(fields, "seeds", "question", "looks")

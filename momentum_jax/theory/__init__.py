@@ -16,6 +16,12 @@ from momentum_jax.theory.dynamics import Dynamics as Dynamics, NotLinear as NotL
 from momentum_jax.theory.equivalence import Difference as Difference, Equivalence as Equivalence, equivalent as equivalent
 from momentum_jax.theory.many import linearize_all as linearize_all
 from momentum_jax.theory.polynomials import NotPolynomial as NotPolynomial, Polynomials as Polynomials, fitted as fitted
+from momentum_jax.theory.prediction import (
+    ArmPrediction as ArmPrediction,
+    Prediction as Prediction,
+    Spectrum as Spectrum,
+    predict as predict,
+)
 from momentum_jax.theory.rates import (
     effective_learning_rate as effective_learning_rate,
     rate as rate,

@@ -69,6 +69,7 @@ def analyse(store: Store, *, by: str | None = None) -> Analysis:
         noise=independent(*twice) if all(twice) else None,
         control_runs=tuple(run.name for run in again),
         control_diverged=sum(run.diverged is not None for run in again),
+        prediction=store.prediction,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from momentum_jax.studies.evidence import Evidence
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.jobs import Ladder
+from momentum_jax.studies.predicted import StudyPrediction
 from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.statistics import (
     Description,
@@ -167,6 +168,7 @@ class Analysis:
     ladder: the arms that explain the gain of momentum; None: the study has none, or not all of their runs.
     noise: the A/A control by the primary score, the first arm less itself on other seeds. control_runs: those of its second
       half; control_diverged: how many of these diverged, and count with the worst score there, or not at all.
+    prediction: of a quadratic model, and what was measured beside it; nothing else here depends on it. None: not asked for.
     """
 
     study: Study
@@ -189,6 +191,7 @@ class Analysis:
     noise: IndependentComparison | None
     control_runs: tuple[str, ...]
     control_diverged: int
+    prediction: StudyPrediction | None = None
 
     def arm(self, label: str) -> ArmResult:
         """The arm or rung of that label."""
@@ -210,6 +213,8 @@ class Analysis:
     def to_json(self, sentence: str = "") -> str:
         """As JSON text, with the sentence of the answer as `verdict`; infinite numbers are the texts "inf" and "-inf"."""
         content = {**asdict(self), "study": self.study.to_dict(), "scores": self.scores.to_dict(), "verdict": sentence}
+        if self.prediction is None:
+            del content["prediction"]
         return json.dumps(_finite(content), indent=1, allow_nan=False) + "\n"
 
 

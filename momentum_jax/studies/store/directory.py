@@ -17,6 +17,7 @@ import numpy as np
 from momentum_jax._files import TEMPORARY, atomic, open_to_append, read_regular, sync
 from momentum_jax._text import listed
 from momentum_jax.studies.errors import DamageWarning, StudyError, is_whole
+from momentum_jax.studies.predicted import StudyPrediction
 from momentum_jax.studies.scores import IMAGES, RankedScore, Scores
 from momentum_jax.studies.store.archives import Archives
 from momentum_jax.studies.store.files import (
@@ -94,6 +95,12 @@ class Store:
     def additions(self) -> tuple[tuple[int, ...], ...]:
         """The seeds that were added to the study after it had been run, addition by addition."""
         return tuple(tuple(seeds) for seeds in _additions(self.manifest))
+
+    @property
+    def prediction(self) -> StudyPrediction | None:
+        """What was predicted of the arms, where the study asks for it and it has been measured."""
+        stored = self.manifest.get("prediction")
+        return None if stored is None else StudyPrediction.from_dict(stored)
 
     @property
     def target_score(self) -> RankedScore:
@@ -184,6 +191,9 @@ class Store:
             if study.own_images and before.own_images:
                 # The digest of what is in it is in the environment.
                 there["study"] = {**there["study"], "dataset": study.dataset}
+            # What is measured beside the runs changes none of them.
+            measured = {name: asked["study"][name] for name in ("prediction",) if name in asked["study"]}
+            there["study"] = {**{name: each for name, each in there["study"].items() if name != "prediction"}, **measured}
             if now[: len(stored)] == stored:
                 there["study"] = {**there["study"], "seeds": now}
                 if added := now[len(stored) :]:

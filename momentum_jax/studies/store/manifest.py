@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from momentum_jax._files import read_regular
 from momentum_jax._text import cut, quoted
 from momentum_jax.studies.errors import StudyError, is_whole
+from momentum_jax.studies.predicted import StudyPrediction
 from momentum_jax.studies.scores import IMAGES, Scores
 from momentum_jax.studies.store.files import MANIFEST
 from momentum_jax.studies.store.records import SECONDS, UNSOUND, digest_of_json, is_text, loads, stored_runs
@@ -114,6 +115,14 @@ def _is_machine(value: object) -> bool:
     )
 
 
+def _is_prediction(value: object) -> bool:
+    try:
+        StudyPrediction.from_dict(cast(Any, value))
+    except UNSOUND:
+        return False
+    return True
+
+
 # What a manifest may have besides, as `Store.note` writes it.
 _ALLOWED: dict[str, tuple[str, Callable[[object], bool]]] = {
     "environment": ("what the numbers depend on, in text", _is_environment),
@@ -125,6 +134,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[object], bool]]] = {
     "files": ("a list of names", are_files),
     "machine": ("a system, a version of Python and a number of cores", _is_machine),
     "paths": ("paths by name", lambda value: isinstance(value, dict) and are_files([*value.values()])),
+    "prediction": ("what was predicted of the arms", _is_prediction),
     "manifest_lost": ("true or false", lambda value: isinstance(value, bool)),
 }
 
