@@ -15,7 +15,7 @@ from momentum_jax.textbook.edge_of_stability import METHODS, Settings, Trained
 from momentum_jax.textbook.experiment import Surroundings
 
 EXPERIMENT = textbook.find("edge-of-stability")
-TINY = Settings(limits=(7.0, 0.5), hidden=(4,), examples=40, steps=40, measurements=2)
+TINY = Settings(limits=(7.0, 0.5), hidden=(4,), examples=40, steps=20, measurements=2, products=20)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,14 @@ def test_the_sharpness_is_the_largest_eigenvalue_where_the_optimizer_has_come(me
     heavy_ball = next(each for each in measured.data.trained if each.method == "heavy ball 0.9" and each.limit == 7.0)
     optimizer = mj.heavy_ball(heavy_ball.learning_rate, 0.9)
     state = optimizer.init(params)
-    for step in range(1, TINY.steps + 1):
+
+    @jax.jit
+    def one(params, state):
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
-        params = jax.tree.map(lambda p, u: p + u, params, updates)
+        return jax.tree.map(lambda p, u: p + u, params, updates), state
+
+    for step in range(1, TINY.steps + 1):
+        params, state = one(params, state)
         if step in heavy_ball.steps:
             flat, tree = jax.flatten_util.ravel_pytree(params)
             largest = np.linalg.eigvalsh(jax.hessian(lambda flat, tree=tree: loss(tree(flat)))(flat)).max()

@@ -18,7 +18,9 @@ RATES, MOMENTA = (1e-4, 10.0), (0.0, 0.9999)
 ONE_MEMORY = {"learning_rate": RATES, "momentum": MOMENTA}
 
 
-@pytest.mark.parametrize("kappa", [4.0, 100.0, 1000.0])
+@pytest.mark.parametrize(
+    "kappa", [pytest.param(4.0, marks=pytest.mark.slow), 100.0, pytest.param(1000.0, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("constructor", "closed_form"), [(mj.heavy_ball, tunings.heavy_ball), (mj.nesterov, tunings.nesterov_quadratic)]
 )
@@ -31,7 +33,7 @@ def test_the_search_finds_the_best_pair_on_quadratics(constructor: Any, closed_f
     assert theory.tune(constructor, ONE_MEMORY, 1.0, kappa) == found
 
 
-@pytest.mark.parametrize("nu", [(0.0, 1.0), (0.0, 2.0)])
+@pytest.mark.parametrize("nu", [pytest.param((0.0, 1.0), marks=pytest.mark.slow), (0.0, 2.0)])
 def test_no_mixture_of_gradient_and_average_is_faster_than_the_average(nu: tuple[float, float]) -> None:
     ranges = {"learning_rate": (1e-3, 100.0), "momentum": MOMENTA, "nu": nu}
     found, known = theory.tune(mj.quasi_hyperbolic_momentum, ranges, 1.0, 100.0), tunings.heavy_ball(1.0, 100.0)
@@ -65,6 +67,13 @@ def test_a_worst_curvature_between_those_that_were_looked_at_is_seen() -> None:
         assert theory.worst_rate(resonant(factor * best), 1.0, 5.0)[0] > rate
 
 
+def test_the_certified_search_finds_the_best_rate_of_gradient_descent() -> None:
+    found = theory.tune(mj.gradient_descent, {"learning_rate": (1e-3, 10.0)}, 1.0, 9.0, objective="certified")
+    assert found.rate == pytest.approx(0.8, abs=1e-6)
+    assert found.hyperparameters["learning_rate"] == pytest.approx(0.2, abs=1e-6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("constructor", "rate", "standard"), [(mj.heavy_ball, 0.8545, np.inf), (mj.nesterov, 0.8226, 0.8496)])
 def test_the_search_finds_a_pair_that_is_certified_faster(constructor: Any, rate: float, standard: float) -> None:
     found = theory.tune(constructor, ONE_MEMORY, 1.0, 25.0, objective="certified")
