@@ -64,13 +64,14 @@ def main(names):
             stable = [arm.label for arm in found.arms if arm.is_stable]
             best = max(measured[label] for label in stable)
             ordered, right, level, near = 0, 0, 0, 0
+            places = {label: found.place(label) or 0 for label in arms}
             spoken = [arm.label for arm in found.arms if arm.decrease is not None]
             for one, other in itertools.combinations(spoken, 2):
                 gap = measured[one] - measured[other]
-                if found.place(one) == found.place(other):
+                if places[one] == places[other]:
                     level, near = level + 1, near + (abs(gap) < 0.01 * best)
                 else:
-                    ordered, right = ordered + 1, right + ((found.place(one) < found.place(other)) == (gap > 0))
+                    ordered, right = ordered + 1, right + ((places[one] < places[other]) == (gap > 0))
             said = f"{right} of {ordered} pairs in order, {found.ties}: {near} of {level} within 1%"
             print(
                 f"{name}, batch {batch}, {steps} steps: {said}; speaks of {len(spoken)} of {len(stable)} stable arms",

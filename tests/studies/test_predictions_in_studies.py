@@ -167,11 +167,13 @@ def test_ctrl_c_while_it_is_measured_leaves_a_study_that_can_be_finished(finishe
 
     monkeypatch.chdir(finished)
     shutil.copytree(finished / "store", tmp_path / "store")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    asked = study_of(prediction=PredictionAt((0,)))
+    with monkeypatch.context() as patch:
         patch.setattr(course, "course", stop)
-        run_study(study_of(prediction=PredictionAt((0,))), tmp_path / "store", resume=True)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(asked, tmp_path / "store", resume=True)
     assert Store.read(tmp_path / "store").manifest["status"] == "interrupted"
-    store = run_study(study_of(prediction=PredictionAt((0,))), tmp_path / "store", resume=True)
+    store = run_study(asked, tmp_path / "store", resume=True)
     assert (store.manifest["status"], store.prediction.at) == ("complete", (0.0,))
 
 
