@@ -322,6 +322,9 @@ def _predict(store: Store, bench: _Bench) -> None:
         # The runs are what the study is of: a loss that has no curvature is no reason to withhold them.
         warnings.warn(f"There is no prediction: {error}", StudyWarning, stacklevel=2)
         return
+    except KeyboardInterrupt:
+        store.close("interrupted")
+        raise
     store.note(prediction=found)
 
 

@@ -161,6 +161,22 @@ def test_what_cannot_be_measured_withholds_no_run(finished, tmp_path, monkeypatc
     assert (store.manifest["status"], len(store.runs), store.prediction) == ("complete", 3, None)
 
 
+def test_ctrl_c_while_it_is_measured_leaves_a_study_that_can_be_finished(finished, tmp_path, monkeypatch) -> None:
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(finished)
+    shutil.copytree(finished / "store", tmp_path / "store")
+    asked = study_of(prediction=PredictionAt((0,)))
+    with monkeypatch.context() as patch:
+        patch.setattr(course, "course", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(asked, tmp_path / "store", resume=True)
+    assert Store.read(tmp_path / "store").manifest["status"] == "interrupted"
+    store = run_study(asked, tmp_path / "store", resume=True)
+    assert (store.manifest["status"], store.prediction.at) == ("complete", (0.0,))
+
+
 def test_toml_says_where_and_nothing_else(tmp_path) -> None:
     path = tmp_path / "study.toml"
     path.write_text('arms = ["sgd(0.1)"]\n[prediction]\nat = [0, 0.1, 0.5]\n')

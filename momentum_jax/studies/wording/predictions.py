@@ -56,7 +56,7 @@ def _measured(found: StudyPrediction) -> str:
         return f"{where}."
     rows = f"{found.rows:,} of {found.training_rows:,}" if found.rows < found.training_rows else f"{found.rows:,}"
     noise = "" if found.noise is None else f"; the gradient of one of them has variance {found.noise:.3g}"
-    error = "" if found.noise_error is None else f" ± {found.noise_error:.1g}"
+    error = "" if found.noise_error is None else f" ± {found.noise_error:.2g}"
     return f"{where}, measured on {rows} training rows{noise}{error}."
 
 
