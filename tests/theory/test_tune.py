@@ -63,8 +63,8 @@ def test_a_worst_curvature_between_those_that_were_looked_at_is_seen() -> None:
     rate, curvature = theory.worst_rate(resonant(best), 1.0, 5.0)
     assert 1.1 < curvature < 4.9
     assert found.rate == pytest.approx(rate, abs=1e-9)
-    for factor in (1 - 1e-5, 1 + 1e-5):
-        assert theory.worst_rate(resonant(factor * best), 1.0, 5.0)[0] > rate
+    for factor in (1 - 1e-4, 1 + 1e-4):
+        assert theory.worst_rate(resonant(factor * best), 1.0, 5.0)[0] > rate - 1e-12
 
 
 def test_the_certified_search_finds_the_best_rate_of_gradient_descent() -> None:
