@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from momentum_jax.theory.dynamics import Dynamics
-from momentum_jax.theory.probe import Probe
+from momentum_jax.theory.probe import Probe, columns
 from momentum_jax.theory.reading import linearize, numbered
 from momentum_jax.theory.systems import System, minimal
 
@@ -125,9 +125,9 @@ class Family:
         clock = jax.lax.fori_loop(0, step, lambda _, leaves: probe.advance(leaves, still)[1], clock)
         following = probe.advance(clock, still)[1]
         return (
-            jax.jacfwd(lambda inputs: probe.advance(clock, inputs)[0])(still),
-            jax.jacfwd(lambda x: probe.read(following, x))(still[:state]),
-            jax.jacfwd(probe.begin)(still[:size]),
+            columns(lambda inputs: probe.advance(clock, inputs)[0], len(still)),
+            columns(lambda x: probe.read(following, x), state),
+            columns(probe.begin, size),
         )
 
     def _reached(self, moves: np.ndarray, begins: np.ndarray) -> np.ndarray:

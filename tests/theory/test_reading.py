@@ -186,14 +186,72 @@ def test_an_optimizer_that_treats_coordinates_differently_is_refused():
         theory.linearize(optax.GradientTransformation(lambda params: optax.EmptyState(), update), horizon=4)
 
 
-def test_a_derivative_that_is_not_that_of_the_update_is_found():
+def test_the_values_are_read_and_not_a_derivative_of_ones_own():
     @jax.custom_jvp
     def scaled(g):
         return 0.1 * g
 
+    @jax.custom_vjp
+    def reversed_only(g):
+        return 0.1 * g
+
     scaled.defjvp(lambda primals, tangents: (scaled(*primals), 0.2 * tangents[0]))
-    with pytest.raises(theory.NotLinear, match="its update is not that of its own derivative at step 0"):
-        theory.linearize(_stateless(scaled), horizon=4)
+    reversed_only.defvjp(lambda g: (reversed_only(g), None), lambda _, g: (0.2 * g,))
+    for update in (scaled, reversed_only, lambda g: 0.1 * jax.lax.stop_gradient(g)):
+        assert theory.linearize(_stateless(update), horizon=4).b[0] == 0.1
+
+
+def test_what_goes_by_the_sizes_of_leaves_is_refused():
+    by_label = optax.partition(
+        {"large": optax.lion(0.1), "small": optax.sgd(0.1)},
+        lambda params: jax.tree.map(lambda p: "large" if p.size > 1000 else "small", params),
+    )
+    by_width = _stateless(lambda g: -g / g.shape[0])
+    tree = {"kernel": jnp.zeros((64, 64)), "bias": jnp.zeros(2)}
+    for optimizer in (by_label, by_width):
+        with pytest.raises(theory.NotLinear):
+            theory.linearize(optimizer, params=tree, horizon=4)
+        with pytest.raises(theory.NotLinear):
+            theory.linearize(optimizer, horizon=4)
+    with pytest.raises(theory.NotLinear, match="goes by the sizes of leaves"):
+        theory.linearize(by_width, params=tree["kernel"], horizon=4)
+    assert theory.linearize(by_width, params=tree["bias"], horizon=4).b[0] == -0.5
+
+
+def _stateful(init, update):
+    return optax.GradientTransformation(init, lambda g, s, p=None: update(g, s))
+
+
+def _remembering():
+    kept = [0.0]
+
+    def update(g, s):
+        kept[0] = 0.9 * kept[0] + g
+        return -0.1 * kept[0], s
+
+    return _stateful(lambda p: optax.EmptyState(), update)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (_stateful(lambda p: None, lambda g, s: (-0.1 * g, g)), "a state of another form than that of init"),
+        (_stateful(lambda p: 0, lambda g, s: (-0.1 * g * s, s + 0.5)), "a state of another form than that of init"),
+        (_stateful(lambda p: jnp.zeros(1), lambda g, s: (-g, jnp.append(s, s))), "a state of another form than that of init"),
+        (_stateful(lambda p: "text", lambda g, s: (-g, s)), "init must work with params, got"),
+        (_remembering(), r"update must work with \(gradients, state, params\), got"),
+        (_stateless(lambda g: jax.lax.reduce(g[None], 1.0, lambda a, b: a * b * 1.0, (0,))), "`reduce`"),
+    ],
+)
+def test_what_jax_could_not_run_twice_is_refused_in_a_line(optimizer, said):
+    with pytest.raises(theory.NotLinear, match=rf"^linearize: [^\n]*{said}[^\n]*\.$"):
+        theory.linearize(optimizer, horizon=4)
+
+
+@pytest.mark.parametrize("offset", [1.0, 1e-13, 1e-30])
+def test_no_offset_is_too_small(offset):
+    with pytest.raises(theory.NotLinear, match="of its own to params at step 0"):
+        theory.linearize(_stateless(lambda g: -0.1 * g + offset), horizon=4)
 
 
 def test_a_number_that_nothing_reads_may_depend_on_the_gradients():
