@@ -16,9 +16,11 @@ from momentum_jax._text import listed
 from momentum_jax.theory.dynamics import Dynamics, NotLinear
 from momentum_jax.theory.probe import Probe, columns, slashed
 
-# Coefficients of the last steps that agree to this share of the largest are settled.
+# A coefficient whose last values agree to this share of its largest is settled.
 SETTLED = 1e-12
 LONGEST_PERIOD = 32
+# Steps, each of which keeps about a kilobyte.
+FURTHEST = 1_000_000
 BLOCK = 2**23
 
 
@@ -57,13 +59,13 @@ def linearize(optimizer: Any, *, params: Any = None, leaf: str | None = None, ho
     Raises:
       NotLinear: the update is not linear, or moves a coordinate by the gradient of another, or adds a value of its own; says
         where; or it goes by the sizes of leaves. A ValueError.
-      ValueError: leaves are treated differently and `leaf` is None, or it names none; a horizon below 1.
+      ValueError: leaves are treated differently and `leaf` is None, or it names none; a horizon below 1, or above 1,000,000.
       TypeError: `optimizer` has no `init` and `update`.
     """
     if not callable(getattr(optimizer, "init", None)) or not callable(getattr(optimizer, "update", None)):
         raise TypeError(f"linearize: optimizer must have init and update, got {type(optimizer).__name__}.")
-    if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
-        raise ValueError(f"linearize: horizon must be an int of at least 1, got {horizon}.")
+    if isinstance(horizon, bool) or not isinstance(horizon, int) or not 1 <= horizon <= FURTHEST:
+        raise ValueError(f"linearize: horizon must be an int in [1, {FURTHEST}], got {horizon}.")
     with jax.enable_x64(True):
         return _dynamics(Probe(optimizer, params), leaf, horizon)
 
@@ -200,11 +202,11 @@ class _Coefficients:
 def _settled(coefficients: np.ndarray) -> tuple[int | None, int]:
     """The first step from which the coefficients are those of the last period, and the shortest such period."""
     steps = len(coefficients)
-    tolerance = SETTLED * np.abs(coefficients).max()
+    tolerance = SETTLED * np.abs(coefficients).max(0)
     for period in range(1, min(LONGEST_PERIOD, max(1, steps // 4)) + 1):
         last = coefficients[steps - period :]
         repeated = last[(np.arange(steps) - steps) % period]
-        other = np.flatnonzero(np.abs(coefficients - repeated).max(1) > tolerance)
+        other = np.flatnonzero((np.abs(coefficients - repeated) > tolerance).any(1))
         since = int(other[-1]) + 1 if other.size else 0
         if since <= steps - min(steps, 3 * period + 1) and since <= 0.75 * steps:
             return since, period

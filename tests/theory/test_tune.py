@@ -186,7 +186,7 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         ONE_MEMORY,
         {"objective": "expected_loss"},
     ),
-    r"tune: steps and curvatures go with objective 'expected_loss', got objective 'quadratic'\.": (
+    r"tune: steps, curvatures, noise and distances go with objective 'expected_loss', got objective 'quadratic'\.": (
         mj.heavy_ball,
         ONE_MEMORY,
         {"steps": 3},
@@ -202,7 +202,7 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         {"objective": "expected_loss", "steps": 3, "noise": -1.0},
     ),
     r"linearize: update is not linear: .*": (mj.adam, {"learning_rate": RATES}, {}),
-    r"tune: its coefficients still change at step 511.*": (
+    r"tune: the coefficients of <lambda> still change at step 511\.": (
         lambda learning_rate: mj.heavy_ball(lambda step: learning_rate / (1 + step), 0.5),
         {"learning_rate": RATES},
         {},
