@@ -29,10 +29,12 @@ def linearize_all(constructor: Callable[..., Any], **hyperparameters: Any) -> li
 
     Raises:
       NotLinear: the update is not linear.
-      ValueError: the coefficients have not settled at the last step that is read, or repeat after several.
+      ValueError: there is no point; the coefficients have not settled at the last step that is read, or repeat after several.
     """
     names = list(hyperparameters)
     values = [np.ravel(each) for each in np.broadcast_arrays(*(np.asarray(v, np.float64) for v in hyperparameters.values()))]
+    if not all(each.size for each in values):
+        raise ValueError("linearize_all: hyperparameters must not be empty.")
     points = dict(zip(names, values, strict=True))
     methods = family(constructor, {name: float(each[0]) for name, each in points.items()})
     last = methods.settled_on_one("linearize_all")

@@ -26,13 +26,14 @@ class Probe:
         given = jax.ShapeDtypeStruct(LARGE, jnp.float64) if params is None else params
         # Paths and ranks are kept; sizes do not matter to a rule of each coordinate.
         self.params = jax.tree.map(lambda p: _leaf_of(p, tuple(min(2, k) for k in np.shape(p))), given)
-        for path, each in leaves_by_path(self.params).items():
+        leaves = {path: each for path, each in leaves_by_path(self.params).items() if each is not None}
+        for path, each in leaves.items():
             if jnp.issubdtype(each.dtype, jnp.complexfloating):
                 raise NotLinear(f"linearize: params must be real, got {each.dtype} at {slashed(path) or 'the leaf'}.")
-        self.paths = {path: each for path, each in leaves_by_path(self.params).items() if is_inexact(each)}
-        if not self.paths:
-            raise ValueError("linearize: params must hold at least one floating-point leaf, got none.")
+        self.paths = {path: each for path, each in leaves.items() if is_inexact(each)}
         self.size = sum(each.size for each in self.paths.values())
+        if not self.size:
+            raise ValueError("linearize: params must hold at least one floating-point leaf, got none.")
         self.state = self.called("init", lambda p: jax.tree.map(jnp.asarray, optimizer.init(p)), self.params)
         self.shapes = jax.tree.map(lambda p: jax.ShapeDtypeStruct(np.shape(p), _double(p)), given)
         self.large_state = self.called("init", lambda p: jax.eval_shape(optimizer.init, p), self.shapes)

@@ -78,7 +78,7 @@ def _remembered(optimizer: Any) -> Dynamics:
 def _dynamics(probe: Probe, leaf: str | None, horizon: int) -> Dynamics:
     coefficients = _Coefficients(probe, horizon)
     offsets = np.cumsum([0, *(each.size for each in probe.paths.values())])
-    ranges = {slashed(path): range(*offsets[i : i + 2]) for i, path in enumerate(probe.paths)}
+    ranges = {slashed(path): range(*offsets[i : i + 2]) for i, path in enumerate(probe.paths) if probe.paths[path].size}
     if leaf is not None and leaf not in ranges:
         raise ValueError(f"linearize: leaf must be one of {listed(list(ranges), 8)}, got {leaf!r}.")
     names = list(ranges) if leaf is None else [leaf]

@@ -30,5 +30,7 @@ def test_many_methods_that_do_not_settle_are_refused():
 
     with pytest.raises(ValueError, match=r"at length=600 the coefficients still change"):
         theory.linearize_all(warmed, length=[5.0, 600.0])
+    with pytest.raises(ValueError, match="hyperparameters must not be empty"):
+        theory.linearize_all(mj.heavy_ball, learning_rate=[])
     with pytest.raises(theory.NotLinear):
         theory.linearize_all(mj.adam, learning_rate=[0.1, 0.2])

@@ -324,6 +324,15 @@ def test_the_unit_of_the_learning_rate_is_no_rounding(rate):
         np.testing.assert_allclose(theory.stability_limit(optimizer) * gain, 2 * 1.9 / (1 - 0.9), rtol=1e-9)
 
 
+def test_leaves_that_are_none_or_empty_are_passed_over():
+    tree = {"activation": None, "empty": jnp.zeros((0, 3)), "kernel": jnp.zeros((3, 3))}
+    assert theory.linearize(mj.nesterov(0.1, 0.9), params=tree, horizon=4).names == ("params", "velocity")
+    with pytest.raises(ValueError, match="leaf must be one of kernel, got 'empty'"):
+        theory.linearize(mj.nesterov(0.1, 0.9), params=tree, leaf="empty", horizon=4)
+    with pytest.raises(ValueError, match="at least one floating-point leaf"):
+        theory.linearize(mj.nesterov(0.1, 0.9), params=jnp.zeros((0, 3)))
+
+
 def test_a_tree_is_read_by_its_leaves():
     tree = {f"layer{i}": {"kernel": jnp.zeros((64, 32)), "bias": jnp.zeros(32), "steps": 3} for i in range(12)}
     read = theory.linearize(mj.nesterov(0.1, 0.9), params=tree, horizon=32)
