@@ -38,7 +38,7 @@ class Probe:
         self.shapes = jax.tree.map(lambda p: jax.ShapeDtypeStruct(np.shape(p), _double(p)), given)
         self.large_state = self.called("init", lambda p: jax.eval_shape(optimizer.init, p), self.shapes)
         self._refuse_another_state(self.large_state)
-        self.state_paths = [path for path, _ in jax.tree.leaves_with_path(self.state)]
+        self.state_paths = [path for path, each in leaves_by_path(self.state).items() if each is not None]
         self.clock, self.state_tree = jax.tree.flatten(self.state)
         self.walk = self.called("update", Walk, self._step, self.params, self.clock, self.params)
         self.memory = self._read_structure()

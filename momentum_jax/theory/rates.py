@@ -86,6 +86,8 @@ def worst_of(system: System | Lifted, m: float, L: float) -> tuple[float, float]
 def stable_intervals(optimizer: Any, *, step: int | None = None) -> tuple[tuple[float, float], ...]:
     """The open intervals of curvature above 0 on which the rate is below 1, exactly: from the roots of a polynomial.
 
+    A method that moves nothing, as at a learning rate of 0, never diverges either, and has (0, inf).
+
     Raises:
       As `rate`.
     """

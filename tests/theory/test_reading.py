@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from contract_rows import FIRST, ROWS
+from flax import nnx
 from linear_files import LINEAR
 
 import momentum_jax as mj
@@ -331,6 +332,11 @@ def test_leaves_that_are_none_or_empty_are_passed_over():
         theory.linearize(mj.nesterov(0.1, 0.9), params=tree, leaf="empty", horizon=4)
     with pytest.raises(ValueError, match="at least one floating-point leaf"):
         theory.linearize(mj.nesterov(0.1, 0.9), params=jnp.zeros((0, 3)))
+
+
+def test_the_memory_of_a_flax_state_has_its_own_name():
+    params = nnx.state(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.Param)
+    assert theory.linearize(mj.nesterov(0.1, 0.9), params=params, horizon=4).names == ("params", "velocity")
 
 
 def test_a_tree_is_read_by_its_leaves():
