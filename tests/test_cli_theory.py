@@ -76,7 +76,9 @@ def test_an_optimizer_of_ones_own_is_read(capsys, tmp_path):
         (["heavy_ball(0.1)", "--curvatures", "nan"], "curvatures must be finite, got nan"),
         (["heavy_ball(0.1)", "--noise", "-1"], "noise must be at least 0, got -1"),
         (["heavy_ball(0.1)", "--figure", "out.jpg"], "--figure must end in .png or .pdf, got 'out.jpg'"),
-        (["heavy_ball(0.1)", "--horizon", "0"], "horizon must be an int of at least 1"),
+        (["fista(0.1)", "--at-step", "600"], "give a longer --horizon"),
+        (["heavy_ball(0.1)", "--curvatures", "1e300"], "curvatures must be at most 1e+100, got 1e+300"),
+        (["heavy_ball(0.1)", "--horizon", "0"], "horizon must be an int in [1, 1000000]"),
     ],
 )
 def test_theory_refuses_in_one_line(capsys, arguments, message):
@@ -112,7 +114,8 @@ def test_tune_searches_the_ranges_that_are_given_and_says_where_they_end(capsys)
         (["triple_momentum", "--m", "1", "--L", "2"], "give ranges to search"),
         (["heavy_ball(choice(0.1, 0.2))", "--m", "1", "--L", "2"], "between two ends, got choice(...) for learning_rate"),
         (["nesterov(0.1)", "--m", "1", "--L", "2"], "tune needs a range to search"),
-        (["heavy_ball", "--m", "1", "--L", "2", "--steps", "5"], "--steps goes with --objective expected_loss"),
+        (["heavy_ball", "--m", "1", "--L", "2", "--steps", "5"], "--steps and --noise go with --objective expected_loss"),
+        (["heavy_ball", "--m", "1", "--L", "2", "--noise", "5"], "--steps and --noise go with --objective expected_loss"),
         (["heavy_ball", "--m", "1", "--L", "2", "--objective", "expected_loss"], "--objective expected_loss needs --steps"),
     ],
 )

@@ -43,6 +43,7 @@ def run(command: Theory) -> int:
         same = _equivalences(*read.values()) if len(read) == 2 else {}
     except ValueError as error:
         said = str(error).replace("give step=, or linearize a longer horizon", "give --at-step, or a longer --horizon")
+        said = said.replace("give linearize a longer horizon", "give a longer --horizon")
         raise ArgumentError(said) from error
     if command.json:
         plain = {text: each.as_dict() for text, each in found.items()}

@@ -23,8 +23,8 @@ _LEAST, _MOST, _DECAY = 1e-4, 1e4, 1 - 1e-6
 
 def run(command: Tune) -> int:
     of_a_loss = {"steps": command.steps, "noise": command.noise} if command.objective == "expected_loss" else {}
-    if command.steps is not None and not of_a_loss:
-        raise ArgumentError(f"--steps goes with --objective expected_loss, got --objective {command.objective}.")
+    if (command.steps is not None or command.noise) and not of_a_loss:
+        raise ArgumentError(f"--steps and --noise go with --objective expected_loss, got --objective {command.objective}.")
     if command.steps is None and command.objective == "expected_loss":
         raise ArgumentError("--objective expected_loss needs --steps.")
     try:

@@ -68,8 +68,8 @@ class Dynamics(NamedTuple):
         Raises:
           ValueError: the step is beyond the horizon, and the coefficients have not settled; it is no step.
         """
-        if step < 0:
-            raise ValueError(f"theory: step must be at least 0, got {step}.")
+        if isinstance(step, bool) or not isinstance(step, (int, np.integer)) or step < 0:
+            raise ValueError(f"theory: step must be an int of at least 0, got {step}.")
         if step < self.horizon:
             return step
         if self.settled is None:

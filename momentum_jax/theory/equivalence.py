@@ -31,7 +31,7 @@ class Equivalence(NamedTuple):
       same: the same points for every sequence of gradients and every start.
       same_settled: the same once both have settled: the first steps and the start do not count.
       first_difference: None where they are the same.
-      largest: the largest difference of a position, relative to the largest position.
+      largest: the largest difference of a position, relative to the largest that a gradient, or theta_0, leads to.
       steps: how many steps were compared; None: for ever.
     """
 
@@ -59,7 +59,7 @@ def equivalent(
       a, b: optimizers, or their `Dynamics`.
       of: the points that the user holds, where the gradients are taken; or the evaluated iterates.
       steps: compare so many steps; None: for ever where both settle, else as many as were read.
-      tolerance: of a difference, relative to the largest position.
+      tolerance: of a difference, relative to the largest position that a gradient, or theta_0, leads to.
 
     Raises:
       NotLinear: an update is not linear. ValueError: `steps` is below 1, or beyond what was read of one that does not settle.
@@ -80,14 +80,17 @@ def equivalent(
         length, is_for_ever = settled + int(np.lcm(one.period, other.period)) * (order + 1) + order, True
     assert length is not None
     first, second = _positions(one, length, of), _positions(other, length, of)
-    difference, size = np.abs(first - second), max(np.abs(first).max(), np.abs(second).max())
+    difference, sizes = np.abs(first - second), np.maximum(np.abs(first), np.abs(second)).max(0)
+    # A gradient of 1 may move by 1e-12, theta_0 = 1 stands at 1: each is held to its own.
+    size = np.append(np.full(length, sizes[:-1].max()), sizes[-1])
     parted = difference > tolerance * size
     found = None
     if parted.any():
         t, k = (int(i) for i in np.argwhere(parted)[0])
         found = Difference(t, "start" if k == length else k, float(first[t, k]), float(second[t, k]))
+    largest = (difference / np.where(size > 0, size, 1.0)).max()
     same_settled = settled is not None and settled < length and not parted[settled:, settled:-1].any()
-    return Equivalence(found is None, same_settled, found, float(difference.max() / size), None if is_for_ever else length)
+    return Equivalence(found is None, same_settled, found, float(largest), None if is_for_ever else length)
 
 
 def _positions(read: Dynamics, length: int, of: str) -> np.ndarray:

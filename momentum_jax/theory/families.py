@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from momentum_jax.theory.dynamics import Dynamics
-from momentum_jax.theory.probe import Probe
+from momentum_jax.theory.probe import Probe, columns
+from momentum_jax.theory.ranges import name_of
 from momentum_jax.theory.reading import linearize, numbered
 from momentum_jax.theory.systems import System, minimal
 
@@ -46,6 +47,10 @@ class Systems(NamedTuple):
             p[:, i] = -np.trace(adjugate, axis1=1, axis2=2) / i
             adjugate = adjugate + p[:, i, None, None] * np.eye(n)
         return p, q
+
+    def differ(self, other: "Systems") -> np.ndarray:
+        """(k,): whether the coefficients of the state, or of the gradient, are others."""
+        return np.any([_differ(self.F, other.F), _differ(self.b, other.b)], axis=0)
 
     def pruned(self) -> "Systems":
         """Without the entries on which no parameter and no iterate ever depends, in any of them."""
@@ -96,6 +101,19 @@ class Family:
         every = ["params"] * self._probe.size + self._probe.memory_names()
         return numbered([every[i] for i in self._rows])
 
+    def settled_on_one(self, who: str) -> int:
+        """The last step that was read, whose coefficients all later ones repeat.
+
+        Raises:
+          ValueError: they still change, or repeat after several steps.
+        """
+        read = self.read
+        if read.settled is None:
+            raise ValueError(f"{who}: the coefficients of {name_of(self.constructor)} still change at step {read.horizon - 1}.")
+        if read.period > 1:
+            raise ValueError(f"{who}: the coefficients of {name_of(self.constructor)} repeat after {read.period} steps.")
+        return read.horizon - 1
+
     def at(self, points: Mapping[str, np.ndarray], step: int | None = None) -> Systems:
         """The methods at hyperparameters (k,), with the coefficients of a step; None: of that at which the example settled."""
         rows, size = self._rows, self._probe.size
@@ -125,9 +143,9 @@ class Family:
         clock = jax.lax.fori_loop(0, step, lambda _, leaves: probe.advance(leaves, still)[1], clock)
         following = probe.advance(clock, still)[1]
         return (
-            jax.jacfwd(lambda inputs: probe.advance(clock, inputs)[0])(still),
-            jax.jacfwd(lambda x: probe.read(following, x))(still[:state]),
-            jax.jacfwd(probe.begin)(still[:size]),
+            columns(lambda inputs: probe.advance(clock, inputs)[0], len(still)),
+            columns(lambda x: probe.read(following, x), state),
+            columns(probe.begin, size),
         )
 
     def _reached(self, moves: np.ndarray, begins: np.ndarray) -> np.ndarray:
@@ -137,6 +155,11 @@ class Family:
         mine[0] = True
         mine[size:] = np.any(begins[..., 0] != 0, axis=0)
         return np.flatnonzero(_closure(mine | leads[:, len(leads)], leads[:, : len(leads)]))
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    axes = tuple(range(1, one.ndim))
+    return np.abs(one - other).max(axes) > 1e-9 * np.abs(one).max(axes)
 
 
 def _closure(mine: np.ndarray, leads: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 _LINEAR_IN_ALL = frozenset(
     {
@@ -47,6 +48,8 @@ _PRODUCTS = frozenset({"mul", "dot_general", "conv_general_dilated"})
 _PLACED = {"gather": {0}, "dynamic_slice": {0}, "dynamic_update_slice": {0, 1}, "scatter": {0, 2}, "scatter-add": {0, 2}}
 _MIXES = frozenset({"reduce_sum", "cumsum", "dot_general", "conv_general_dilated"})
 _BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+# They have a body too, and run it more than once, or on references.
+_NO_CALLS = frozenset({"reduce", "reduce_window", "pallas_call", "run_state"})
 
 
 class Label(NamedTuple):
@@ -73,6 +76,10 @@ class Walk:
         given = jax.tree.leaves(arguments, is_leaf=lambda node: isinstance(node, Label))
         return jax.tree.unflatten(self.structure, self._of(self.jaxpr.jaxpr, given))
 
+    def outline(self, is_read: list[bool]) -> list[Any]:
+        """The operations behind those results that are read, and the numbers in them; without shapes."""
+        return _outline(partial_eval.dce_jaxpr(self.jaxpr.jaxpr, is_read)[0])
+
     def _of(self, jaxpr: Any, given: Sequence[Label]) -> list[Label]:
         known: dict[Any, Label] = dict.fromkeys(jaxpr.constvars, FREE) | dict(zip(jaxpr.invars, given, strict=True))
 
@@ -96,7 +103,7 @@ class Walk:
             carried = self._repeated(_opened(parameters["body_jaxpr"]), operands[before:], constants, len(equation.outvars))
             if _all_free(self._of(_opened(parameters["cond_jaxpr"]), [*operands[:before], *carried])):
                 return carried
-        elif body := next((parameters[key] for key in _BODIES if key in parameters), None):
+        elif name not in _NO_CALLS and (body := next((parameters[key] for key in _BODIES if key in parameters), None)):
             self.calls.append(equation)
             results = self._of(_opened(body), operands)
             self.calls.pop()
@@ -138,6 +145,14 @@ def _constants_and_carried(scan: dict[str, Any]) -> tuple[int, int]:
 def widened(before: Sequence[Label], after: Sequence[Label]) -> list[Label]:
     """Of two labels of each value the one that says less."""
     return _worst(before, after)
+
+
+def _outline(jaxpr: Any) -> list[Any]:
+    lines = []
+    for equation in jaxpr.eqns:
+        numbers = [str(atom.val) for atom in equation.invars if isinstance(atom, core.Literal)]
+        lines.append((equation.primitive.name, numbers, [_outline(body) for body in core.jaxprs_in_params(equation.params)]))
+    return lines
 
 
 def _all_free(labels: Sequence[Label]) -> bool:

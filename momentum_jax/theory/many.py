@@ -29,20 +29,20 @@ def linearize_all(constructor: Callable[..., Any], **hyperparameters: Any) -> li
 
     Raises:
       NotLinear: the update is not linear.
-      ValueError: the coefficients have not settled at the last step that is read, or repeat after several.
+      ValueError: there is no point; the coefficients have not settled at the last step that is read, or repeat after several.
     """
     names = list(hyperparameters)
     values = [np.ravel(each) for each in np.broadcast_arrays(*(np.asarray(v, np.float64) for v in hyperparameters.values()))]
+    if not all(each.size for each in values):
+        raise ValueError("linearize_all: hyperparameters must not be empty.")
     points = dict(zip(names, values, strict=True))
     methods = family(constructor, {name: float(each[0]) for name, each in points.items()})
-    steps = methods.read.one_period("linearize_all", None)
-    if len(steps) > 1:
-        raise ValueError(f"linearize_all: its coefficients repeat after {len(steps)} steps; use linearize.")
-    systems, before = methods.at(points, steps[0]), methods.at(points, max(0, steps[0] - 1))
-    moved = np.abs(systems.F - before.F).max((1, 2)) > 1e-9 * np.abs(systems.F).max((1, 2))
+    last = methods.settled_on_one("linearize_all")
+    systems, before = methods.at(points, last), methods.at(points, max(0, last - 1))
+    moved = systems.differ(before)
     if moved.any():
         at = ", ".join(f"{name}={each[moved.argmax()]:g}" for name, each in points.items())
-        raise ValueError(f"linearize_all: at {at} the coefficients still change at step {steps[0]}.")
+        raise ValueError(f"linearize_all: at {at} the coefficients still change at step {last}.")
     return [
         Dynamics(F[None], b[None], readout[None], start, 0, 1, methods.names)
         for F, b, _, readout, start in zip(*systems, strict=True)

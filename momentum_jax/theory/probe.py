@@ -26,21 +26,30 @@ class Probe:
         given = jax.ShapeDtypeStruct(LARGE, jnp.float64) if params is None else params
         # Paths and ranks are kept; sizes do not matter to a rule of each coordinate.
         self.params = jax.tree.map(lambda p: _leaf_of(p, tuple(min(2, k) for k in np.shape(p))), given)
-        for path, each in leaves_by_path(self.params).items():
+        leaves = {path: each for path, each in leaves_by_path(self.params).items() if each is not None}
+        for path, each in leaves.items():
             if jnp.issubdtype(each.dtype, jnp.complexfloating):
                 raise NotLinear(f"linearize: params must be real, got {each.dtype} at {slashed(path) or 'the leaf'}.")
-        self.paths = {path: each for path, each in leaves_by_path(self.params).items() if is_inexact(each)}
-        if not self.paths:
-            raise ValueError("linearize: params must hold at least one floating-point leaf, got none.")
+        self.paths = {path: each for path, each in leaves.items() if is_inexact(each)}
         self.size = sum(each.size for each in self.paths.values())
-        self.state = jax.tree.map(jnp.asarray, self._called("init", optimizer.init, self.params))
-        self._refuse_another_state(jax.tree.map(lambda p: jax.ShapeDtypeStruct(np.shape(p), _double(p)), given))
-        self.state_paths = [path for path, _ in jax.tree.leaves_with_path(self.state)]
+        if not self.size:
+            raise ValueError("linearize: params must hold at least one floating-point leaf, got none.")
+        self.state = self.called("init", lambda p: jax.tree.map(jnp.asarray, optimizer.init(p)), self.params)
+        self.shapes = jax.tree.map(lambda p: jax.ShapeDtypeStruct(np.shape(p), _double(p)), given)
+        self.large_state = self.called("init", lambda p: jax.eval_shape(optimizer.init, p), self.shapes)
+        self._refuse_another_state(self.large_state)
+        self.state_paths = [path for path, each in leaves_by_path(self.state).items() if each is not None]
         self.clock, self.state_tree = jax.tree.flatten(self.state)
+        self.walk = self.called("update", Walk, self._step, self.params, self.clock, self.params)
         self.memory = self._read_structure()
         self.memory_size = sum(self.clock[i].size for i in self.memory)
 
-    def _called(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    def called(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the optimizer's own `init` or `update` does.
+
+        Raises:
+          NotLinear: whatever it raised, in one line.
+        """
         try:
             return function(*arguments)
         except Exception as error:
@@ -49,11 +58,11 @@ class Probe:
             said = cut(str(error), 160).rstrip(".") or type(error).__name__
             raise NotLinear(f"linearize: {what} must work with {takes}, got {said}.") from error
 
-    def _refuse_another_state(self, shapes: Any) -> None:
+    def _refuse_another_state(self, state: Any) -> None:
         def kinds(state: Any) -> dict[str, str]:
             return {slashed(path): str(each.dtype) for path, each in jax.tree.leaves_with_path(state)}
 
-        large = kinds(self._called("init", lambda given: jax.eval_shape(self.optimizer.init, given), shapes))
+        large = kinds(state)
         if different := {name: dtype for name, dtype in large.items() if kinds(self.state).get(name) != dtype}:
             name, dtype = next(iter(different.items()))
             kind = "8-bit" if "8" in dtype else dtype
@@ -62,26 +71,39 @@ class Probe:
                 "It is not linear there."
             )
 
+    def refuse_a_rule_of_sizes(self) -> None:
+        """At the shapes of params the update must be the program that was read at the probe's."""
+        large = self.called("update", Walk, self._step, self.shapes, jax.tree.leaves(self.large_state), self.shapes)
+        if large.outline(self.is_read) != self.walk.outline(self.is_read):
+            raise NotLinear(
+                "linearize: the update goes by the sizes of leaves, and is read at axes of at most 2; give such params."
+            )
+
+    def _step(self, gradients: Any, leaves: Any, params: Any) -> Any:
+        """What the user sees of a step, and the leaves of the next state."""
+        updates, state = self.optimizer.update(gradients, jax.tree.unflatten(self.state_tree, leaves), params)
+        following = jax.tree.leaves(state)
+        if jax.tree.structure(state) != self.state_tree or list(map(_form, following)) != list(map(_form, leaves)):
+            raise ValueError("a state of another form than that of init")
+        new = jax.tree.map(lambda p, u: p + u, params, updates)
+        return (self._moving(updates), self._moving(evaluation_params(new, state))), following
+
     def _read_structure(self) -> list[int]:
         """Which leaves of the state are memory, and whether all that the user sees is linear."""
         labels = Walk(lambda p: jax.tree.leaves(self.optimizer.init(p)), self.params).labels(self._labelled(self.params))
 
-        def step(gradients: Any, leaves: Any, params: Any) -> Any:
-            updates, state = self.optimizer.update(gradients, jax.tree.unflatten(self.state_tree, leaves), params)
-            new = jax.tree.map(lambda p, u: p + u, params, updates)
-            return (self._moving(updates), self._moving(evaluation_params(new, state))), jax.tree.leaves(state)
-
-        walk = self._called("update", Walk, step, self.params, self.clock, self.params)
         given = self._labelled(self.params)
         while True:
-            walk.mixes.clear()
-            seen, after = walk.labels(given, labels, given)
+            self.walk.mixes.clear()
+            seen, after = self.walk.labels(given, labels, given)
             wider = widened(labels, after)
             if wider == labels:
                 break
             labels = wider
-        self.mixes = walk.mixes
-        self._refuse_what_is_not_linear(jax.tree.leaves(seen, is_leaf=lambda node: isinstance(node, Label)), labels)
+        self.mixes = self.walk.mixes
+        seen = jax.tree.leaves(seen, is_leaf=lambda node: isinstance(node, Label))
+        self._refuse_what_is_not_linear(seen, labels)
+        self.is_read = [label.rank < 2 for label in [*seen, *labels]]
         return [i for i, label in enumerate(labels) if label.rank == 1]
 
     def _refuse_what_is_not_linear(self, seen: list[Label], state: list[Label]) -> None:
@@ -96,7 +118,7 @@ class Probe:
             return
         for label, path, value in zip(state, self.state_paths, self.clock, strict=True):
             if label.rank == 2 and not jnp.issubdtype(value.dtype, jnp.inexact):
-                where = f"the state {keystr(path[-1:])} depends on the gradients' values"
+                where = f"the state{' ' * bool(path)}{keystr(path[-1:])} depends on the gradients' values"
                 raise NotLinear(f"linearize: {where}: {label.culprit}.")
         after = "; linearise what follows it" if "(clip" in culprit else ""
         raise NotLinear(f"linearize: update is not linear: {culprit}{after}.")
@@ -156,6 +178,15 @@ def _leaf_of(p: Any, shape: tuple[int, ...]) -> jax.Array:
 def _double(p: Any) -> Any:
     dtype = p.dtype if hasattr(p, "dtype") else jnp.result_type(p)
     return jnp.float64 if jnp.issubdtype(dtype, jnp.floating) else dtype
+
+
+def _form(leaf: Any) -> tuple[Any, bool]:
+    return np.shape(leaf), is_inexact(leaf)
+
+
+def columns(function: Callable[[jax.Array], jax.Array], size: int) -> jax.Array:
+    """The matrix of a linear function of vectors: its values, so that no derivative of one's own can hide them."""
+    return jax.vmap(function, out_axes=1)(jnp.eye(size))
 
 
 def _pieces(vector: jax.Array, like: list[Any]) -> Iterator[jax.Array]:

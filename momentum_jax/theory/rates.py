@@ -13,6 +13,7 @@ from momentum_jax.theory.reading import dynamics
 from momentum_jax.theory.systems import System, borders, borders_of_matrices, spectral_radius, stationary
 
 _GOLDEN = (np.sqrt(5) - 1) / 2
+_LARGEST = 1e100
 
 
 def rate(optimizer: Any, curvature: Any, *, step: int | None = None) -> np.ndarray:
@@ -84,6 +85,8 @@ def worst_of(system: System | Lifted, m: float, L: float) -> tuple[float, float]
 
 def stable_intervals(optimizer: Any, *, step: int | None = None) -> tuple[tuple[float, float], ...]:
     """The open intervals of curvature above 0 on which the rate is below 1, exactly: from the roots of a polynomial.
+
+    A method that moves nothing, as at a learning rate of 0, never diverges either, and has (0, inf).
 
     Raises:
       As `rate`.
@@ -221,20 +224,23 @@ def curvatures(who: str, values: Any, name: str = "curvature") -> np.ndarray:
     """Finite numbers of any shape as float64.
 
     Raises:
-      ValueError: there is none; one is not finite.
+      ValueError: there is none; one is not finite, or so large that its square may not be.
     """
     found = np.asarray(values, np.float64)
     if not found.size:
         raise ValueError(f"{who}: {name} must not be empty.")
     if not np.isfinite(found).all():
         raise ValueError(f"{who}: {name} must be finite, got {found[~np.isfinite(found)].flat[0]}.")
+    if (np.abs(found) > _LARGEST).any():
+        raise ValueError(f"{who}: {name} must be at most {_LARGEST:g}, got {np.abs(found).max():g}.")
     return found
 
 
 def bounds(who: str, m: float, L: float) -> None:
-    """Raises ValueError unless 0 < m <= L, both finite."""
+    """Raises ValueError unless 0 < m <= L <= 1e100."""
     if not (np.isfinite(L) and 0 < m <= L):
         raise ValueError(f"{who}: m must be in (0, L], got m = {m:g} and L = {L:g}.")
+    curvatures(who, L, "L")
 
 
 def _rate(system: System | Lifted, curvature: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Reading an optimizer: its update as a proven linear rule, and the coefficients of every step.
 
 Two readings, and both are needed. The structure (`linear_structure`) proves for every number that the update is linear, and
-says which leaves of the state are memory and which are a clock. The numbers are the Jacobian at each step of the clock; they
-show which coordinates move each other, and what an update adds of its own.
+says which leaves of the state are memory and which are a clock. The numbers are the Jacobian at each step of the clock, column
+by column the update of one input alone; they show which coordinates move each other, and what an update adds of its own.
 """
 
 import functools
@@ -14,11 +14,13 @@ import numpy as np
 
 from momentum_jax._text import listed
 from momentum_jax.theory.dynamics import Dynamics, NotLinear
-from momentum_jax.theory.probe import Probe, slashed
+from momentum_jax.theory.probe import Probe, columns, slashed
 
-# Coefficients of the last steps that agree to this share of the largest are settled.
+# A coefficient whose last values agree to this share of its largest is settled.
 SETTLED = 1e-12
 LONGEST_PERIOD = 32
+# Steps, each of which keeps about a kilobyte.
+FURTHEST = 1_000_000
 BLOCK = 2**23
 
 
@@ -47,7 +49,7 @@ def linearize(optimizer: Any, *, params: Any = None, leaf: str | None = None, ho
 
     Args:
       optimizer: `init` and `update(gradients, state, params)`: of this library, of Optax, `optax.MultiSteps`, one's own.
-      params: any tree, for rules that go by path, rank or size; only its structure is used. None: one leaf of two axes.
+      params: any tree, for rules that go by path or rank; only its structure is used. None: one leaf of two axes.
       leaf: path of the leaf to read, as "net/a/w"; needed where leaves are treated differently.
       horizon: how many steps are read. A change that comes later is not seen.
 
@@ -56,14 +58,14 @@ def linearize(optimizer: Any, *, params: Any = None, leaf: str | None = None, ho
 
     Raises:
       NotLinear: the update is not linear, or moves a coordinate by the gradient of another, or adds a value of its own; says
-        where. A ValueError.
-      ValueError: leaves are treated differently and `leaf` is None, or it names none; a horizon below 1.
+        where; or it goes by the sizes of leaves. A ValueError.
+      ValueError: leaves are treated differently and `leaf` is None, or it names none; a horizon below 1, or above 1,000,000.
       TypeError: `optimizer` has no `init` and `update`.
     """
     if not callable(getattr(optimizer, "init", None)) or not callable(getattr(optimizer, "update", None)):
         raise TypeError(f"linearize: optimizer must have init and update, got {type(optimizer).__name__}.")
-    if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
-        raise ValueError(f"linearize: horizon must be an int of at least 1, got {horizon}.")
+    if isinstance(horizon, bool) or not isinstance(horizon, int) or not 1 <= horizon <= FURTHEST:
+        raise ValueError(f"linearize: horizon must be an int in [1, {FURTHEST}], got {horizon}.")
     with jax.enable_x64(True):
         return _dynamics(Probe(optimizer, params), leaf, horizon)
 
@@ -76,7 +78,7 @@ def _remembered(optimizer: Any) -> Dynamics:
 def _dynamics(probe: Probe, leaf: str | None, horizon: int) -> Dynamics:
     coefficients = _Coefficients(probe, horizon)
     offsets = np.cumsum([0, *(each.size for each in probe.paths.values())])
-    ranges = {slashed(path): range(*offsets[i : i + 2]) for i, path in enumerate(probe.paths)}
+    ranges = {slashed(path): range(*offsets[i : i + 2]) for i, path in enumerate(probe.paths) if probe.paths[path].size}
     if leaf is not None and leaf not in ranges:
         raise ValueError(f"linearize: leaf must be one of {listed(list(ranges), 8)}, got {leaf!r}.")
     names = list(ranges) if leaf is None else [leaf]
@@ -84,6 +86,7 @@ def _dynamics(probe: Probe, leaf: str | None, horizon: int) -> Dynamics:
     for name, other in others:
         if not _are_equal(found, other):
             raise ValueError(f"linearize: leaves {first} and {name} are treated differently; give leaf={first!r}, or another.")
+    probe.refuse_a_rule_of_sizes()
     return found
 
 
@@ -114,7 +117,7 @@ class _Coefficients:
                 return probe.read(following, x)
 
             origin = jnp.zeros(state)
-            jacobian = jnp.concatenate([jax.jacfwd(forward)(jnp.zeros(inputs)), _padded(jax.jacfwd(read)(origin), inputs)])
+            jacobian = jnp.concatenate([columns(forward, inputs), _padded(columns(read, state), inputs)])
             values = jnp.concatenate([forward(point), read(point[:state])])
             return following, (jacobian, jnp.concatenate([offset, read(origin)]), values)
 
@@ -123,7 +126,7 @@ class _Coefficients:
         clock, self.blocks, done = probe.clock, [], 0
         self.reached = np.zeros((state + probe.size, inputs), bool)
         while done < horizon:
-            clock, found = block(clock)
+            clock, found = probe.called("update", block, clock)
             jacobian, offset, values = (np.asarray(each)[: horizon - done] for each in found)
             self._refuse_offsets(offset, done)
             self._hold(jacobian, values, np.asarray(point), done)
@@ -132,7 +135,7 @@ class _Coefficients:
             self.blocks.append((nonzero, jacobian[:, nonzero]))
             done += length
         begins, self.begins = (
-            np.asarray(each) for each in (probe.begin(jnp.zeros(probe.size)), jax.jacfwd(probe.begin)(jnp.zeros(probe.size)))
+            np.asarray(each) for each in (probe.begin(jnp.zeros(probe.size)), columns(probe.begin, probe.size))
         )
         self._refuse_offsets(np.concatenate([np.zeros(probe.size), begins])[None], 0)
         self.names = ["params"] * probe.size + probe.memory_names()
@@ -178,7 +181,7 @@ class _Coefficients:
 
     def _refuse_offsets(self, offset: np.ndarray, done: int) -> None:
         probe = self.probe
-        if not (bad := ~(np.abs(offset) <= 1e-10)).any():
+        if not (bad := offset != 0).any():
             return
         t, i = np.argwhere(bad)[0]
         size = probe.size
@@ -193,17 +196,17 @@ class _Coefficients:
         if wrong.any():
             t, i = np.argwhere(wrong)[0]
             what = "its update" if i < state else "its iterate"
-            raise NotLinear(f"linearize: {what} is not that of its own derivative at step {done + t}.")
+            raise NotLinear(f"linearize: {what} at step {done + t} is not the sum of what its inputs do alone.")
 
 
 def _settled(coefficients: np.ndarray) -> tuple[int | None, int]:
     """The first step from which the coefficients are those of the last period, and the shortest such period."""
     steps = len(coefficients)
-    tolerance = SETTLED * np.abs(coefficients).max()
+    tolerance = SETTLED * np.abs(coefficients).max(0)
     for period in range(1, min(LONGEST_PERIOD, max(1, steps // 4)) + 1):
         last = coefficients[steps - period :]
         repeated = last[(np.arange(steps) - steps) % period]
-        other = np.flatnonzero(np.abs(coefficients - repeated).max(1) > tolerance)
+        other = np.flatnonzero((np.abs(coefficients - repeated) > tolerance).any(1))
         since = int(other[-1]) + 1 if other.size else 0
         if since <= steps - min(steps, 3 * period + 1) and since <= 0.75 * steps:
             return since, period

@@ -102,12 +102,13 @@ def steady_state_variance(
     system = system_of(who, optimizer, step)
     if isinstance(system, System):
         if not len(system.F):
-            return np.where(noise > 0, 0.0, noise)
+            return np.zeros(values.shape)
         p, held, iterate = system.polynomials()
-        return variance(p - values[..., None] * held, (held, iterate)[place]) * noise
+        found = variance(p - values[..., None] * held, (held, iterate)[place])
+        return np.where(np.isinf(found), np.inf, found * np.where(np.isinf(found), 1.0, noise))
     M, driven = system.closed_loop(values), system.noise(values)
     reads, feeds = system.outputs(values, place)
-    stable = spectral_radius(M) < 1
+    stable = spectral_radius(M) < 1 - 1e-14
     P = stationary(np.where(stable[..., None, None], M, 0.0), driven @ driven.swapaxes(-1, -2))
     spread = np.einsum("...pi,...ij,...pj->...p", reads, P, reads) + (feeds**2).sum(-1)
     return np.where(stable, spread.mean(-1) * noise, np.inf)
@@ -130,7 +131,7 @@ def expected_loss(
       of: of the evaluated iterate, or of the point that the user holds.
 
     Returns:
-      float64 of their shape.
+      float64 of their shape; inf where it is beyond the largest float.
 
     Raises:
       NotLinear: the update is not linear. ValueError: a number is not finite, noise is negative; T lies beyond the horizon of a
@@ -142,8 +143,10 @@ def expected_loss(
     values, noise, distance = np.broadcast_arrays(
         curvatures(who, curvature), _noise(who, noise), curvatures(who, distance, "distance")
     )
-    mean, spread = moments(dynamics(optimizer), values, steps, of)
-    return values / 2 * ((distance * mean) ** 2 + noise * spread)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = (np.where(np.isfinite(each), each, np.inf) for each in moments(dynamics(optimizer), values, steps, of))
+        # What has no cause does not grow, however unstable the method is.
+        return values / 2 * (np.where(distance == 0, 0.0, distance * mean) ** 2 + np.where(noise == 0, 0.0, noise * spread))
 
 
 def moments(read: Dynamics, values: np.ndarray, steps: int, of: str) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +207,7 @@ def limit_cycle(
       gradient: of the loss at one point, an array (1,); a number or an array of one.
       start: theta_0.
       longest: the longest period that is looked for.
-      steps: of how many steps; more where the cycle attracts slowly.
+      steps: of how many steps, at least 4 `longest`; more where the cycle attracts slowly.
 
     Raises:
       NotLinear: the update is not linear. ValueError: the run leaves the finite numbers; the method does not settle.
@@ -213,6 +216,7 @@ def limit_cycle(
     read = dynamics(optimizer)
     read.one_period(who, None)
     _at_least(who, "longest", longest, 1)
+    _at_least(who, "steps", steps, 4 * longest)
     x, points = start * read.start, []
     for k in range(steps):
         t = read.place(k)

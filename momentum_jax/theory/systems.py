@@ -145,7 +145,9 @@ def borders_of_matrices(F: np.ndarray, E: np.ndarray) -> np.ndarray:
     There M = F + lam E has two eigenvalues with product 1, so that P -> P - M P M^T has a kernel on the symmetric P: an
     eigenvalue problem, quadratic in lam.
     """
-    n = len(F)
+    n, unit = len(F), np.abs(E).max() or 1.0
+    # In units in which the curvature has the size of 1.
+    E = E / unit
     symmetric = np.stack([_symmetric(n, i, j) for i in range(n) for j in range(i + 1)], 1)
 
     def reduced(matrix: np.ndarray) -> np.ndarray:
@@ -157,25 +159,27 @@ def borders_of_matrices(F: np.ndarray, E: np.ndarray) -> np.ndarray:
         -reduced(np.kron(E, E)),
     )
     # Off the origin, where there is always an eigenvalue 1.
-    origin = 0.7321 / (np.abs(E).max() or 1.0)
+    origin = 0.7321
     here = constant + origin * linear + origin**2 * square
     slope = np.linalg.solve(here, linear + 2 * origin * square)
     rest = np.linalg.solve(here, square)
     size = len(here)
     companion = np.block([[-slope, -rest], [np.eye(size), np.zeros((size, size))]])
     inverse = np.linalg.eigvals(companion)
-    found = _distinct(origin + 1 / inverse[np.abs(inverse) > 1e-12])
+    found = origin + 1 / inverse[np.abs(inverse) > 1e-12]
+    found = np.real(found[np.abs(np.imag(found)) < 1e-6 * np.abs(found)])
 
     def beyond(curvatures: np.ndarray) -> np.ndarray:
         return spectral_radius(F + curvatures[:, None, None] * E) - 1
 
-    found = found[np.abs(beyond(found)) < 1e-4] if found.size else found
+    # Those at infinity come as large numbers, which would make the others look small.
+    found = _distinct(found[np.abs(beyond(found)) < 1e-4]) if found.size else found
     for _ in range(3 if found.size else 0):
         # Two equal roots split by 1e-8: Newton's steps bring the border to rounding.
         width = 1e-7 * found
         slope = (beyond(found + width) - beyond(found - width)) / (2 * width)
         found = found - np.clip(beyond(found) / np.where(slope == 0, np.inf, slope), -1e-3 * found, 1e-3 * found)
-    return found
+    return found / unit
 
 
 def variance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -186,7 +190,8 @@ def variance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """
     p, q = np.array(np.broadcast_arrays(p, q), np.float64)
     lead = p[..., 0]
-    total, is_stable = np.zeros(p.shape[:-1]), lead != 0
+    # A root at 1, as at a curvature of 0, is unstable whichever way it is rounded.
+    total, is_stable = np.zeros(p.shape[:-1]), (lead != 0) & (np.abs(p.sum(-1)) > 1e-15 * np.abs(p).sum(-1))
     with np.errstate(all="ignore"):
         for k in range(p.shape[-1] - 1, -1, -1):
             first = p[..., :1]

@@ -86,8 +86,10 @@ def tune(
     search = _Search(methods, box)
     if objective == "expected_loss":
         best = search.expected_loss(*_directions(m, L, curvatures, noise, distances), _checked_steps(steps))
-    elif steps is not None or curvatures is not None:
-        raise ValueError(f"{who}: steps and curvatures go with objective 'expected_loss', got objective {objective!r}.")
+    elif steps is not None or curvatures is not None or np.any(np.not_equal(noise, 0)) or np.any(np.not_equal(distances, 1)):
+        raise ValueError(
+            f"{who}: steps, curvatures, noise and distances go with objective 'expected_loss', got objective {objective!r}."
+        )
     else:
         best = search.worst_rate(m, L) if objective == "quadratic" else search.certified_rate(m, L)
     point = {each.name: float(each.at(place)) for each, place in zip(box, best.place, strict=True)}
@@ -263,15 +265,8 @@ def critical_damping(constructor: Callable[..., Any], curvature: Any, learning_r
 
 
 def _settled_family(who: str, constructor: Callable[..., Any], example: Mapping[str, float]) -> Family:
-    """A family whose coefficients settle on one set.
-
-    Raises:
-      ValueError: they do not.
-    """
     found = family(constructor, example)
-    steps = found.read.one_period(who, None)
-    if len(steps) > 1:
-        raise ValueError(f"{who}: the coefficients of {name_of(constructor)} repeat after {len(steps)} steps.")
+    found.settled_on_one(who)
     return found
 
 
@@ -279,8 +274,7 @@ def _refuse_what_still_changes(who: str, methods: Family, point: Mapping[str, fl
     """Where the example has settled, the method at this point must have settled too."""
     points = {name: np.array([value]) for name, value in point.items()}
     settled, last = methods.at(points), methods.at(points, methods.read.horizon - 1)
-    size = max(np.abs(settled.F).max(), np.abs(settled.b).max())
-    if max(np.abs(settled.F - last.F).max(), np.abs(settled.b - last.b).max()) > 1e-9 * size:
+    if settled.differ(last).any():
         at = ", ".join(f"{name} {value:.6g}" for name, value in point.items())
         raise ValueError(f"{who}: the coefficients still change at step {methods.read.settled} at {at}; narrow the ranges.")
 

@@ -84,3 +84,13 @@ def test_the_size_of_a_difference_is_that_of_positions():
     found = theory.equivalent(mj.gradient_descent(0.1), mj.gradient_descent(0.1 + 1e-11))
     assert found.same
     assert not theory.equivalent(mj.gradient_descent(0.1), mj.gradient_descent(0.1 + 1e-11), tolerance=1e-13).same
+
+
+@pytest.mark.parametrize("rate", [1e-12, 1e-3, 1e6])
+def test_the_unit_of_the_learning_rate_hides_no_difference(rate):
+    assert theory.equivalent(mj.heavy_ball(rate, 0.9), mj.sgd(rate, 0.9)).same
+    for other in (mj.heavy_ball(1.5 * rate, 0.9), mj.nesterov(rate, 0.9)):
+        found = theory.equivalent(mj.heavy_ball(rate, 0.9), other)
+        assert not found.same
+        assert found.first_difference.cause == 0
+        assert found.largest > 0.1

@@ -212,7 +212,9 @@ def test_growth_of_a_stable_method_may_be_large():
         (lambda o: theory.rate(o, [1.0, np.nan]), "rate: curvature must be finite, got nan."),
         (lambda o: theory.worst_rate(o, 5.0, 2.0), r"worst_rate: m must be in \(0, L\], got m = 5 and L = 2."),
         (lambda o: theory.worst_rate(o, -1.0, 2.0), r"worst_rate: m must be in \(0, L\], got m = -1"),
-        (lambda o: theory.rate(o, 1.0, step=-1), "step must be at least 0, got -1"),
+        (lambda o: theory.rate(o, 1.0, step=-1), "step must be an int of at least 0, got -1"),
+        (lambda o: theory.rate(o, 1.0, step=1.5), "step must be an int of at least 0, got 1.5"),
+        (lambda o: theory.limit_cycle(o, lambda x: x, 1.0, steps=31), "steps must be an int of at least 32, got 31"),
         (lambda o: theory.steady_state_variance(o, 1.0, -2.0), "noise must be at least 0, got -2."),
         (lambda o: theory.steady_state_variance(o, 1.0, of="update"), "of must be 'iterate' or 'held', got 'update'"),
         (lambda o: theory.expected_loss(o, 1.0, 0.0, -1), "steps must be an int of at least 0, got -1"),
@@ -247,3 +249,10 @@ def test_a_changed_update_changes_the_rate(name):
     difference = theory.rate(changed, CURVATURES) - theory.rate(mj.heavy_ball(0.1, 0.9), CURVATURES)
     assert np.abs(difference).max() > 1e-2
     assert not theory.equivalent(changed, mj.heavy_ball(0.1, 0.9)).same
+
+
+@pytest.mark.parametrize("every", [2, 3, 5])
+@pytest.mark.parametrize("rate", [1e-6, 0.1, 347.0])
+def test_accumulated_gradients_leave_the_limit_where_it_is(every, rate):
+    accumulated = theory.linearize(optax.MultiSteps(mj.heavy_ball(rate, 0.5), every), horizon=64)
+    assert theory.stability_limit(accumulated) == pytest.approx(3 / rate, rel=1e-7)

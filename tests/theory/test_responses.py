@@ -156,3 +156,14 @@ def test_a_run_that_converges_stands_still_and_one_that_diverges_is_refused():
     assert theory.limit_cycle(mj.gradient_descent(0.1), lambda x: np.sin(9 * x) + 30 * x, 0.3, longest=1, steps=50) is None
     with pytest.raises(ValueError, match="the run from 1 left the finite numbers at step"):
         theory.limit_cycle(mj.gradient_descent(1.0), lambda x: 5 * x, 1.0)
+
+
+def test_what_has_no_cause_does_not_grow_and_what_is_unstable_does():
+    for optimizer in (mj.heavy_ball(0.1, 0.9), mj.aggregated_momentum(0.1), optax.MultiSteps(mj.heavy_ball(0.1, 0.9), 3)):
+        for noise in (0.0, 1.0):
+            found = theory.steady_state_variance(optimizer, [1e-6, 0.0, -1.0, 1e4], noise)
+            np.testing.assert_array_equal(np.isinf(found), [False, True, True, True])
+    found = theory.expected_loss(mj.heavy_ball(0.1, 0.9), [1.0, 1e4], [[0.0], [1.0]], 10_000, distance=0.0)
+    assert found[0].tolist() == [0, 0]
+    assert np.isfinite(found[1, 0])
+    assert found[1, 1] == np.inf
