@@ -139,6 +139,7 @@ def test_what_is_no_file_of_python_is_said_in_one_short_line(capfd, tmp_path):
         assert len(err) < 250
 
 
+@pytest.mark.slow
 def test_the_speed_is_that_of_the_trainer_with_its_data(tmp_path):
     text = (FILES / "stream_file.py").read_text()
     slow = text.replace("    return x, x @ WEIGHTS", "    time.sleep(0.02)\n    return x, x @ WEIGHTS")

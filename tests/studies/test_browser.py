@@ -94,6 +94,7 @@ def test_no_number_beside_a_figure_is_cut_off(window, tmp_path, width):
     assert window.run(cut) == []
 
 
+@pytest.mark.slow
 def test_a_million_steps_fit_a_phone_with_all_their_ticks(window, tmp_path):
     arms = (Arm("gradient_descent(0.01)"), Arm("heavy_ball(0.01, 0.9)"))
     study = Study(steps=1_000_000, seeds=tuple(range(6)), evaluate_every=10_000, target=0.0135, arms=arms, noise_floor=False)

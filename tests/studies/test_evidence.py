@@ -69,6 +69,7 @@ def test_fewer_than_six_seeds_claim_nothing_of_any_size():
     assert (six.claimed, six.direction) == (True, 1)
 
 
+@pytest.mark.slow
 def test_a_bonferroni_tree_is_holms():
     # Heads alone pass their weight to each other equally: Holm's correction.
     from statsmodels.stats.multitest import multipletests

@@ -119,6 +119,7 @@ def test_sizes_and_times_are_said_as_they_are_read():
     assert [in_time(s) for s in (0.2, 20, 59.9, 600, 5400, 90_000)] == ["1 s", "20 s", "1 min", "10 min", "1.5 h", "25 h"]
 
 
+@pytest.mark.slow
 def test_the_time_of_a_stream_has_that_of_drawing_its_batches_and_of_reading_all_of_its_validation_set(tmp_path):
     def batch(*numbers):
         time.sleep(0.002)

@@ -100,6 +100,7 @@ def of(problem, **options):
     return material(given_in_python(study_of("sgd(0.1)", **options), problem))
 
 
+@pytest.mark.slow
 def test_a_table_whose_batches_are_no_rows_gives_the_same() -> None:
     plain = least_squares()
     other = plain._replace(
@@ -127,6 +128,7 @@ def test_of_many_rows_a_sample_is_measured() -> None:
     assert found.spectrum.sharpness == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=0.1)
 
 
+@pytest.mark.slow
 def test_of_a_loss_that_is_dear_fewer_rows_are_measured(monkeypatch) -> None:
     whole = of(least_squares(rows=1_000))
     assert quadratic_model(whole, 0, 30, noise=False).rows == 600
@@ -204,6 +206,7 @@ def test_arms_with_batches_and_steps_of_their_own() -> None:
     assert all(arm.is_stable for arm in found.arms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "noise"), [("stream_file", True), ("no_data_file", False)])
 def test_streams_and_losses_without_data_are_predicted_too(name, noise, tmp_path, monkeypatch) -> None:
     shutil.copy(FILES / f"{name}.py", tmp_path)
@@ -222,6 +225,7 @@ def test_streams_and_losses_without_data_are_predicted_too(name, noise, tmp_path
         assert found.rows == 0
 
 
+@pytest.mark.slow
 def test_images_are_predicted_from_a_file_on_the_command_line(tmp_path, capfd) -> None:
     (tmp_path / "study.toml").write_text(
         'examples = 200\nsteps = 20\nseeds = 2\narms = ["gradient_descent(0.05)", "heavy_ball(0.05, 0.9)", "adam(0.01)"]\n'

@@ -116,6 +116,7 @@ def test_keys_and_fields_of_a_study_of_today_are_as_they_were() -> None:
     assert asked == TUNED
 
 
+@pytest.mark.slow
 def test_a_finished_study_can_be_asked_for_it_and_keeps_its_runs(finished, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(finished)
     shutil.copytree(finished / "store", tmp_path / "store")

@@ -83,6 +83,7 @@ def test_normality_is_scipys_test_and_refuses_fewer_than_twenty():
     assert statistics.normality([1.0] * 20).statistic is None
 
 
+@pytest.mark.slow
 def test_the_t_interval_of_five_normal_values_covers_as_claimed_and_a_percentile_bootstrap_does_not():
     samples = draw(0, 4000, 5)
     intervals = np.array([statistics.describe(sample).t_interval for sample in samples])

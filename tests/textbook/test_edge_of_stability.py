@@ -38,6 +38,7 @@ def test_the_limit_of_a_set_up_is_that_of_its_optimizer(measured):
         assert found == pytest.approx(each.limit, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_sharpness_is_the_largest_eigenvalue_where_the_optimizer_has_come(measured):
     loss, params = edge_of_stability._problem(TINY, Surroundings())
     heavy_ball = next(each for each in measured.data.trained if each.method == "heavy ball 0.9" and each.limit == 7.0)

@@ -9,8 +9,8 @@ from momentum_jax import theory
 
 
 def test_many_methods_of_a_constructor_are_read_as_each_by_itself():
-    momenta = np.array([[0.0, 0.5], [0.9, 0.99]])
-    for make in (mj.heavy_ball, mj.nesterov, mj.ema_momentum, lambda learning_rate, momentum: mj.pid(learning_rate, momentum)):
+    momenta = np.array([[0.0], [0.9]])
+    for make in (mj.nesterov, lambda learning_rate, momentum: mj.pid(learning_rate, momentum)):
         found = theory.linearize_all(make, learning_rate=0.1, momentum=momenta)
         for each, momentum in zip(found, momenta.ravel(), strict=True):
             alone = theory.linearize(make(0.1, momentum))
