@@ -398,6 +398,7 @@ def test_an_output_activation_can_be_taken_back_on_the_command_line(tmp_path):
     assert study.network == Network(hidden=(8,))
 
 
+@pytest.mark.slow
 def test_compare_takes_images_of_ones_own_and_says_before_it_runs_what_it_will_do(tmp_path, capfd):
     images = np.random.default_rng(0).integers(0, 256, (60, 6, 6)).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)

@@ -38,6 +38,11 @@ def test_theory_sets_two_optimizers_side_by_side(capsys, tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_does_not_move_is_drawn_too(capsys, tmp_path):
+    code, _, err = said(capsys, "theory", "gradient_descent(0.0)", "--figure", str(tmp_path / "still.png"))
+    assert (code, err) == (0, "")
+
+
 def test_theory_speaks_json(capsys):
     code, out, _ = said(
         capsys, "theory", "sgd(0.1, 0.9, weight_decay=0.1)", "--json", "--versus", "optax.sgd(0.1, momentum=0.9)"
@@ -78,6 +83,7 @@ def test_an_optimizer_of_ones_own_is_read(capsys, tmp_path):
         (["heavy_ball(0.1)", "--figure", "out.jpg"], "--figure must end in .png or .pdf, got 'out.jpg'"),
         (["fista(0.1)", "--at-step", "600"], "give a longer --horizon"),
         (["heavy_ball(0.1)", "--curvatures", "1e300"], "curvatures must be at most 1e+100, got 1e+300"),
+        (["heavy_ball(0.1)", "--figure", "nowhere/out.png"], "must be in a directory that is there, got nowhere/out.png"),
         (["heavy_ball(0.1)", "--horizon", "0"], "horizon must be an int in [1, 1000000]"),
     ],
 )

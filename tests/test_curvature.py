@@ -98,6 +98,7 @@ def test_lanczos_finds_the_ends_of_numpys_eigenvalues() -> None:
     np.testing.assert_allclose(found.smallest, expected[:3], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_in_float32_lanczos_agrees_to_1e_4() -> None:
     params, data = net(np.float32)
     expected = np.linalg.eigvalsh(dense_by_differences())

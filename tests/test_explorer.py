@@ -253,6 +253,7 @@ def test_the_page_asks_for_nothing_but_itself_and_its_script_does_not_fail(page,
     assert [event for event in page.events if event.get("method") in failed] == []
 
 
+@pytest.mark.slow
 def test_at_the_ends_of_the_sliders_every_picture_is_drawn_with_numbers(page):
     ends = {knob.key: (knob.low, knob.high) for knob in explorer.KNOBS}
     for values in itertools.product(*ends.values()):

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from momentum_jax._text import cut_path
 from momentum_jax.cli.arguments import ArgumentError, Theory
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.own import load
@@ -34,6 +35,8 @@ from momentum_jax.theory import (
 def run(command: Theory) -> int:
     if command.figure is not None and command.figure.suffix not in (".png", ".pdf"):
         raise ArgumentError(f"--figure must end in .png or .pdf, got {command.figure.name!r}.")
+    if command.figure is not None and not command.figure.parent.is_dir():
+        raise ArgumentError(f"--figure must be in a directory that is there, got {cut_path(command.figure)}.")
     texts = [command.optimizer, *([] if command.versus is None else [command.versus])]
     try:
         read = {text: _read(text, command.horizon) for text in texts}

@@ -208,7 +208,7 @@ def overview(
         largest = max(float(np.max(each)) for each in rates.values())
         rate.set(xscale="log", xlabel="curvature", ylabel="rate", ylim=(0, min(2.0, 1.05 * largest)))
         impulse.set(xlabel="steps after one gradient", ylabel="update")
-        is_any = any(np.isfinite(each).any() for each in variances.values())
+        is_any = any((np.isfinite(each) & (each > 0)).any() for each in variances.values())
         noise.set(
             xscale="log", yscale="log" if is_any else "linear", xlabel="curvature", ylabel="variance", xlim=rate.get_xlim()
         )

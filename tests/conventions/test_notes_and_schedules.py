@@ -132,6 +132,7 @@ def test_a_translation_can_be_translated_again_for_the_same_steps(problem: Probl
     assert_same_path(path(there, problem, 30), path(source, problem, 30))
 
 
+@pytest.mark.slow
 def test_a_schedule_that_is_not_finite_is_blamed_on_who_made_it() -> None:
     translated = convert(Nesterov(0.05, momentum), to=QHM, steps=STEPS)
     message = rf"its own learning_rate is nan at step {STEPS + 2}, as the schedule of a translation is after its steps\.$"

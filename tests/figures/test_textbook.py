@@ -82,6 +82,7 @@ def test_the_ball_is_animated_from_its_starts_to_where_it_ends(tmp_path) -> None
     np.testing.assert_allclose(ends, expected)
 
 
+@pytest.mark.slow
 def test_writing_gives_png_and_gif_by_the_numbers_of_the_source(tmp_path) -> None:
     written = drawings.write(quick_run("one-dimension"), tmp_path)
     assert [path.name for path in written] == ["figure_11-1.png", "figure_11-2.png", "figure_11-6.png"]

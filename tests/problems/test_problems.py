@@ -15,6 +15,7 @@ from momentum_jax.training import train_many
 KEYS = jax.random.split(jax.random.key(0), 2)
 
 
+@pytest.mark.slow
 def test_the_net_on_the_diabetes_table_does_about_as_well_as_least_squares():
     problem = diabetes()
     runs = train_many(KEYS, optax.sgd, {"learning_rate": 0.02, "momentum": 0.9}, problem, steps=300, batch_size=32).runs

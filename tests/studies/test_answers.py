@@ -228,7 +228,7 @@ def test_a_claim_that_most_seeds_do_not_show_is_no_difference_of_zero(rows, tmp_
         assert "is ahead on 7 of 24 seeds" in wording.lead(found)
         assert wording.lead(found).startswith("Heavy ball" if sign > 0 else "Gradient descent")
         said = wording.claim_line(found, found.claim("question"))
-        assert "level on most seeds" in said
+        assert "by accuracy level on most seeds" in said
         assert "0.0" not in said.split("(95%")[0].split(":")[1]
 
 
@@ -364,7 +364,8 @@ def test_arms_that_are_level_on_every_seed_leave_no_truth_to_guess(both):
     assert kind == "notshown"
     assert sentence.endswith("moving reached the target in as many steps; it is level on 10 of 10 seeds.")
     asked = found.claim("question")
-    assert wording.claim_line(found, asked) == "moving against plain: level on 10 of 10 seeds, not shown."
+    said = "moving against plain: by steps to the target level on 10 of 10 seeds, not shown."
+    assert wording.claim_line(found, asked) == said
     assert wording.sections.ahead(found, asked) == (False, "The arms are level on all 10 seeds", "")
 
 

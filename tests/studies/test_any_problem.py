@@ -400,6 +400,7 @@ def test_a_path_in_a_toml_file_is_seen_from_it(place, monkeypatch):
     assert study.batch is None
 
 
+@pytest.mark.slow
 def test_arms_may_differ_in_budget_and_in_the_arguments_of_the_problem(place):
     """Each run is what the trainer makes of its own steps, batch and problem."""
     from own_files.regression_file import make
@@ -440,6 +441,7 @@ def test_arms_may_differ_in_budget_and_in_the_arguments_of_the_problem(place):
     assert not seen
 
 
+@pytest.mark.slow
 def test_an_arms_own_data_are_those_that_it_is_resumed_with(place):
     text = (place / "regression_file.py").read_text()
     noisy = text.replace("rows=120", "rows=120, noise=0.0").replace("sum(1)", "sum(1) + np.float32(noise) * x[:, 0]")

@@ -198,6 +198,7 @@ def test_an_arm_with_ranges_is_its_best_trial_by_prediction() -> None:
     assert (none.optimizer, none.stable_trials, none.refusal) == (None, (0, 4), "no trial is stable")
 
 
+@pytest.mark.slow
 def test_arms_with_batches_and_steps_of_their_own() -> None:
     arms = [Arm("sgd(0.05)", label, factors) for label, factors in (("a", {}), ("b", {"batch": 24}), ("c", {"steps": 90}))]
     found = predict_study(study_of(*arms, steps=20), problem=least_squares(rows=100))

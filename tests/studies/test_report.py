@@ -434,6 +434,7 @@ def test_a_check_in_markdown_is_two_sentences(whole):
     assert any(line.startswith("- ✓ The same arm twice shows no difference. The same arm twice: ") for line in lines)
 
 
+@pytest.mark.slow
 def test_most_of_many_seeds_are_on_the_scale_of_a_difference(tmp_path):
     arms = (Arm("gradient_descent(0.01)"), Arm("heavy_ball(0.01, 0.9)"))
     study = Study(steps=20, seeds=tuple(range(100)), evaluate_every=10, arms=arms, noise_floor=False)

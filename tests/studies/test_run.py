@@ -302,6 +302,7 @@ def trained(monkeypatch):
     return names
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_is_the_same_from_wherever_it_is_named(own, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "data")
     here = dataclasses.replace(own, dataset="mine.npz")

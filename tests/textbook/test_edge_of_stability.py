@@ -23,6 +23,7 @@ def measured():
     return textbook.run(replace(EXPERIMENT, quick=TINY), quick=True)
 
 
+@pytest.mark.slow
 def test_every_set_up_is_reported(measured):
     trained = measured.data.trained
     assert [(each.method, each.limit) for each in trained] == [(method, limit) for method in METHODS for limit in TINY.limits]
@@ -32,6 +33,7 @@ def test_every_set_up_is_reported(measured):
     assert all(np.isfinite(each.ratios).all() for each in trained)
 
 
+@pytest.mark.slow
 def test_the_limit_of_a_set_up_is_that_of_its_optimizer(measured):
     for each in measured.data.trained:
         found = theory.stability_limit(METHODS[each.method](each.learning_rate))
@@ -74,6 +76,7 @@ def test_what_a_run_is_called(ratios, diverged, said):
     assert trained.said == said
 
 
+@pytest.mark.slow
 def test_a_limit_has_a_figure(measured):
     drawn = figures.draw(measured)
     assert set(drawn) == {"edge_of_stability_0.5", "edge_of_stability_7"}

@@ -63,6 +63,7 @@ def test_the_cost_of_noise_is_that_of_many_runs_with_noise(label) -> None:
     assert without - arm.decrease > 10 * error
 
 
+@pytest.mark.slow
 def test_the_order_is_that_of_the_runs() -> None:
     methods = {f"{name} {rate}": each(rate) for rate in (0.03, 0.1, 0.3) for name, each in FAMILY.items()}
     found = predict(methods, SPECTRUM, 15)

@@ -340,6 +340,7 @@ def test_the_memory_of_a_flax_state_has_its_own_name():
     assert theory.linearize(mj.nesterov(0.1, 0.9), params=params, horizon=4).names == ("params", "velocity")
 
 
+@pytest.mark.slow
 def test_a_tree_is_read_by_its_leaves():
     tree = {f"layer{i}": {"kernel": jnp.zeros((64, 32)), "bias": jnp.zeros(32), "steps": 3} for i in range(12)}
     read = theory.linearize(mj.nesterov(0.1, 0.9), params=tree, horizon=32)

@@ -255,6 +255,7 @@ def test_heavy_ball_is_critically_damped_where_its_roots_meet() -> None:
     np.testing.assert_allclose(found, (1 - np.sqrt(curvature * rate)) ** 2, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_at_critical_damping_no_other_momentum_is_faster() -> None:
     for constructor in (mj.heavy_ball, mj.nesterov, mj.ema_momentum):
         momentum = float(theory.critical_damping(constructor, 2.0, 0.05))

@@ -255,6 +255,7 @@ def test_batches_that_a_set_does_not_fill_count_no_example_twice(linear, example
     np.testing.assert_allclose(cut["loss"], whole["loss"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_sixteen_bit_parameters_stay_sixteen_bit(linear, examples):
     def init(key):
         params, state = linear.init(key)

@@ -604,6 +604,7 @@ def test_the_time_of_training_has_that_of_drawing_all_batches():
     assert result.training_seconds > 20 * 0.01
 
 
+@pytest.mark.slow
 def test_of_a_stream_hardly_more_is_drawn_than_is_trained_on(tmp_path, monkeypatch):
     monkeypatch.setattr("momentum_jax.training.blocks._MOST_STEPS", 8)
     asked = []

@@ -143,10 +143,11 @@ def _found(analysis: Analysis, claim: Claim) -> str:
     if evidence.n < evidence.fewest:
         shown = f"{evidence.fewest} seeds are needed"
     size = f"{signed(analysis, claim, evidence.estimate)} {measured(analysis, claim)}"
+    by = "by steps to the target" if claim.measure == "steps" else f"by {analysis.scores.primary.name}"
     if is_level(claim):
-        return f"{level_on(claim)}, not shown"
+        return f"{by} {level_on(claim)}, not shown"
     if is_mostly_level(claim):
-        size, shown = "level on most seeds", f"{shown} on the others"
+        size, shown = f"{by} level on most seeds", f"{shown} on the others"
     return f"{size}{interval_in_brackets(analysis, claim)}, {shown}"
 
 
