@@ -88,6 +88,7 @@ def test_pixels_are_standardised_as_by_scikit_learn(pictures):
     np.testing.assert_allclose(deviation, scaler.scale_, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_model_draws_each_layer_and_sees_the_pixels_standardised(pictures):
     anchor = small(BY_NAME["nielsen"], hidden=(500,), standardise=lambda pixels: (0.25, 0.5))
     model = anchors.model_of(anchor, anchors.examples_of(anchor, pictures))

@@ -112,6 +112,7 @@ def test_the_same_directory_again_is_refused_resumed_or_overwritten(compared, ca
     assert "cannot be resumed: study.arms is [" in err
 
 
+@pytest.mark.slow
 def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
     from momentum_jax.training.checkpoint import restore_params
 

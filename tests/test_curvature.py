@@ -395,6 +395,7 @@ def scaled_loss(x, batch):
     return jnp.mean(batch) * (0.5 * jnp.sum(jnp.arange(1.0, 5.0) * x * x) + x[0] * x[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-30, 1e-19, 1.0, 1e20, 1e30])
 def test_the_size_of_a_hessian_matters_to_nothing(size: float) -> None:
     x, data = jnp.zeros(4), jnp.asarray([size], jnp.float32)

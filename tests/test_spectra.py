@@ -89,6 +89,7 @@ def test_each_sample_of_the_noise_is_that_of_one_example_left_out() -> None:
     np.testing.assert_allclose(found.total, np.asarray(found.variances).sum(1).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("batch_size", [1, 6])
 def test_the_noise_is_the_covariance_of_one_examples_gradient(batch_size) -> None:

@@ -60,6 +60,7 @@ def rows() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "to", "x64"), rows(), ids=show)
 def test_a_compiled_translation_goes_where_its_compiled_source_goes(source: Convention, to: str, x64: bool) -> None:
     with jax.enable_x64(x64):

@@ -302,6 +302,7 @@ def test_the_real_files_are_the_published_ones_and_load(real_files):
     assert split.test[0] == 60_000
 
 
+@pytest.mark.slow
 def test_real_images_keep_their_mean_at_size_14(real_files):
     whole, halved = data.load(real_files), data.load(real_files, size=14)
     assert halved.images.shape == (70_000, 14, 14)

@@ -64,6 +64,7 @@ def test_figure_11_11_fits_its_picture_and_has_no_error_of_two_times() -> None:
         assert ("standard error" in right.get_title()) == (waves >= 3)
 
 
+@pytest.mark.slow
 def test_the_ball_is_animated_from_its_starts_to_where_it_ends(tmp_path) -> None:
     result = quick_run("rolling-ball")
     animation = drawings.draw(result)["ball"]

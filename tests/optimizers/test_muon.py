@@ -53,6 +53,7 @@ def test_a_step_of_muon_is_the_quintic_of_the_singular_values(shape: tuple[int, 
         np.testing.assert_allclose(updates["w"], expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_without_the_mix_muon_of_this_scale_is_that_of_optax(nesterov: bool, problem: Problems) -> None:
     theirs = optax.contrib.muon(1.0, beta=0.9, eps=1e-30, nesterov=nesterov)

@@ -66,6 +66,7 @@ def untrained(problem, rows):
     return begun()
 
 
+@pytest.mark.slow
 def test_a_net_of_characters_begins_at_the_bits_of_the_alphabet():
     problem = characters(layers=1, width=32, length=32)
     alphabet = int(problem.data.arrays.max()) + 1

@@ -454,6 +454,7 @@ def test_an_arms_own_data_are_those_that_it_is_resumed_with(place):
         run_study(study, "store", resume=True)
 
 
+@pytest.mark.slow
 def test_an_own_optimizer_is_known_again_on_its_arms_own_problem(place):
     text = """
 import optax

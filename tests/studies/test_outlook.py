@@ -85,6 +85,7 @@ def test_a_study_of_one_arm_asks_nothing():
     assert fewest_seeds(replace(STUDY, arms=STUDY.arms[:1], ladder=False)) is None
 
 
+@pytest.mark.slow
 def test_the_untrained_loss_is_that_of_the_first_run(tmp_path):
     key, _, _ = jax.random.split(jax.random.key(0), 3)
     params, state = MODEL.init(key)
@@ -100,6 +101,7 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     assert said.endswith("has 10 kB.")
 
 
+@pytest.mark.slow
 def test_time_is_measured_where_it_is_long_and_grows_with_the_work(tmp_path, monkeypatch):
     clock = iter(np.arange(0.0, 1000.0))
     # Each look at the clock comes a second after the other: four steps take one, and so do four evaluations.

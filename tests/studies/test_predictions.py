@@ -69,6 +69,7 @@ def test_the_start_is_that_of_the_trainer() -> None:
     np.testing.assert_array_equal(start_of(problem, 5)[0], trained.runs[0].params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [2048, 7])
 def test_the_model_of_least_squares_is_the_loss_itself(chunk) -> None:
     problem = least_squares()._replace(evaluation_batch=chunk)

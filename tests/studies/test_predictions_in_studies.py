@@ -132,6 +132,7 @@ def test_a_finished_study_can_be_asked_for_it_and_keeps_its_runs(finished, tmp_p
     assert "after 50% of the steps" in (tmp_path / "store" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_an_arm_with_ranges_is_measured_as_it_was_settled(finished, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(finished)
     tuned = study_of(arms=(Arm("gradient_descent(log_uniform(0.001, 0.005))"),), prediction=PredictionAt((0,)))
@@ -141,6 +142,7 @@ def test_an_arm_with_ranges_is_measured_as_it_was_settled(finished, tmp_path, mo
     assert arm.label == "gradient_descent, tuned"
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_has_no_sharpness(finished, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(finished)
     wild = study_of(arms=(Arm("gradient_descent(50.0)"),), prediction=PredictionAt((0, 1)))

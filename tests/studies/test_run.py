@@ -318,6 +318,7 @@ def test_a_file_of_ones_own_is_the_same_from_wherever_it_is_named(own, tmp_path,
     assert repeated == ["arm-0/seed-6"]
 
 
+@pytest.mark.slow
 def test_a_file_that_was_moved_is_known_by_its_content(own, tmp_path, monkeypatch):
     run_once(own, tmp_path / "out")
     add_seeds(tmp_path / "out", 1, devices=jax.local_devices()[:1])

@@ -85,6 +85,7 @@ def fast(kappa: float) -> theory.Dynamics:
     return two_step(1.4 / kappa, 0.5, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "kappa"), [(standard_nesterov, 12.0), (polyak, 3.0), (polyak, 12.0), (fast, 7.0)])
 def test_the_constraint_holds_at_the_certificate_and_not_below(method: object, kappa: float) -> None:
     read = method(kappa)

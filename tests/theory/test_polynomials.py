@@ -46,6 +46,7 @@ def test_polynomials_are_exact_and_without_dust():
     }
 
 
+@pytest.mark.slow
 def test_constants_that_are_no_dyadic_numbers_are_fitted_to_rounding():
     found = fitted(functools.partial(mj.sgd, momentum=0.7, weight_decay=0.1), {"learning_rate": (0, 1)})
     close(found.at(learning_rate=0.37), theory.linearize(mj.sgd(0.37, 0.7, weight_decay=0.1), horizon=8))

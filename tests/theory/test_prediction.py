@@ -53,6 +53,7 @@ def test_the_decrease_is_that_of_the_optimizer_run_on_the_quadratic(label) -> No
     assert arm.decrease == pytest.approx(START - loss_after(METHODS[label], 25)[0], rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", METHODS)
 def test_the_cost_of_noise_is_that_of_many_runs_with_noise(label) -> None:
     (arm,) = predict({label: METHODS[label]}, SPECTRUM, 25, batch_size=64).arms

@@ -73,6 +73,7 @@ MEANS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ADAPTED)
 def test_a_training_call_normalises_by_the_batch_and_an_evaluation_by_what_it_has_seen(framework):
     init, apply = ADAPTED[framework](0.0)

@@ -227,6 +227,7 @@ def _linear_images(linear):
     return linear
 
 
+@pytest.mark.slow
 def test_a_classifier_is_scored_as_scikit_learn_scores_it():
     labels = (Y > 0).astype(np.uint8) + (Y > 2)
 
@@ -255,6 +256,7 @@ def bigram(params, state, x, *, key, train):
     return params["logits"][x], state
 
 
+@pytest.mark.slow
 def test_a_token_model_is_scored_by_the_tokens_of_its_windows():
     tokens = RNG.integers(0, 5, 101).astype(np.uint8)
     problem = next_token(bigram_init, bigram, tokens, 4, evaluation_batch=2)
@@ -558,6 +560,7 @@ def streamed(train=None, validation=None, test=None, **changed):
     return least_squares(data=Stream(train or drawn, validation or batches(valid), test or batches(held_out)), **changed)
 
 
+@pytest.mark.slow
 def test_a_stream_ends_where_a_loop_by_hand_ends_whatever_the_blocks(monkeypatch):
     with jax.enable_x64(True):
         run = one(streamed(), steps=23, splits=[5], evaluate_at=[3, 17])
