@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import browser
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from oracles import Problems
 
 
@@ -81,3 +84,19 @@ def problem() -> "Problems":
     from oracles import problems
 
     return problems()
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[browser.Browser]":
+    if (executable := browser.path()) is None:
+        pytest.skip(f"no Chromium is here ({', '.join(browser.NAMES)})")
+    opened = browser.Browser(executable, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(window: "browser.Browser", file: "Path") -> "browser.Browser":
+    """The test module's own `file`, opened anew."""
+    window.open(file)
+    return window

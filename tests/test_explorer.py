@@ -40,21 +40,6 @@ def file(tmp_path_factory, read):
     return path
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    if (executable := browser.path()) is None:
-        pytest.skip(f"no Chromium is here ({', '.join(browser.NAMES)})")
-    opened = browser.Browser(executable, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def page(window, file):
-    window.open(file)
-    return window
-
-
 def drawn(page):
     """What is out of view would be drawn when the sliders rest."""
     page.run("explorer.draw()")

@@ -4,8 +4,8 @@ Cohen et al. (2021) found it for gradient descent and two forms of momentum, wit
 limit is that of the optimizer's own code (`theory.stability_limit`). The sharpness is the largest eigenvalue of the Hessian of
 the loss on all training examples. The problem is small: centred digits, a tanh network, half the squared error.
 
-Every method is trained at the learning rates whose limits are `limits`. All set-ups are reported: those that come to the edge
-and stay, those that fall back from it, those that do not come to it within the budget, and those that diverge.
+Every method is trained at the learning rates whose limits are `limits`. All set-ups are reported. Some come to the edge and
+stay, some fall back from it, some stay below within the budget, and some diverge.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Theory that reads the code: what follows from an optimizer's own update on a quadratic.
 
-On a quadratic a momentum step is linear. So its rate, its stability, its noise and its equivalences are computed from the
-`update` of any optimizer, of this library, of Optax or one's own, with no second copy of its equations.
+On a quadratic a momentum step is linear. So rate, stability, noise and equivalences follow from an optimizer's own `update`.
+The optimizer may be this library's, Optax's or one's own. No equation is written a second time.
 
     from momentum_jax import theory
 

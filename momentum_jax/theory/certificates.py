@@ -1,7 +1,8 @@
 """Rates that hold on every function with curvatures in [m, L], quadratic or not: a test at frequencies, without a solver.
 
 Let G(z) = q(z) / p(z) be the gain from the gradient to the held point. A rate rho is certified for m-strongly convex,
-L-smooth functions of any dimension when the closed loop has a radius below rho on [m, L] and some h in [0, rho^2] gives
+L-smooth functions of any dimension under two conditions. The closed loop has a radius below rho on [m, L], and some h in
+[0, rho^2] gives
 
     Re conj(1 - m G(z)) (1 - h / z) (L G(z) - 1) <= 0        on |z| = rho
 

@@ -1,8 +1,8 @@
 """Reading an optimizer: its update as a proven linear rule, and the coefficients of every step.
 
-Two readings, and both are needed. The structure (`linear_structure`) proves for every number that the update is linear, and
+Two readings, and both are needed. The structure (`linear_structure`) proves for every number that the update is linear. It
 says which leaves of the state are memory and which are a clock. The numbers are the Jacobian at each step of the clock, column
-by column the update of one input alone; they show which coordinates move each other, and what an update adds of its own.
+by column the update of one input alone. They show which coordinates move each other, and what an update adds of its own.
 """
 
 import functools

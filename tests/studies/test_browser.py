@@ -35,21 +35,6 @@ def file(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    if (executable := browser.path()) is None:
-        pytest.skip(f"no Chromium is here ({', '.join(browser.NAMES)})")
-    opened = browser.Browser(executable, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def page(window, file):
-    window.open(file)
-    return window
-
-
 def test_the_page_asks_for_nothing_but_itself_and_its_script_does_not_fail(page, file):
     page.run("new Promise(done => setTimeout(done, 100))")
     asked = [event["params"]["request"]["url"] for event in page.events if event.get("method") == "Network.requestWillBeSent"]
