@@ -3,6 +3,7 @@
     m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |g|^2
     x' = x - eta (m' / c1) / (sqrt(s' / c2) + eps)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
     amsgrad: the running maximum of s' in its place          AdamW: lambda x joins the step, and eta multiplies both
+    debias=False: c1 = c2 = 1
 
 Convention: eta outside, eps outside the root and after the correction, as in the paper, PyTorch and Optax. Keras
 adds eps before the correction. The corrections are exact under schedules of b1 and b2; Optax's divide by 1 - b_t^t. AMSGrad
@@ -68,6 +69,7 @@ def scale_by_adam(
     *,
     eps: NonNegative = 1e-8,
     amsgrad: Bool = False,
+    debias: Bool = True,
     accumulator_dtype: DType = None,
 ) -> Transformation:
     """The learning-rate-free core: (m' / c1) / (sqrt(s' / c2) + eps).
@@ -77,6 +79,7 @@ def scale_by_adam(
       b2: decay of the second moment, likewise.
       eps: at least 0, likewise.
       amsgrad: divide by the running maximum of the raw second moment, corrected.
+      debias: divide the averages by c1 and c2; False: the averages as they are.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
@@ -119,8 +122,8 @@ def scale_by_adam(
             buffers,
             b1=decay1,
             b2=decay2,
-            gain=1 / bias_correction(log_product1),
-            root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
+            gain=1 / bias_correction(log_product1) if debias else 1.0,
+            root_gain=jax.lax.rsqrt(bias_correction(log_product2)) if debias else 1.0,
             eps=value_at(eps, state.step),
         )
         return updates, AdamState(
@@ -144,6 +147,7 @@ def adam(
     *,
     eps: NonNegative = 1e-8,
     amsgrad: Bool = False,
+    debias: Bool = True,
     accumulator_dtype: DType = None,
 ) -> Transformation:
     """Adam.
@@ -154,13 +158,14 @@ def adam(
       b2: decay of the second moment, likewise.
       eps: at least 0, likewise.
       amsgrad: divide by the running maximum of the raw second moment, corrected.
+      debias: divide the averages by c1 and c2; False: the averages as they are.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
     """
-    core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, accumulator_dtype=accumulator_dtype)
+    core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, debias=debias, accumulator_dtype=accumulator_dtype)
     return chain("adam", core, scale_by_learning_rate(learning_rate))
 
 
@@ -172,6 +177,7 @@ def adamw(
     *,
     eps: NonNegative = 1e-8,
     amsgrad: Bool = False,
+    debias: Bool = True,
     weight_decay: NonNegative = 1e-2,
     accumulator_dtype: DType = None,
 ) -> Transformation:
@@ -183,6 +189,7 @@ def adamw(
       b2: decay of the second moment, likewise.
       eps: at least 0, likewise.
       amsgrad: divide by the running maximum of the raw second moment, corrected.
+      debias: divide the averages by c1 and c2; False: the averages as they are.
       weight_decay: lambda >= 0, likewise; `update` needs params.
       accumulator_dtype: dtype of the averages; None: that of the parameter, float32 for 16-bit leaves.
 
@@ -191,5 +198,5 @@ def adamw(
         parameters, or no params.
       TypeError: an argument of the wrong type.
     """
-    core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, accumulator_dtype=accumulator_dtype)
+    core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, debias=debias, accumulator_dtype=accumulator_dtype)
     return chain("adamw", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))

@@ -4,14 +4,8 @@
 
     result = textbook.run(textbook.find("11-7"), "out/rolling-ball")        result.ok        result.verdicts
 
-The documents, by the labels that stand in every declaration and in `result.json`:
-
-    T1  a deep-learning textbook's section on momentum               figures 4-8 and 4-9
-    T2  a tutorial on the momentum method                            listings and printed costs, without numbers
-    T3  an article on momentum as an exponential moving average      figures without numbers
-    T4  a book chapter on gradient descent: stochastic, momentum,    figures 11-1 to 11-11, table 11-2
-        Nesterov, adaptive
-    T5  an article on Momentum, RMSProp and Adam                     without numbers
+`DOCUMENTS` has the five documents by the labels T1 to T5, which stand in every declaration and in `result.json`. Where a
+document numbers its figures, tables, equations, listings, notes or files, `find` takes the number.
 
 An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full and at quick size, and what measures it.
 `run` checks every claim; `momentum_jax.figures.textbook` draws; `momentum-jax reproduce` does both.
@@ -19,6 +13,7 @@ An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full 
 
 from momentum_jax._text import joined, quoted
 from momentum_jax.textbook import (
+    adaptive_methods,
     edge_of_stability,
     fair_comparison,
     fashion_mnist,
@@ -28,6 +23,7 @@ from momentum_jax.textbook import (
     moving_averages,
     one_dimension,
     optimizers_side_by_side,
+    poor_minima,
     random_walk,
     ravine,
     rolling_ball,
@@ -44,12 +40,15 @@ from momentum_jax.textbook.experiment import (
 from momentum_jax.textbook.run import Result as Result, Verdict as Verdict, check as check, run as run
 
 DOCUMENTS = {
-    "T1": "a deep-learning textbook's section on momentum",
-    "T2": "a tutorial on the momentum method",
-    "T3": "an article on momentum as an exponential moving average",
-    "T4": "a book chapter on gradient descent: stochastic, momentum, Nesterov, adaptive",
-    "T5": "an article on Momentum, RMSProp and Adam",
+    "T1": "N. Buduma, Fundamentals of Deep Learning, O'Reilly 2017, chapter 4, section on momentum-based optimization "
+    "(read in a Chinese translation)",
+    "T2": "tutorial article on the momentum method, signed 禅与计算机程序设计艺术",
+    "T3": '"Momentum: a simple yet efficient optimizing technique", Medium, Analytics Vidhya (read in translation)',
+    "T4": "R. T. Kneusel, Math for Deep Learning, No Starch Press 2021, chapter 11, Gradient Descent (read in translation)",
+    "T5": '"Intro to optimization in deep learning: Momentum, RMSProp and Adam", Paperspace blog (read in translation)',
 }
+# A number that is that of several things is that of the first of these.
+_KINDS = ("figure", "table", "equation", "listing", "note", "file")
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     random_walk.EXPERIMENT,
@@ -57,12 +56,14 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     one_dimension.EXPERIMENT,
     two_dimensions.EXPERIMENT,
     rolling_ball.EXPERIMENT,
+    poor_minima.EXPERIMENT,
     mnist.EXPERIMENT,
     fashion_mnist.EXPERIMENT,
     fair_comparison.EXPERIMENT,
     hundred_runs.EXPERIMENT,
     optimizers_side_by_side.EXPERIMENT,
     ravine.EXPERIMENT,
+    adaptive_methods.EXPERIMENT,
     flat_minima.EXPERIMENT,
     toy_regressions.EXPERIMENT,
     edge_of_stability.EXPERIMENT,
@@ -70,24 +71,29 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def find(wanted: str) -> Experiment:
-    """The experiment of that name, or the one that reproduces that figure or table: "rolling-ball", "11-7", "table 11-2".
+    """The experiment of that name, or the one that has what a source numbers so.
 
+    Numbers are those of figures, tables, equations, listings, notes and files: "11-7", "table 11-2", "11.10", "listing
+    11-6", "gd_nesterov". A bare number is that of a figure, where a figure has it, else of a table, a listing, a note.
     Capitals and commas do not count, so that the labels of the printed tables find theirs: "T4, figure 11-7".
 
     Raises:
-      ValueError: there is none, or a bare number is that of a figure and of a table.
+      ValueError: there is none, or several experiments have it.
     """
     asked = " ".join(wanted.replace(",", " ").split()).casefold()
-    found = {
-        f"{number} of {experiment.name}": experiment
+    found = [
+        (number, experiment)
         for experiment in EXPERIMENTS
         for number in (experiment.name, *experiment.reproduces)
         for label in (number.replace(",", "").casefold(),)
         if asked == label or label.endswith(f" {asked}")
-    }
-    if len({experiment.name for experiment in found.values()}) == 1:
-        return next(iter(found.values()))
+    ]
+    for kind in _KINDS:
+        found = [each for each in found if kind in each[0].split()] or found
+    if len({experiment.name for _, experiment in found}) == 1:
+        return found[0][1]
     if found:
-        raise ValueError(f"find: {quoted(wanted)} is {joined([*found])}; say which, as in 'table 11-2'.")
+        labels = [f"{number} of {experiment.name}" for number, experiment in found]
+        raise ValueError(f"find: {quoted(wanted)} is {joined(labels)}; say which.")
     names = ", ".join(experiment.name for experiment in EXPERIMENTS)
     raise ValueError(f"find: there is no experiment, figure or table {quoted(wanted)}; the experiments are {names}.")

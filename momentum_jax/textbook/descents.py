@@ -14,18 +14,23 @@ from momentum_jax import gradient_descent, heavy_ball, nesterov
 from momentum_jax.descent import descend
 from momentum_jax.landscapes import Landscape
 
+Symbol = Literal["circle", "square", "plus", "triangle", "star", "right-pointing triangle"]
 Method = Literal["gradient descent", "classical", "Nesterov", "listing"]
 
 
 @dataclass(frozen=True)
 class Descent:
-    """A start, a method with its learning rate and momentum, and how many updates it makes. `classical` is heavy ball."""
+    """A start, a method with its learning rate and momentum, and how many updates it makes. `classical` is heavy ball.
+
+    `symbol` is the source's mark of the path; None: the source gives none.
+    """
 
     start: tuple[float, ...]
     learning_rate: float
     steps: int
     method: Method = "gradient descent"
     momentum: float = 0.0
+    symbol: Symbol | None = None
 
 
 @dataclass(frozen=True, eq=False)

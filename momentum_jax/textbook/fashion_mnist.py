@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
 import numpy as np
 
 from momentum_jax.studies import Arm, Network, Study, wording
@@ -20,6 +21,7 @@ from momentum_jax.studies.analysis import Analysis, analyse
 from momentum_jax.studies.statistics import describe, independent, mann_whitney_pvalue
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 from momentum_jax.textbook.trained import accuracies, correlations, mean_and_error, told, trained
+from momentum_jax.training.metrics import matthews_correlation
 
 WITHOUT, WITH, CONTROL = "gradient descent", "momentum", "gradient descent, matched"
 NETWORK = Network(
@@ -44,6 +46,33 @@ class Published:
 
 
 PUBLISHED = {WITHOUT: Published(0.8721, 0.8584, 0.85778, 0.00056), WITH: Published(0.8773, 0.8639, 0.86413, 0.00075)}
+# Rows are the true classes.
+PUBLISHED_CONFUSIONS = {
+    WITHOUT: (
+        (866, 1, 14, 28, 8, 1, 68, 0, 14, 0),
+        (5, 958, 2, 25, 5, 0, 3, 0, 2, 0),
+        (20, 1, 790, 14, 126, 0, 44, 1, 3, 1),
+        (29, 21, 15, 863, 46, 1, 20, 0, 5, 0),
+        (0, 0, 91, 22, 849, 1, 32, 0, 5, 0),
+        (0, 0, 0, 1, 0, 960, 0, 22, 2, 15),
+        (161, 2, 111, 38, 115, 0, 556, 0, 17, 0),
+        (0, 0, 0, 0, 0, 29, 0, 942, 0, 29),
+        (1, 0, 7, 5, 6, 2, 2, 4, 973, 0),
+        (0, 0, 0, 0, 0, 6, 0, 29, 1, 964),
+    ),
+    WITH: (
+        (766, 5, 14, 61, 2, 1, 143, 0, 8, 0),
+        (1, 958, 2, 30, 3, 0, 6, 0, 0, 0),
+        (12, 0, 794, 16, 98, 0, 80, 0, 0, 0),
+        (8, 11, 13, 917, 21, 0, 27, 0, 3, 0),
+        (0, 0, 84, 44, 798, 0, 71, 0, 3, 0),
+        (0, 0, 0, 1, 0, 938, 0, 31, 1, 29),
+        (76, 2, 87, 56, 60, 0, 714, 0, 5, 0),
+        (0, 0, 0, 0, 0, 11, 0, 963, 0, 26),
+        (1, 1, 6, 8, 5, 1, 10, 4, 964, 0),
+        (0, 0, 0, 0, 0, 6, 0, 33, 0, 961),
+    ),
+}
 PUBLISHED_T, PUBLISHED_P, PUBLISHED_U, PUBLISHED_U_P, PUBLISHED_D = 6.774, 3e-8, 41, 1.26e-6, 2.042
 
 STUDY = Study(
@@ -99,6 +128,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         _OWN: float(np.mean(mccs[WITH] - mccs[CONTROL])),
         _U_P: mann_whitney_pvalue(below.mann_whitney_u, len(mccs[WITHOUT]), len(mccs[WITH]), two_sided=False),
         "p of U, exact": below.mann_whitney_pvalue,
+        **_recomputed(),
         _PUBLISHED_T: _t_of_means(PUBLISHED[WITH], PUBLISHED[WITHOUT]),
         _PUBLISHED_U_P: mann_whitney_pvalue(PUBLISHED_U, RUNS, RUNS, two_sided=False),
         _PUBLISHED_U_P2: mann_whitney_pvalue(PUBLISHED_U, RUNS, RUNS),
@@ -133,6 +163,16 @@ def _answer(analysis: Analysis) -> Table:
     return Table("What is momentum's own, seed by seed", ("MCC",), tuple((said,) for said in told(analysis)))
 
 
+def _recomputed() -> dict[str, float]:
+    """Accuracy and MCC of the published confusion matrices."""
+    found = {}
+    for label, rows in PUBLISHED_CONFUSIONS.items():
+        confusion = jnp.array(rows)
+        found[_printed(label, "accuracy")] = float(jnp.trace(confusion) / jnp.sum(confusion))
+        found[_printed(label, "MCC")] = float(matthews_correlation(confusion))
+    return found
+
+
 def _t_of_means(a: Published, b: Published) -> float:
     return (a.mean - b.mean) / math.hypot(a.error, b.error)
 
@@ -147,6 +187,10 @@ def _accuracy(label: str) -> str:
 
 def _mcc(label: str) -> str:
     return f"{label}: MCC"
+
+
+def _printed(label: str, score: str) -> str:
+    return f"{label}: {score} of the published confusion matrix"
 
 
 def _error(label: str) -> str:
@@ -180,7 +224,15 @@ _SAME_RATE = (
 EXPERIMENT = Experiment(
     name="fashion-mnist",
     title="Fashion-MNIST, 22 runs with and 22 without momentum, and 22 at the matched learning rate",
-    reproduces=("T4 figure 11-8",),
+    reproduces=(
+        "T4 figure 11-8",
+        "T4 equation 11.1",
+        "T4 listing 11-4",
+        "T4 listing 11-5",
+        "T4 listing 11-6",
+        "T4 listing 11-7",
+        *(f"T4 file {name}" for name in ("NN", "fmnist", "fmnist_momentum", "fmnist_analyze", "fmnist_repeat")),
+    ),
     claims=(
         Claim(_accuracy(WITHOUT), 0.8721, 3 * _DEVIATION, f"{_SOURCE}: one run", full_only=True),
         Claim(_accuracy(WITH), 0.8773, 3 * _DEVIATION, f"{_SOURCE}: one run", full_only=True),
@@ -205,6 +257,11 @@ EXPERIMENT = Experiment(
             full_only=True,
         ),
         Claim(_OWN, 0.0, 3 * 0.00094, f"ours, beside {_SOURCE}: within three standard errors of a gain, none", full_only=True),
+        *(
+            Claim(_printed(label, score), value, 5e-5, f"{_SOURCE}: one run, printed beside its confusion matrix")
+            for label, published in PUBLISHED.items()
+            for score, value in (("accuracy", published.accuracy), ("MCC", published.mcc))
+        ),
         Claim(_PUBLISHED_T, PUBLISHED_T, 0.05, f"{_SOURCE}: agrees with the printed means and errors"),
         Claim(_PUBLISHED_U_P, PUBLISHED_U_P, 0.01e-6, f"{_SOURCE}, continuity-corrected"),
         Claim(

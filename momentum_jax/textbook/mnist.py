@@ -177,7 +177,7 @@ _READ = 0.2
 EXPERIMENT = Experiment(
     name="mnist-momentum",
     title="MNIST with and without momentum, and at the matched learning rate: what a factor of nine is made of",
-    reproduces=("T1 figure 4-9",),
+    reproduces=("T1 figure 4-9", "T1 note 4", "T1 note 5"),
     claims=(
         Claim(
             _to_cost(WITHOUT),

@@ -81,7 +81,16 @@ def _changes_of_side(x: np.ndarray) -> int:
 EXPERIMENT = Experiment(
     name="one-dimension",
     title="Descent down a parabola: creeping, swinging about the minimum, and momentum ringing",
-    reproduces=("T4 figure 11-1", "T4 figure 11-2", "T4 figure 11-6"),
+    reproduces=(
+        "T4 figure 11-1",
+        "T4 figure 11-2",
+        "T4 figure 11-6",
+        "T4 equation 11.2",
+        "T4 equation 11.3",
+        "T4 listing 11-2",
+        "T4 file gd_1d",
+        "T4 file gd_1d_momentum",
+    ),
     claims=(
         Claim("figure 11-1: x at the end", END_OF_11_1, 1e-6, "T4, figure 11-1"),
         Claim("figure 11-1: x at the end", 1 - 1.9 * 0.64**15, 1e-14, "closed form, 1 + (x₀ - 1)(1 - 12 η)¹⁵"),

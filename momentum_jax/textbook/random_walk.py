@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from momentum_jax.smoothing import exponential_moving_average
-from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings
+from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 
 LARGEST = 10
 VARIANCE = LARGEST * (LARGEST + 1) / 3
@@ -53,7 +53,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         "m = 1: spread of the smoothed steps": np.ptp(smoothed[1.0]) if 1.0 in smoothed else math.nan,
     }
     theory = {m: VARIANCE * (1 - m) / (1 + m) for m in np.linspace(0, max(moving), 200).tolist()}
-    return Outcome(quantities, Data(draws[1 : settings.steps + 1], smoothed, variances, theory))
+    return Outcome(quantities, Data(draws[1 : settings.steps + 1], smoothed, variances, theory), (FAULTS,))
 
 
 def _smoothed(draws: np.ndarray, m: float) -> np.ndarray:
@@ -79,10 +79,16 @@ def _response(m: float, updates: int) -> Claim:
     return Claim(f"m = {m:g}: updates until half of a sudden change is followed", updates, 0, source)
 
 
+FAULTS = Table(
+    "T1, what is wrong in its listing",
+    ("where", "fault", "here"),
+    (("listing of the random walk", "`append()` without an argument cannot run", "every step is kept"),),
+)
+
 EXPERIMENT = Experiment(
     name="random-walk",
     title="A random walk smoothed by momentum: less volatile and slower, the larger m",
-    reproduces=("T1 figure 4-8",),
+    reproduces=("T1 figure 4-8", "T1 listing of the random walk"),
     claims=(
         _variance(0.0),
         _variance(0.5),

@@ -36,8 +36,8 @@ class Settings:
     """The two descents of figure 11-7; figure 11-10 and table 11-2 have each by all methods."""
 
     descents: tuple[Descent, ...] = (
-        Descent((0.7, -0.2), 0.1, 25, "classical", 0.9),
-        Descent((1.5, 1.5), 0.02, 90, "classical", 0.9),
+        Descent((0.7, -0.2), 0.1, 25, "classical", 0.9, "right-pointing triangle"),
+        Descent((1.5, 1.5), 0.02, 90, "classical", 0.9, "star"),
     )
 
 
@@ -98,7 +98,16 @@ _TILTED = "each Gaussian tilts the other, so that no minimum is at the centre of
 EXPERIMENT = Experiment(
     name="rolling-ball",
     title="A ball with momentum between two minima, and Nesterov's beside it; animated",
-    reproduces=("T4 figure 11-7", "T4 figure 11-10", "T4 table 11-2"),
+    reproduces=(
+        "T4 figure 11-7",
+        "T4 figure 11-10",
+        "T4 table 11-2",
+        "T4 equation 11.5",
+        "T4 equation 11.6",
+        "T4 listing 11-3",
+        "T4 file gd_momentum",
+        "T4 file gd_nesterov",
+    ),
     claims=(
         Claim(_end((1.5, 1.5), "classical"), (-0.9496, 0.9809), 5e-5, _TABLE),
         Claim(_end((1.5, 1.5), "listing"), (-0.9718, 0.9813), 5e-5, _TABLE),

@@ -73,6 +73,21 @@ def test_adam_is_a_weighted_mean_over_the_root_of_a_weighted_mean_square() -> No
     assert_same_path(steps_of(mj.adam(rate, b1, b2, eps=eps)), -column(rate(STEPS)) * adam_steps())
 
 
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_without_correction_is_its_averages_as_they_are(amsgrad: bool) -> None:
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=(6, 3)) * np.array([2, 1, 0.5, 0.1, 3, 0.2])[:, None]
+    optimizer = mj.adamw(0.1, 0.8, 0.9, eps=1e-3, amsgrad=amsgrad, debias=False, weight_decay=0.0)
+    x = np.zeros(3)
+    state = optimizer.init(x)
+    m, s, largest = np.zeros(3), np.zeros(3), np.zeros(3)
+    for g in gradients:
+        updates, state = optimizer.update(g, state, x)
+        m, s = 0.8 * m + 0.2 * g, 0.9 * s + 0.1 * g**2
+        largest = np.maximum(largest, s) if amsgrad else s
+        np.testing.assert_allclose(updates, -0.1 * m / (np.sqrt(largest) + 1e-3), rtol=1e-12)
+
+
 def test_amsgrad_takes_the_largest_raw_second_moment_and_then_corrects_it() -> None:
     largest = np.maximum.accumulate(averages(b2(STEPS), G**2), axis=0)
     weight = column(averages(b2(STEPS), np.ones(60)))

@@ -128,7 +128,6 @@ def test_a_quick_run_does_not_replace_the_result_of_a_full_one(reproduce, monkey
     ("arguments", "message"),
     [
         (["nothing"], "there is no experiment, figure or table 'nothing'; the experiments are random-walk"),
-        (["11-2"], "'11-2' is T4 figure 11-2 of one-dimension and T4 table 11-2 of rolling-ball; say which"),
         (["--quick"], "reproduce: give an experiment or --all with --quick, got neither."),
         (["--full"], "reproduce: give an experiment or --all with --full, got neither."),
         (["11-1", "--all"], "give an experiment or --all, got both '11-1' and --all."),

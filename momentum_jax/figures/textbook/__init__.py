@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
 from momentum_jax.figures.textbook import (
+    adaptive_methods,
     edge_of_stability,
     fair_comparison,
     fashion_mnist,
@@ -19,6 +20,7 @@ from momentum_jax.figures.textbook import (
     moving_averages,
     one_dimension,
     optimizers_side_by_side,
+    poor_minima,
     random_walk,
     ravine,
     rolling_ball,
@@ -35,12 +37,14 @@ DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | Animation]]] = {
     "one-dimension": one_dimension.draw,
     "two-dimensions": two_dimensions.draw,
     "rolling-ball": rolling_ball.draw,
+    "poor-minima": poor_minima.draw,
     "mnist-momentum": mnist.draw,
     "fashion-mnist": fashion_mnist.draw,
     "fair-comparison": fair_comparison.draw,
     "hundred-runs": hundred_runs.draw,
     "optimizers-side-by-side": optimizers_side_by_side.draw,
     "ravine": ravine.draw,
+    "adaptive-methods": adaptive_methods.draw,
     "flat-minima": flat_minima.draw,
     "toy-regressions": toy_regressions.draw,
     "edge-of-stability": edge_of_stability.draw,

@@ -10,10 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from momentum_jax.figures import style
+from momentum_jax.textbook.descents import Symbol
 from momentum_jax.textbook.surfaces import Surface
 
 LEVELS = 24
 MARKERS = "os^Dv"
+SYMBOLS = {"circle": "o", "square": "s", "plus": "P", "triangle": "^", "star": "*", "right-pointing triangle": ">"}
 
 
 def drawn(draw: Callable[..., None], title: str, *, rows: int = 1, columns: int = 1, height: float = style.HEIGHT) -> Figure:
@@ -37,11 +39,12 @@ def draw_contours(axes: Any, surface: Surface) -> None:
     axes.grid(False)
 
 
-def draw_path(axes: Any, points: np.ndarray, index: int, label: str) -> None:
-    """Points joined in their order, the start larger and open."""
+def draw_path(axes: Any, points: np.ndarray, index: int, label: str, symbol: Symbol | None = None) -> None:
+    """Points joined in their order, the start larger and open; with the source's symbol, where it gives one."""
     colour = style.COLOURS[index % len(style.COLOURS)]
-    marker = MARKERS[index % len(MARKERS)]
-    axes.plot(*points.T, color=colour, linewidth=1.1, marker=marker, markersize=3.2, label=label, zorder=4 + 0.1 * index)
+    marker = MARKERS[index % len(MARKERS)] if symbol is None else SYMBOLS[symbol]
+    size = 3.2 if symbol is None else 5.0
+    axes.plot(*points.T, color=colour, linewidth=1.1, marker=marker, markersize=size, label=label, zorder=4 + 0.1 * index)
     axes.plot(
         *points[0], marker=marker, markersize=8, markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.5, zorder=5
     )

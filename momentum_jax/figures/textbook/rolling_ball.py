@@ -34,7 +34,7 @@ def _classical(data: Data) -> Figure:
             trace = traces["classical"]
             descent = trace.descent
             label = f"from ({descent.start[0]:g}, {descent.start[1]:g}), η = {descent.learning_rate:g}, {descent.steps} updates"
-            draw_path(axes, trace.points, 2 + index, label)
+            draw_path(axes, trace.points, 2 + index, label, descent.symbol)
         axes.set_aspect("equal")
 
     figure = drawn(draw_paths, "Figure 11-7 (T4): a ball with momentum 0.9", height=6.4)

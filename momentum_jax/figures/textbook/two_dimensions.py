@@ -24,7 +24,8 @@ def _paths(shown: Drawn, title: str) -> Figure:
         for index, trace in enumerate(shown.traces):
             descent = trace.descent
             start = ", ".join(f"{coordinate:g}" for coordinate in descent.start)
-            draw_path(axes, trace.points, index, f"from ({start}), η = {descent.learning_rate:g}, {descent.steps} updates")
+            label = f"from ({start}), η = {descent.learning_rate:g}, {descent.steps} updates"
+            draw_path(axes, trace.points, index, label, descent.symbol)
         axes.set_aspect("equal")
 
     figure = drawn(draw_paths, title, height=6.2 + 0.2 * len(shown.traces))
