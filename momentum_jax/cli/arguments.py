@@ -337,19 +337,16 @@ class Optimizers:
 class Reproduce:
     """Reproduce the textbook's figures and tables, and check what it claims; without a name, list them.
 
-    Prints every claim beside what was measured; writes result.json and the figures to <out>/<name>, at another size than the
-    full one to <out>/<name>-quick or <out>/<name>-reduced. The exit code is 0 if every claim that was checked holds or is a
-    known fault of its source, else 1.
+    Prints every claim beside what was measured; writes result.json and the figures to <out>/<name>, with --quick to
+    <out>/<name>-quick. The exit code is 0 if every claim that was checked holds or is a known fault of its source, else 1.
     """
 
     experiment: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="NAME"), _default("list them")]] = None
-    """Name of an experiment, or the number of a figure or table, such as 11-7."""
+    """Name of an experiment, or what a source numbers: 11-7, "table 11-1", 11.10, "listing 11-6", gd_nesterov."""
     all: bool = False
     """Run every experiment."""
     quick: bool = False
     """At the size for a first look."""
-    full: bool = False
-    """At full size what is reduced unless asked for (optimizers-side-by-side: over an hour)."""
     out: Path = Path("reproduced")
     """Output directory."""
     data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None

@@ -18,7 +18,7 @@ from momentum_jax.cli.arguments import ArgumentError, Reproduce
 from momentum_jax.data import DataError
 from momentum_jax.studies import StudyError
 from momentum_jax.textbook.experiment import Experiment, Value
-from momentum_jax.textbook.run import RESULT, Result, Verdict, size_of
+from momentum_jax.textbook.run import RESULT, Result, Verdict
 
 _BEFORE = {"equals": "", "at least": "≥ ", "at most": "≤ "}
 
@@ -27,11 +27,8 @@ def run(command: Reproduce) -> int:
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
     if command.all and command.experiment is not None:
         raise ArgumentError(f"reproduce: give an experiment or --all, got both {quoted(command.experiment)} and --all.")
-    if command.quick and command.full:
-        raise ArgumentError("reproduce: give --quick or --full, got both.")
-    if (command.quick or command.full) and not command.all and command.experiment is None:
-        option = "--quick" if command.quick else "--full"
-        raise ArgumentError(f"reproduce: give an experiment or --all with {option}, got neither.")
+    if command.quick and not command.all and command.experiment is None:
+        raise ArgumentError("reproduce: give an experiment or --all with --quick, got neither.")
     if command.all:
         return _all(command, console)
     if command.experiment is None:
@@ -132,10 +129,9 @@ def _one(experiment: Experiment, command: Reproduce, data_sets: _DataSets, conso
     from momentum_jax.figures import textbook as drawings
 
     data_sets.demand(experiment.datasets)
-    size = size_of(experiment, quick=command.quick, full=command.full)
     # A size has a place of its own, so that a look at the quick one does not replace what took minutes.
-    directory = command.out / (experiment.name if size == "full" else f"{experiment.name}-{size}")
-    result = textbook.run(experiment, directory, quick=command.quick, full=command.full, data_directory=command.data)
+    directory = command.out / (f"{experiment.name}-quick" if command.quick else experiment.name)
+    result = textbook.run(experiment, directory, quick=command.quick, data_directory=command.data)
     written = [directory / RESULT, *drawings.write(result, directory)]
     console.print(table(result))
     for each in result.outcome.tables:

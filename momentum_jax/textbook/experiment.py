@@ -24,8 +24,7 @@ class Claim:
       relation: whether the quantity is claimed to equal the value, to be at least it, or at most.
       known_fault: why this claim of the source cannot hold, known before it is run; None: it should hold. What is true instead
         stands beside it as a claim of ours, which can fail.
-      full_only: the claim is of the full size and not checked at the quick one, nor at a reduced one.
-      not_quick: the claim is checked at a reduced size too, as an order of methods is, but not at the quick one.
+      full_only: the claim is of the full size and not checked at the quick one.
       remark: what is worth knowing where the claim does not hold, said after the reason; None: nothing.
     """
 
@@ -36,7 +35,6 @@ class Claim:
     relation: Relation = "equals"
     known_fault: str | None = None
     full_only: bool = False
-    not_quick: bool = False
     remark: str | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +94,6 @@ class Experiment:
       claims: what the sources say, in the order of the printed table.
       full, quick: settings, frozen dataclasses of one type, at the size of the source and at one for a first look.
       measure: `measure(settings, surroundings)`; draws nothing and prints nothing.
-      reduced: settings that are run unless the full size is asked for, where that takes hours; None: the full size is.
       duration: about how long the full size takes, and the quick one, on two cores: "20 s, quick 2 s".
       datasets: those of `momentum_jax.data` that it needs.
     """
@@ -110,4 +107,3 @@ class Experiment:
     measure: Callable[[Any, Surroundings], Outcome]
     duration: str
     datasets: tuple[str, ...] = ()
-    reduced: Any = None

@@ -3,7 +3,8 @@
 MNIST, 16,384 training images drawn at random, mini-batches of 128, 12 epochs, five runs of each. The source gives neither its
 net nor its learning rates. Here: two 3 x 3 convolutions of 8 and 16 channels with ReLU and 2 x 2 max pooling, 64 hidden units,
 softmax cross-entropy, He-normal weights; and the learning rates with which Keras came at the time: 0.01, 0.001, 0.01, 0.001.
-What is run unless the full size is asked for has 4,096 images of 14 x 14.
+Momentum 0.9 at the rate
+of SGD is ours: SGD at 0.01 makes too small steps to be near the others after 12 epochs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from momentum_jax.studies import Arm, Network, Study
 from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroundings, Table
 from momentum_jax.textbook.trained import accuracies, mean_and_error, trained
 
-SGD, RMSPROP, ADAGRAD, ADAM = "SGD", "RMSprop", "Adagrad", "Adam"
+SGD, RMSPROP, ADAGRAD, ADAM = SOURCE = "SGD", "RMSprop", "Adagrad", "Adam"
+MOMENTUM = "momentum"
 BATCH, EPOCHS = 128, 12
 # From so many waves on a standard error is given.
 ENOUGH_WAVES = 3
@@ -31,6 +33,7 @@ STUDY = Study(
     seeds=(0, 1, 2, 3, 4),
     arms=(
         Arm("gradient_descent(0.01)", SGD),
+        Arm("heavy_ball(0.01, 0.9)", MOMENTUM),
         Arm("rmsprop(0.001, momentum=None)", RMSPROP),
         Arm("adagrad(0.01)", ADAGRAD),
         Arm("adam(0.001)", ADAM),
@@ -73,18 +76,22 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     mean = {label: float(values.mean()) for label, values in scores.items()}
     time = {label: float(np.median(values)) for label, values in seconds.items()}
     spread = {label: float(values.std(ddof=1)) if len(values) > 1 else np.nan for label, values in scores.items()}
+    # The source has no momentum here: the order is that of its four.
+    others = {label: [other for other in SOURCE if other != label] for label in SOURCE}
     better = (mean[ADAGRAD] + mean[ADAM]) / 2
     quantities = {
         **{f"{label}: accuracy": value for label, value in mean.items()},
         **{f"{label}: training seconds of a run, median of waves": value for label, value in time.items()},
         _BELOW[SGD]: better - mean[SGD],
         _BELOW[RMSPROP]: better - mean[RMSPROP],
+        _BELOW[MOMENTUM]: better - mean[MOMENTUM],
+        _LARGER: mean[MOMENTUM] - mean[SGD],
         _ORDER[SGD]: min(mean[ADAGRAD], mean[ADAM]) - mean[SGD],
         _ORDER[RMSPROP]: min(mean[ADAGRAD], mean[ADAM]) - mean[RMSPROP],
-        _BEST: mean[ADAM] - max(value for label, value in mean.items() if label != ADAM),
-        _WIDEST: spread[RMSPROP] / max(value for label, value in spread.items() if label != RMSPROP),
-        _FASTEST: min(value for label, value in time.items() if label != SGD) / time[SGD],
-        _SLOWEST: time[ADAM] / max(value for label, value in time.items() if label != ADAM),
+        _BEST: mean[ADAM] - max(mean[label] for label in others[ADAM]),
+        _WIDEST: spread[RMSPROP] / max(spread[label] for label in others[RMSPROP]),
+        _FASTEST: min(time[label] for label in others[SGD]) / time[SGD],
+        _SLOWEST: time[ADAM] / max(time[label] for label in others[ADAM]),
     }
     rows = tuple(
         (arm.label, arm.optimizer, mean_and_error(scores[arm.label]), _median_and_error(seconds[arm.label]))
@@ -114,7 +121,8 @@ def _median_and_error(seconds: np.ndarray) -> str:
     return f"{np.median(seconds):.4g}{error}"
 
 
-_BELOW = {label: f"accuracy: mean of Adagrad and Adam less {label}" for label in (SGD, RMSPROP)}
+_BELOW = {label: f"accuracy: mean of Adagrad and Adam less {label}" for label in (SGD, RMSPROP, MOMENTUM)}
+_LARGER = "accuracy: momentum less SGD, at one learning rate"
 _ORDER = {label: f"accuracy: the lower of Adagrad and Adam less {label}" for label in (SGD, RMSPROP)}
 _BEST = "accuracy: Adam less the best of the others"
 _WIDEST = "spread of accuracies: RMSprop over the widest of the others"
@@ -127,7 +135,7 @@ _OF_THE_NET = "the source does not give its net, on which it depends what share 
 
 
 def _order(quantity: str, least: float, what: str, fault: str | None = None) -> Claim:
-    return Claim(quantity, least, 0, f"{_SOURCE}: {what}", relation="at least", known_fault=fault, not_quick=True)
+    return Claim(quantity, least, 0, f"{_SOURCE}: {what}", relation="at least", known_fault=fault, full_only=True)
 
 
 EXPERIMENT = Experiment(
@@ -146,7 +154,6 @@ EXPERIMENT = Experiment(
         _order(_SLOWEST, 1, "Adam is slowest", _OF_THE_NET),
     ),
     full=Settings(),
-    reduced=Settings(replace(STUDY, size=14, examples=4096, steps=EPOCHS * 4096 // BATCH, evaluate_every=4096 // BATCH)),
     quick=Settings(
         replace(
             STUDY,

@@ -17,7 +17,7 @@ from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroun
 
 RESULT = "result.json"
 
-Size = Literal["full", "reduced", "quick"]
+Size = Literal["full", "quick"]
 Status = Literal["holds", "does not hold", "known fault", "not checked"]
 
 
@@ -108,7 +108,6 @@ def run(
     directory: str | Path | None = None,
     *,
     quick: bool = False,
-    full: bool = False,
     data_directory: str | Path | None = None,
 ) -> Result:
     """Run one experiment and check its claims. Its figures are drawn from the result by `momentum_jax.figures.textbook`.
@@ -117,14 +116,13 @@ def run(
       experiment: one of `EXPERIMENTS`, or one's own.
       directory: where `result.json` is written, and what files the experiment leaves beside it; None: nothing is written.
       quick: at the size for a first look.
-      full: at full size where an experiment has a reduced one, which is run else.
       data_directory: as in `momentum_jax.data.load`.
 
     Raises:
-      ValueError: both quick and full; or the experiment did not measure what it has a claim about.
+      ValueError: the experiment did not measure what it has a claim about.
       momentum_jax.data.DataError: a data set is missing.
     """
-    size = size_of(experiment, quick=quick, full=full)
+    size: Size = "quick" if quick else "full"
     directory = None if directory is None else Path(directory)
     surroundings = Surroundings(directory, None if data_directory is None else Path(data_directory))
     began = time.perf_counter()
@@ -143,17 +141,6 @@ def run(
     return result
 
 
-def size_of(experiment: Experiment, *, quick: bool = False, full: bool = False) -> Size:
-    """The size at which `run` runs an experiment with these arguments.
-
-    Raises:
-      ValueError: both quick and full.
-    """
-    if quick and full:
-        raise ValueError("run: quick and full exclude each other, got both.")
-    return "quick" if quick else "full" if full or experiment.reduced is None else "reduced"
-
-
 def check(claim: Claim, measured: Any, *, size: Size = "full") -> Verdict:
     """Hold a claim against the number or point that was measured at that size. What is not a number holds nowhere.
 
@@ -167,8 +154,6 @@ def check(claim: Claim, measured: Any, *, size: Size = "full") -> Verdict:
     value: Value = tuple(map(float, ours)) if ours.ndim else float(ours)
     if claim.full_only and size != "full":
         return Verdict(claim, value, "not checked", "a claim about the full size")
-    if claim.not_quick and size == "quick":
-        return Verdict(claim, value, "not checked", "too much for the quick size")
     excess = {
         "equals": np.abs(ours - published),
         "at least": published - ours,

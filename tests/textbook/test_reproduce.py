@@ -116,12 +116,11 @@ def test_a_data_set_that_could_not_be_had_is_tried_once_and_its_remedy_is_the_on
 
 
 def test_a_quick_run_does_not_replace_the_result_of_a_full_one(reproduce, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(textbook, "EXPERIMENTS", (replace(ONE, reduced=ONE.full),))
-    for option in ("--full", "--quick"):
-        assert reproduce("one-dimension", option)[0] == 0
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (ONE,))
+    assert reproduce("one-dimension", "--quick")[0] == 0
     assert reproduce("one-dimension")[0] == 0
     sizes = {path.parent.name: json.loads(path.read_text())["size"] for path in tmp_path.glob("*/result.json")}
-    assert sizes == {"one-dimension": "full", "one-dimension-quick": "quick", "one-dimension-reduced": "reduced"}
+    assert sizes == {"one-dimension": "full", "one-dimension-quick": "quick"}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,6 @@ def test_a_quick_run_does_not_replace_the_result_of_a_full_one(reproduce, monkey
     [
         (["nothing"], "there is no experiment, figure or table 'nothing'; the experiments are random-walk"),
         (["--quick"], "reproduce: give an experiment or --all with --quick, got neither."),
-        (["--full"], "reproduce: give an experiment or --all with --full, got neither."),
         (["11-1", "--all"], "give an experiment or --all, got both '11-1' and --all."),
     ],
 )

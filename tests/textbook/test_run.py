@@ -56,14 +56,8 @@ def test_a_known_fault_does_not_excuse_what_is_not_a_number(measured) -> None:
 
 def test_a_claim_of_the_full_size_is_not_checked_at_the_quick_one() -> None:
     claim = Claim("q", 1.0, 0.1, SOURCE, full_only=True)
-    assert check(claim, 2.0, size="quick").status == check(claim, 2.0, size="reduced").status == "not checked"
-    assert check(claim, 2.0).status == "does not hold"
-
-
-def test_an_order_is_checked_at_the_reduced_size_too_but_not_at_the_quick_one() -> None:
-    claim = Claim("q", 1.0, 0.1, SOURCE, not_quick=True)
     assert check(claim, 2.0, size="quick").status == "not checked"
-    assert check(claim, 2.0, size="reduced").status == check(claim, 2.0).status == "does not hold"
+    assert check(claim, 2.0).status == "does not hold"
 
 
 def test_a_remark_is_said_where_the_claim_does_not_hold_and_there_only() -> None:

@@ -93,15 +93,14 @@ def test_numbers_of_the_full_size_are_not_checked_at_another(experiment) -> None
     for claim in experiment.claims:
         measured = np.full(np.shape(claim.value), np.nan)
         status = textbook.check(claim, measured, size="quick").status
-        assert (status == "not checked") == (claim.full_only or claim.not_quick)
+        assert (status == "not checked") == (claim.full_only)
 
 
-def test_at_its_reduced_size_figure_11_11_checks_the_orders_and_nan_is_none_of_them() -> None:
+def test_figure_11_11_checks_the_orders_and_nan_is_none_of_them() -> None:
     experiment = textbook.find("11-11")
     nothing = textbook.Outcome({claim.quantity: np.nan for claim in experiment.claims}, None)
     result = textbook.run(replace(experiment, measure=lambda settings, surroundings: nothing))
-    assert result.size == "reduced"
-    assert [verdict.status for verdict in result.verdicts] == ["not checked"] * 2 + ["does not hold"] * 6
+    assert {verdict.status for verdict in result.verdicts} == {"does not hold"}
 
 
 def test_a_ratio_of_curvatures_that_does_not_hold_points_to_its_interval() -> None:
@@ -163,7 +162,7 @@ def test_without_its_data_an_experiment_says_so_in_a_line_with_the_remedy(experi
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_reduced_is_run_unless_the_full_size_is_asked_for() -> None:
+def test_the_full_size_is_run_unless_the_quick_one_is_asked_for() -> None:
     sizes = []
     experiment = textbook.Experiment(
         name="sizes",
@@ -171,17 +170,13 @@ def test_what_is_reduced_is_run_unless_the_full_size_is_asked_for() -> None:
         reproduces=(),
         claims=(),
         full="full",
-        reduced="reduced",
         quick="quick",
         measure=lambda settings, surroundings: (sizes.append(settings), textbook.Outcome({}, None))[1],
         duration="",
     )
-    for options in ({}, {"full": True}, {"quick": True}):
+    for options in ({}, {"quick": True}):
         textbook.run(experiment, **options)
-    textbook.run(replace(experiment, reduced=None))
-    assert sizes == ["reduced", "full", "quick", "full"]
-    with pytest.raises(ValueError, match="quick and full exclude each other"):
-        textbook.run(experiment, quick=True, full=True)
+    assert sizes == ["full", "quick"]
 
 
 def test_steps_to_the_cost_are_read_from_each_curve_as_it_is_shown() -> None:
