@@ -44,7 +44,7 @@ ALLOWED = {
     "studies": GROUND | OPTIMIZERS | TOOLS | {"theory", "data", "problems", "training", "momentum_jax"},
     "textbook": GROUND | OPTIMIZERS | TOOLS | {"data", "training", "studies", "theory", "momentum_jax"},
     "figures": {"_files", "studies", "textbook"},
-    "report": {"_files", "data", "studies", "figures", "theory", "optimizers", "momentum_jax"},
+    "report": {"_files", "data", "studies", "figures", "textbook", "theory", "optimizers", "momentum_jax"},
     "cli": GROUND
     | OPTIMIZERS
     | {"conventions", "data", "training", "studies", "textbook", "theory", "figures", "report", "momentum_jax"},

