@@ -115,10 +115,15 @@ def _standardised(model: Model, mean: Any, deviation: Any, params: Any, state: A
 def run(anchor: Anchor, dataset: data.Dataset) -> Outcome:
     """Trains all seeds of an anchor at once."""
     start = time.perf_counter()
-    examples = examples_of(anchor, dataset)
+    runs = run_of(anchor, examples_of(anchor, dataset))
+    return outcome_of(anchor, runs, time.perf_counter() - start)
+
+
+def run_of(anchor: Anchor, examples: Examples) -> Sequence[RunResult]:
+    """All seeds of an anchor, trained on these examples."""
     size = examples.train.shape[1]
     ends = [math.ceil(epoch * size / anchor.batch_size) for epoch in range(1, anchor.epochs + 1)]
-    runs = train_many(
+    return train_many(
         jax.vmap(jax.random.key)(np.arange(anchor.seeds)),
         anchor.optimizer,
         anchor.hyperparameters,
@@ -129,7 +134,6 @@ def run(anchor: Anchor, dataset: data.Dataset) -> Outcome:
         evaluate_at=ends,
         keep_params=False,
     ).runs
-    return outcome_of(anchor, runs, time.perf_counter() - start)
 
 
 def outcome_of(anchor: Anchor, runs: Sequence[RunResult], seconds: float) -> Outcome:

@@ -66,19 +66,26 @@ def best_epoch(run: RunResult) -> int:
     return int(np.argmax(run.evaluation_accuracies))
 
 
-def epoch_of_early_stop(run: RunResult) -> int:
-    """Where MLPClassifier stops: after three epochs in a row whose mean training loss is not 1e-4 below the lowest before.
+def early_stop(after: int) -> Callable[[RunResult], int]:
+    """Where MLPClassifier stops: after more than so many epochs in a row whose mean loss is not 1e-4 below the lowest before.
 
     The last epoch if that never happens.
     """
-    lowest, stale = np.inf, 0
-    for epoch, (first, end) in enumerate(pairwise(run.evaluation_steps), start=1):
-        loss = run.losses[first:end].mean()
-        stale = stale + 1 if loss > lowest - 1e-4 else 0
-        lowest = min(lowest, loss)
-        if stale > 2:
-            return epoch
-    return last_epoch(run)
+
+    def epoch_of(run: RunResult) -> int:
+        lowest, stale = np.inf, 0
+        for epoch, (first, end) in enumerate(pairwise(run.evaluation_steps), start=1):
+            loss = run.losses[first:end].mean()
+            stale = stale + 1 if loss > lowest - 1e-4 else 0
+            lowest = min(lowest, loss)
+            if stale > after:
+                return epoch
+        return last_epoch(run)
+
+    return epoch_of
+
+
+epoch_of_early_stop = early_stop(after=2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,15 @@ def test_without_a_name_every_experiment_is_listed_with_its_figures_and_the_docu
 def test_one_is_run_by_the_number_of_its_figure_and_prints_its_claims(reproduce, tmp_path) -> None:
     code, out, err = reproduce("11-6", "--quick", drawn=True)
     assert (code, err) == (0, "")
-    for words in ("one-dimension, quick size", "published", "ours", "tolerance", "verdict", "yes", "a known fault of the source"):
+    for words in (
+        "one-dimension, quick size",
+        "published",
+        "ours",
+        "tolerance",
+        "verdict",
+        "yes",
+        "a known fault of the source",
+    ):
         assert words in out
     files = {path.name for path in (tmp_path / "one-dimension-quick").iterdir()}
     assert files == {"result.json", "report.html", "figure_11-1.png", "figure_11-2.png", "figure_11-6.png"}

@@ -60,10 +60,10 @@ def test_the_experiments_that_train_are_all_here() -> None:
     ("name", "runs", "steps", "batch", "dataset"),
     [
         ("4-9", 3 * 5, 20_000, 100, "mnist"),
-        ("11-8", 3 * 22, 40_000, 64, "fashion_mnist"),
+        ("11-8", 4 * 22, 40_000, 64, "fashion_mnist"),
         ("fair-comparison", 2 * 22, 40_000, 64, "fashion_mnist"),
         ("11-9", 100, 10_000, 64, "fashion_mnist"),
-        ("11-11", 4 * 5, 12 * 16_384 // 128, 128, "mnist"),
+        ("11-11", 5 * 5, 12 * 16_384 // 128, 128, "mnist"),
     ],
 )
 def test_the_full_size_is_that_of_the_source(name, runs, steps, batch, dataset) -> None:

@@ -27,7 +27,7 @@ def _histograms(data: Data) -> Figure:
 
     def draw_arms(*panels) -> None:
         for index, (axes, (label, mccs)) in enumerate(zip(panels, data.mccs.items(), strict=True)):
-            axes.hist(mccs, edges, color=style.COLOURS[(2, 1, 4)[index % 3]], edgecolor="black", linewidth=0.5)
+            axes.hist(mccs, edges, color=style.COLOURS[(2, 1, 4, 5)[index % 4]], edgecolor="black", linewidth=0.5)
             top = axes.get_ylim()[1]
             _mark(axes, mccs.mean(), mccs.std(ddof=1) / np.sqrt(len(mccs)), 1.12 * top, "ours", "o")
             if label in data.published:
@@ -40,7 +40,7 @@ def _histograms(data: Data) -> Figure:
             axes.label_outer()
 
     runs = len(next(iter(data.mccs.values())))
-    figure = drawn(draw_arms, f"Figure 11-8 (T4): {runs} runs of each", rows=len(data.mccs), height=6.4)
+    figure = drawn(draw_arms, f"Figure 11-8 (T4): {runs} runs of each", rows=len(data.mccs), height=0.4 + 2.0 * len(data.mccs))
     for axes in figure.axes[1:]:
         axes.sharex(figure.axes[0])
     legend_below(figure, figure.axes[0])
