@@ -113,7 +113,7 @@ def reset_momentum(opt_state: Any) -> Any:
     raise UnknownMomentum(kind)
 
 
-def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, dict[str, Any] | None]:
+def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, Any]:
     """The hyperparameters that the next update will take, after their schedules, by method and name.
 
         >>> optimizer = optax.chain(
@@ -145,8 +145,8 @@ def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, dict[str, Any] 
       opt_state: the state that belongs to it; of an NNX optimizer its `opt_state`. It may be traced.
 
     Returns:
-      By method a dict of its values, or None. Numbers and arrays are those that were given or that a schedule gives. No array is
-      one of the state, which may be donated afterwards. A function under `jax.jit` may return it.
+      By method a dict of its values, or None. Numbers and arrays are those that were given, or that a schedule gives. No array
+      is one of the state, which may be donated afterwards. A function under `jax.jit` may return it.
 
     Raises:
       ValueError: `opt_state` is of another optimizer, or holds the states of several runs.
@@ -154,7 +154,8 @@ def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, dict[str, Any] 
     """
     if not callable(getattr(optimizer, "init", None)) or not callable(getattr(optimizer, "update", None)):
         remedy = "; of an NNX optimizer give its tx" if hasattr(optimizer, "tx") else ""
-        raise TypeError(f"hyperparameters: optimizer must have init and update, got {type(optimizer).__name__}{remedy}.")
+        found = with_article(type(optimizer).__name__)
+        raise TypeError(f"hyperparameters: optimizer must have init and update, got {found}{remedy}.")
     found = reading(optimizer, opt_state)
     names = numbered(["/".join(path) for path, _ in found])
     return {name: None if values is None else {**values} for name, (_, values) in zip(names, found, strict=True)}

@@ -82,6 +82,8 @@ def transformation(
 
     update.unrounded = _Offer(update, read)  # pyright: ignore[reportFunctionMemberAccess]
     offer(checked_init, read_hyperparameters)
+    # By it a method is named whose init is another's.
+    update.__qualname__ = f"{who}.<locals>.update"
     return optax.GradientTransformationExtraArgs(checked_init, update)
 
 
