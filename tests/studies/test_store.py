@@ -45,6 +45,17 @@ def test_what_is_stored_is_read_back(store, waves, study):
     assert_holds(again, flat(waves))
 
 
+def test_hyperparameters_are_read_back_under_the_names_of_their_methods(study, waves, tmp_path):
+    taken = np.linspace(0.1, 0.2, study.steps, dtype=np.float32)
+    told = {"*/hidden/adam/learning_rate": taken, "heavy_ball[1]/momentum": 2 * taken, "100%/sgd/momenta[0]": 3 * taken}
+    store = Store.create(tmp_path / "told", study, ENVIRONMENT)
+    store.add([(run, dataclasses.replace(curves, hyperparameters=told)) for run, curves in waves[0]])
+    found = Store.read(store.directory).curves(waves[0][0][0])
+    assert [*found.hyperparameters] == [*told]
+    for name, array in told.items():
+        np.testing.assert_array_equal(found.hyperparameters[name], array)
+
+
 def test_the_files_are_the_documented_ones_and_nothing_is_pickled(store, waves):
     assert sorted(os.listdir(store.directory)) == ["curves.npz", "manifest.json", "runs.jsonl"]
     assert json.loads((store.directory / "manifest.json").read_text())["schema"] == 3
