@@ -116,16 +116,12 @@ def reset_momentum(opt_state: Any) -> Any:
 def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, Any]:
     """The hyperparameters that the next update will take, after their schedules, by method and name.
 
-        >>> optimizer = optax.chain(
-        ...     optax.clip_by_global_norm(1.0), mj.adamw(optax.linear_schedule(0.0, 1e-3, transition_steps=10))
-        ... )
-        >>> state = optimizer.init(params)
+        >>> optimizer = mj.heavy_ball(optax.linear_schedule(0.0, 1e-3, transition_steps=10), momentum=0.9)
+        >>> state = optimizer.init(jnp.zeros(3))
         >>> for _ in range(5):
-        ...     updates, state = optimizer.update(gradients, state, params)
-        >>> mj.hyperparameters(optimizer, state)["adamw"]["learning_rate"]
-        Array(0.0005, dtype=float32)
-        >>> mj.hyperparameters(optimizer, state)["clip_by_global_norm"] is None
-        True
+        ...     updates, state = optimizer.update(jnp.ones(3), state)
+        >>> mj.hyperparameters(optimizer, state)
+        {'heavy_ball': {'learning_rate': Array(0.0005, dtype=float32), 'momentum': 0.9}}
 
     A method is named after its constructor, and its values as in the constructor's signature. The entries of `momenta` are
     `momenta[0]` and so on. A label of `optax.partition` or a pattern of `per_layer` stands in front: `"decoder/adamw"`. The

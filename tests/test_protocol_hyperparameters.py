@@ -1,5 +1,6 @@
 """`hyperparameters` finds the methods inside of every wrapper, of Optax and of this library, at the step of the next update."""
 
+import doctest
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -423,6 +424,11 @@ def test_a_state_of_another_wrapper_is_refused_in_a_sentence(name: str) -> None:
     ours, other, said = WRONG[name]
     with pytest.raises(ValueError, match=rf"^hyperparameters: opt_state must be that of the optimizer, .*{said}[^.]*\.$"):
         mj.hyperparameters(ours(), other().init(some_params()))
+
+
+def test_the_example_comes_to_what_it_says() -> None:
+    example = doctest.DocTestFinder(recurse=False).find(mj.hyperparameters, "hyperparameters", globs=globals())
+    assert doctest.DocTestRunner().run(example[0]) == doctest.TestResults(failed=0, attempted=4)
 
 
 def test_what_is_no_optimizer_is_refused_in_a_sentence() -> None:

@@ -479,11 +479,11 @@ class _Recorder:
             key=self.keys[job.name],
             factors=dict(job.factors),
         )
-        told = _by_name(result.hyperparameters or {})
+        told = by_name(result.hyperparameters or {})
         return run, Curves(result.losses, result.evaluation_steps, result.validation, told)
 
 
-def _by_name(told: Mapping[str, Mapping[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
+def by_name(told: Mapping[str, Mapping[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
     """Under `method/name` each hyperparameter, (steps,); the entries of a matrix under their indices."""
     found = {}
     for method, values in told.items():
