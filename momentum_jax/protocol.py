@@ -128,7 +128,7 @@ def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, Any]:
     optimizer of the leaves that `muon` leaves is `"fallback/adamw"`. Methods of one name are counted in the order of the chain:
     `"trace[0]"`, `"trace[1]"`. Wrappers without hyperparameters are not named.
 
-    A schedule is read at the step of the next update, also under `optax.inject_hyperparams`, whose state holds the values of
+    Between the steps of `optax.MultiSteps` it is the next step that is told. A schedule is read at its step, also under `optax.inject_hyperparams`, whose state holds the values of
     the last one. `nesterov`, `ema_nesterov` and `nigt` fix the momentum of an update one update before: that value is told,
     even where another was injected since. `demon` tells the momentum that it has decayed to. Numbers that follow from the next
     gradient are not known before: the rates of `yellowfin`, the shorter steps of `momo`. A restart by the loss is not foreseen.

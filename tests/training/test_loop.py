@@ -127,15 +127,16 @@ def test_the_hyperparameters_of_each_step_are_those_that_its_update_took(linear,
         return mj.per_layer({"*": optax.chain(optax.identity(), mj.gradient_descent(lambda t: learning_rate / (1 + t)))})
 
     rates = np.array([0.1, 0.3], np.float32)
-    asked = {"steps": 6, "batch_size": 16, "norms": True, "log_hyperparameters": True}
+    asked = {"steps": 6, "batch_size": 16, "norms": True, "log_hyperparameters": True, "lanes": 2}
     result = train_many(jax.random.split(jax.random.key(0), 2), decaying, {"learning_rate": rates}, linear, examples, **asked)
     for rate, run in zip(rates, result.runs, strict=True):
+        assert run.hyperparameters is not None
         assert run.hyperparameters.keys() == {"*/identity", "*/gradient_descent"}
         assert run.hyperparameters["*/identity"] is None
         taken = run.hyperparameters["*/gradient_descent"]["learning_rate"]
         assert taken.dtype == np.float32
         np.testing.assert_allclose(taken, rate / (1 + np.arange(6)), rtol=1e-6)
-        np.testing.assert_allclose(taken, run.update_norms / run.gradient_norms, rtol=1e-5)
+        np.testing.assert_allclose(taken, np.asarray(run.update_norms) / np.asarray(run.gradient_norms), rtol=1e-5)
 
 
 def test_hyperparameters_that_nobody_asks_for_are_no_part_of_a_run(linear, examples):
@@ -171,7 +172,7 @@ def test_a_diverged_run_is_frozen_to_the_bit_from_the_first_loss_that_is_not_fin
     assert np.isnan(run.evaluation_losses[first + 1 :]).all()
     assert np.isnan(run.evaluation_accuracies[first + 1 :]).all()
     assert np.isnan(np.asarray(run.update_norms)[first + 1 :]).all()
-    rate = run.hyperparameters["adam"]["learning_rate"]
+    rate = (run.hyperparameters or {})["adam"]["learning_rate"]
     assert np.array_equal(rate, np.where(np.arange(40) > first, np.float32(np.nan), np.float32(0.3)), equal_nan=True)
     assert equal(run.params, one(*arguments, steps=first, evaluate_at=1, norms=True).params)
 
