@@ -125,14 +125,14 @@ def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, Any]:
 
     A method is named after its constructor, and its values as in the constructor's signature. The entries of `momenta` are
     `momenta[0]` and so on. A label of `optax.partition` or a pattern of `per_layer` stands in front: `"decoder/adamw"`. The
-    optimizer of the leaves that `muon` leaves is `"fallback/adamw"`. Methods of one name are counted in the order of the chain:
-    `"trace[0]"`, `"trace[1]"`. Wrappers without hyperparameters are not named.
+    optimizer of the leaves that `muon` does not take is `"fallback/adamw"`. Methods of one name are counted in the order of
+    the chain: `"trace[0]"`, `"trace[1]"`. Wrappers without hyperparameters are not named.
 
-    Between the steps of `optax.MultiSteps` it is the next step that is told. A schedule is read at its step, also under `optax.inject_hyperparams`, whose state holds the values of
-    the last one. `nesterov`, `ema_nesterov` and `nigt` fix the momentum of an update one update before: that value is told,
-    even where another was injected since. `demon` tells the momentum that it has decayed to. Numbers that follow from the next
-    gradient are not known before: the rates of `yellowfin`, the shorter steps of `momo`. A restart by the loss is not foreseen.
-    Numbers that only the first step reads are left out.
+    A schedule is read at the step of the next update. So it is under `optax.inject_hyperparams`, whose state holds the values
+    of the last one. Between the steps of `optax.MultiSteps` the next step is told. `nesterov`, `ema_nesterov` and `nigt` fix
+    the momentum of an update one update before. That value is told, even where another was injected since. `demon` tells the
+    momentum that it has decayed to. Numbers that follow from the next gradient are not known before: the rates of `yellowfin`,
+    the shorter steps of `momo`. A restart by the loss is not foreseen. Numbers that only the first step reads are left out.
 
     Optax's own methods keep their numbers to themselves: their value is None. Inside `optax.inject_hyperparams` they are read.
 
