@@ -27,6 +27,7 @@ from momentum_jax.studies.outlook import Outlook, outlook
 from momentum_jax.studies.resolve import Optimizer, resolve, settle
 from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
+from momentum_jax.studies.store.records import by_name
 from momentum_jax.studies.study import MOST_SEEDS, Study
 from momentum_jax.training import Problem, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.devices import chosen_devices, require_seconds
@@ -481,17 +482,6 @@ class _Recorder:
         )
         told = by_name(result.hyperparameters or {})
         return run, Curves(result.losses, result.evaluation_steps, result.validation, told)
-
-
-def by_name(told: Mapping[str, Mapping[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
-    """Under `method/name` each hyperparameter, (steps,); the entries of a matrix under their indices."""
-    found = {}
-    for method, values in told.items():
-        for name, each in (values or {}).items():
-            for index in np.ndindex(each.shape[1:]):
-                place = f"[{','.join(map(str, index))}]" if index else ""
-                found[f"{method}/{name}{place}"] = each[:, *index]
-    return found
 
 
 def _plain(value: np.ndarray) -> Any:

@@ -13,7 +13,7 @@ from momentum_jax.data import DataError, load
 from momentum_jax.studies import Arm, Network, Study, StudyError, run
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.errors import DamageWarning
-from momentum_jax.studies.run import add_seeds, by_name, run_study, with_more_seeds
+from momentum_jax.studies.run import add_seeds, run_study, with_more_seeds
 from momentum_jax.studies.store import Store
 
 # Two arms share a program; the third diverges at once.
@@ -350,11 +350,3 @@ def test_a_data_set_too_small_to_be_divided_is_refused_and_leaves_nothing(tmp_pa
     with pytest.raises(StudyError, match="too few images to be divided"):
         run_study(study, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_hyperparameters_are_stored_under_their_methods_a_matrix_entry_by_entry():
-    rate, matrix = np.arange(3.0), np.arange(12.0).reshape(3, 2, 2)
-    told = by_name({"clip": None, "*/heavy_ball": {"learning_rate": rate}, "space": {"A": matrix}})
-    assert [*told] == ["*/heavy_ball/learning_rate", *(f"space/A[{i},{j}]" for i in range(2) for j in range(2))]
-    np.testing.assert_array_equal(told["*/heavy_ball/learning_rate"], rate)
-    np.testing.assert_array_equal(told["space/A[1,0]"], [2, 6, 10])

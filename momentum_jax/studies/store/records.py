@@ -86,6 +86,17 @@ class Curves:
 VALIDATION, HYPERPARAMETERS = "validation_", "hyperparameters_"
 
 
+def by_name(told: Mapping[str, Mapping[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
+    """Under `method/name` each hyperparameter, (steps,); the entries of a matrix under their indices."""
+    found = {}
+    for method, values in told.items():
+        for name, each in (values or {}).items():
+            for index in np.ndindex(each.shape[1:]):
+                place = f"[{','.join(map(str, index))}]" if index else ""
+                found[f"{method}/{name}{place}"] = each[:, *index]
+    return found
+
+
 @dataclass(frozen=True)
 class Line:
     """A run and the digest of its arrays, as they stand in runs.jsonl."""
