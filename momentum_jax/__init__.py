@@ -94,7 +94,11 @@ if TYPE_CHECKING:
     from momentum_jax.optimizers.triple_momentum import triple_momentum as triple_momentum
     from momentum_jax.optimizers.weight_decay import add_weight_decay as add_weight_decay
     from momentum_jax.optimizers.yellowfin import yellowfin as yellowfin
-    from momentum_jax.protocol import evaluation_params as evaluation_params, reset_momentum as reset_momentum
+    from momentum_jax.protocol import (
+        evaluation_params as evaluation_params,
+        hyperparameters as hyperparameters,
+        reset_momentum as reset_momentum,
+    )
 
 if TYPE_CHECKING:
     # What needs more than JAX, Optax and NumPy: `from momentum_jax import *` leaves it out.

@@ -41,6 +41,11 @@ def joined(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
+def numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that differ: those that stand several times are counted, `"a[0]"`, `"a[1]"`."""
+    return tuple(f"{name}[{names[:i].count(name)}]" if names.count(name) > 1 else name for i, name in enumerate(names))
+
+
 def with_article(noun: str) -> str:
     """`"an int"`, `"a list"`. No vowel is heard at the beginning of `"uint8"`."""
     return f"an {noun}" if noun[:1].lower() in {*"aeio"} else f"a {noun}"

@@ -1,6 +1,7 @@
-"""What any wing may ask of an optimizer and its state: an update, the parameters to evaluate, and to forget its momentum.
+"""What any wing may ask of an optimizer and its state.
 
-The last two work on any pytree that holds optimizer states (`optax.chain`, `MultiSteps`, `partition`, `masked`,
+An update; the hyperparameters of the next one; the parameters to evaluate; and to forget its momentum. The last two work
+on any pytree that holds optimizer states (`optax.chain`, `MultiSteps`, `partition`, `masked`,
 `apply_if_finite`, `inject_hyperparams`, an NNX optimizer's `opt_state`), on this library's states and on Optax's. A state takes
 part by methods of its own: `evaluation_params(self, params) -> params` and `reset_momentum(self) -> state`.
 """
@@ -14,8 +15,9 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import ScheduleFreeState
 
-from momentum_jax._text import with_article
+from momentum_jax._text import numbered, with_article
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name
+from momentum_jax._wrappers import WRAPPERS, reading
 
 
 class UnknownMomentum(ValueError):
@@ -98,8 +100,8 @@ def reset_momentum(opt_state: Any) -> Any:
     kind = type(opt_state)
     if kind in _RESETS:
         return _RESETS[kind](opt_state)
-    if kind in _WRAPPERS:
-        field = _WRAPPERS[kind]
+    if kind in WRAPPERS:
+        field = WRAPPERS[kind]
         return opt_state._replace(**{field: reset_momentum(getattr(opt_state, field))})
     if kind in _MEMORYLESS or opt_state is None:
         return opt_state
@@ -109,6 +111,50 @@ def reset_momentum(opt_state: Any) -> Any:
     if kind in (tuple, list):
         return kind(reset_momentum(state) for state in opt_state)
     raise UnknownMomentum(kind)
+
+
+def hyperparameters(optimizer: Any, opt_state: Any) -> dict[str, Any]:
+    """The hyperparameters that the next update will take, after their schedules, by method and name.
+
+        >>> optimizer = mj.heavy_ball(optax.linear_schedule(0.0, 1e-3, transition_steps=10), momentum=0.9)
+        >>> state = optimizer.init(jnp.zeros(3))
+        >>> for _ in range(5):
+        ...     updates, state = optimizer.update(jnp.ones(3), state)
+        >>> mj.hyperparameters(optimizer, state)
+        {'heavy_ball': {'learning_rate': Array(0.0005, dtype=float32), 'momentum': 0.9}}
+
+    A method is named after its constructor, and its values as in the constructor's signature. The entries of `momenta` are
+    `momenta[0]` and so on. A label of `optax.partition` or a pattern of `per_layer` stands in front: `"decoder/adamw"`. The
+    optimizer of the leaves that `muon` does not take is `"fallback/adamw"`. Methods of one name are counted in the order of
+    the chain: `"trace[0]"`, `"trace[1]"`. Wrappers without hyperparameters are not named.
+
+    A schedule is read at the step of the next update. So it is under `optax.inject_hyperparams`, whose state holds the values
+    of the last one. Between the steps of `optax.MultiSteps` the next step is told. `nesterov`, `ema_nesterov` and `nigt` fix
+    the momentum of an update one update before. That value is told, even where another was injected since. `demon` tells the
+    momentum that it has decayed to. Numbers that follow from the next gradient are not known before: the rates of `yellowfin`,
+    the shorter steps of `momo`. A restart by the loss is not foreseen. Numbers that only the first step reads are left out.
+
+    Optax's own methods keep their numbers to themselves: their value is None. Inside `optax.inject_hyperparams` they are read.
+
+    Args:
+      optimizer: of this library, of Optax, an `optax.MultiSteps`; of an NNX optimizer its `tx`.
+      opt_state: the state that belongs to it; of an NNX optimizer its `opt_state`. It may be traced.
+
+    Returns:
+      By method a dict of its values, or None. Numbers and arrays are those that were given, or that a schedule gives. No array
+      is one of the state, which may be donated afterwards. A function under `jax.jit` may return it.
+
+    Raises:
+      ValueError: `opt_state` is of another optimizer, or holds the states of several runs.
+      TypeError: `optimizer` has no `init` and `update`.
+    """
+    if not callable(getattr(optimizer, "init", None)) or not callable(getattr(optimizer, "update", None)):
+        remedy = "; of an NNX optimizer give its tx" if hasattr(optimizer, "tx") else ""
+        found = with_article(type(optimizer).__name__)
+        raise TypeError(f"hyperparameters: optimizer must have init and update, got {found}{remedy}.")
+    found = reading(optimizer, opt_state)
+    names = numbered(["/".join(path) for path, _ in found])
+    return {name: None if values is None else {**values} for name, (_, values) in zip(names, found, strict=True)}
 
 
 def update_of(who: str, optimizer: optax.GradientTransformation, **offered: Any) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
@@ -195,17 +241,6 @@ _RESETS: dict[type, Callable[[Any], Any]] = {
     optax.TraceState: _zeros,
     optax.EmaState: _zeros,
     optax.ScaleByAdamState: lambda state: state._replace(mu=_zeros(state.mu)),
-}
-
-_WRAPPERS: dict[type, str] = {
-    optax.MaskedState: "inner_state",
-    optax.PartitionState: "inner_states",
-    optax.MultiStepsState: "inner_opt_state",
-    optax.ApplyIfFiniteState: "inner_state",
-    optax.ConditionallyMaskState: "inner_state",
-    optax.ConditionallyTransformState: "inner_state",
-    optax.InjectHyperparamsState: "inner_state",
-    optax.InjectStatefulHyperparamsState: "inner_state",
 }
 
 _MEMORYLESS = frozenset(

@@ -99,7 +99,9 @@ def test_event_files_can_be_read_back(compared):
     assert found["validation/loss"] == [
         (step, pytest.approx(loss)) for step, loss in zip(curves.steps, curves.validation["loss"], strict=True)
     ]
-    assert set(found) == {"train/loss", "validation/loss", "validation/accuracy", "validation/mcc"}
+    assert found["hyperparameters/heavy_ball/momentum"] == [(step, pytest.approx(0.9)) for step in range(20)]
+    told = {"hyperparameters/heavy_ball/learning_rate", "hyperparameters/heavy_ball/momentum"}
+    assert set(found) == {"train/loss", "validation/loss", "validation/accuracy", "validation/mcc", *told}
 
 
 def test_the_same_directory_again_is_refused_resumed_or_overwritten(compared, capfd):

@@ -108,6 +108,8 @@ def test_the_optimizers_page_has_a_loss_for_every_pair_and_momentum_helps_the_sm
     velocities = [leaf for leaf in jax.tree.leaves(names["restarted"]) if leaf.shape == (3,)]
     assert velocities
     assert not any(leaf.any() for leaf in velocities)
+    assert mj.hyperparameters(names["optimizer"], names["state"])["clip_by_global_norm"] is None
+    assert names["told"] == {"nesterov/learning_rate": 0.05, "nesterov/momentum": pytest.approx(0.9)}
 
 
 def test_the_evidence_page_runs_and_its_fewest_seeds_are_those_of_the_rule() -> None:

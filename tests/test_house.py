@@ -17,7 +17,7 @@ import momentum_jax
 
 HOUSE = Path(momentum_jax.__file__).parent
 
-GROUND = {"_text", "_files", "_trees", "_scaling", "_hyperparameters", "_npz", "_hessians", "protocol"}
+GROUND = {"_text", "_files", "_trees", "_scaling", "_hyperparameters", "_npz", "_hessians", "_wrappers", "protocol"}
 OPTIMIZERS = {"optimizers", "schedules"}
 TOOLS = {"landscapes", "descent", "curvature", "spectra", "smoothing"}
 ALLOWED = {
@@ -26,7 +26,8 @@ ALLOWED = {
     "_trees": set(),
     "_npz": {"_text"},
     "_scaling": {"_trees"},
-    "protocol": {"_text", "_trees"},
+    "_wrappers": {"_text", "_trees"},
+    "protocol": {"_text", "_trees", "_wrappers"},
     "_hyperparameters": {"_text"},
     "schedules": {"_hyperparameters"},
     "landscapes": {"_hyperparameters"},

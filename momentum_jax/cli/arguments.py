@@ -154,7 +154,7 @@ class Options(Described):
     resume: bool = False
     """Finish what the output directory holds; `study run` does so unasked."""
     tensorboard: bool = False
-    """Also write event files for TensorBoard, to <out>/tensorboard."""
+    """Also write event files for TensorBoard, hyperparameters included, to <out>/tensorboard."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def _run(command: Options, *, checkpoints: bool = False) -> int:
                 resume=command.resume,
                 overwrite=command.overwrite,
                 checkpoints=checkpoints,
+                log_hyperparameters=command.tensorboard,
                 on_plan=teller(messages, study, out),
                 on_progress=report,
                 on_complete=lambda store: results.append(_write(store, out, tensorboard_too=command.tensorboard)),

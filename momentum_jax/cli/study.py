@@ -82,7 +82,7 @@ def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int |
     written: list[Path] = []
     try:
         with Reporter(messages) as report:
-            store = work(data_directory=data, on_progress=report, on_complete=finish)
+            store = work(data_directory=data, on_progress=report, on_complete=finish, log_hyperparameters=tensorboard_too)
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
         return INTERRUPTED

@@ -11,6 +11,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from momentum_jax._scaling import norm
 from momentum_jax._trees import is_inexact
+from momentum_jax._wrappers import Reading
 from momentum_jax.optimizers._arithmetic import ratio
 from momentum_jax.optimizers._transformation import Link, Transformation, transformation
 from momentum_jax.protocol import reset_momentum
@@ -87,7 +88,11 @@ def matrices_and_rest(who: str, matrices: Link, fallback: Link, alone: str) -> T
         rest, second = fallback.unrounded(who, _only(updates, False), state.fallback, _only(params, False), **extra_args)
         return jax.tree.map(lambda a, b: b if _is_hole(a) else a, wide, rest, is_leaf=_is_hole), MatricesState(first, second)
 
-    return transformation(who, init, unrounded, extra=None)
+    def inside(state: MatricesState) -> Reading:
+        rest = fallback.reading(state.fallback)
+        return matrices.reading(state.matrices) + [(("fallback", *path), values) for path, values in rest]
+
+    return transformation(who, init, unrounded, extra=None, inside=inside)
 
 
 def fallback_rate(learning_rate: Any) -> Any:

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from momentum_jax._hyperparameters import value_at
 from momentum_jax.optimizers._leaves import each
-from momentum_jax.optimizers._precision import scalar_dtype
+from momentum_jax.optimizers._precision import at_least_float32, scalar_dtype
 from momentum_jax.optimizers._state import first_step, next_step, velocity_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, transformation
 from momentum_jax.protocol import shift_by_path
@@ -42,17 +43,28 @@ class ThreeParameterState(NamedTuple):
         return self._replace(velocity=jax.tree.map(jnp.zeros_like, self.velocity))
 
 
-def three_parameter(who: str, coefficients: Callable[[jax.Array], Coefficients], accumulator_dtype: Any) -> Transformation:
-    """The optimizer with these coefficients of a step; gamma and delta are read at the next step."""
+def three_parameter(
+    who: str, coefficients: Callable[..., Coefficients], hyperparameters: dict[str, Any], accumulator_dtype: Any
+) -> Transformation:
+    """The optimizer with `coefficients(**values)` of the hyperparameters at a step; gamma and delta are read at the next."""
+
+    def at(step: jax.Array) -> dict[str, Any]:
+        return {name: value_at(h, step) for name, h in hyperparameters.items()}
+
+    def from_values(values: dict[str, Any]) -> Coefficients:
+        return coefficients(**{name: at_least_float32(value) for name, value in values.items()})
 
     def init(params: optax.Params) -> ThreeParameterState:
-        now, dtype = coefficients(first_step()), scalar_dtype(params)
+        first, dtype = from_values(at(first_step())), scalar_dtype(params)
         return ThreeParameterState(
             first_step(),
             zeros(params, velocity_dtype(accumulator_dtype)),
-            jnp.array(now.gamma, dtype),
-            jnp.array(now.delta - now.gamma, dtype),
+            jnp.array(first.gamma, dtype),
+            jnp.array(first.delta - first.gamma, dtype),
         )
+
+    def now(state: ThreeParameterState) -> dict[str, Any]:
+        return at(state.step)
 
     def leaf(u: jax.Array, v: jax.Array, alpha: Any, beta: Any, gamma: Any, step: Any) -> tuple[jax.Array, jax.Array]:
         moved = beta * v - alpha * u
@@ -63,13 +75,13 @@ def three_parameter(who: str, coefficients: Callable[[jax.Array], Coefficients],
     ) -> tuple[optax.Updates, ThreeParameterState]:
         del params
         following = next_step(state.step)
-        now, then = coefficients(state.step), coefficients(following)
-        scalars = {"alpha": now.alpha, "beta": now.beta, "gamma": state.gamma, "step": 1 + then.gamma}
+        current, then = from_values(now(state)), from_values(at(following))
+        scalars = {"alpha": current.alpha, "beta": current.beta, "gamma": state.gamma, "step": 1 + then.gamma}
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, **scalars)
         gamma = jnp.array(then.gamma, state.gamma.dtype)
         return updates, ThreeParameterState(following, velocity, gamma, jnp.array(then.delta - then.gamma, state.readout.dtype))
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 def refuse_wrong_order(who: str, strong_convexity: Any, smoothness: Any) -> None:

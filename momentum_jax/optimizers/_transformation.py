@@ -1,6 +1,7 @@
 """Gradient transformations that round once: in 16-bit training the links of a chain hand each other float32."""
 
 from collections.abc import Callable
+from types import UnionType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from momentum_jax._wrappers import Reading, bare, offer, reading, require_kind, require_links
 from momentum_jax.optimizers._leaves import cast_like, fitting, refuse_what_is_no_array
 
 Transformation: TypeAlias = optax.GradientTransformationExtraArgs
@@ -18,10 +20,12 @@ class Link(NamedTuple):
 
     `update` of a transformation returns each leaf in the dtype of its parameter, without parameters in that of its gradient.
     `unrounded(who, updates, state, params, **extra_args)` returns it in working precision; `who` is named in errors.
+    `reading(state)` is what it reads from a state for `momentum_jax.hyperparameters`.
     """
 
     init: optax.TransformInitFn
     unrounded: Callable[..., tuple[Any, Any]]
+    reading: Callable[[Any], Reading]
 
 
 class _Offer(NamedTuple):
@@ -35,13 +39,22 @@ class _Offer(NamedTuple):
 
 
 def transformation(
-    who: str, init: optax.TransformInitFn, unrounded: Callable[..., Any], *, extra: tuple[str, ...] | None = ()
+    who: str,
+    init: optax.TransformInitFn,
+    unrounded: Callable[..., Any],
+    *,
+    extra: tuple[str, ...] | None = (),
+    hyperparameters: Callable[[Any], dict[str, Any]] | None = None,
+    inside: Callable[[Any], Reading] | None = None,
 ) -> Transformation:
     """A transformation from `init(params)` and `unrounded(who, updates, state, params, **read)`, which its update offers.
 
     Of the extra arguments of `update` it is given those named in `extra`, all of them if that is None; the others are accepted
     and left alone, as `optax.with_extra_args_support` does. Parameters and gradients are trees of arrays and numbers; NumPy
     arrays in a state, as from a file, are taken for JAX arrays.
+
+    `hyperparameters(state)` gives the values of the next update by name, the same that `unrounded` takes. `inside(state)` reads
+    what stands inside of a wrapper.
     """
 
     def checked_init(params: Any) -> Any:
@@ -60,7 +73,17 @@ def transformation(
         new_updates, new_state = read(who, updates, _of_jax(state), params, **extra_args)
         return cast_like(new_updates, updates if params is None else params, who), new_state
 
+    def read_hyperparameters(state: Any) -> Reading:
+        require_kind(who, _kept_by(init), state)
+        within = inside(state) if inside else []
+        if hyperparameters is None:
+            return within if inside else [((who,), {})]
+        return [((who,), hyperparameters(bare(who, state))), *within]
+
     update.unrounded = _Offer(update, read)  # pyright: ignore[reportFunctionMemberAccess]
+    offer(checked_init, read_hyperparameters)
+    # By it a method is named whose init is another's.
+    update.__qualname__ = f"{who}.<locals>.update"
     return optax.GradientTransformationExtraArgs(checked_init, update)
 
 
@@ -80,7 +103,13 @@ def chain(who: str, *links: Transformation) -> Transformation:
             new_state.append(part_state)
         return updates, tuple(new_state)
 
-    return transformation(who, init, unrounded, extra=None)
+    def inside(state: Any) -> Reading:
+        require_links(who, len(parts), state)
+        found = [entry for part, each in zip(parts, state, strict=True) for entry in part.reading(each)]
+        values = {name: value for path, own in found if len(path) == 1 and own for name, value in own.items()}
+        return [((who,), values), *(entry for entry in found if len(entry[0]) > 1)]
+
+    return transformation(who, init, unrounded, extra=None, inside=inside)
 
 
 def as_link(who: str, name: str, optimizer: Any) -> Link:
@@ -98,16 +127,26 @@ def as_link(who: str, name: str, optimizer: Any) -> Link:
 
 def link(optimizer: optax.GradientTransformation) -> Link:
     """A transformation as a `Link`; only an update that offers its own unrounded form is asked for that."""
-    offer = getattr(optimizer.update, "unrounded", None)
-    if isinstance(offer, _Offer) and offer.update is optimizer.update:
-        return Link(optimizer.init, offer.unrounded)
+
+    def read(state: Any) -> Reading:
+        return reading(optimizer, state)
+
+    offered = getattr(optimizer.update, "unrounded", None)
+    if isinstance(offered, _Offer) and offered.update is optimizer.update:
+        return Link(optimizer.init, offered.unrounded, read)
     inner = optax.with_extra_args_support(optimizer)
 
     def unrounded(who: str, updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
         del who
         return inner.update(updates, state, params, **extra_args)
 
-    return Link(inner.init, unrounded)
+    return Link(inner.init, unrounded, read)
+
+
+def _kept_by(init: Any) -> Any:
+    """The kind of state that an `init` of this library says it returns."""
+    kind = getattr(init, "__annotations__", {}).get("return")
+    return kind if isinstance(kind, (type, UnionType)) and kind is not Any else object
 
 
 def _of_jax(state: Any) -> Any:

@@ -62,6 +62,10 @@ def scale_by_accelerated_sgd(
     def init(params: optax.Params) -> AcceleratedSgdState:
         return AcceleratedSgdState(first_step(), zeros(params, average_dtype(accumulator_dtype)))
 
+    def now(state: AcceleratedSgdState) -> dict[str, Any]:
+        given = {"kappa": kappa, "xi": xi, "small_const": small_const}
+        return {name: value_at(h, state.step) for name, h in given.items()}
+
     def leaf(u: jax.Array, s: jax.Array, keep: Any, advantage: Any, zeta: Any) -> tuple[jax.Array, jax.Array]:
         position = keep * s + advantage * u  # b' - x
         return zeta * u + (1 - zeta) * position, zeta * (position - u)
@@ -70,12 +74,12 @@ def scale_by_accelerated_sgd(
         who: str, updates: optax.Updates, state: AcceleratedSgdState, params: Any
     ) -> tuple[optax.Updates, AcceleratedSgdState]:
         del params
-        k, x, c = (at_least_float32(value_at(h, state.step)) for h in (kappa, xi, small_const))
+        k, x, c = map(at_least_float32, now(state).values())
         keep, advantage, zeta = 1 - c * c * x / k, c * x, k / (k + c * x)
         updates, offset = each(who, leaf, updates, {"offset": state.offset}, keep=keep, advantage=advantage, zeta=zeta)
         return updates, AcceleratedSgdState(next_step(state.step), offset)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

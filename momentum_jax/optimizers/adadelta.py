@@ -54,6 +54,9 @@ def scale_by_adadelta(rho: AverageDecay = 0.95, *, eps: NonNegative = 1e-6, accu
         dtype = second_moment_dtype(accumulator_dtype)
         return AdadeltaState(first_step(), zeros(params, dtype), zeros(params, dtype))
 
+    def now(state: AdadeltaState) -> dict[str, Any]:
+        return {"rho": value_at(rho, state.step), "eps": value_at(eps, state.step)}
+
     def leaf(u: jax.Array, s: jax.Array, w: jax.Array, rho: Any, eps: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
         s = rho * s + (1 - rho) * squared(u)
         d = ratio(u * root(w + eps), root(s + eps), eps)
@@ -62,11 +65,10 @@ def scale_by_adadelta(rho: AverageDecay = 0.95, *, eps: NonNegative = 1e-6, accu
     def update(who: str, updates: optax.Updates, state: AdadeltaState, params: Any) -> tuple[optax.Updates, AdadeltaState]:
         del params
         buffers = {"second_moment": state.second_moment, "squared_update": state.squared_update}
-        decay, epsilon = value_at(rho, state.step), value_at(eps, state.step)
-        updates, second_moment, squared_update = each(who, leaf, updates, buffers, rho=decay, eps=epsilon)
+        updates, second_moment, squared_update = each(who, leaf, updates, buffers, **now(state))
         return updates, AdadeltaState(next_step(state.step), second_moment, squared_update)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -67,6 +67,9 @@ def scale_by_adagrad(
     def init(params: optax.Params) -> AdagradState:
         return AdagradState(first_step(), fill(params, initial_accumulator, second_moment_dtype(accumulator_dtype)))
 
+    def now(state: AdagradState) -> dict[str, Any]:
+        return {"eps": value_at(eps, state.step)}
+
     def leaf(u: jax.Array, s: jax.Array, eps: Any) -> tuple[jax.Array, jax.Array]:
         s = s + squared(u)
         return ratio(u, root(s + eps) if eps_inside_sqrt else root(s) + eps, eps), s
@@ -74,10 +77,10 @@ def scale_by_adagrad(
     def update(who: str, updates: optax.Updates, state: AdagradState, params: Any) -> tuple[optax.Updates, AdagradState]:
         del params
         buffers = {"sum_of_squares": state.sum_of_squares}
-        updates, sum_of_squares = each(who, leaf, updates, buffers, eps=value_at(eps, state.step))
+        updates, sum_of_squares = each(who, leaf, updates, buffers, **now(state))
         return updates, AdagradState(next_step(state.step), sum_of_squares)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

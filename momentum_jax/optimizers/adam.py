@@ -100,6 +100,10 @@ def scale_by_adam(
             log_product2=no_decay(b2, params),
         )
 
+    def now(state: AdamState) -> dict[str, Any]:
+        decays = {"b1": value_at(b1, state.momentum_step), "b2": value_at(b2, state.step)}
+        return decays | {"eps": value_at(eps, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, s: jax.Array, *largest: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         m = h["b1"] * m + (1 - h["b1"]) * u
         s = h["b2"] * s + (1 - h["b2"]) * squared(u)
@@ -109,9 +113,9 @@ def scale_by_adam(
 
     def update(who: str, updates: optax.Updates, state: AdamState, params: Any) -> tuple[optax.Updates, AdamState]:
         del params
-        decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
-        log_product1 = state.log_product1 + log_decay(decay1, state.log_product1)
-        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        h = now(state)
+        log_product1 = state.log_product1 + log_decay(h["b1"], state.log_product1)
+        log_product2 = state.log_product2 + log_decay(h["b2"], state.log_product2)
         buffers: dict[str, Any] = {"first_moment": state.first_moment, "second_moment": state.second_moment}
         if amsgrad:
             buffers["max_second_moment"] = state.max_second_moment
@@ -120,11 +124,9 @@ def scale_by_adam(
             leaf,
             updates,
             buffers,
-            b1=decay1,
-            b2=decay2,
+            **h,
             gain=1 / bias_correction(log_product1) if debias else 1.0,
             root_gain=jax.lax.rsqrt(bias_correction(log_product2)) if debias else 1.0,
-            eps=value_at(eps, state.step),
         )
         return updates, AdamState(
             step=next_step(state.step),
@@ -136,7 +138,7 @@ def scale_by_adam(
             log_product2=log_product2,
         )
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -96,6 +96,11 @@ def adan(
             log_product3=no_decay(b3, params),
         )
 
+    def now(state: AdanState) -> dict[str, Any]:
+        steady = {"learning_rate": learning_rate, "b3": b3, "eps": eps, "weight_decay": weight_decay}
+        values = {name: value_at(h, state.step) for name, h in steady.items()}
+        return values | {"b1": value_at(b1, state.momentum_step), "b2": value_at(b2, state.momentum_step)}
+
     def leaf(
         g: jax.Array, m: jax.Array, d: jax.Array, s: jax.Array, before: jax.Array, *params: jax.Array, **h: Any
     ) -> tuple[jax.Array, ...]:
@@ -111,8 +116,9 @@ def adan(
     def update(who: str, updates: optax.Updates, state: AdanState, params: Any) -> tuple[optax.Updates, AdanState]:
         if decaying and params is None:
             raise ValueError(f"{who}: weight_decay needs the parameters: call update(gradients, state, params).")
-        eta, decay = (as_scalar(value_at(h, state.step), state.log_product1.dtype) for h in (learning_rate, weight_decay))
-        decays = (value_at(b1, state.momentum_step), value_at(b2, state.momentum_step), value_at(b3, state.step))
+        h = now(state)
+        eta, decay = (as_scalar(h[name], state.log_product1.dtype) for name in ("learning_rate", "weight_decay"))
+        decays = (h["b1"], h["b2"], h["b3"])
         before = (state.log_product1, state.log_product2, state.log_product3)
         log_products = [log + log_decay(b, log) for log, b in zip(before, decays, strict=True)]
         c1, c2, c3 = map(bias_correction, log_products)
@@ -134,7 +140,7 @@ def adan(
             gain1=1 / c1,
             gain2=decays[1] / c2,
             root_gain=jax.lax.rsqrt(c3),
-            eps=value_at(eps, state.step),
+            eps=h["eps"],
             decay=decay,
             rate=-eta / (1 + eta * decay),
         )
@@ -150,4 +156,4 @@ def adan(
             log_product3=log_products[2],
         )
 
-    return transformation("adan", init, update)
+    return transformation("adan", init, update, hyperparameters=now)

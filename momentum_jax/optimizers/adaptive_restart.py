@@ -29,6 +29,7 @@ import optax
 from momentum_jax._hyperparameters import Choice, StepsOrNone, checked
 from momentum_jax._text import with_article
 from momentum_jax._trees import is_inexact
+from momentum_jax._wrappers import Reading
 from momentum_jax.optimizers._arithmetic import global_norm, makes_acute_angle
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import next_step, scalar_zeros
@@ -128,8 +129,11 @@ def adaptive_restart(
         steps, after = _choose(restart, landing, steps), _choose(restart, reset_momentum(after), after)
         return steps, AdaptiveRestartState(jnp.where(restart, 0, since), None, last_length, after)
 
+    def inside(state: AdaptiveRestartState) -> Reading:
+        return inner.reading(state.inner_state)
+
     update = before_the_step if criterion == "function" else after_the_step
-    return transformation("adaptive_restart", init, update, extra=None)
+    return transformation("adaptive_restart", init, update, extra=None, inside=inside)
 
 
 def _choose(condition: jax.Array, yes: Any, no: Any) -> Any:

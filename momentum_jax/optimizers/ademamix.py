@@ -90,6 +90,11 @@ def scale_by_ademamix(
             log_product2=no_decay(b2, params),
         )
 
+    def now(state: AdemamixState) -> dict[str, Any]:
+        of_momentum = {"b1": b1, "b3": b3, "alpha": alpha}
+        values = {name: value_at(h, state.momentum_step) for name, h in of_momentum.items()}
+        return values | {"b2": value_at(b2, state.step), "eps": value_at(eps, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, slow: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         m = h["b1"] * m + (1 - h["b1"]) * u
         slow = h["b3"] * slow + (1 - h["b3"]) * u
@@ -98,9 +103,9 @@ def scale_by_ademamix(
 
     def update(who: str, updates: optax.Updates, state: AdemamixState, params: Any) -> tuple[optax.Updates, AdemamixState]:
         del params
-        decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
-        log_product1 = state.log_product1 + log_decay(decay1, state.log_product1)
-        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        h = now(state)
+        log_product1 = state.log_product1 + log_decay(h["b1"], state.log_product1)
+        log_product2 = state.log_product2 + log_decay(h["b2"], state.log_product2)
         updates, first_moment, slow_moment, second_moment = each(
             who,
             leaf,
@@ -110,13 +115,9 @@ def scale_by_ademamix(
                 "slow_moment": state.slow_moment,
                 "second_moment": state.second_moment,
             },
-            b1=decay1,
-            b2=decay2,
-            b3=value_at(b3, state.momentum_step),
-            alpha=value_at(alpha, state.momentum_step),
+            **h,
             gain=1 / bias_correction(log_product1),
             root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
-            eps=value_at(eps, state.step),
         )
         return updates, AdemamixState(
             step=next_step(state.step),
@@ -128,7 +129,7 @@ def scale_by_ademamix(
             log_product2=log_product2,
         )
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -55,6 +55,9 @@ def scale_by_aggregated_momentum(momenta: Decays = (0.0, 0.9, 0.99), *, accumula
     def init(params: optax.Params) -> AggregatedMomentumState:
         return AggregatedMomentumState(first_step(), tuple(zeros(params, velocity_dtype(accumulator_dtype)) for _ in betas))
 
+    def now(state: AggregatedMomentumState) -> dict[str, Any]:
+        return {f"momenta[{i}]": value_at(beta, state.step) for i, beta in enumerate(betas)}
+
     def leaf(u: jax.Array, *velocities: jax.Array, **decays: Any) -> tuple[jax.Array, ...]:
         new = [beta * v + u for beta, v in zip(decays.values(), velocities, strict=True)]
         total = new[0]
@@ -66,12 +69,11 @@ def scale_by_aggregated_momentum(momenta: Decays = (0.0, 0.9, 0.99), *, accumula
         who: str, updates: optax.Updates, state: AggregatedMomentumState, params: Any
     ) -> tuple[optax.Updates, AggregatedMomentumState]:
         del params
-        decays = {f"beta{i}": value_at(beta, state.step) for i, beta in enumerate(betas)}
         buffers = {f"velocity[{i}]": v for i, v in enumerate(state.velocity)}
-        updates, *velocity = each(who, leaf, updates, buffers, **decays)
+        updates, *velocity = each(who, leaf, updates, buffers, **now(state))
         return updates, AggregatedMomentumState(next_step(state.step), tuple(velocity))
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

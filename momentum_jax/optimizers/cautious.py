@@ -58,4 +58,4 @@ def cautious(
         (steps,) = each(who, leaf, updates, {}, params=steps)
         return steps, state
 
-    return transformation("cautious", inner.init, update, extra=None)
+    return transformation("cautious", inner.init, update, extra=None, inside=inner.reading)

@@ -50,6 +50,9 @@ def cautious_weight_decay(weight_decay: NonNegative) -> Transformation:
         del params
         return CautiousWeightDecayState(first_step())
 
+    def now(state: CautiousWeightDecayState) -> dict[str, Any]:
+        return {"weight_decay": value_at(weight_decay, state.step)}
+
     def leaf(u: jax.Array, p: jax.Array, decay: Any) -> tuple[jax.Array]:
         return (u + jnp.where(sign_of_product(u, p) >= 0, decay * p, 0),)
 
@@ -61,7 +64,7 @@ def cautious_weight_decay(weight_decay: NonNegative) -> Transformation:
             return updates, new_state
         if params is None:
             raise ValueError(f"{who}: weight_decay needs the parameters: call update(gradients, state, params).")
-        (updates,) = each(who, leaf, updates, {}, params=params, decay=value_at(weight_decay, state.step))
+        (updates,) = each(who, leaf, updates, {}, params=params, decay=now(state)["weight_decay"])
         return updates, new_state
 
-    return transformation("cautious_weight_decay", init, update)
+    return transformation("cautious_weight_decay", init, update, hyperparameters=now)

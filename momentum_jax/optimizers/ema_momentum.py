@@ -59,6 +59,9 @@ def scale_by_ema_momentum(
         average = zeros(params, average_dtype(accumulator_dtype))
         return EmaMomentumState(first_step(), average, no_decay(momentum, params))
 
+    def now(state: EmaMomentumState) -> dict[str, Any]:
+        return {"momentum": value_at(momentum, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, mu: Any, weight: Any) -> tuple[jax.Array, jax.Array]:
         m = mu * m + (1 - mu) * u
         return (m / weight if debias else m), m
@@ -67,13 +70,13 @@ def scale_by_ema_momentum(
         who: str, updates: optax.Updates, state: EmaMomentumState, params: Any
     ) -> tuple[optax.Updates, EmaMomentumState]:
         del params
-        mu = value_at(momentum, state.step)
+        mu = now(state)["momentum"]
         log_product = state.log_product + log_decay(mu, state.log_product)
         weight = bias_correction(log_product)
         updates, average = each(who, leaf, updates, {"average": state.average}, mu=mu, weight=weight)
         return updates, EmaMomentumState(next_step(state.step), average, log_product)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

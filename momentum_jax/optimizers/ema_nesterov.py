@@ -70,6 +70,9 @@ def scale_by_ema_nesterov(beta: Decay, gamma: AverageDecay, *, accumulator_dtype
         # jnp.array copies: a donated state must not take the user's own hyperparameter with it.
         return EmaNesterovState(first_step(), average, jnp.array(value_at(beta, first_step()), scalar_dtype(params)))
 
+    def now(state: EmaNesterovState) -> dict[str, Any]:
+        return {"beta": state.next_beta, "gamma": value_at(gamma, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, gamma: Any, beta: Any, next_beta: Any) -> tuple[jax.Array, jax.Array]:
         m = gamma * m + (1 - gamma) * (u + beta * m)
         return u + next_beta * m, m
@@ -79,12 +82,11 @@ def scale_by_ema_nesterov(beta: Decay, gamma: AverageDecay, *, accumulator_dtype
     ) -> tuple[optax.Updates, EmaNesterovState]:
         del params
         following = next_step(state.step)
-        decay, next_beta = value_at(gamma, state.step), value_at(beta, following)
-        scalars = {"gamma": decay, "beta": state.next_beta, "next_beta": next_beta}
-        updates, average = each(who, leaf, updates, {"average": state.average}, **scalars)
+        next_beta = value_at(beta, following)
+        updates, average = each(who, leaf, updates, {"average": state.average}, **now(state), next_beta=next_beta)
         return updates, EmaNesterovState(following, average, jnp.array(next_beta, state.next_beta.dtype))
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -54,15 +54,18 @@ def grokfast(alpha: AverageDecay = 0.98, lamb: NonNegative = 2.0, *, accumulator
     def init(params: optax.Params) -> GrokfastState:
         return GrokfastState(first_step(), zeros(params, average_dtype(accumulator_dtype)))
 
+    def now(state: GrokfastState) -> dict[str, Any]:
+        return {"alpha": value_at(alpha, state.step), "lamb": value_at(lamb, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, alpha: Any, lamb: Any) -> tuple[jax.Array, jax.Array]:
         m = alpha * m + (1 - alpha) * u
         return u + lamb * m, m
 
     def update(who: str, updates: optax.Updates, state: GrokfastState, params: Any) -> tuple[optax.Updates, GrokfastState]:
         del params
-        decay = jnp.where(state.step == 0, 0.0, at_least_float32(value_at(alpha, state.step)))
-        scalars = {"alpha": decay, "lamb": value_at(lamb, state.step)}
-        updates, average = each(who, leaf, updates, {"average": state.average}, **scalars)
+        h = now(state)
+        h["alpha"] = jnp.where(state.step == 0, 0.0, at_least_float32(h["alpha"]))
+        updates, average = each(who, leaf, updates, {"average": state.average}, **h)
         return updates, GrokfastState(next_step(state.step), average)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)

@@ -54,17 +54,20 @@ def scale_by_heavy_ball(momentum: Decay = 0.9, *, accumulator_dtype: DType = Non
     def init(params: optax.Params) -> HeavyBallState:
         return HeavyBallState(first_step(), zeros(params, velocity_dtype(accumulator_dtype)))
 
+    def now(state: HeavyBallState) -> dict[str, Any]:
+        return {"momentum": value_at(momentum, state.step)}
+
     def leaf(u: jax.Array, v: jax.Array, mu: Any) -> tuple[jax.Array, jax.Array]:
         v = mu * v + u
         return v, v
 
     def update(who: str, updates: optax.Updates, state: HeavyBallState, params: Any) -> tuple[optax.Updates, HeavyBallState]:
         del params
-        mu = value_at(momentum, state.step)
+        mu = now(state)["momentum"]
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu)
         return updates, HeavyBallState(next_step(state.step), velocity)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -79,6 +79,14 @@ def laprop(
             log_product2=no_decay(b2, params),
         )
 
+    def now(state: LapropState) -> dict[str, Any]:
+        return {
+            "learning_rate": value_at(learning_rate, state.step),
+            "b1": value_at(b1, state.momentum_step),
+            "b2": value_at(b2, state.step),
+            "eps": value_at(eps, state.step),
+        }
+
     def leaf(u: jax.Array, m: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         s = h["b2"] * s + (1 - h["b2"]) * squared(u)
         m = h["b1"] * m + h["gain"] * ratio(u, root(s) * h["root_gain"] + h["eps"], h["eps"])
@@ -86,9 +94,8 @@ def laprop(
 
     def update(who: str, updates: optax.Updates, state: LapropState, params: Any) -> tuple[optax.Updates, LapropState]:
         del params
-        like = state.average_rate.dtype
-        eta = as_scalar(value_at(learning_rate, state.step), like)
-        decay1, decay2 = as_scalar(value_at(b1, state.momentum_step), like), value_at(b2, state.step)
+        like, h = state.average_rate.dtype, now(state)
+        eta, decay1, decay2 = as_scalar(h["learning_rate"], like), as_scalar(h["b1"], like), h["b2"]
         average_rate = decay1 * state.average_rate + (1 - decay1) * eta
         log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
         updates, first_moment, second_moment = each(
@@ -100,7 +107,7 @@ def laprop(
             b2=decay2,
             gain=(1 - decay1) * eta,
             root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
-            eps=value_at(eps, state.step),
+            eps=h["eps"],
             correction=-ratio(eta, average_rate, 0.0),
         )
         return updates, LapropState(
@@ -112,4 +119,4 @@ def laprop(
             log_product2=log_product2,
         )
 
-    return transformation("laprop", init, update)
+    return transformation("laprop", init, update, hyperparameters=now)

@@ -67,11 +67,20 @@ def lars(
     def init(params: optax.Params) -> LarsState:
         return LarsState(first_step(), first_step(), zeros(params, velocity_dtype(accumulator_dtype)))
 
+    def now(state: LarsState) -> dict[str, Any]:
+        return {
+            "learning_rate": value_at(learning_rate, state.step),
+            "momentum": value_at(momentum, state.momentum_step),
+            "weight_decay": value_at(weight_decay, state.step),
+            "trust_coefficient": value_at(trust_coefficient, state.step),
+            "eps": value_at(eps, state.step),
+        }
+
     def leaf(u: jax.Array, v: jax.Array, p: jax.Array, **h: Any) -> tuple[jax.Array, jax.Array]:
         of_u, of_p = norm(u), norm(p)
-        trust = h["trust"] * ratio(of_p, of_u + h["decay"] * of_p + h["eps"], h["eps"])
+        trust = h["trust_coefficient"] * ratio(of_p, of_u + h["weight_decay"] * of_p + h["eps"], h["eps"])
         trust = jnp.where((of_u == 0) | (of_p == 0), 1, trust)
-        v = h["mu"] * v + h["eta"] * trust * (u + h["decay"] * p)
+        v = h["momentum"] * v + h["learning_rate"] * trust * (u + h["weight_decay"] * p)
         return -v, v
 
     def update(who: str, updates: optax.Updates, state: LarsState, params: Any) -> tuple[optax.Updates, LarsState]:
@@ -83,12 +92,8 @@ def lars(
             updates,
             {"velocity": state.velocity},
             params=params,
-            mu=value_at(momentum, state.momentum_step),
-            eta=value_at(learning_rate, state.step),
-            decay=value_at(weight_decay, state.step),
-            trust=value_at(trust_coefficient, state.step),
-            eps=value_at(eps, state.step),
+            **now(state),
         )
         return updates, LarsState(next_step(state.step), next_step(state.momentum_step), velocity)
 
-    return transformation("lars", init, update)
+    return transformation("lars", init, update, hyperparameters=now)

@@ -45,12 +45,15 @@ def scale_by_learning_rate(learning_rate: LearningRate) -> Transformation:
         del params
         return ScaleByLearningRateState(first_step())
 
+    def now(state: ScaleByLearningRateState) -> dict[str, Any]:
+        return {"learning_rate": value_at(learning_rate, state.step)}
+
     def update(
         who: str, updates: optax.Updates, state: ScaleByLearningRateState, params: Any
     ) -> tuple[optax.Updates, ScaleByLearningRateState]:
         del params
-        eta = value_at(learning_rate, state.step)
+        eta = now(state)["learning_rate"]
         (updates,) = each(who, lambda u, eta: (-eta * u,), updates, {}, eta=eta)
         return updates, ScaleByLearningRateState(next_step(state.step))
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)

@@ -50,6 +50,9 @@ def _corrected_gradient(b1: Any, gamma: Any, accumulator_dtype: Any) -> Transfor
     def init(params: optax.Params) -> CorrectedGradientState:
         return CorrectedGradientState(first_step(), first_step(), zeros(params, average_dtype(accumulator_dtype)))
 
+    def now(state: CorrectedGradientState) -> dict[str, Any]:
+        return {"b1": value_at(b1, state.momentum_step), "gamma": value_at(gamma, state.step)}
+
     def leaf(g: jax.Array, before: jax.Array, b1: Any, gamma: Any) -> tuple[jax.Array, jax.Array]:
         c = g + gamma * b1 / (1 - b1) * (g - before)
         return c / jnp.maximum(norm(c), 1.0), g
@@ -58,11 +61,10 @@ def _corrected_gradient(b1: Any, gamma: Any, accumulator_dtype: Any) -> Transfor
         who: str, updates: optax.Updates, state: CorrectedGradientState, params: Any
     ) -> tuple[optax.Updates, CorrectedGradientState]:
         del params
-        scalars = {"b1": value_at(b1, state.momentum_step), "gamma": value_at(gamma, state.step)}
-        updates, gradient = each(who, leaf, updates, {"previous_gradient": state.previous_gradient}, **scalars)
+        updates, gradient = each(who, leaf, updates, {"previous_gradient": state.previous_gradient}, **now(state))
         return updates, CorrectedGradientState(next_step(state.step), next_step(state.momentum_step), gradient)
 
-    return transformation("scale_by_mars", init, update)
+    return transformation("scale_by_mars", init, update, hyperparameters=now)
 
 
 @checked

@@ -24,6 +24,7 @@ import optax
 
 from momentum_jax._hyperparameters import LearningRate, checked, value_at
 from momentum_jax._trees import is_inexact, leaves_by_path, parameter_at
+from momentum_jax._wrappers import Reading
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import first_step, next_step, second_moment
@@ -62,10 +63,16 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
         _refuse_what_is_not_linear(state, params)
         return MomentumCorrectionState(first_step(), jnp.where(rate == 0, 1, rate), state)
 
+    def now(state: MomentumCorrectionState) -> dict[str, Any]:
+        return {"learning_rate": value_at(learning_rate, state.step)}
+
+    def inside(state: MomentumCorrectionState) -> Reading:
+        return inner.reading(state.inner_state)
+
     def update(
         who: str, updates: optax.Updates, state: MomentumCorrectionState, params: Any, **extra_args: Any
     ) -> tuple[optax.Updates, MomentumCorrectionState]:
-        rate = jnp.array(value_at(learning_rate, state.step), state.last_rate.dtype)
+        rate = jnp.array(now(state)["learning_rate"], state.last_rate.dtype)
         unit = jnp.where(rate == 0, state.last_rate, rate)
         # A plain number too may be another than the last: only the state knows. At the same rate this is 1 exactly.
         change = unit / state.last_rate
@@ -80,7 +87,7 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
         (updates,) = each(who, lambda u, moving: (u * moving,), updates, {}, moving=rate != 0)
         return updates, MomentumCorrectionState(next_step(state.step), unit, after)
 
-    return transformation("momentum_correction", init, update, extra=None)
+    return transformation("momentum_correction", init, update, extra=None, hyperparameters=now, inside=inside)
 
 
 def _refuse_what_is_not_linear(state: Any, params: optax.Params) -> None:

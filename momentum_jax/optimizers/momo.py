@@ -78,6 +78,11 @@ def momo(
             average_product=scalar_zeros(params, *hyperparameters),
         )
 
+    def now(state: MomoState) -> dict[str, Any]:
+        steady = {"learning_rate": learning_rate, "lower_bound": lower_bound, "weight_decay": weight_decay}
+        values = {name: value_at(h, state.step) for name, h in steady.items()}
+        return values | {"momentum": value_at(momentum, state.momentum_step)}
+
     def average(g: jax.Array, d: jax.Array, p: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
         d = beta * d + (1 - beta) * g
         return jnp.stack([dot(g, p), dot(d, p), *squares(d)]), d
@@ -92,8 +97,8 @@ def momo(
         if params is None:
             raise ValueError(f"{who}: the parameters are needed: call update(gradients, state, params, value=loss).")
         loss = loss_of(who, value).astype(state.average_loss.dtype)
-        eta, bound, decay = (as_scalar(value_at(h, state.step), loss.dtype) for h in (learning_rate, lower_bound, weight_decay))
-        beta = jnp.where(state.momentum_step == 0, 0.0, jnp.asarray(value_at(momentum, state.momentum_step), loss.dtype))
+        eta, bound, decay, beta = (as_scalar(h, loss.dtype) for h in now(state).values())
+        beta = jnp.where(state.momentum_step == 0, 0.0, jnp.asarray(beta, loss.dtype))
         sums, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, params=params, beta=beta)
         product, along, *sums = total(sums, jnp.zeros(5, loss.dtype))
         average_loss = beta * state.average_loss + (1 - beta) * loss
@@ -119,7 +124,7 @@ def momo(
             average_product=average_product,
         )
 
-    return transformation("momo", init, update, extra=("value",))
+    return transformation("momo", init, update, extra=("value",), hyperparameters=now)
 
 
 def _over_square(x: jax.Array, sums: Squares) -> jax.Array:

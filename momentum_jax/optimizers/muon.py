@@ -91,6 +91,9 @@ def scale_by_muon(
     def init(params: optax.Params) -> MuonState:
         return MuonState(first_step(), first_step(), zeros(params, average_dtype(accumulator_dtype)))
 
+    def now(state: MuonState) -> dict[str, Any]:
+        return {"momentum": value_at(momentum, state.momentum_step), "eps": value_at(eps, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, mu: Any, eps: Any) -> tuple[jax.Array, jax.Array]:
         m = mu * m + (1 - mu) * u
         mixed = mu * m + (1 - mu) * u if nesterov else m
@@ -100,11 +103,11 @@ def scale_by_muon(
 
     def update(who: str, updates: optax.Updates, state: MuonState, params: Any) -> tuple[optax.Updates, MuonState]:
         del params
-        mu, small = value_at(momentum, state.momentum_step), value_at(eps, state.step)
-        updates, first_moment = each(who, leaf, updates, {"first_moment": state.first_moment}, mu=mu, eps=small)
+        h = now(state)
+        updates, first_moment = each(who, leaf, updates, {"first_moment": state.first_moment}, mu=h["momentum"], eps=h["eps"])
         return updates, MuonState(next_step(state.step), next_step(state.momentum_step), first_moment)
 
-    return transformation("scale_by_muon", init, update)
+    return transformation("scale_by_muon", init, update, hyperparameters=now)
 
 
 @checked

@@ -99,6 +99,11 @@ def scale_by_nadam(
             log_product2=no_decay(b2, params),
         )
 
+    def now(state: NadamState) -> dict[str, Any]:
+        step = state.momentum_step
+        decays = {"b1": value_at(b1, step), "b2": value_at(b2, state.step), "eps": value_at(eps, state.step)}
+        return decays | ({"momentum_decay": value_at(momentum_decay, step)} if variant == "torch" else {})
+
     def leaf(u: jax.Array, m: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         m = h["b1"] * m + (1 - h["b1"]) * u
         s = h["b2"] * s + (1 - h["b2"]) * squared(u)
@@ -109,19 +114,19 @@ def scale_by_nadam(
         step, following = state.momentum_step, next_step(state.momentum_step)
         mu, next_mu = momentum(step, state.log_product1), momentum(following, state.log_product1)
         log_product1 = state.log_product1 + log_decay(mu, state.log_product1)
-        decay2 = value_at(b2, state.step)
-        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        h = now(state)
+        log_product2 = state.log_product2 + log_decay(h["b2"], state.log_product2)
         updates, first_moment, second_moment = each(
             who,
             leaf,
             updates,
             {"first_moment": state.first_moment, "second_moment": state.second_moment},
-            b1=value_at(b1, step),
-            b2=decay2,
+            b1=h["b1"],
+            b2=h["b2"],
             gain=(1 - mu) / bias_correction(log_product1),
             next_gain=next_mu / bias_correction(log_product1 + log_decay(next_mu, log_product1)),
             root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
-            eps=value_at(eps, state.step),
+            eps=h["eps"],
         )
         return updates, NadamState(
             step=next_step(state.step),
@@ -132,7 +137,7 @@ def scale_by_nadam(
             log_product2=log_product2,
         )
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

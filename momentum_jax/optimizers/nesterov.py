@@ -67,6 +67,10 @@ def scale_by_nesterov(momentum: Decay = 0.9, *, accumulator_dtype: DType = None)
         velocity = zeros(params, velocity_dtype(accumulator_dtype))
         return NesterovState(first_step(), velocity, jnp.array(value_at(momentum, first_step()), scalar_dtype(params)))
 
+    def now(state: NesterovState) -> dict[str, Any]:
+        # mu_t is what put the held point where it is: exact also when momentum is changed from outside between two steps.
+        return {"momentum": state.next_momentum}
+
     def leaf(u: jax.Array, v: jax.Array, mu: Any, next_mu: Any) -> tuple[jax.Array, jax.Array]:
         v = mu * v + u
         return u + next_mu * v, v
@@ -74,12 +78,11 @@ def scale_by_nesterov(momentum: Decay = 0.9, *, accumulator_dtype: DType = None)
     def update(who: str, updates: optax.Updates, state: NesterovState, params: Any) -> tuple[optax.Updates, NesterovState]:
         del params
         following = next_step(state.step)
-        # mu_t is what put the held point where it is: exact also when momentum is changed from outside between two steps.
-        mu, next_mu = state.next_momentum, value_at(momentum, following)
+        mu, next_mu = now(state)["momentum"], value_at(momentum, following)
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu, next_mu=next_mu)
         return updates, NesterovState(following, velocity, jnp.array(next_mu, state.next_momentum.dtype))
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -78,6 +78,11 @@ def nigt(
         beta = jnp.array(value_at(momentum, first_step()), zero.dtype)
         return NigtState(first_step(), first_step(), first_moment, zero, beta)
 
+    def now(state: NigtState) -> dict[str, Any]:
+        # What put the held point where it is, also when momentum is changed from outside between two steps.
+        taken = {"momentum": state.next_momentum}
+        return taken | {"learning_rate": value_at(learning_rate, state.step), "eps": value_at(eps, state.step)}
+
     def average(u: jax.Array, m: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
         m = beta * m + (1 - beta) * u
         return m, m
@@ -87,12 +92,11 @@ def nigt(
 
     def update(who: str, updates: optax.Updates, state: NigtState, params: Any) -> tuple[optax.Updates, NigtState]:
         del params
-        following = next_step(state.momentum_step)
-        # What put the held point where it is, also when momentum is changed from outside between two steps.
-        beta = jnp.where(state.momentum_step == 0, 0, state.next_momentum)
-        ahead, small = jnp.asarray(value_at(momentum, following), state.lead.dtype), value_at(eps, state.step)
+        following, h = next_step(state.momentum_step), now(state)
+        beta = jnp.where(state.momentum_step == 0, 0, h["momentum"])
+        ahead, small = jnp.asarray(value_at(momentum, following), state.lead.dtype), h["eps"]
         updates, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, beta=beta)
-        scale = value_at(learning_rate, state.step) * ratio(jnp.ones(()), global_norm(updates) + small, small)
+        scale = h["learning_rate"] * ratio(jnp.ones(()), global_norm(updates) + small, small)
         scale = jnp.asarray(scale, state.lead.dtype)
         lead = scale * ahead / (1 - ahead)
         old = {"first_moment": state.first_moment}
@@ -100,4 +104,4 @@ def nigt(
         # jnp.array copies, as above.
         return updates, NigtState(next_step(state.step), following, first_moment, lead, jnp.array(ahead))
 
-    return transformation("nigt", init, update)
+    return transformation("nigt", init, update, hyperparameters=now)

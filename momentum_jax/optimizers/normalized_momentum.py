@@ -62,6 +62,9 @@ def normalized_momentum(
     def init(params: optax.Params) -> NormalizedMomentumState:
         return NormalizedMomentumState(first_step(), first_step(), zeros(params, average_dtype(accumulator_dtype)))
 
+    def now(state: NormalizedMomentumState) -> dict[str, Any]:
+        return {"momentum": value_at(momentum, state.momentum_step), "eps": value_at(eps, state.step)}
+
     def average(u: jax.Array, m: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
         m = beta * m + (1 - beta) * u
         return m, m
@@ -70,11 +73,11 @@ def normalized_momentum(
         who: str, updates: optax.Updates, state: NormalizedMomentumState, params: Any
     ) -> tuple[optax.Updates, NormalizedMomentumState]:
         del params
-        beta = jnp.where(state.momentum_step == 0, 0.0, value_at(momentum, state.momentum_step))
-        small = value_at(eps, state.step)
+        h = now(state)
+        beta, small = jnp.where(state.momentum_step == 0, 0.0, h["momentum"]), h["eps"]
         updates, first_moment = each(who, average, updates, {"first_moment": state.first_moment}, beta=beta)
         scale = ratio(jnp.ones(()), global_norm(updates) + small, small)
         (updates,) = each(who, lambda m, scale: (scale * m,), updates, {}, scale=scale)
         return updates, NormalizedMomentumState(next_step(state.step), next_step(state.momentum_step), first_moment)
 
-    return chain(who, transformation(who, init, update), scale_by_learning_rate(learning_rate))
+    return chain(who, transformation(who, init, update, hyperparameters=now), scale_by_learning_rate(learning_rate))

@@ -102,6 +102,10 @@ def scale_by_normuon(
         first_moment = zeros(params, average_dtype(accumulator_dtype))
         return NormuonState(first_step(), first_step(), first_moment, jax.tree.map(one_for_each_neuron, params))
 
+    def now(state: NormuonState) -> dict[str, Any]:
+        means = {"b2": value_at(b2, state.step), "eps": value_at(eps, state.step)}
+        return {"momentum": value_at(momentum, state.momentum_step)} | means
+
     def orthogonal(u: jax.Array, m: jax.Array, mu: Any) -> tuple[jax.Array, jax.Array]:
         m = mu * m + (1 - mu) * u
         mixed = mu * m + (1 - mu) * u if nesterov else m
@@ -118,7 +122,7 @@ def scale_by_normuon(
 
     def update(who: str, updates: optax.Updates, state: NormuonState, params: Any) -> tuple[optax.Updates, NormuonState]:
         del params
-        mu, decay, small = value_at(momentum, state.momentum_step), value_at(b2, state.step), value_at(eps, state.step)
+        mu, decay, small = now(state).values()
         updates, first_moment = each(who, orthogonal, updates, {"first_moment": state.first_moment}, mu=mu)
         moments, moved = leaves_by_path(state.second_moment), leaves_by_path(updates)
         for path, s in moments.items():
@@ -129,7 +133,7 @@ def scale_by_normuon(
         second_moment = jax.tree.unflatten(treedef, list(moments.values()))
         return updates, NormuonState(next_step(state.step), next_step(state.momentum_step), first_moment, second_moment)
 
-    return transformation("scale_by_normuon", init, update)
+    return transformation("scale_by_normuon", init, update, hyperparameters=now)
 
 
 @checked

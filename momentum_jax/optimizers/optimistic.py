@@ -61,6 +61,9 @@ def optimistic(learning_rate: LearningRate, *, accumulator_dtype: DType = None) 
     def init(params: optax.Params) -> OptimisticState:
         return OptimisticState(first_step(), zeros(params, average_dtype(accumulator_dtype)), first_step())
 
+    def now(state: OptimisticState) -> dict[str, Any]:
+        return {"learning_rate": value_at(learning_rate, state.step)}
+
     def leaf(u: jax.Array, lead: jax.Array, eta: Any, next_eta: Any, started: Any) -> tuple[jax.Array, jax.Array]:
         new = -next_eta * u
         return new - started * (eta * u + lead), new
@@ -68,8 +71,8 @@ def optimistic(learning_rate: LearningRate, *, accumulator_dtype: DType = None) 
     def update(who: str, updates: optax.Updates, state: OptimisticState, params: Any) -> tuple[optax.Updates, OptimisticState]:
         del params
         following = next_step(state.step)
-        scalars = {"eta": value_at(learning_rate, state.step), "next_eta": value_at(learning_rate, following)}
+        scalars = {"eta": now(state)["learning_rate"], "next_eta": value_at(learning_rate, following)}
         updates, lead = each(who, leaf, updates, {"lead": state.lead}, **scalars, started=state.momentum_step > 0)
         return updates, OptimisticState(following, lead, next_step(state.momentum_step))
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)

@@ -21,6 +21,7 @@ import optax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 from momentum_jax._trees import Path, leaves_by_path, same_leaves
+from momentum_jax._wrappers import offer, reading
 from momentum_jax.optimizers._leaves import refuse_what_is_no_array
 
 
@@ -85,6 +86,7 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
             same_leaves("per_layer", updates, params, "the parameters")
         return inner.update(updates, state, params, **extra_args)
 
+    offer(init, lambda state: reading(inner, state))
     return optax.GradientTransformationExtraArgs(init, update)
 
 

@@ -71,6 +71,10 @@ def scale_by_pid(
             previous_gradient=zeros(params, average),
         )
 
+    def now(state: PidState) -> dict[str, Any]:
+        given = {"momentum": momentum, "integral": integral, "derivative": derivative}
+        return {name: value_at(h, state.step) for name, h in given.items()}
+
     def leaf(u: jax.Array, v: jax.Array, d: jax.Array, before: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         v = h["mu"] * v + u
         d = h["mu"] * d + h["gain"] * (u - before)
@@ -78,7 +82,8 @@ def scale_by_pid(
 
     def update(who: str, updates: optax.Updates, state: PidState, params: Any) -> tuple[optax.Updates, PidState]:
         del params
-        mu = at_least_float32(value_at(momentum, state.step))
+        h = now(state)
+        mu = at_least_float32(h["momentum"])
         updates, velocity, change, previous = each(
             who,
             leaf,
@@ -86,12 +91,12 @@ def scale_by_pid(
             {"velocity": state.velocity, "change": state.change, "previous_gradient": state.previous_gradient},
             mu=mu,
             gain=jnp.where(state.step == 0, 0.0, 1 - mu),
-            k_i=value_at(integral, state.step),
-            k_d=value_at(derivative, state.step),
+            k_i=h["integral"],
+            k_d=h["derivative"],
         )
         return updates, PidState(next_step(state.step), velocity, change, previous)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -39,6 +39,7 @@ from jax.tree_util import keystr
 
 from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, checked
 from momentum_jax._trees import is_inexact, is_none, leaves_by_path, parameter_at
+from momentum_jax._wrappers import Reading
 from momentum_jax.optimizers._eight_bits import dequantize, mixed, quantize, scales_shape
 from momentum_jax.optimizers._state import second_moment
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
@@ -106,7 +107,10 @@ def quantized_state(
         updates, wide = inner.unrounded(who, updates, _widened(state), params, **extra_args)
         return updates, _narrowed(wide, state)
 
-    return transformation("quantized_state", init, update, extra=None)
+    def inside(state: QuantizedStateState) -> Reading:
+        return inner.reading(_widened(state, numbers_alone=True))
+
+    return transformation("quantized_state", init, update, extra=None, inside=inside)
 
 
 def _refuse_centred(state: Any) -> None:
@@ -144,8 +148,8 @@ def _copies(init: Any, params: optax.Params) -> list[bool]:
     return [leaf is not None and next(found) for leaf in leaves_by_path(shapes).values()]
 
 
-def _widened(state: QuantizedStateState) -> Any:
-    """The optimizer's own state."""
+def _widened(state: QuantizedStateState, *, numbers_alone: bool = False) -> Any:
+    """The optimizer's own state; with `numbers_alone` leaves that have axes stay as they are."""
     if state.largest and state.key is None:
         raise ValueError(
             "quantized_state: opt_state must have a key, got one from before 8-bit states rounded at random, whose codes have "
@@ -153,7 +157,8 @@ def _widened(state: QuantizedStateState) -> Any:
         )
     scales = {name: _held(value) for name, value in state.largest.items()}
     leaves = leaves_by_path(state.inner_state)
-    wide = [dequantize(x, scales[keystr(path)]) if keystr(path) in scales else x for path, x in leaves.items()]
+    chosen = {path for path, x in leaves.items() if keystr(path) in scales and not (numbers_alone and np.ndim(x))}
+    wide = [dequantize(x, scales[keystr(path)]) if path in chosen else x for path, x in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(state.inner_state, is_leaf=is_none), wide)
 
 

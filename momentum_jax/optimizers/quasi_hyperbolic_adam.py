@@ -85,6 +85,10 @@ def scale_by_quasi_hyperbolic_adam(
             log_product2=no_decay(b2, params),
         )
 
+    def now(state: QuasiHyperbolicAdamState) -> dict[str, Any]:
+        of_momentum = {"b1": value_at(b1, state.momentum_step), "nu1": value_at(nu1, state.momentum_step)}
+        return of_momentum | {name: value_at(h, state.step) for name, h in {"b2": b2, "nu2": nu2, "eps": eps}.items()}
+
     def leaf(u: jax.Array, m: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         m = h["b1"] * m + (1 - h["b1"]) * u
         s = h["b2"] * s + (1 - h["b2"]) * squared(u)
@@ -97,22 +101,17 @@ def scale_by_quasi_hyperbolic_adam(
         who: str, updates: optax.Updates, state: QuasiHyperbolicAdamState, params: Any
     ) -> tuple[optax.Updates, QuasiHyperbolicAdamState]:
         del params
-        decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
-        share1, share2 = value_at(nu1, state.momentum_step), value_at(nu2, state.step)
-        log_product1 = state.log_product1 + log_decay(decay1, state.log_product1)
-        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        h = now(state)
+        log_product1 = state.log_product1 + log_decay(h["b1"], state.log_product1)
+        log_product2 = state.log_product2 + log_decay(h["b2"], state.log_product2)
         updates, first_moment, second_moment = each(
             who,
             leaf,
             updates,
             {"first_moment": state.first_moment, "second_moment": state.second_moment},
-            b1=decay1,
-            b2=decay2,
-            nu1=share1,
-            nu2=share2,
-            gain1=share1 / bias_correction(log_product1),
-            gain2=share2 / bias_correction(log_product2),
-            eps=value_at(eps, state.step),
+            **h,
+            gain1=h["nu1"] / bias_correction(log_product1),
+            gain2=h["nu2"] / bias_correction(log_product2),
         )
         return updates, QuasiHyperbolicAdamState(
             step=next_step(state.step),
@@ -123,7 +122,7 @@ def scale_by_quasi_hyperbolic_adam(
             log_product2=log_product2,
         )
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

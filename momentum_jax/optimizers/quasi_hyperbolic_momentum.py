@@ -56,6 +56,9 @@ def scale_by_quasi_hyperbolic_momentum(
     def init(params: optax.Params) -> QuasiHyperbolicMomentumState:
         return QuasiHyperbolicMomentumState(first_step(), zeros(params, average_dtype(accumulator_dtype)))
 
+    def now(state: QuasiHyperbolicMomentumState) -> dict[str, Any]:
+        return {"momentum": value_at(momentum, state.step), "nu": value_at(nu, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, beta: Any, nu: Any) -> tuple[jax.Array, jax.Array]:
         m = beta * m + (1 - beta) * u
         return (1 - nu) * u + nu * m, m
@@ -64,11 +67,11 @@ def scale_by_quasi_hyperbolic_momentum(
         who: str, updates: optax.Updates, state: QuasiHyperbolicMomentumState, params: Any
     ) -> tuple[optax.Updates, QuasiHyperbolicMomentumState]:
         del params
-        beta, share = value_at(momentum, state.step), value_at(nu, state.step)
-        updates, average = each(who, leaf, updates, {"average": state.average}, beta=beta, nu=share)
+        h = now(state)
+        updates, average = each(who, leaf, updates, {"average": state.average}, beta=h["momentum"], nu=h["nu"])
         return updates, QuasiHyperbolicMomentumState(next_step(state.step), average)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

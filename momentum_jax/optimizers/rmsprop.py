@@ -84,6 +84,9 @@ def scale_by_rmsprop(
         mean = zeros(params, average_dtype(accumulator_dtype)) if centered else None
         return RmspropState(first_step(), second_moment, mean)
 
+    def now(state: RmspropState) -> dict[str, Any]:
+        return {"decay": value_at(decay, state.step), "eps": value_at(eps, state.step)}
+
     def leaf(u: jax.Array, s: jax.Array, *mean: jax.Array, rho: Any, eps: Any) -> tuple[jax.Array, ...]:
         s = rho * s + (1 - rho) * squared(u)
         mean = tuple(rho * a + (1 - rho) * u for a in mean)
@@ -97,11 +100,11 @@ def scale_by_rmsprop(
         buffers: dict[str, Any] = {"second_moment": state.second_moment}
         if centered:
             buffers["mean"] = state.mean
-        rho, epsilon = value_at(decay, state.step), value_at(eps, state.step)
-        updates, second_moment, *mean = each(who, leaf, updates, buffers, rho=rho, eps=epsilon)
+        h = now(state)
+        updates, second_moment, *mean = each(who, leaf, updates, buffers, rho=h["decay"], eps=h["eps"])
         return updates, RmspropState(next_step(state.step), second_moment, mean[0] if mean else None)
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

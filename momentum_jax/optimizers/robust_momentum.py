@@ -22,11 +22,8 @@ convex functions, American Control Conference, arXiv:1710.04753.
 
 from typing import Any
 
-import jax
-
-from momentum_jax._hyperparameters import Decay, DType, Positive, checked, value_at
+from momentum_jax._hyperparameters import Decay, DType, Positive, checked
 from momentum_jax.optimizers._arithmetic import ratio
-from momentum_jax.optimizers._precision import at_least_float32
 from momentum_jax.optimizers._three_parameter import Coefficients, refuse_wrong_order, three_parameter
 from momentum_jax.optimizers._transformation import Transformation
 
@@ -62,14 +59,13 @@ def robust_momentum(
                 f"strong_convexity m = {strong_convexity} and smoothness L = {smoothness}, got {rate}."
             )
 
-    def coefficients(step: jax.Array) -> Coefficients:
-        m: Any = at_least_float32(value_at(strong_convexity, step))
-        L: Any = at_least_float32(value_at(smoothness, step))
-        rho: Any = at_least_float32(value_at(rate, step))
+    def coefficients(strong_convexity: Any, smoothness: Any, rate: Any) -> Coefficients:
+        m, L, rho = strong_convexity, smoothness, rate
         pull = (1 - rho) ** 2 * (1 + rho)
         # At L = m the rate is 0, and both are 0.
         cubed = ratio(rho**3, L - m, 0.0)
         gamma = cubed * m / pull
         return Coefficients(alpha=pull / m, beta=cubed * L, gamma=gamma, delta=0.0)
 
-    return three_parameter(who, coefficients, accumulator_dtype)
+    given = {"strong_convexity": strong_convexity, "smoothness": smoothness, "rate": rate}
+    return three_parameter(who, coefficients, given, accumulator_dtype)

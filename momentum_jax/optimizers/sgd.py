@@ -110,19 +110,22 @@ def _core(momentum: Any, dampening: Any, nesterov: bool, accumulator_dtype: Any,
         velocity = zeros(params, velocity_dtype(accumulator_dtype))
         return put(first_step(), velocity, value_at(momentum, first_step()), scalar_dtype(params))
 
+    def now(state: Any) -> dict[str, Any]:
+        return {"momentum": value_at(momentum, state.step), "dampening": value_at(dampening, state.step)}
+
     def leaf(u: jax.Array, b: jax.Array, mu: Any, gain: Any) -> tuple[jax.Array, jax.Array]:
         b = mu * b + (u if undamped else gain * u)
         return (u + mu * b if nesterov else b), b
 
     def update(who: str, updates: optax.Updates, state: Any, params: Any) -> tuple[optax.Updates, Any]:
         del params
-        mu, tau = value_at(momentum, state.step), value_at(dampening, state.step)
+        mu, tau = now(state).values()
         tau = as_scalar(tau, jnp.promote_types(jnp.result_type(tau), jnp.float32))
         gain = 1.0 if undamped else jnp.where((state.step == 0) | (mu == 0), 1.0, 1.0 - tau)
         updates, velocity = each(who, leaf, updates, {"velocity": state.velocity}, mu=mu, gain=gain)
         return updates, put(next_step(state.step), velocity, mu, state.ahead.dtype if nesterov and last else None)
 
-    return transformation("scale_by_sgd", init, update)
+    return transformation("scale_by_sgd", init, update, hyperparameters=now)
 
 
 def momentum_and_rate(
@@ -162,7 +165,7 @@ def momentum_and_rate(
         updates, after = whole.unrounded(who, updates, state, params, **extra_args)
         return updates, rescaled(after, state[-1])
 
-    return transformation(who, init, unrounded, extra=None)
+    return transformation(who, init, unrounded, extra=None, inside=whole.reading)
 
 
 @checked

@@ -83,6 +83,10 @@ def scale_by_simplified_ademamix(
             log_product2=no_decay(b2, params),
         )
 
+    def now(state: SimplifiedAdemamixState) -> dict[str, Any]:
+        of_momentum = {"b1": value_at(b1, state.momentum_step), "alpha": value_at(alpha, state.momentum_step)}
+        return of_momentum | {"b2": value_at(b2, state.step), "eps": value_at(eps, state.step)}
+
     def leaf(u: jax.Array, m: jax.Array, s: jax.Array, **h: Any) -> tuple[jax.Array, ...]:
         m = h["b1"] * m + u
         s = h["b2"] * s + (1 - h["b2"]) * squared(u)
@@ -92,18 +96,15 @@ def scale_by_simplified_ademamix(
         who: str, updates: optax.Updates, state: SimplifiedAdemamixState, params: Any
     ) -> tuple[optax.Updates, SimplifiedAdemamixState]:
         del params
-        decay2 = value_at(b2, state.step)
-        log_product2 = state.log_product2 + log_decay(decay2, state.log_product2)
+        h = now(state)
+        log_product2 = state.log_product2 + log_decay(h["b2"], state.log_product2)
         updates, first_moment, second_moment = each(
             who,
             leaf,
             updates,
             {"first_moment": state.first_moment, "second_moment": state.second_moment},
-            b1=value_at(b1, state.momentum_step),
-            b2=decay2,
-            alpha=value_at(alpha, state.momentum_step),
+            **h,
             root_gain=jax.lax.rsqrt(bias_correction(log_product2)),
-            eps=value_at(eps, state.step),
         )
         return updates, SimplifiedAdemamixState(
             step=next_step(state.step),
@@ -113,7 +114,7 @@ def scale_by_simplified_ademamix(
             log_product2=log_product2,
         )
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 @checked

@@ -116,6 +116,9 @@ def state_space_momentum(
     def init(params: optax.Params) -> StateSpaceMomentumState:
         return StateSpaceMomentumState(first_step(), tuple(zeros(params, average_dtype(accumulator_dtype)) for _ in range(n)))
 
+    def now(state: StateSpaceMomentumState) -> dict[str, Any]:
+        return {name: _at(block, state.step) for name, block in {"A": A, "B": B, "C": C, "D": D}.items()}
+
     def leaf(u: jax.Array, *memory: jax.Array, **entries: Any) -> tuple[jax.Array, ...]:
         inputs = (*memory, u)
         outputs = []
@@ -129,16 +132,17 @@ def state_space_momentum(
     ) -> tuple[optax.Updates, StateSpaceMomentumState]:
         del params
         buffers = {f"memory[{i}]": s for i, s in enumerate(state.memory)}
+        h = now(state)
         entries = {
-            **_entries(_at(A, state.step), (n, n), 0, 0),
-            **_entries(_at(B, state.step), (n, 1), 0, n),
-            **_entries(_at(C, state.step), (1, n), n, 0),
-            **_entries(_at(D, state.step), (1, 1), n, n),
+            **_entries(h["A"], (n, n), 0, 0),
+            **_entries(h["B"], (n, 1), 0, n),
+            **_entries(h["C"], (1, n), n, 0),
+            **_entries(h["D"], (1, 1), n, n),
         }
         updates, *memory = each(who, leaf, updates, buffers, **entries)
         return updates, StateSpaceMomentumState(next_step(state.step), tuple(memory))
 
-    return transformation(who, init, update)
+    return transformation(who, init, update, hyperparameters=now)
 
 
 def _entries(block: Any, shape: tuple[int, int], row: int, column: int) -> dict[str, Any]:

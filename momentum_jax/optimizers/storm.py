@@ -77,6 +77,9 @@ def storm(
             last_rate=jnp.array(zero),  # a copy: a state cannot be donated that holds an array twice
         )
 
+    def now(state: StormState) -> dict[str, Any]:
+        return {name: value_at(h, state.step) for name, h in {"learning_rate": learning_rate, "c": c, "w": w}.items()}
+
     def leaf(u: jax.Array, d: jax.Array, x: jax.Array, back: jax.Array, p: jax.Array, keep: Any) -> tuple[jax.Array, ...]:
         d = u + keep * (d - back)
         return d, d, p, back
@@ -94,8 +97,9 @@ def storm(
         leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
         back = jax.tree.unflatten(treedef, [b if is_inexact(u) else None for u, b in zip(leaves, there, strict=True)])
         total = state.total_square + inner_product(updates, updates).astype(state.total_square.dtype)
-        rate = _rate(value_at(learning_rate, state.step), value_at(w, state.step) + total).astype(total.dtype)
-        a = jnp.minimum(1, value_at(c, state.step) * state.last_rate**2)
+        h = now(state)
+        rate = _rate(h["learning_rate"], h["w"] + total).astype(total.dtype)
+        a = jnp.minimum(1, h["c"] * state.last_rate**2)
         keep = jnp.where(state.momentum_step == 0, 0, 1 - a)
         buffers = {"first_moment": state.first_moment, "previous_params": state.previous_params, "gradient there": back}
         updates, first_moment, previous_params, _ = each(who, leaf, updates, buffers, params=params, keep=keep)
@@ -104,7 +108,7 @@ def storm(
             next_step(state.step), next_step(state.momentum_step), first_moment, previous_params, total, rate
         )
 
-    return transformation("storm", init, update, extra=("grad_fn",))
+    return transformation("storm", init, update, extra=("grad_fn",), hyperparameters=now)
 
 
 def _gradient(who: str, grad_fn: Any, params: optax.Params) -> Any:

@@ -21,10 +21,7 @@ for minimizing strongly convex functions, IEEE Control Systems Letters 2(1), 49-
 
 from typing import Any
 
-import jax
-
-from momentum_jax._hyperparameters import DType, Positive, checked, value_at
-from momentum_jax.optimizers._precision import at_least_float32
+from momentum_jax._hyperparameters import DType, Positive, checked
 from momentum_jax.optimizers._three_parameter import Coefficients, refuse_wrong_order, three_parameter
 from momentum_jax.optimizers._transformation import Transformation
 
@@ -48,10 +45,9 @@ def triple_momentum(*, strong_convexity: Positive, smoothness: Positive, accumul
     who = "triple_momentum"
     refuse_wrong_order(who, strong_convexity, smoothness)
 
-    def coefficients(step: jax.Array) -> Coefficients:
-        m: Any = at_least_float32(value_at(strong_convexity, step))
-        L: Any = at_least_float32(value_at(smoothness, step))
-        root = (m / L) ** 0.5
+    def coefficients(strong_convexity: Any, smoothness: Any) -> Coefficients:
+        L = smoothness
+        root = (strong_convexity / L) ** 0.5
         rho = 1 - root
         return Coefficients(
             alpha=(1 + rho) / L,
@@ -60,4 +56,6 @@ def triple_momentum(*, strong_convexity: Positive, smoothness: Positive, accumul
             delta=rho**2 / (root * (1 + rho)),
         )
 
-    return three_parameter(who, coefficients, accumulator_dtype)
+    return three_parameter(
+        who, coefficients, {"strong_convexity": strong_convexity, "smoothness": smoothness}, accumulator_dtype
+    )

@@ -44,6 +44,9 @@ def add_weight_decay(weight_decay: NonNegative) -> Transformation:
         del params
         return AddWeightDecayState(first_step())
 
+    def now(state: AddWeightDecayState) -> dict[str, Any]:
+        return {"weight_decay": value_at(weight_decay, state.step)}
+
     def update(
         who: str, updates: optax.Updates, state: AddWeightDecayState, params: Any
     ) -> tuple[optax.Updates, AddWeightDecayState]:
@@ -52,8 +55,8 @@ def add_weight_decay(weight_decay: NonNegative) -> Transformation:
             return updates, new_state
         if params is None:
             raise ValueError(f"{who}: weight_decay needs the parameters: call update(gradients, state, params).")
-        decay = value_at(weight_decay, state.step)
+        decay = now(state)["weight_decay"]
         (updates,) = each(who, lambda u, p, decay: (u + decay * p,), updates, {}, params=params, decay=decay)
         return updates, new_state
 
-    return transformation("add_weight_decay", init, update)
+    return transformation("add_weight_decay", init, update, hyperparameters=now)

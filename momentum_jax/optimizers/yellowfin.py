@@ -101,6 +101,9 @@ def yellowfin(
             **{name: jnp.zeros_like(zero) for name in YellowfinState._fields[4:]},
         )
 
+    def now(state: YellowfinState) -> dict[str, Any]:
+        return {name: value_at(h, state.step) for name, h in {"decay": decay, "factor": factor, "eps": eps}.items()}
+
     def average(g: jax.Array, a: jax.Array, beta: Any) -> tuple[jax.Array, jax.Array]:
         a = beta * a + (1 - beta) * g
         return jnp.stack([dot(g, g), dot(a, a)]), a
@@ -112,7 +115,8 @@ def yellowfin(
     def update(who: str, updates: optax.Updates, state: YellowfinState, params: Any) -> tuple[optax.Updates, YellowfinState]:
         del params
         dtype = state.average_square.dtype
-        beta, small = jnp.asarray(value_at(decay, state.step), dtype), jnp.asarray(value_at(eps, state.step), dtype)
+        h = now(state)
+        beta, small = jnp.asarray(h["decay"], dtype), jnp.asarray(h["eps"], dtype)
 
         def averaged(old: jax.Array, new: jax.Array) -> jax.Array:
             return beta * old + (1 - beta) * new
@@ -137,12 +141,12 @@ def yellowfin(
         )
         mu, eta = _tuned(new, square_of_average, small, bias_correction(log_product))
         ramp = jnp.minimum((jnp.asarray(state.step, dtype) + 1) / (10.0 * curvature_window), 1.0)
-        rate = jnp.where(state.step == 0, jnp.asarray(learning_rate, dtype), eta * ramp) * value_at(factor, state.step)
+        rate = jnp.where(state.step == 0, jnp.asarray(learning_rate, dtype), eta * ramp) * h["factor"]
         mu = jnp.where(state.step <= 1, 0.0, mu)
         updates, velocity = each(who, move, updates, {"velocity": state.velocity}, mu=mu, rate=rate)
         return updates, new._replace(velocity=velocity)
 
-    return transformation("yellowfin", init, update)
+    return transformation("yellowfin", init, update, hyperparameters=now)
 
 
 def _tuned(

@@ -27,6 +27,7 @@ from momentum_jax.studies.outlook import Outlook, outlook
 from momentum_jax.studies.resolve import Optimizer, resolve, settle
 from momentum_jax.studies.scores import Scores
 from momentum_jax.studies.store import UNFINISHED, Curves, Damaged, Run, Store, locked, stored_runs
+from momentum_jax.studies.store.records import by_name
 from momentum_jax.studies.study import MOST_SEEDS, Study
 from momentum_jax.training import Problem, Progress, RunResult, WaveResult, train_many
 from momentum_jax.training.devices import chosen_devices, require_seconds
@@ -43,6 +44,7 @@ def run_study(
     resume: bool = False,
     overwrite: bool = False,
     checkpoints: bool = False,
+    log_hyperparameters: bool = False,
     devices: Sequence[Any] | None = None,
     checkpoint_seconds: float = 60.0,
     on_plan: Callable[[Outlook], None] | None = None,
@@ -60,6 +62,7 @@ def run_study(
       problem: what the study is of, where it is at hand in Python and `study` names none.
       data_directory: where the data sets lie, as in `data.load`.
       checkpoints: save the final parameters of each run but those of the tuning, by Orbax, in `<directory>/checkpoints/<run>`.
+      log_hyperparameters: store what the update of each step takes, of each run but those of the tuning (`Curves`).
       devices: different ones of `jax.local_devices()`, all of one platform; None: all of this process.
       checkpoint_seconds: how often the state inside a wave is saved, so that a wave that was cut off need not begin again.
       on_plan: called once, before anything is trained, with what lies ahead and what the study cannot answer.
@@ -107,7 +110,7 @@ def run_study(
     if study.seeds != asked.seeds:
         whole = material(study, data_directory=data_directory)
         variants = Variants(study, whole, data_directory)
-    bench = _Bench(study, variants, devices, checkpoints, checkpoint_seconds)
+    bench = _Bench(study, variants, devices, checkpoints, checkpoint_seconds, log_hyperparameters)
     # Whatever can be asked for is built once before anything is written.
     bench.settle([(job.expression, job.factors) for job in jobs.tuning(study)])
     bench.settle([(arm.expression, arm.factors) for arm in study.arms if not arm.ranges])
@@ -370,6 +373,7 @@ def _train(store: Store, bench: _Bench, pending: Sequence[Job], keys: Mapping[st
             splits=np.array([material.seeds[job.seed] for job in pending]),
             # A trial is ranked by its end; its curve is not looked at.
             evaluate_at=None if tuning else study.evaluate_every,
+            log_hyperparameters=bench.log_hyperparameters and not tuning,
             devices=bench.devices,
             keep_params=bench.checkpoints and not tuning,
             on_progress=whole,
@@ -382,9 +386,18 @@ def _train(store: Store, bench: _Bench, pending: Sequence[Job], keys: Mapping[st
 class _Bench:
     """What all runs of a study share: what they are trained on, and optimizers, each settled once."""
 
-    def __init__(self, study: Study, variants: Variants, devices: Sequence[Any], checkpoints: bool, checkpoint_seconds: float):
+    def __init__(
+        self,
+        study: Study,
+        variants: Variants,
+        devices: Sequence[Any],
+        checkpoints: bool,
+        checkpoint_seconds: float,
+        log_hyperparameters: bool,
+    ):
         self.study, self.variants = study, variants
         self.devices, self.checkpoints, self.checkpoint_seconds = devices, checkpoints, checkpoint_seconds
+        self.log_hyperparameters = log_hyperparameters
         self._settled: dict[tuple[Expression, Material], Optimizer] = {}
         self._makes: dict[tuple[tuple[str, ...], Material], Any] = {}
 
@@ -467,7 +480,8 @@ class _Recorder:
             key=self.keys[job.name],
             factors=dict(job.factors),
         )
-        return run, Curves(result.losses, result.evaluation_steps, result.validation)
+        told = by_name(result.hyperparameters or {})
+        return run, Curves(result.losses, result.evaluation_steps, result.validation, told)
 
 
 def _plain(value: np.ndarray) -> Any:

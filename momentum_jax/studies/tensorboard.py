@@ -29,7 +29,8 @@ def shown(count: int) -> np.ndarray:
 
 
 def write_events(store: Store) -> Path:
-    """Writes `train/loss` (thinned to 1,000 points), `validation/<score>` of each ranked score of every run of the report.
+    """Writes `train/loss`, `hyperparameters/<method>/<name>` where they were recorded (both thinned to 1,000 points) and
+    `validation/<score>` of each ranked score, of every run of the report.
 
     Returns the directory to open with `tensorboard --logdir`.
     """
@@ -44,11 +45,13 @@ def write_events(store: Store) -> Path:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         curves = store.curves(run)
-        losses = curves.train_loss
+        by_step = {"train/loss": curves.train_loss}
+        by_step |= {f"hyperparameters/{name}": values for name, values in curves.hyperparameters.items()}
         with SummaryWriter(str(folder)) as writer:
-            for step in shown(len(losses)):
-                if np.isfinite(losses[step]):
-                    writer.add_scalar("train/loss", float(losses[step]), int(step))
+            for name, values in by_step.items():
+                for step in shown(len(values)):
+                    if np.isfinite(values[step]):
+                        writer.add_scalar(name, float(values[step]), int(step))
             for name, values in curves.validation.items():
                 for step, value in zip(curves.steps, values, strict=True):
                     if np.isfinite(value):

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from momentum_jax._text import numbered
 from momentum_jax.theory.dynamics import Dynamics
 from momentum_jax.theory.probe import Probe, columns
 from momentum_jax.theory.ranges import name_of
-from momentum_jax.theory.reading import linearize, numbered
+from momentum_jax.theory.reading import linearize
 from momentum_jax.theory.systems import System, minimal
 
 # Methods are read this many at once, so that each number of them is no new program.

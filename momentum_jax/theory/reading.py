@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from momentum_jax._text import listed
+from momentum_jax._text import listed, numbered
 from momentum_jax.theory.dynamics import Dynamics, NotLinear
 from momentum_jax.theory.probe import Probe, columns, slashed
 
@@ -222,8 +222,3 @@ def _are_equal(a: Dynamics, b: Dynamics) -> bool:
 
 def _padded(jacobian: jax.Array, columns: int) -> jax.Array:
     return jnp.pad(jacobian, ((0, 0), (0, columns - jacobian.shape[1])))
-
-
-def numbered(names: list[str]) -> tuple[str, ...]:
-    """Names that differ: those that stand several times are counted."""
-    return tuple(f"{name}[{names[:i].count(name)}]" if names.count(name) > 1 else name for i, name in enumerate(names))

@@ -359,6 +359,8 @@ def _result(
         params=params,
         model_state=model_state,
         seconds=seconds,
+        # An optimizer is at least one method.
+        hyperparameters=jax.tree.map(lambda each: np.array(each[lane]), state.hyperparameters) or None,
     )
 
 

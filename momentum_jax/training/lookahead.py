@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from momentum_jax._wrappers import Reading, offer, reading, require_kind
 from momentum_jax.protocol import reset_momentum
 
 
@@ -51,4 +52,9 @@ def lookahead(
         steps, inner = pairs.update(updates, state.inner, optax.LookaheadParams(params, state.slow))
         return steps.fast, LookaheadState(inner, optax.apply_updates(state.slow, steps.slow))
 
+    def read(state: Any) -> Reading:
+        require_kind("lookahead", LookaheadState, state)
+        return reading(fast_optimizer, state.inner.fast_state)
+
+    offer(init, read)
     return optax.GradientTransformation(init, update)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from momentum_jax._scaling import norm
-from momentum_jax.protocol import evaluation_params, update_of
+from momentum_jax.protocol import evaluation_params, hyperparameters, update_of
 from momentum_jax.training.opaque import describe, put_together, require_same_kind, require_updates_of, take_apart
 from momentum_jax.training.problem import Score
 from momentum_jax.training.sampling import Sampler, Segment, Steady, Streamed
@@ -43,13 +43,14 @@ class Recipe(NamedTuple):
     """What all runs of one program share. Plain Python, hashable.
 
     `make_optimizer(**hyperparameters)` is called with one run's traced scalars; `norms` asks for the norms of gradients
-    and updates.
+    and updates, `log_hyperparameters` for what every update takes.
     """
 
     task: Task
     make_optimizer: Callable[..., optax.GradientTransformation]
     steps: int
     norms: bool
+    log_hyperparameters: bool = False
 
 
 class Run(NamedTuple):
@@ -87,7 +88,8 @@ class Start(NamedTuple):
 class RunState(NamedTuple):
     """Where one run is. `arrays` are those of the optimizer's state; `diverged` is -1 or the step that diverged.
 
-    `losses` is (steps,), filled as far as the run has come; the norms are (steps,) when asked for, else (0,).
+    `losses` is (steps,), filled as far as the run has come; the norms are (steps,) when asked for, else (0,). Hyperparameters
+    are a tree of (steps, ...) when asked for, else empty.
     """
 
     params: Any
@@ -98,6 +100,7 @@ class RunState(NamedTuple):
     losses: jax.Array
     gradient_norms: jax.Array
     update_norms: jax.Array
+    hyperparameters: dict[str, Any]
 
 
 def initialise(task: Task, run: Run) -> Start:
@@ -109,7 +112,9 @@ def initialise(task: Task, run: Run) -> Start:
 
 def begin(recipe: Recipe, run: Run, start: Start) -> RunState:
     """The state before step 0."""
-    arrays, _ = take_apart(_optimizer(recipe, run).init(start.params))
+    optimizer = _optimizer(recipe, run)
+    opt_state = optimizer.init(start.params)
+    arrays, _ = take_apart(opt_state)
     norms = jnp.full((recipe.steps if recipe.norms else 0,), jnp.nan, jnp.float32)
     return RunState(
         params=start.params,
@@ -120,6 +125,10 @@ def begin(recipe: Recipe, run: Run, start: Start) -> RunState:
         losses=jnp.full((recipe.steps,), jnp.nan, jnp.float32),
         gradient_norms=norms,
         update_norms=norms,
+        hyperparameters=jax.tree.map(
+            lambda value: jnp.full((recipe.steps, *jnp.shape(value)), jnp.nan, jnp.float32),
+            hyperparameters(optimizer, opt_state) if recipe.log_hyperparameters else {},
+        ),
     )
 
 
@@ -140,9 +149,10 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         grad_fn = lambda params, *_: jax.grad(objective, has_aux=True)(params)[0]  # noqa: E731
         update = update_of("train_many", optimizer, value=loss, grad_fn=grad_fn)
-        updates, opt_state = update(gradient, put_together(state.arrays, skeleton), state.params)
+        before = put_together(state.arrays, skeleton)
+        updates, opt_state = update(gradient, before, state.params)
         arrays, after = take_apart(opt_state)
-        require_same_kind("the optimizer's state", put_together(state.arrays, skeleton), put_together(arrays, after))
+        require_same_kind("the optimizer's state", before, put_together(arrays, after))
         require_same_kind("the state", state.model_state, model_state)
         require_updates_of(state.params, updates)
         params = optax.apply_updates(state.params, updates)
@@ -153,8 +163,8 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
             lambda a, b: jnp.where(healthy, a, b), (params, model_state, arrays), old
         )
 
-        def record(history: jax.Array, value: jax.Array) -> jax.Array:
-            return history.at[t].set(jnp.where(running, value.astype(jnp.float32), jnp.nan))
+        def record(history: jax.Array, value: Any) -> jax.Array:
+            return history.at[t].set(jnp.where(running, jnp.asarray(value, jnp.float32), jnp.nan))
 
         norms = (state.gradient_norms, state.update_norms)
         if recipe.norms:
@@ -168,6 +178,9 @@ def advance(recipe: Recipe, run: Run, state: RunState, tables: Tables, first: ja
             losses=record(state.losses, loss),
             gradient_norms=norms[0],
             update_norms=norms[1],
+            hyperparameters=jax.tree.map(
+                record, state.hyperparameters, hyperparameters(optimizer, before) if recipe.log_hyperparameters else {}
+            ),
         )
 
     def segment(carry: tuple[jax.Array, RunState]) -> tuple[jax.Array, RunState]:

@@ -52,7 +52,7 @@ def plan_waves(
         mesh = mesh_for(chosen, len(group.runs))
         if mesh not in shared:
             shared[mesh] = Shared.of(problem.data, parts, distinct, mesh)
-        recipe = Recipe(task, group.make_optimizer, settings.steps, settings.norms)
+        recipe = Recipe(task, group.make_optimizer, settings.steps, settings.norms, settings.log_hyperparameters)
         count = settings.lanes or choose_lanes(
             mesh, len(group.runs), functools.partial(_bytes_per_run, recipe, keys, shared[mesh], group)
         )

@@ -18,6 +18,8 @@ class RunResult:
     validation_kept: by score, what `kept` scores gave at the last evaluation.
     test: by score, a scalar or an array on the test rows at `evaluation_params`; empty without test rows.
     gradient_norms, update_norms: (steps,) global 2-norms, when asked for.
+    hyperparameters: when asked for, as `momentum_jax.hyperparameters` gives them, in the place of each value a float32 array
+      (steps, ...) of what the update of each step took; NaN after `diverged`.
     diverged: first step whose loss was not finite, or -1. `steps`: the last update did it, and a ranked score of the last
       evaluation is not finite. From there the run was frozen, and what follows is of the frozen parameters: rank a diverged
       run last, whatever it scores.
@@ -40,6 +42,7 @@ class RunResult:
     params: Any
     model_state: Any
     seconds: float
+    hyperparameters: dict[str, Any] | None = None
 
     @property
     def evaluation_losses(self) -> np.ndarray:

@@ -27,6 +27,7 @@ class Settings:
     norms: bool = False
     lanes: int | None = None
     devices: Sequence[Any] | None = None
+    log_hyperparameters: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "lanes"):

@@ -33,6 +33,7 @@ def train_many(
     splits: Sequence[int] | np.ndarray | None = None,
     evaluate_at: int | Sequence[int] | None = None,
     norms: bool = False,
+    log_hyperparameters: bool = False,
     lanes: int | None = None,
     devices: Sequence[Any] | None = None,
     chunk_seconds: float = 0.5,
@@ -64,6 +65,7 @@ def train_many(
       evaluate_at: every so many steps, or the steps themselves, at which the validation rows are evaluated; step 0 and the last
         always are.
       norms: records the norms of gradient and update in every step.
+      log_hyperparameters: records what `momentum_jax.hyperparameters` tells of every step's update.
       lanes: runs that one device trains at a time; None: one on a CPU, as many as pay elsewhere.
       devices: different ones of `jax.local_devices()`, all of one platform; None: all of this process.
       chunk_seconds: how long the host lets the devices work before it looks after progress, checkpoints and Ctrl-C; at least 0.
@@ -87,7 +89,7 @@ def train_many(
     """
     require_seconds("train_many", chunk_seconds=chunk_seconds)
     require_seconds("train_many", checkpoint_seconds=checkpoint_seconds, infinite=True)
-    settings = Settings(steps, batch_size, sampling, evaluate_at, norms, lanes, devices)
+    settings = Settings(steps, batch_size, sampling, evaluate_at, norms, lanes, devices, log_hyperparameters)
     waves = plan_waves(keys, make_optimizer, hyperparameters, problem, data, settings, splits)
     saver = None
     if checkpoint is not None:

@@ -32,6 +32,7 @@ ADAPTIVE = (
         mj.adagrad,
         {"learning_rate": 1.0, "initial_accumulator": 0.1, "eps": 1e-8},
         no_schedule=("initial_accumulator",),
+        told={"initial_accumulator": None},
     ),
     core(
         "scale_by_adagrad",
@@ -39,6 +40,7 @@ ADAPTIVE = (
         mj.scale_by_adagrad,
         {"initial_accumulator": 0.0, "eps": 1e-10},
         no_schedule=("initial_accumulator",),
+        told={"initial_accumulator": None},
     ),
     Row(
         "adadelta",
@@ -166,10 +168,18 @@ ADAPTIVE = (
         {"learning_rate": 1e-3, "decay": 0.9, "factor": 1.0, "eps": 1e-6},
         {"curvature_window": 20},
         no_schedule=("learning_rate",),
+        told={"learning_rate": None},
         allowed={"factor": HALF_LINE, "eps": POSITIVE},
         other_shapes=((20,),),
         parabola={"decay": 0.999},
         rosenbrock={"decay": 0.999},
     ),
-    Row("demon", "demon", mj.demon, {"learning_rate": 1e-3, "momentum": 0.9}, {"total_steps": 10_000}),
+    Row(
+        "demon",
+        "demon",
+        mj.demon,
+        {"learning_rate": 1e-3, "momentum": 0.9},
+        {"total_steps": 10_000},
+        told={"momentum": None},
+    ),
 )

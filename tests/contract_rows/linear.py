@@ -68,6 +68,7 @@ LINEAR = (
         ),
         {"learning_rate": 5e-4, "first": 0.5, "second": 0.9, "third": 0.99},
         wraps=True,
+        told={"first": "momenta[0]", "second": "momenta[1]", "third": "momenta[2]"},
     ),
     core(
         "scale_by_aggregated_momentum",
@@ -77,6 +78,7 @@ LINEAR = (
         ),
         {"first": 0.5, "second": 0.9},
         wraps=True,
+        told={"first": "momenta[0]", "second": "momenta[1]"},
     ),
     Row(
         "accelerated_sgd",

@@ -34,6 +34,7 @@ class Row:
       static: arguments that `optax.inject_hyperparams` must not turn into arrays.
       wraps: it is built around another optimizer, to which its numbers belong.
       extra: extra arguments that `update` cannot do without.
+      told: under which names `hyperparameters` tells numbers that it does not tell under their own; None: not as given.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Row:
     static: tuple[str, ...] = ()
     wraps: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, str | None] = field(default_factory=dict)
 
     def build(self, **overrides: Any) -> Any:
         return self.supplied(self.make)(**{**self.numbers, **self.structure, **overrides})

@@ -12,6 +12,7 @@ import pytest
 
 from momentum_jax.studies import StudyError
 from momentum_jax.studies.store import Store, locked, stored_runs
+from momentum_jax.studies.store.records import by_name
 
 ENVIRONMENT = {"versions": {"jax": "0"}}
 
@@ -43,6 +44,25 @@ def test_what_is_stored_is_read_back(store, waves, study):
     assert again.study == study
     assert again.manifest["status"] == "complete"
     assert_holds(again, flat(waves))
+
+
+def test_hyperparameters_are_read_back_under_the_names_of_their_methods(study, waves, tmp_path):
+    taken = np.linspace(0.1, 0.2, study.steps, dtype=np.float32)
+    told = {"*/hidden/adam/learning_rate": taken, "heavy_ball[1]/momentum": 2 * taken, "100%/sgd/momenta[0]": 3 * taken}
+    store = Store.create(tmp_path / "told", study, ENVIRONMENT)
+    store.add([(run, dataclasses.replace(curves, hyperparameters=told)) for run, curves in waves[0]])
+    found = Store.read(store.directory).curves(waves[0][0][0])
+    assert [*found.hyperparameters] == [*told]
+    for name, array in told.items():
+        np.testing.assert_array_equal(found.hyperparameters[name], array)
+
+
+def test_hyperparameters_are_stored_under_their_methods_a_matrix_entry_by_entry():
+    rate, matrix = np.arange(3.0), np.arange(12.0).reshape(3, 2, 2)
+    told = by_name({"clip": None, "*/heavy_ball": {"learning_rate": rate}, "space": {"A": matrix}})
+    assert [*told] == ["*/heavy_ball/learning_rate", *(f"space/A[{i},{j}]" for i in range(2) for j in range(2))]
+    np.testing.assert_array_equal(told["*/heavy_ball/learning_rate"], rate)
+    np.testing.assert_array_equal(told["space/A[1,0]"], [2, 6, 10])
 
 
 def test_the_files_are_the_documented_ones_and_nothing_is_pickled(store, waves):

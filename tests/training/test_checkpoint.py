@@ -9,23 +9,28 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
+import momentum_jax as mj
 from momentum_jax.training import Interrupted, train_many
 from momentum_jax.training.checkpoint import WaveCheckpoints, restore_params, save_params
 from momentum_jax.training.model import cross_entropy, from_nnx
 
 
+def decaying_adam(learning_rate):
+    return mj.adam(lambda step: learning_rate / (1 + step))
+
+
 def study(linear, examples, checkpoint=None, learning_rate=0.01, **options):
     return train_many(
         jax.random.split(jax.random.key(0), 2),
-        optax.adam,
+        decaying_adam,
         {"learning_rate": learning_rate},
         linear,
         examples,
         steps=12,
+        log_hyperparameters=True,
         batch_size=16,
         evaluate_at=5,
         checkpoint=checkpoint,
@@ -35,7 +40,10 @@ def study(linear, examples, checkpoint=None, learning_rate=0.01, **options):
 
 
 def numbers(result):
-    return [(run.losses, run.evaluation_losses, run.evaluation_accuracies, run.confusion, run.params) for run in result.runs]
+    return [
+        (run.losses, run.evaluation_losses, run.evaluation_accuracies, run.confusion, run.params, run.hyperparameters)
+        for run in result.runs
+    ]
 
 
 def cut_off(linear, examples, directory, wave, step):

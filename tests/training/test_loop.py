@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+import momentum_jax as mj
 from momentum_jax.training import classification, train_many
 from momentum_jax.training.loop import Recipe, Run, Tables, Task, advance, begin, evaluate, initialise
 from momentum_jax.training.opaque import put_together, take_apart
@@ -121,6 +122,35 @@ def test_the_optimizer_gets_the_loss_and_a_gradient_function_of_the_same_batch_a
     assert not np.allclose(plain.losses, one(0, optax.sgd, {"learning_rate": 0.1}, linear, examples).losses[:5])
 
 
+def test_the_hyperparameters_of_each_step_are_those_that_its_update_took(linear, examples):
+    def decaying(learning_rate):
+        return mj.per_layer({"*": optax.chain(optax.identity(), mj.gradient_descent(lambda t: learning_rate / (1 + t)))})
+
+    rates = np.array([0.1, 0.3], np.float32)
+    asked = {"steps": 6, "batch_size": 16, "norms": True, "log_hyperparameters": True, "lanes": 2}
+    result = train_many(jax.random.split(jax.random.key(0), 2), decaying, {"learning_rate": rates}, linear, examples, **asked)
+    for rate, run in zip(rates, result.runs, strict=True):
+        assert run.hyperparameters is not None
+        assert run.hyperparameters.keys() == {"*/identity", "*/gradient_descent"}
+        assert run.hyperparameters["*/identity"] is None
+        taken = run.hyperparameters["*/gradient_descent"]["learning_rate"]
+        assert taken.dtype == np.float32
+        np.testing.assert_allclose(taken, rate / (1 + np.arange(6)), rtol=1e-6)
+        np.testing.assert_allclose(taken, np.asarray(run.update_norms) / np.asarray(run.gradient_norms), rtol=1e-5)
+
+
+def test_hyperparameters_that_nobody_asks_for_are_no_part_of_a_run(linear, examples):
+    task = task_of(linear, examples)
+    run = Run(jax.random.key(1), jnp.int32(0), {"learning_rate": jnp.float32(0.1)})
+
+    def leaves(asked):
+        recipe = Recipe(task, mj.heavy_ball, 5, False, asked)
+        return len(jax.tree.leaves(jax.eval_shape(lambda: begin(recipe, run, initialise(task, run)))))
+
+    assert leaves(True) == leaves(False) + 2
+    assert one(0, optax.sgd, {"learning_rate": 0.1}, linear, examples, steps=2).hyperparameters is None
+
+
 @pytest.fixture
 def exploding(linear):
     """The loss is infinite as soon as the bias has moved far."""
@@ -132,8 +162,8 @@ def exploding(linear):
 
 
 def test_a_diverged_run_is_frozen_to_the_bit_from_the_first_loss_that_is_not_finite(exploding, examples, equal):
-    arguments = (1, optax.adam, {"learning_rate": 0.3}, exploding, examples)
-    run = one(*arguments, steps=40, evaluate_at=1, norms=True)
+    arguments = (1, optax.inject_hyperparams(optax.adam), {"learning_rate": 0.3}, exploding, examples)
+    run = one(*arguments, steps=40, evaluate_at=1, norms=True, log_hyperparameters=True)
     first = run.diverged
     assert 2 < first < 30
     assert np.isfinite(run.losses[:first]).all()
@@ -142,6 +172,8 @@ def test_a_diverged_run_is_frozen_to_the_bit_from_the_first_loss_that_is_not_fin
     assert np.isnan(run.evaluation_losses[first + 1 :]).all()
     assert np.isnan(run.evaluation_accuracies[first + 1 :]).all()
     assert np.isnan(np.asarray(run.update_norms)[first + 1 :]).all()
+    rate = (run.hyperparameters or {})["adam"]["learning_rate"]
+    assert np.array_equal(rate, np.where(np.arange(40) > first, np.float32(np.nan), np.float32(0.3)), equal_nan=True)
     assert equal(run.params, one(*arguments, steps=first, evaluate_at=1, norms=True).params)
 
 

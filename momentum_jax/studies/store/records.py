@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -54,26 +55,46 @@ class Run:
 class Curves:
     """The arrays of one run.
 
-    `train_loss` (steps,) of each mini-batch; `steps` (evaluations,) and in `validation`, by score, (evaluations,).
+    `train_loss` (steps,) of each mini-batch; `steps` (evaluations,) and in `validation`, by score, (evaluations,). In
+    `hyperparameters`, under `method/name`, (steps,) of what each update took; empty where that was not asked for.
     """
 
     train_loss: np.ndarray
     steps: np.ndarray
     validation: dict[str, np.ndarray]
+    hyperparameters: dict[str, np.ndarray] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By the names under which they are stored."""
         validation = {f"{VALIDATION}{name}": array for name, array in self.validation.items()}
-        return {"train_loss": self.train_loss, "steps": self.steps, **validation}
+        # A path would be read as that of another run.
+        told = {f"{HYPERPARAMETERS}{quote(name, safe='')}": array for name, array in self.hyperparameters.items()}
+        return {"train_loss": self.train_loss, "steps": self.steps, **validation, **told}
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> Curves:
         """What `arrays` gave, in their order. Raises KeyError where one is missing."""
         validation = {name.removeprefix(VALIDATION): array for name, array in arrays.items() if name.startswith(VALIDATION)}
-        return cls(arrays["train_loss"], arrays["steps"], validation)
+        told = {
+            unquote(name.removeprefix(HYPERPARAMETERS)): array
+            for name, array in arrays.items()
+            if name.startswith(HYPERPARAMETERS)
+        }
+        return cls(arrays["train_loss"], arrays["steps"], validation, told)
 
 
-VALIDATION = "validation_"
+VALIDATION, HYPERPARAMETERS = "validation_", "hyperparameters_"
+
+
+def by_name(told: Mapping[str, Mapping[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
+    """Under `method/name` each hyperparameter, (steps,); the entries of a matrix under their indices."""
+    found = {}
+    for method, values in told.items():
+        for name, each in (values or {}).items():
+            for index in np.ndindex(each.shape[1:]):
+                place = f"[{','.join(map(str, index))}]" if index else ""
+                found[f"{method}/{name}{place}"] = each[:, *index]
+    return found
 
 
 @dataclass(frozen=True)
@@ -271,6 +292,7 @@ def is_of_a_run(curves: Curves, steps: int) -> bool:
         all(array.dtype.kind in "fi" for array in curves.arrays().values())
         and curves.train_loss.shape == (steps,)
         and all(array.shape == evaluations for array in curves.validation.values())
+        and all(array.shape == (steps,) for array in curves.hyperparameters.values())
         and len(evaluations) == 1
     )
 
