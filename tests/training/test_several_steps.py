@@ -144,7 +144,7 @@ def test_the_callers_carry_is_dead_after_the_call_and_numpys_is_untouched() -> N
     assert all(leaf.is_deleted() for leaf in before)
     # The new carry lies where the old one was: nothing was copied.
     assert {latest[name].unsafe_buffer_pointer() for name in ("same", "twice", "host")} == places
-    with pytest.raises(ValueError, match=r"carry must be what the last call returned, got a dead array at leaf \['same'\]"):
+    with pytest.raises(ValueError, match=r"carry must be what the last call returned, got a dead array at leaf \['empty'\]"):
         run(carry, np.ones(2, np.float32))
 
 
