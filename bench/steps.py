@@ -3,6 +3,7 @@
     pip install -e ".[bench]" && python bench/steps.py
 
 `eager`: `update` alone, without `jax.jit` and without `apply_updates`, on 50 leaves and on 2.
+`border`: a compiled update of 400 leaves, and a program that takes and returns the same buffers and computes nothing.
 `whole`: loss, gradient, update and `apply_updates` of heavy ball on 50 nets 8-16-16-1 as 50 trees (300 leaves), on the same 50
 nets as one tree with a leading axis, under `jax.vmap` (6 leaves), and on a transformer of 51 leaves. `20 steps a call` is
 `training.several_steps`; it must end where one step a call ends.
@@ -25,13 +26,14 @@ from measure import Times, interleaved, machine, versions, write_json
 from methods import METHODS, Method
 from rich.console import Console
 from rich.table import Table
-from update import SEVERAL, STEPS_A_CALL, random_tree, small_leaves, timed
+from update import SEVERAL, STEPS_A_CALL, JaxContestant, random_tree, small_leaves, timed
 
 import momentum_jax as mj
 from momentum_jax.training import several_steps
 
 EAGER = ("heavy_ball", "adam")
 EAGER_LEAVES = (50, 2)
+BORDER_LEAVES, NOTHING = 400, "nothing computed"
 NETS, WIDTH, INPUTS, ROWS = 50, 16, 8, 32
 LAYERS, MODEL, HEADS, TOKENS, LENGTH = 4, 64, 4, 128, 64
 
@@ -52,13 +54,31 @@ class Eager:
 def eager(method: Method, leaves: int, repeats: int, seconds: float) -> dict[str, Any]:
     """One method on one tree; its steps must be Optax's."""
     params, gradients = (jax.tree.map(jnp.asarray, random_tree(small_leaves(leaves), seed, 0.1)) for seed in (0, 1))
-    spelt = {"ours": method.ours, "optax": method.optax, "optax again": method.optax}
-    contestants = {name: Eager(make(), params, gradients) for name, make in spelt.items()}
+    contestants = {name: Eager(make(), params, gradients) for name, make in spelt(method).items()}
     for contestant in contestants.values():
         contestant.run(3)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), contestants["ours"].updates, contestants["optax"].updates)
     times = interleaved({name: each.run for name, each in contestants.items()}, repeats=repeats, seconds=seconds)
     return {"what": f"eager {method.name}", "leaves": leaves, **timed(times)}
+
+
+def border(repeats: int, seconds: float) -> dict[str, Any]:
+    """One compiled step of heavy ball on 400 leaves, and a program that takes and returns the same buffers and computes nothing."""
+    params, gradients = (random_tree(small_leaves(BORDER_LEAVES), seed, 0.1) for seed in (0, 1))
+    method = next(each for each in METHODS if each.name == "heavy_ball")
+    step = {
+        name: JaxContestant(make(), params, jax.tree.map(jnp.asarray, gradients), {}) for name, make in spelt(method).items()
+    }
+    nothing = step["optax"].again(params)
+    nothing.step = jax.jit(lambda params, state, _: jax.lax.optimization_barrier((params, state)), donate_argnums=(0, 1))
+    nothing.run(3)
+    runs = {name: each.run for name, each in step.items()} | {NOTHING: nothing.run}
+    times = interleaved(runs, repeats=repeats, seconds=seconds)
+    return {"what": "compiled heavy_ball", "leaves": BORDER_LEAVES, **timed(times)}
+
+
+def spelt(method: Method) -> dict[str, Callable[[], optax.GradientTransformation]]:
+    return {"ours": method.ours, "optax": method.optax, "optax again": method.optax}
 
 
 class Net(NamedTuple):
@@ -162,12 +182,13 @@ def whole(net: Net, repeats: int, seconds: float) -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     result = Table(title="Processor time of a step, in ms", caption="Ratios: median over the rounds, quartiles in brackets.")
-    for name in ("", "leaves", "optax", "ours", "ours / optax", SEVERAL, f"{SEVERAL} / optax"):
+    compared = ("ours", SEVERAL, NOTHING)
+    for name in ("", "leaves", "optax", *(column for name in compared for column in (name, "/ optax"))):
         result.add_column(name, justify="right" if name else "left")
     for row in rows:
         times, ratios = row["cpu_seconds_per_step"], row["cpu_time_relative_to_optax"]
         cells = [f"{1e3 * times['optax']['median']:.3f}"]
-        for name in ("ours", SEVERAL):
+        for name in compared:
             shown = ratios.get(name)
             cells += [f"{1e3 * times[name]['median']:.3f}" if shown else ""]
             cells += ["{median:.3f} \\[{low:.3f}, {high:.3f}]".format(**shown) if shown else ""]
@@ -177,15 +198,17 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["eager", "whole"], default=None)
+    parser.add_argument("--only", choices=["eager", "border", "whole"], default=None)
     parser.add_argument("--quick", action="store_true", help="5 rounds of 0.05 s")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "steps.json")
     options = parser.parse_args(arguments)
     repeats, seconds = (5, 0.05) if options.quick else (15, 0.2)
     contests: list[Callable[[int, float], dict[str, Any]]] = []
-    if options.only != "whole":
+    if options.only in (None, "eager"):
         contests += [partial(eager, each, leaves) for leaves in EAGER_LEAVES for each in METHODS if each.name in EAGER]
-    if options.only != "eager":
+    if options.only in (None, "border"):
+        contests += [border]
+    if options.only in (None, "whole"):
         contests += [partial(whole, net) for net in (*small_nets(), transformer())]
     rows = []
     for contest in contests:
