@@ -207,7 +207,15 @@ def test_the_page_of_ones_own_problem_runs_and_is_refused_as_it_says() -> None:
 # The page of frameworks trains a module of each.
 @pytest.mark.parametrize(
     "name",
-    ["tokens", "streams", "problems", "trainer", "instrument", pytest.param("frameworks", marks=pytest.mark.slow)],
+    [
+        "tokens",
+        "streams",
+        "problems",
+        "trainer",
+        "instrument",
+        "performance",
+        pytest.param("frameworks", marks=pytest.mark.slow),
+    ],
 )
 def test_a_page_runs_and_its_problems_are_sound(name: str) -> None:
     require_sound(run(DOCS / f"{name}.md"))
