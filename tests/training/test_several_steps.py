@@ -112,10 +112,11 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
-def test_one_program_does_for_all_groups_and_a_shorter_one_adds_one() -> None:
+@pytest.mark.parametrize("number", [float, jnp.asarray])
+def test_one_program_does_for_all_groups_and_a_shorter_one_adds_one(number: Any) -> None:
     chex.clear_trace_counter()
     run = several_steps(chex.assert_max_traces(lambda c, batch: ({"weak": c["weak"] + batch, "one": 1.0}, None), n=1), 4)
-    carry = {"weak": 0.0, "one": jnp.asarray(1.0)}  # Both weakly typed, and the second is it again after each step.
+    carry = {"weak": number(0.0), "one": number(1.0)}  # Both weakly typed, and the second is it again after each step.
     COMPILED.clear()
     for size, programs in [(4, 1), (4, 1), (4, 1), (3, 2), (4, 2), (3, 2)]:
         carry, _ = run(carry, np.ones(size, np.float32))
