@@ -103,7 +103,14 @@ def mlp_loss(params: Mapping[str, jax.Array], batch: Mapping[str, Any]) -> jax.A
 
 def small_nets() -> list[Net]:
     """50 nets as 50 trees, and the same as one."""
-    shapes = {"w0": (INPUTS, WIDTH), "b0": (WIDTH,), "w1": (WIDTH, WIDTH), "b1": (WIDTH,), "w2": (WIDTH, 1), "b2": (1,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "w0": (INPUTS, WIDTH),
+        "b0": (WIDTH,),
+        "w1": (WIDTH, WIDTH),
+        "b1": (WIDTH,),
+        "w2": (WIDTH, 1),
+        "b2": (1,),
+    }
     nets = [random_tree(shapes, seed, 0.3) for seed in range(NETS)]
     batch = random_tree({"x": (ROWS, INPUTS), "y": (ROWS, 1)}, 99, 1.0)
 
@@ -119,7 +126,12 @@ def small_nets() -> list[Net]:
 
 def transformer() -> Net:
     """Four blocks of a decoder, pre-norm, on 8 sequences of 64 tokens."""
-    block = {"query": (MODEL, MODEL), "key": (MODEL, MODEL), "value": (MODEL, MODEL), "join": (MODEL, MODEL)}
+    block: dict[str, tuple[int, ...]] = {
+        "query": (MODEL, MODEL),
+        "key": (MODEL, MODEL),
+        "value": (MODEL, MODEL),
+        "join": (MODEL, MODEL),
+    }
     block |= {"up": (MODEL, 4 * MODEL), "up_bias": (4 * MODEL,), "down": (4 * MODEL, MODEL), "down_bias": (MODEL,)}
     block |= dict.fromkeys(("scale0", "shift0", "scale1", "shift1"), (MODEL,))
     shapes = {f"{layer}_{name}": shape for layer in range(LAYERS) for name, shape in block.items()}
