@@ -2,11 +2,13 @@
 
     pip install -e ".[bench]" && python bench/update.py
 
-Two trees: the 161 leaves of ResNet-50 (25.6 million parameters, where memory traffic decides) and 2,000 small leaves (where
-the cost of a leaf decides). For every method the contestants hold the same parameters and the same gradients, are first held
-to the same result after three steps, then take turns in one process. `optax again` is Optax's program on buffers of its own:
-its ratio to the first says how much of a ratio is noise, by the clock and in processor time. PyTorch runs its loop over
-tensors, `foreach=True` and, where the optimizer has it, `fused=True`. Compile time (trace and XLA) is apart, never in a step.
+Three trees: the 161 leaves of ResNet-50 (25.6 million parameters, where memory traffic decides), and 400 and 2,000 small
+leaves (where the cost of a leaf decides). For every method the contestants hold the same parameters and the same gradients,
+are first held to the same result after 20 steps, then take turns in one process. `optax again` is Optax's program on buffers
+of its own: its ratio to the first says how much of a ratio is noise, by the clock and in processor time. PyTorch runs its
+loop over tensors, `foreach=True` and, where the optimizer has it, `fused=True`. Compile time (trace and XLA) is apart, never
+in a step. `20 steps a call` is ours in `training.several_steps`, per step, beside Optax's one step a call; the gradients, the
+same in each step, travel in its carry.
 By default the core methods are timed; what Optax has of the others is timed by name: `--methods ademamix muon`.
 """
 
@@ -17,6 +19,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import torch  # pyright: ignore[reportMissingImports]
-from measure import Summary, interleaved, machine, ratio, versions, write_json
+from measure import Summary, Times, interleaved, machine, ratio, versions, write_json
 from methods import CORE, METHODS, Method
 from rich.console import Console
 from rich.table import Table
 
-STEPS_TO_AGREE, ALLOWED = 3, 1.05
+from momentum_jax.training import several_steps
+
+STEPS_A_CALL, ALLOWED = 20, 1.05
+SEVERAL = f"{STEPS_A_CALL} steps a call"
 QUICK = ("heavy_ball", "nesterov", "adam")
 
 
@@ -54,13 +60,13 @@ def resnet50() -> dict[str, tuple[int, ...]]:
     return shapes | {"head": (2048, 1000), "head_bias": (1000,)}
 
 
-def small_leaves() -> dict[str, tuple[int, ...]]:
-    """Name -> shape of 2,000 leaves of 8 to 512 elements."""
+def small_leaves(count: int) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of leaves of 8 to 512 elements."""
     kinds = ((64,), (8,), (16, 16), (3, 3, 8, 4), (32, 16))
-    return {f"leaf{i:04}": kinds[i % len(kinds)] for i in range(2000)}
+    return {f"leaf{i:04}": kinds[i % len(kinds)] for i in range(count)}
 
 
-TREES = {"resnet50": resnet50, "small_leaves": small_leaves}
+TREES = {"resnet50": resnet50} | {f"{count}_leaves": partial(small_leaves, count) for count in (400, 2000)}
 
 
 def random_tree(shapes: dict[str, tuple[int, ...]], seed: int, scale: float) -> dict[str, np.ndarray]:
@@ -105,6 +111,30 @@ class JaxContestant:
         return [np.asarray(p) for p in self.params.values()]
 
 
+class SeveralSteps:
+    """`STEPS_A_CALL` updates in one program; `run` counts calls."""
+
+    def __init__(self, optimizer: optax.GradientTransformation, params: Any, gradients: Any, extra: Mapping[str, Any]):
+        update = optax.with_extra_args_support(optimizer).update
+
+        def step(carry: Any, _: Any) -> tuple[Any, None]:
+            params, state, gradients = carry
+            updates, state = update(gradients, state, params, **extra)
+            return (optax.apply_updates(params, updates), state, gradients), None
+
+        params = jax.tree.map(jnp.array, params)
+        self.carry = (params, jax.jit(optimizer.init)(params), jax.tree.map(jnp.array, gradients))
+        self.call, self.steps = several_steps(step, STEPS_A_CALL), np.arange(STEPS_A_CALL)
+
+    def run(self, calls: int) -> None:
+        for _ in range(calls):
+            self.carry, _ = self.call(self.carry, self.steps)
+        jax.block_until_ready(self.carry)
+
+    def values(self) -> list[np.ndarray]:
+        return [np.asarray(p) for p in self.carry[0].values()]
+
+
 class TorchContestant:
     """PyTorch's optimizer over the same tensors; gradients are set once, as a backward pass would have left them."""
 
@@ -136,10 +166,11 @@ def contest(method: Method, tree: str, repeats: int, seconds: float) -> dict[str
         contestants["torch loop"] = TorchContestant(method.torch, params, gradients, foreach=False)
         contestants["torch foreach"] = TorchContestant(method.torch, params, gradients, foreach=True)
     contestants["optax again"] = contestants["optax"].again(params)
+    contestants[SEVERAL] = SeveralSteps(method.ours(), params, on_device, method.extra)
     if method.torch and method.has_fused:
         contestants["torch fused"] = TorchContestant(method.torch, params, gradients, fused=True)
-    for contestant in contestants.values():
-        contestant.run(STEPS_TO_AGREE)
+    for name, contestant in contestants.items():
+        contestant.run(1 if name == SEVERAL else STEPS_A_CALL)
     start = list(params.values())
     differences = {
         name: largest_difference(contestants["ours"].values(), contestant.values(), start)
@@ -150,6 +181,7 @@ def contest(method: Method, tree: str, repeats: int, seconds: float) -> dict[str
     if method.equivalent and differences["optax"] > 1e-3:
         raise ValueError(f"update: {method.name} on {tree} must do what Optax's does, got {differences['optax']:.1e} off.")
     times = interleaved({name: c.run for name, c in contestants.items()}, repeats=repeats, seconds=seconds)
+    times[SEVERAL] = Times(*([second / STEPS_A_CALL for second in sample] for sample in times[SEVERAL]))
     compiled = {name: contestants[name] for name in ("ours", "optax")}
     return {
         "method": method.name,
@@ -157,13 +189,20 @@ def contest(method: Method, tree: str, repeats: int, seconds: float) -> dict[str
         "leaves": len(shapes),
         "parameters": sum(math.prod(shape) for shape in shapes.values()),
         "equivalent": method.equivalent,
+        **timed(times),
+        "trace_seconds": {name: {"wall": c.trace, "cpu": c.trace_cpu} for name, c in compiled.items()},
+        "compile_seconds": {name: {"wall": c.compile, "cpu": c.compile_cpu} for name, c in compiled.items()},
+        "largest_difference_to_ours": differences,
+    }
+
+
+def timed(times: Mapping[str, Times]) -> dict[str, Any]:
+    """Seconds a step of each contestant and their ratios to Optax's, with every round."""
+    return {
         "seconds_per_step": {name: Summary.of(t.wall)._asdict() for name, t in times.items()},
         "time_relative_to_optax": {name: ratio(t.wall, times["optax"].wall)._asdict() for name, t in times.items()},
         "cpu_seconds_per_step": {name: Summary.of(t.cpu)._asdict() for name, t in times.items()},
         "cpu_time_relative_to_optax": {name: ratio(t.cpu, times["optax"].cpu)._asdict() for name, t in times.items()},
-        "trace_seconds": {name: {"wall": c.trace, "cpu": c.trace_cpu} for name, c in compiled.items()},
-        "compile_seconds": {name: {"wall": c.compile, "cpu": c.compile_cpu} for name, c in compiled.items()},
-        "largest_difference_to_ours": differences,
         "rounds": {name: t._asdict() for name, t in times.items()},
     }
 
@@ -182,7 +221,7 @@ def table(rows: Sequence[dict[str, Any]], tree: str) -> Table:
         caption="Ratios to Optax: median over the rounds, quartiles in brackets; cpu: in processor time, summed over threads. "
         f"Red: slower than its equivalent by more than {ALLOWED - 1:.0%}, in 3 of 4 rounds or in processor time.",
     )
-    columns = ("ours", "optax", "ours / optax", "cpu", "optax again", "cpu")
+    columns = ("ours", "optax", "ours / optax", "cpu", "optax again", "cpu", SEVERAL, "optax / it, cpu")
     for name in ("method", *columns, "torch loop", "foreach", "fused", "compile ours", "optax"):
         result.add_column(name, justify="left" if name == "method" else "right")
     for row in rows:
@@ -197,6 +236,8 @@ def table(rows: Sequence[dict[str, Any]], tree: str) -> Table:
             f"{cpu['ours']['median']:.3f}",
             _ratio(ratios["optax again"]),
             f"{cpu['optax again']['median']:.3f}",
+            _ms(seconds[SEVERAL]),
+            f"{1 / cpu[SEVERAL]['median']:.1f}",
         ]
         for name in ("torch loop", "torch foreach", "torch fused"):
             cells.append(f"{_ms(seconds[name])} ({ratios[name]['median']:.2f})" if name in ratios else "")

@@ -172,6 +172,26 @@ print(len(state[0].second_moment["w"].addressable_shards))
     assert result.stdout == "4\n"
 
 
+@pytest.mark.slow
+def test_the_script_of_sharded_training_ends_on_other_numbers_of_devices_as_on_one(tmp_path: Path) -> None:
+    page = DOCS / "sharded_training.md"
+    (script,), (said,) = list(blocks(page, "python")), list(blocks(page, "text"))
+    (tmp_path / "sharded_training.py").write_text(script.text)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    for command, line in zip(commands(page), said.text.splitlines(), strict=True):
+        whole = [sys.executable, *shlex.split(command)[1:]]
+        result = subprocess.run(whole, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        shown, _, loss = result.stdout.strip().rpartition(" ")
+        expected, _, stated = line.rpartition(" ")
+        assert shown == expected
+        assert float(loss) == pytest.approx(float(stated), rel=1e-3)
+    sharded, single = (np.load(tmp_path / name / "step-110.npz") for name in ("sharded", "single"))
+    assert len(sharded.files) == 6
+    for name in sharded.files:
+        np.testing.assert_allclose(sharded[name], single[name], rtol=0, atol=2e-4)
+
+
 def test_the_page_of_ones_own_problem_runs_and_is_refused_as_it_says() -> None:
     page = DOCS / "your_own_problem.md"
     names = run(page)
@@ -189,7 +209,15 @@ def test_the_page_of_ones_own_problem_runs_and_is_refused_as_it_says() -> None:
 # The page of frameworks trains a module of each.
 @pytest.mark.parametrize(
     "name",
-    ["tokens", "streams", "problems", "trainer", "instrument", pytest.param("frameworks", marks=pytest.mark.slow)],
+    [
+        "tokens",
+        "streams",
+        "problems",
+        "trainer",
+        "instrument",
+        "performance",
+        pytest.param("frameworks", marks=pytest.mark.slow),
+    ],
 )
 def test_a_page_runs_and_its_problems_are_sound(name: str) -> None:
     require_sound(run(DOCS / f"{name}.md"))

@@ -24,5 +24,6 @@ from momentum_jax.training.results import (
     TrainingResult as TrainingResult,
     WaveResult as WaveResult,
 )
+from momentum_jax.training.several_steps import several_steps as several_steps, stacked as stacked
 from momentum_jax.training.supervised import classifier as classifier, next_token as next_token, regression as regression
 from momentum_jax.training.waves import train_many as train_many

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import keystr
 
 from momentum_jax._text import with_article
+from momentum_jax._trees import is_none
 
 
 class Skeleton(NamedTuple):
@@ -27,8 +29,8 @@ ARRAY = _Array()
 def take_apart(tree: Any) -> tuple[list[jax.Array], Skeleton]:
     """The arrays of a tree (numbers become arrays, weak types strong), and the skeleton that `put_together` fills."""
     leaves, treedef = jax.tree.flatten(tree)
-    arrays = [_strong(leaf) for leaf in leaves if _is_array(leaf)]
-    return arrays, Skeleton(treedef, tuple(ARRAY if _is_array(leaf) else leaf for leaf in leaves))
+    arrays = [strong(leaf) for leaf in leaves if is_array(leaf)]
+    return arrays, Skeleton(treedef, tuple(ARRAY if is_array(leaf) else leaf for leaf in leaves))
 
 
 def put_together(arrays: list[jax.Array], skeleton: Skeleton) -> Any:
@@ -37,20 +39,18 @@ def put_together(arrays: list[jax.Array], skeleton: Skeleton) -> Any:
     return jax.tree.unflatten(skeleton.treedef, [next(rest) if leaf is ARRAY else leaf for leaf in skeleton.leaves])
 
 
-def require_same_kind(what: str, before: Any, after: Any) -> None:
-    """Raises TypeError where one step changed the structure, a shape or a dtype of what a run carries, and names the leaf."""
-    old, new = (jax.tree.flatten_with_path(tree)[0] for tree in (before, after))
-    if [path for path, _ in old] != [path for path, _ in new]:
-        raise TypeError(
-            f"train_many: {what} must keep its structure from step to step, got leaves {_names(new)} "
-            f"that began as {_names(old)}."
-        )
-    for (path, a), (_, b) in zip(old, new, strict=True):
-        was, became = _kind(a), _kind(b)
+def require_same_kind(what: str, before: Any, after: Any, *, who: str = "train_many") -> None:
+    """Raises TypeError where one step changed the leaves, a shape or a dtype of what a run carries, and names the leaf."""
+    old, new = (dict(jax.tree.leaves_with_path(tree, is_leaf=is_none)) for tree in (before, after))
+    for path in [*old, *new]:
+        was, became = (_kind(leaves[path]) if path in leaves else "nothing" for leaves in (old, new))
         if was != became:
+            kept = "shapes and dtypes" if path in old and path in new else "structure"
+            added = next((each for each in new if each not in old), None) if path not in new else None
+            elsewhere = f", and {_kind(new[added])}{at_leaf(added)} that was not there" if added else ""
             raise TypeError(
-                f"train_many: {what} must keep its shapes and dtypes from step to step, got {became}{at_leaf(path)} "
-                f"that began as {was}."
+                f"{who}: {what} must keep its {kept} from step to step, got {became}{at_leaf(path)} that began as "
+                f"{was}{elsewhere}."
             )
 
 
@@ -66,14 +66,14 @@ def require_updates_of(params: Any, updates: Any) -> None:
 
 def describe(value: Any) -> str:
     """A value in a message: an array by dtype and shape, a container by its kind."""
-    if _is_array(value) or hasattr(value, "dtype"):
-        return f"{jnp.result_type(value) if _is_array(value) else value.dtype}{list(jnp.shape(value))}"
+    if is_array(value) or hasattr(value, "dtype"):
+        return f"{jnp.result_type(value) if is_array(value) else value.dtype}{list(jnp.shape(value))}"
     return "None" if value is None else with_article(type(value).__name__)
 
 
 def at_leaf(path: Any) -> str:
     """Where a leaf is, in a message; nothing of a tree that is one array."""
-    return f" at leaf {jax.tree_util.keystr(path)}" if path else ""
+    return f" at leaf {keystr(path)}" if path else ""
 
 
 def is_key(array: jax.Array) -> bool:
@@ -81,20 +81,18 @@ def is_key(array: jax.Array) -> bool:
     return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
-def _kind(leaf: Any) -> str:
-    return describe(leaf) if _is_array(leaf) else repr(leaf)
-
-
-def _names(leaves: list[tuple[Any, Any]]) -> str:
-    return ", ".join(jax.tree_util.keystr(path) for path, _ in leaves) or "none"
-
-
-def _is_array(leaf: Any) -> bool:
+def is_array(leaf: Any) -> bool:
+    """Whether a program can take the leaf as an argument."""
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
 
 
-def _strong(leaf: Any) -> jax.Array:
+def strong(leaf: Any) -> jax.Array:
+    """The leaf as an array whose dtype is its own, not one that gives way to another's."""
     array = jnp.asarray(leaf)
     if jnp.issubdtype(array.dtype, jax.dtypes.extended):
         return array
     return jax.lax.convert_element_type(array, array.dtype)
+
+
+def _kind(leaf: Any) -> str:
+    return describe(leaf) if is_array(leaf) else repr(leaf)
