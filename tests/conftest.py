@@ -37,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+    elif "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        # Without a cache of pytest's, commands would keep their programs in the home of whoever tests.
+        os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 
 def pytest_collection_finish() -> None:

@@ -41,7 +41,9 @@ def _main(arguments: Sequence[str] | None) -> int:
             stream.reconfigure(errors="replace")
     try:
         with _damage_reported():
-            return _run(_parse(arguments))
+            command = _parse(arguments)
+            with _programs_kept(command):
+                return _run(command)
     except _Refused as refused:
         return _complain(str(refused), 2)
     except ModuleNotFoundError as error:
@@ -88,6 +90,18 @@ def _damage_reported():
         warnings.simplefilter("always", StudyWarning)
         warnings.showwarning = show
         yield
+
+
+def _programs_kept(command: Any) -> contextlib.AbstractContextManager[None]:
+    """What keeps a command's compiled programs for the next; of one that compiles none nothing is imported for it."""
+    from momentum_jax.cli.arguments import Compiles
+
+    asked = getattr(command, "action", command)
+    if not isinstance(asked, Compiles):
+        return contextlib.nullcontext()
+    from momentum_jax.cli.compilation_cache import programs_kept
+
+    return programs_kept(lambda sentence: _complain(sentence, 0), keep=not asked.no_cache)
 
 
 def _complain(message: str, code: int) -> int:
@@ -150,6 +164,10 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import data
 
                 return data.run(action)
+            case arguments.Cache(clear=clear):
+                from momentum_jax.cli import compilation_cache
+
+                return compilation_cache.run(clear=clear)
     except (StudyError, DataError, arguments.ArgumentError) as error:
         raise _Refused(_one_line(str(error))) from error
     except (RuntimeError, MemoryError) as error:

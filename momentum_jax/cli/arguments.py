@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -81,7 +81,15 @@ _NETWORK, _SEARCH = _STUDY.network, _STUDY.search
 
 
 @dataclass(frozen=True)
-class Described:
+class Compiles:
+    """What commands share that run compiled programs."""
+
+    no_cache: bool = field(default=False, kw_only=True)
+    """Compile every program anew, and keep none for the next command."""
+
+
+@dataclass(frozen=True)
+class Described(Compiles):
     """What describes a study for `predict` and all commands that train, under one name and with one default each.
 
     None stands for what was not given: a file may say it, else the default holds (`cli.specification`).
@@ -174,7 +182,7 @@ class Compare(Options):
 
 
 @dataclass(frozen=True)
-class ProblemCommand:
+class ProblemCommand(Compiles):
     """Check a problem of one's own: what it is, its scores before training, what a run takes, and its fingerprint."""
 
     problem: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="PROBLEM")]]
@@ -258,7 +266,7 @@ class StudyList:
 
 
 @dataclass(frozen=True)
-class StudyAddSeeds:
+class StudyAddSeeds(Compiles):
     """Run a study's arms, as they were tuned, from further seeds, and write the report anew."""
 
     directory: tyro.conf.Positional[Path]
@@ -334,7 +342,7 @@ class Optimizers:
 
 
 @dataclass(frozen=True)
-class Reproduce:
+class Reproduce(Compiles):
     """Reproduce the textbook's figures and tables, and check what it claims; without a name, list them.
 
     Prints every claim beside what was measured; writes report.html, result.json and the figures to <out>/<name>, with
@@ -390,7 +398,7 @@ class Convert:
 
 
 @dataclass(frozen=True)
-class Theory:
+class Theory(Compiles):
     """What follows from an optimizer's own update on a quadratic: its rate, where it is stable, its noise, what it equals.
 
     Optimizers whose update is not linear are refused, with the operation that is not.
@@ -415,7 +423,7 @@ class Theory:
 
 
 @dataclass(frozen=True)
-class Tune:
+class Tune(Compiles):
     """The best hyperparameters of a linear optimizer for losses with curvatures in [m, L], from its own code."""
 
     optimizer: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")]]
@@ -436,7 +444,7 @@ class Tune:
 
 
 @dataclass(frozen=True)
-class Explore:
+class Explore(Compiles):
     """Write a page with sliders: paths, stability, roots, impulse response and noise of momentum on a quadratic.
 
     The page opens offline. It computes with matrices that were read from the optimizers' own code.
@@ -444,6 +452,14 @@ class Explore:
 
     out: Path = Path("explore.html")
     """The file; one that is there is replaced."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Show where compiled programs are kept for the next command, and how large they are."""
+
+    clear: bool = False
+    """Remove them."""
 
 
 Command = (
@@ -459,4 +475,5 @@ Command = (
     | Annotated[Theory, tyro.conf.subcommand("theory")]
     | Annotated[Tune, tyro.conf.subcommand("tune")]
     | Annotated[Explore, tyro.conf.subcommand("explore")]
+    | Annotated[Cache, tyro.conf.subcommand("cache")]
 )

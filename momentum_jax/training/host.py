@@ -73,6 +73,12 @@ class Wave(NamedTuple):
     steps: int
     evaluations: tuple[int, ...]
 
+    def announce(self) -> None:
+        """Begins to compile for a wave whose turn is still to come. A stream is not asked for batches so early."""
+        if self.programs.advance.is_new and self.shared.stream is None:
+            placed = self.place()
+            self.programs.announce(self.run, placed.tables, placed.sets.values())
+
     def place(self) -> Placed:
         """What the wave reads, with its own splits copied to the devices."""
         if (stream := self.shared.stream) is not None:

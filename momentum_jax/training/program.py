@@ -13,10 +13,12 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from momentum_jax.training import loop
-from momentum_jax.training.devices import AXIS, on_all, on_each
+from momentum_jax.training.devices import AXIS, available_cores, on_all, on_each
 
 # Of its own accord LLVM uses vectors of 256 bits where a processor has 512: a step of a small net took 1.08 times as long.
 _ON_A_CPU: dict[str, Any] = {"xla_cpu_prefer_vector_width": 512}
+# What runs once a run need not be fast: LLVM then takes a third of the time over random numbers, to the same bits.
+_ONCE: dict[str, Any] = {"xla_backend_optimization_level": 1}
 
 
 class Program:
@@ -24,15 +26,25 @@ class Program:
 
     The first `own` arguments have a leading axis of runs, the others are the same for all. It compiles when it is first
     called with arguments of new shapes, or when it is told of them. `compile_seconds` adds up how long the
-    caller was kept by that.
+    caller was kept by that. `once`: it is called once a run, so that it should compile fast rather than run fast.
     """
 
-    def __init__(self, function: Callable[..., Any], part: Any, mesh: Mesh, lanes: int, own: int, donate: tuple[int, ...] = ()):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        part: Any,
+        mesh: Mesh,
+        lanes: int,
+        own: int,
+        donate: tuple[int, ...] = (),
+        once: bool = False,
+    ):
         self.compile_seconds = 0.0
         self._mesh = mesh
         self._compiled: dict[Any, Future[Callable[..., Any]]] = {}
         self._identities: dict[Any, bytes] = {}
-        self._options = _ON_A_CPU if mesh.devices.flat[0].platform == "cpu" else None
+        on_a_cpu = _ON_A_CPU | _ONCE if once else _ON_A_CPU
+        self._options = on_a_cpu if mesh.devices.flat[0].platform == "cpu" else None
 
         def per_device(*arguments: Any) -> Any:
             each, shared = arguments[:own], arguments[own:]
@@ -52,7 +64,7 @@ class Program:
     def announce(self, *arguments: Any) -> None:
         """Begins to compile for arguments, or shapes, like these. XLA works in a thread, beside other programs."""
         key = _shapes(arguments)
-        if key not in self._compiled:
+        if key not in self._compiled or self._compiled[key].cancelled():
             begun = time.perf_counter()
             # Traced in this thread, whose settings JAX reads.
             self._compiled[key] = _compilers().submit(self._jitted.lower(*arguments).compile, self._options)
@@ -143,9 +155,9 @@ def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
     Equal recipes get the same programs, so nothing compiles twice however often `train_many` is called.
     """
     return Programs(
-        initialise=_program(loop.initialise, recipe.task, mesh, lanes, own=1),
+        initialise=_program(loop.initialise, recipe.task, mesh, lanes, own=1, once=True),
         # The start, and all of the state, end in the result.
-        begin=_program(loop.begin, recipe, mesh, lanes, own=2, donate=(1,)),
+        begin=_program(loop.begin, recipe, mesh, lanes, own=2, donate=(1,), once=True),
         advance=_program(loop.advance, recipe, mesh, lanes, own=2, donate=(1,)),
         readout=_program(loop.readout, recipe, mesh, lanes, own=2),
         evaluate=_program(loop.evaluate, recipe.task, mesh, lanes, own=3),
@@ -156,13 +168,28 @@ def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
     )
 
 
+def compile_no_more() -> None:
+    """Gives up what was announced and has not begun to compile; who needs it after all begins anew."""
+    if _compilers.cache_info().currsize:
+        _compilers().shutdown(wait=False, cancel_futures=True)
+        _compilers.cache_clear()
+
+
 @functools.cache
 def _compilers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(5, "compile")
+    # No more than can work: what was announced first is ready first.
+    return ThreadPoolExecutor(available_cores(), "compile")
 
 
 @functools.lru_cache(maxsize=128)
 def _program(
-    function: Callable[..., Any], part: Any, mesh: Mesh, lanes: int, *, own: int, donate: tuple[int, ...] = ()
+    function: Callable[..., Any],
+    part: Any,
+    mesh: Mesh,
+    lanes: int,
+    *,
+    own: int,
+    donate: tuple[int, ...] = (),
+    once: bool = False,
 ) -> Program:
-    return Program(function, part, mesh, lanes, own, donate)
+    return Program(function, part, mesh, lanes, own, donate, once)

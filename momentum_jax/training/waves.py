@@ -4,7 +4,10 @@ The host's loop between two chunks is the only place where anything else happens
 Ctrl-C. A finished wave is handed out before the next begins, and only the current wave is on the devices.
 """
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,12 @@ from momentum_jax.training.devices import require_seconds
 from momentum_jax.training.host import Interrupts, Reporter, Wave, train_wave
 from momentum_jax.training.plan import plan_waves
 from momentum_jax.training.problem import Problem
+from momentum_jax.training.program import compile_no_more
 from momentum_jax.training.results import Interrupted, Progress, TrainingResult, WaveResult
 from momentum_jax.training.settings import Settings
+
+# Groups whose programs compile before their turn comes.
+_AHEAD = 2
 
 
 def train_many(
@@ -113,7 +120,9 @@ def _train(
         with Interrupts() as interrupts:
             for number, wave in enumerate(waves):
                 reporter.begin(number)
+                spent = _compile_ahead(waves, number)
                 result = train_wave(wave, number, len(waves), chunk_seconds, keep_params, reporter, interrupts, saver)
+                result = replace(result, compile_seconds=result.compile_seconds + spent)
                 if on_wave is not None:
                     on_wave(result)
                 finished.append(result)
@@ -122,9 +131,30 @@ def _train(
                 reporter.end()
                 if number + 1 < len(waves):
                     interrupts.check()
-    except KeyboardInterrupt as interrupt:
-        raise Interrupted(_gather(finished)) from interrupt
+    except BaseException as error:
+        # The process should not have to wait for what nobody will use.
+        compile_no_more()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(_gather(finished)) from error
+        raise
     return _gather(finished)
+
+
+def _compile_ahead(waves: list[Wave], number: int) -> float:
+    """Where a group begins, tells XLA of its programs and of those of the next groups; returns how long that took.
+
+    XLA compiles much of a program on one core. Programs of several groups, and training, keep the others busy.
+    """
+    begins = [each for each in range(number, len(waves)) if not each or waves[each].programs != waves[each - 1].programs]
+    ahead = [waves[each] for each in begins[: 1 + _AHEAD] if waves[each].programs.advance.is_new]
+    if begins[:1] != [number] or not ahead:
+        return 0.0
+    begun = time.perf_counter()
+    for wave in ahead:
+        # Whatever is wrong with it is raised when its turn comes.
+        with contextlib.suppress(Exception):
+            wave.announce()
+    return time.perf_counter() - begun
 
 
 def _gather(waves: list[WaveResult]) -> TrainingResult:

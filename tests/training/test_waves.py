@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from momentum_jax.training import Interrupted, train_many
+from momentum_jax.training import Interrupted, program, train_many
+from momentum_jax.training.devices import available_cores
 from momentum_jax.training.plan import plan_waves
 from momentum_jax.training.settings import Settings
 
@@ -73,6 +75,70 @@ def test_runs_that_differ_in_a_structural_argument_alone_are_compiled_apart(line
     one, other = (wave.runs[0] for wave in waves)
     assert one.losses[0] == other.losses[0]
     assert not np.allclose(one.losses, other.losses)
+
+
+def groups(count, traced):
+    """Constructors whose programs are compiled apart; each notes when it is traced."""
+
+    def make(number):
+        def of_group(learning_rate):
+            if isinstance(learning_rate, jax.core.Tracer):
+                traced.append(number)
+            return optax.sgd(learning_rate)
+
+        return of_group
+
+    return [make(number) for number in range(count)]
+
+
+def test_the_next_two_groups_compile_before_their_turn_and_no_more(linear, examples, equal):
+    traced, seen = [], []
+    rate = {"learning_rate": 0.1}
+    together = train_many(
+        keys(1)[np.zeros(4, int)],
+        groups(4, traced),
+        rate,
+        linear,
+        examples,
+        on_wave=lambda wave: seen.append(sorted({*traced})),
+        **SETTINGS,
+    )
+    assert seen == [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
+    # In `begin`, `advance` and `readout`, once each.
+    assert sorted(traced) == sorted([*range(4)] * (len(traced) // 4))
+    alone = train_many(keys(1), optax.sgd, rate, linear, examples, **SETTINGS)
+    for run in together.runs:
+        assert equal(numbers(run), numbers(alone.runs[0]))
+
+
+def test_what_is_wrong_with_a_later_group_is_raised_when_its_turn_comes(linear, examples):
+    def broken(learning_rate):
+        return optax.GradientTransformation(lambda params: (), lambda updates, state, params=None: (updates, (1.0,)))
+
+    finished = []
+    with pytest.raises(TypeError, match="the optimizer's state must keep its structure"):
+        train_many(keys(2), [optax.sgd, broken], {"learning_rate": 0.1}, linear, examples, on_wave=finished.append, **SETTINGS)
+    assert [wave.runs[0].run for wave in finished] == [0]
+
+
+def test_what_was_given_up_is_compiled_when_it_is_needed_after_all(linear, examples, equal):
+    makers, rate = groups(4, []), {"learning_rate": 0.1}
+
+    def stop(progress):
+        assert progress.phase == "compile"
+        raise KeyboardInterrupt
+
+    # Until then the compiler's threads have other work.
+    busy = threading.Event()
+    for _ in range(available_cores()):
+        program._compilers().submit(busy.wait)
+    with pytest.raises(Interrupted):
+        train_many(keys(4), makers, rate, linear, examples, on_progress=stop, **SETTINGS)
+    busy.set()
+    again = train_many(keys(4), makers, rate, linear, examples, **SETTINGS)
+    expected = train_many(keys(4), optax.sgd, rate, linear, examples, **SETTINGS)
+    for run, other in zip(again.runs, expected.runs, strict=True):
+        assert equal(numbers(run), numbers(other))
 
 
 def test_the_order_of_the_runs_changes_no_number(linear, examples, equal):
