@@ -139,8 +139,9 @@ def stacked(iterator: Iterable[Any], n: int) -> Iterator[Any]:
 
     A group is shorter than n at the end, before a batch of another structure, shape or dtype, and before an error of the
     iterator. That error is raised after the batches that came before it, as a loop over the iterator would raise it.
-    The thread begins with the first group that is asked for, keeps one group ready and works at the next. It ends with the
-    iterator, when the generator is closed or dropped, and on Ctrl-C; a batch that is being made then is finished first.
+    The thread begins with the first group that is asked for, and makes the next one while the consumer works at this one. It
+    ends with the iterator, when the generator is closed or dropped, and on Ctrl-C. A batch that is being made then is finished
+    first; the consumer waits a second for it.
 
     Args:
       iterator: of batches, trees of arrays of numbers. It is advanced in the thread, where contexts such as
@@ -315,7 +316,7 @@ def _said_of_buffers(error: Exception, names: Sequence[str], parts: tuple[Any, .
                         f"several_steps: {what} must be what the last call returned, got a dead array{at_leaf(path)}, which an "
                         "earlier call took over."
                     )
-    if "donate" in str(error):
+    if any(words in str(error) for words in ("donate the same buffer", "previously donated")):
         return (
             f"several_steps: each array of {joined(names)} must have memory of its own, got two arrays that share theirs, or "
             "one that is among the batches; copy it with jnp.copy."
