@@ -6,8 +6,8 @@ examples it makes a sixteenth of the updates, for as many updates it sees sixtee
 learning rate by as many trials; what it chose is run on fresh seeds. The rule of studies decides, by accuracy on the test set.
 Beside it stands how far the loss on the test set is above that on the training examples.
 
-Noise alone is tried on the surface of figure 11-5: gradient descent from the bottom of its shallower minimum, with the noise that
-the mean of a mini-batch has when that of one example is normal.
+Noise alone is tried on the surface of figure 11-5. Gradient descent starts at the bottom of the shallower minimum. The noise of
+its gradients is normal, as of a mean over a batch.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """By arm: `accuracies` on the test set and `gaps`, test less training loss, (runs,) of fresh seeds; `trials` (n, 2), learning
-    rate and held-out accuracy; what each chose. `escaped` by batch is the share of descents that left the shallower minimum.
+    """By arm: `accuracies` on the test set and `gaps`, test less training loss, (runs,) of fresh seeds; `trials` (n, 2),
+    learning rate and held-out accuracy; what each chose. `escaped` by batch is the share of descents that left the shallower
+    minimum.
     """
 
     accuracies: Mapping[str, np.ndarray]
@@ -198,8 +199,8 @@ EXPERIMENT = Experiment(
             f"{_SOURCE}: for as many updates",
             "at least",
             known_fault=(
-                "where each batch size has its own rate and as many updates, C. Shallue et al. (2019), J. Mach. Learn. Res. 20(112), "
-                "find no evidence that larger ones end worse"
+                "where each batch size has its own rate and as many updates, C. Shallue et al. (2019, J. Mach. Learn. Res. "
+                "20(112)) find no evidence that larger ones end worse"
             ),
             full_only=True,
         ),

@@ -6,8 +6,8 @@ that it allows larger μ; on mini-batches it leaves the matter open. Three thing
 Stability on quadratics, read from the optimizers' own code: classical momentum is stable up to the curvature 2 (1 + μ) / η and
 Nesterov up to 1 / (1 + 2 μ) of that. In this sense the claim is the wrong way round.
 
-Damping on quadratics at η = 1 / L: on curvature λ Nesterov's momentum acts as μ (1 - η λ), so it rings less, and a larger μ comes
-near the minimum within a budget. In this sense the claim is right.
+Damping on quadratics at η = 1 / L: on curvature λ Nesterov's momentum acts as μ (1 - η λ). So it rings less, and a larger μ
+comes near the minimum within a budget. In this sense the claim is right.
 
 A small net on digits, on all examples and on mini-batches. Both methods try the same points of learning rate and momentum. What
 each chose, by held-out loss, is run on fresh seeds and compared by the rule of studies. The measure is the logarithm of the

@@ -46,7 +46,7 @@ def _batches(data: Data) -> Figure:
             ends = float(finite.min()) / 1.3, float(finite.max()) * 1.3
             axes.plot(ends, ends, color="black", linewidth=0.8)
             axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
-            axes.set_title(f"{batch}: one point a trial", fontsize=9)
+            axes.set_title(f"{batch}, trials", fontsize=9)
             axes.set_xlabel("held-out loss, classical (nats)")
             axes.set_ylabel("held-out loss, Nesterov (nats)")
         for axes, (batch, losses) in zip(panels[2:], data.losses.items(), strict=True):
@@ -57,7 +57,7 @@ def _batches(data: Data) -> Figure:
             axes.set_yscale("log")
             axes.set_xlim(-0.4, 1.4)
             axes.set_xticks((0, 1), ("classical", "Nesterov"))
-            axes.set_title(f"{batch}: fresh seeds, both tuned", fontsize=9)
+            axes.set_title(f"{batch}, seeds", fontsize=9)
             axes.set_xlabel("method")
             axes.set_ylabel("training loss, last pass (nats)")
             axes.legend(frameon=False, fontsize=8)
