@@ -14,6 +14,7 @@ An `Experiment` is data: what it reproduces, its `Claim`s, its settings at full 
 from momentum_jax._text import joined, quoted
 from momentum_jax.textbook import (
     adaptive_methods,
+    batch_size,
     edge_of_stability,
     fair_comparison,
     fashion_mnist,
@@ -21,12 +22,14 @@ from momentum_jax.textbook import (
     hundred_runs,
     mnist,
     moving_averages,
+    nesterov_batches,
     one_dimension,
     optimizers_side_by_side,
     poor_minima,
     random_walk,
     ravine,
     rolling_ball,
+    smoother_losses,
     toy_regressions,
     two_dimensions,
 )
@@ -61,10 +64,13 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     fashion_mnist.EXPERIMENT,
     fair_comparison.EXPERIMENT,
     hundred_runs.EXPERIMENT,
+    batch_size.EXPERIMENT,
     optimizers_side_by_side.EXPERIMENT,
     ravine.EXPERIMENT,
+    nesterov_batches.EXPERIMENT,
     adaptive_methods.EXPERIMENT,
     flat_minima.EXPERIMENT,
+    smoother_losses.EXPERIMENT,
     toy_regressions.EXPERIMENT,
     edge_of_stability.EXPERIMENT,
 )

@@ -49,6 +49,13 @@ def correlations(runs: Sequence[Run]) -> np.ndarray:
 
 
 def mean_and_error(values: Sequence[float] | np.ndarray, form: str = ".5f") -> str:
-    """The mean of values and its standard error, as tables show them: "0.85778 ± 0.00056"."""
+    """The mean of values and its standard error, as tables show them: "0.85778 ± 0.00056".
+
+    Values that are not finite are left out and counted: "0.85778 ± 0.00056, 2 of 22 not finite".
+    """
+    finite = np.asarray(values)[np.isfinite(values)]
+    if finite.size < len(values):
+        lost = f"{len(values) - finite.size} of {len(values)} not finite"
+        return f"{mean_and_error(finite, form)}, {lost}" if finite.size else lost
     found = describe(values)
     return f"{found.mean:{form}}" + ("" if found.standard_error is None else f" ± {found.standard_error:{form}}")

@@ -17,8 +17,18 @@ from momentum_jax.figures import textbook as figures
 from momentum_jax.studies import Network, Search, Study, StudyError
 from momentum_jax.studies.material import build_model
 from momentum_jax.studies.store import Curves, Run, Store
-from momentum_jax.textbook import fair_comparison, fashion_mnist, flat_minima, hundred_runs, mnist, optimizers_side_by_side
+from momentum_jax.textbook import (
+    batch_size,
+    fair_comparison,
+    fashion_mnist,
+    flat_minima,
+    hundred_runs,
+    mnist,
+    nesterov_batches,
+    optimizers_side_by_side,
+)
 from momentum_jax.textbook.experiment import Surroundings
+from momentum_jax.textbook.trained import mean_and_error
 from momentum_jax.training.checkpoint import restore_params
 
 TRAINED = [experiment for experiment in textbook.EXPERIMENTS if hasattr(experiment.quick, "study")]
@@ -51,6 +61,8 @@ def test_the_experiments_that_train_are_all_here() -> None:
         "fashion-mnist",
         "fair-comparison",
         "hundred-runs",
+        "batch-size",
+        "nesterov-batches",
         "optimizers-side-by-side",
         "flat-minima",
     }
@@ -81,7 +93,7 @@ def test_the_nets_are_those_of_the_sources() -> None:
 
 
 def test_the_tuned_arms_have_the_same_budget_and_are_reported_on_seeds_that_the_search_did_not_see() -> None:
-    for name in ("fair-comparison", "flat-minima"):
+    for name in ("fair-comparison", "flat-minima", "batch-size", "nesterov-batches"):
         study = textbook.find(name).full.study
         assert study.tuned == study.arms
         assert not {*study.seeds} & {*study.search.seeds}
@@ -127,6 +139,47 @@ def test_the_lower_curvature_is_claimed_of_the_arm_that_has_it() -> None:
         assert np.exp(-found[name].estimate) == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_mean_leaves_out_what_is_not_finite_and_says_so() -> None:
+    assert mean_and_error([1.0, 3.0], ".1f") == "2.0 ± 1.0"
+    assert mean_and_error([1.0, np.inf, 3.0], ".1f") == "2.0 ± 1.0, 1 of 3 not finite"
+    assert mean_and_error([np.nan, np.inf]) == "2 of 2 not finite"
+
+
+def test_a_larger_batch_is_had_for_as_many_examples_and_for_as_many_updates() -> None:
+    study = textbook.find("batch-size").full.study
+    small, examples, updates = (study.with_factors(arm.factors) for arm in study.arms)
+    assert small.steps * small.batch == examples.steps * examples.batch
+    assert (small.steps, updates.batch) == (updates.steps, examples.batch)
+    assert examples.batch == batch_size.TIMES * small.batch
+
+
+def test_noise_of_small_batches_leaves_the_minimum_and_without_noise_nothing_does() -> None:
+    noise = batch_size.Noise(batches=(1, 64), updates=300, runs=100)
+    shares = batch_size._escaped(noise)
+    assert shares[1] > 0.3
+    assert shares[64] == 0
+    assert batch_size._escaped(replace(noise, spread=0.0)) == {1: 0, 64: 0}
+
+
+@pytest.mark.parametrize("method", nesterov_batches.METHODS)
+def test_the_distance_that_is_left_is_that_of_the_equations(method) -> None:
+    quadratic = nesterov_batches.Quadratic(condition_number=10.0, curvatures=3, updates=30)
+    (left,) = nesterov_batches._left(quadratic, method, np.array([0.8]))
+    curvatures, x, v = np.geomspace(0.1, 1, 3), np.ones(3), np.zeros(3)
+    for _ in range(30):
+        ahead = x + 0.8 * v if method == nesterov_batches.NESTEROV else x
+        v = 0.8 * v - curvatures * ahead
+        x = x + v
+    assert left == pytest.approx(np.linalg.norm(x) / np.sqrt(3), rel=1e-9)
+
+
+def test_the_lower_training_loss_is_claimed_of_the_method_that_has_it() -> None:
+    random = np.random.default_rng(0)
+    losses = np.exp(0.1 * random.standard_normal((10, 2)))
+    found = nesterov_batches._evidence({nesterov_batches.FULL: losses * (1.0, 0.5), nesterov_batches.MINI: losses * (0.5, 1.0)})
+    assert [each.direction for each in found.values()] == [1, -1]
+
+
 @pytest.mark.parametrize(
     ("name", "quantity", "excused", "refused"),
     [
@@ -149,7 +202,12 @@ def test_a_known_fault_excuses_only_what_is_said_to_be_true_instead(name, quanti
     assert not all(textbook.check(claim, refused).acceptable for claim in ours)
 
 
-@each_experiment
+@pytest.mark.parametrize(
+    # The digits come with scikit-learn.
+    "experiment",
+    [each for each in TRAINED if each.datasets != ("digits",)],
+    ids=lambda experiment: experiment.name,
+)
 def test_without_its_data_an_experiment_says_so_in_a_line_with_the_remedy(experiment, tmp_path, capsys) -> None:
     # One core: there may be no more devices in a process where JAX has started.
     place = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--cores", "1"]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from momentum_jax.figures import style
 from momentum_jax.figures.textbook import (
     adaptive_methods,
+    batch_size,
     edge_of_stability,
     fair_comparison,
     fashion_mnist,
@@ -18,12 +19,14 @@ from momentum_jax.figures.textbook import (
     hundred_runs,
     mnist,
     moving_averages,
+    nesterov_batches,
     one_dimension,
     optimizers_side_by_side,
     poor_minima,
     random_walk,
     ravine,
     rolling_ball,
+    smoother_losses,
     toy_regressions,
     two_dimensions,
 )
@@ -42,10 +45,13 @@ DRAWINGS: Mapping[str, Callable[[Any], Mapping[str, Figure | Animation]]] = {
     "fashion-mnist": fashion_mnist.draw,
     "fair-comparison": fair_comparison.draw,
     "hundred-runs": hundred_runs.draw,
+    "batch-size": batch_size.draw,
     "optimizers-side-by-side": optimizers_side_by_side.draw,
     "ravine": ravine.draw,
+    "nesterov-batches": nesterov_batches.draw,
     "adaptive-methods": adaptive_methods.draw,
     "flat-minima": flat_minima.draw,
+    "smoother-losses": smoother_losses.draw,
     "toy-regressions": toy_regressions.draw,
     "edge-of-stability": edge_of_stability.draw,
 }
