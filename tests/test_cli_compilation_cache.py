@@ -150,10 +150,10 @@ def test_the_command_shows_and_clears_all_versions(home, counted, capfd):
     (old / "f-cache").write_bytes(bytes(2_000_000))
     code, out, _ = run(capfd, "cache")
     assert code == 0
-    assert f"{home}: 1 program, 0.0 MB of at most 134 MB" in out
-    assert f"{old}: 1 program, 2.0 MB of at most 134 MB" in out
+    assert f"{home}: 1 program, 0.0 MB of at most 34 MB" in out
+    assert f"{old}: 1 program, 2.0 MB of at most 34 MB" in out
     code, out, _ = run(capfd, "cache", "--clear")
-    assert out == f"{home}: 0 programs, 0.0 MB of at most 134 MB\n"
+    assert out == f"{home}: 0 programs, 0.0 MB of at most 34 MB\n"
     assert entries(home) == entries(old) == []
     counted.compute()
     assert (len(entries(home)), counted.said) == (1, [])

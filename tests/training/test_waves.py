@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from momentum_jax.problems import diabetes
 from momentum_jax.training import Interrupted, program, train_many
 from momentum_jax.training.devices import available_cores
 from momentum_jax.training.plan import plan_waves
@@ -119,6 +120,16 @@ def test_what_is_wrong_with_a_later_group_is_raised_when_its_turn_comes(linear, 
     with pytest.raises(TypeError, match="the optimizer's state must keep its structure"):
         train_many(keys(2), [optax.sgd, broken], {"learning_rate": 0.1}, linear, examples, on_wave=finished.append, **SETTINGS)
     assert [wave.runs[0].run for wave in finished] == [0]
+
+
+def test_what_runs_once_is_compiled_quickly_to_the_same_bits(equal):
+    settings = Settings(4, 32)
+    (wave,) = plan_waves(keys(4)[:1], optax.adam, {"learning_rate": 0.1}, diabetes(), None, settings)
+    initialise, run = wave.programs.initialise, wave.run.bare
+    thorough = program._ON_A_CPU | {"xla_backend_optimization_level": 3}
+    expected = initialise._jitted.lower(run).compile(thorough)(run)
+    assert initialise._options == program._ON_A_CPU | {"xla_backend_optimization_level": 1}
+    assert equal(initialise(run), expected)
 
 
 def test_what_was_given_up_is_compiled_when_it_is_needed_after_all(linear, examples, equal):
