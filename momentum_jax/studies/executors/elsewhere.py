@@ -146,7 +146,7 @@ class _Round:
         """Stores what came back; then submits again what was lost, or ends the command."""
         lost: list[tuple[_Chunk, Exception]] = []
         refused: Answer | None = None
-        for future in done:
+        for future in [each for each in self._waiting if each in done]:
             chunk = self._waiting.pop(future)
             try:
                 answer = Answer.unpack(future.result())
@@ -177,19 +177,19 @@ class _Round:
     def _keep(self, chunk: _Chunk, answer: Answer) -> None:
         """Stores the rows of a chunk that are asked for and not stored. Raises `Garbled` where a run of it is still missing."""
         store, own = self.store, {job.name for job in chunk.jobs}
-        for run, _ in answer.rows:
+        stored = {run.name: run.key for run in store.runs}
+        fresh = {run.name: (run, curves) for run, curves in answer.rows if stored.get(run.name) != run.key}
+        for run, _ in fresh.values():
             if self.keys.get(run.name) != run.key or faults(run, store.scores, images=store.study.problem is None):
                 raise Garbled(f"run {cut(run.name)} is not one that was asked for")
-        stored = {run.name for run in store.runs if run.key == self.keys.get(run.name)}
-        fresh = {run.name: (run, curves) for run, curves in answer.rows if run.name not in stored}
-        store.add([*fresh.values()])
         if fresh:
+            store.add([*fresh.values()])
             add_seconds(store, answer.seconds or {})
         if answer.canary != self.elsewhere.order.canary and not store.manifest.get("any_bits"):
             store.note(any_bits=True)
-        came = [job for job in chunk.jobs if job.name in fresh or job.name in stored]
-        self._done += steps_of(store, came)
-        chunk.jobs = [job for job in chunk.jobs if job not in came]
+        left = left_of(store, chunk.jobs, self.keys)
+        self._done += steps_of(store, chunk.jobs) - steps_of(store, left)
+        chunk.jobs = left
         self._came += not chunk.jobs
         losses = [float(curves.train_loss[-1]) for name, (_, curves) in fresh.items() if name in own]
         self._tell("train", losses)
@@ -201,7 +201,7 @@ class _Round:
         # Dask submits again by itself where its scheduler is told so, and says how often.
         chunk.losses += 1 + getattr(error, "allowed_failures", 0)
         runs = f"{len(chunk.jobs)} run{'s' * (len(chunk.jobs) > 1)} (from {cut(chunk.jobs[0].name)} on)"
-        reason = cut(f"{type(error).__name__}: {error}", 200)
+        reason = cut(f"{type(error).__name__}: {error}", 120)
         if chunk.losses > MOST_LOSSES:
             raise StudyError(
                 f"{runs} did not come back {chunk.losses} times, the last time by {reason}; "

@@ -12,10 +12,10 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
 
 from momentum_jax.data.sources import VARIABLE
 from momentum_jax.studies.errors import StudyError, require_whole
@@ -27,8 +27,8 @@ _SCHEDULER = {
     # A user's files travel with each chunk.
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
-# JAX takes the last gigabytes when it wants to; Dask would end it before.
-_WORKER = {"nthreads": 1, "memory_limit": None}
+# No bound on XLA's threads: a product over many rows rounds by how many there are.
+_ENVIRONMENT = {"JAX_NUM_CPU_DEVICES": "1"}
 _SECONDS_TO_ANSWER = 30
 
 
@@ -38,6 +38,21 @@ def require(asked: str) -> None:
         raise StudyError(
             f"{asked} needs distributed, which is not installed; install it by `pip install 'momentum_jax[distributed]'`."
         )
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Threads and processes that are started inside never hear Ctrl-C; this thread hears afterwards what came meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Where it begins later, inside, it lets the signal through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -55,19 +70,19 @@ def local_workers(count: int) -> Iterator[Executor]:
     import dask.config
     from distributed import Client, LocalCluster
 
-    with (
-        dask.config.set(_SCHEDULER),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            memory_limit=None,
-            dashboard_address=None,
-            env=_environment(),
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client.get_executor(pure=False)
+    with dask.config.set(_SCHEDULER):
+        # A terminal sends Ctrl-C to all processes of a command; the coordinator alone decides.
+        with _ctrl_c_held_back():
+            cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                memory_limit=None,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                env=_ENVIRONMENT,
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster, Client(cluster) as client:
+            yield client.get_executor(pure=False)
 
 
 @contextmanager
@@ -98,34 +113,38 @@ def serve(scheduler: str, count: int, data_directory: Path | None = None) -> Non
     """
     require("worker")
     data = {} if data_directory is None else {VARIABLE: os.path.abspath(data_directory)}
-    asyncio.run(_serve(scheduler, count, {**_environment(), **data}))
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    with ThreadPoolExecutor(1, "workers") as thread:
+        with _ctrl_c_held_back():
+            serving = thread.submit(loop.run_until_complete, _serve(scheduler, count, {**_ENVIRONMENT, **data}, stop))
+        try:
+            serving.result()
+        finally:
+            if not serving.done():
+                loop.call_soon_threadsafe(stop.set)
+                wait([serving])
+            loop.close()
 
 
-async def _serve(scheduler: str, count: int, environment: dict[str, str]) -> None:
+async def _serve(scheduler: str, count: int, environment: dict[str, str], stop: asyncio.Event) -> None:
     from distributed import Nanny
 
-    nannies = [Nanny(scheduler, env=environment, death_timeout=_SECONDS_TO_ANSWER, **_WORKER) for _ in range(count)]
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    # JAX takes what memory it needs; Dask would end it before.
+    nannies = [
+        Nanny(scheduler, nthreads=1, memory_limit="0", env=environment, death_timeout=_SECONDS_TO_ANSWER) for _ in range(count)
+    ]
     try:
         try:
             await asyncio.gather(*nannies)
-        except (OSError, ValueError, asyncio.TimeoutError) as error:
+        except (OSError, ValueError) as error:
             raise _unreachable(scheduler, error) from error
-        finished = asyncio.gather(*(nanny.finished() for nanny in nannies))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        ends = [asyncio.ensure_future(stop.wait()), *(asyncio.ensure_future(nanny.finished()) for nanny in nannies)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for each in ends:
+            each.cancel()
     finally:
         await asyncio.gather(*(nanny.close() for nanny in nannies), return_exceptions=True)
 
 
-def _environment() -> dict[str, str]:
-    # No bound on XLA's threads: a product over many rows rounds by how many there are.
-    return {"JAX_NUM_CPU_DEVICES": "1"}
-
-
-def _unreachable(scheduler: str, error: BaseException) -> Any:
+def _unreachable(scheduler: str, error: BaseException) -> StudyError:
     return StudyError(f"no Dask scheduler answers at {scheduler} ({type(error).__name__}).")

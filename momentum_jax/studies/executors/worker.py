@@ -35,9 +35,10 @@ def work(order: str) -> tuple[str, bytes]:
         try:
             return _worked(Order.of(order), host).pack()
         except Exception as error:
-            said = f"worker {host}: {_said(error)}"
-            told = (*getattr(error, "__notes__", ()), f"On the worker:\n{traceback.format_exc()}")
-            return Answer(host, refused=said, notes=told).pack()
+            ours = _is_ours(error)
+            said = str(error) if ours else f"{type(error).__name__}: {error}"
+            where = () if ours else (f"On the worker:\n{traceback.format_exc()}",)
+            return Answer(host, refused=f"worker {host}: {said}", notes=(*getattr(error, "__notes__", ()), *where)).pack()
 
 
 def _worked(order: Order, host: str) -> Answer:
@@ -122,12 +123,12 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
     return joined(said[:5])
 
 
-def _said(error: Exception) -> str:
+def _is_ours(error: Exception) -> bool:
+    """Whether it says in one sentence what is wrong, as the library's own do."""
     from momentum_jax.data import DataError
     from momentum_jax.studies.errors import StudyError
 
-    ours = isinstance(error, _Refusal | StudyError | DataError)
-    return str(error) if ours else f"{type(error).__name__}: {error}"
+    return isinstance(error, _Refusal | StudyError | DataError)
 
 
 def _named(value: Any) -> str:
