@@ -1,27 +1,20 @@
 """kill -9 of workers at any moment: nothing is lost, nothing doubled, and every bit is that of one process."""
 
-import collections
-import dataclasses
-import json
 import os
 import random
 import signal
 import threading
 import warnings
-from pathlib import Path
 
 import jax
-import psutil
 import pytest
+from executed_studies import FILES, content, report, worker_processes
 
-from momentum_jax.report import write
 from momentum_jax.studies import Arm, Search, Study
 from momentum_jax.studies.errors import StudyWarning
 from momentum_jax.studies.executors.local_dask import local_workers
 from momentum_jax.studies.run import run_study
-from momentum_jax.studies.store import Store
 
-FILES = Path(__file__).parents[1] / "own_files"
 WORKERS, KILLS = 3, 3
 # 4 runs of the tuning, 20 after it.
 STUDY = Study(
@@ -40,32 +33,6 @@ STUDY = Study(
 )
 
 
-def content(directory):
-    store = Store.read(directory)
-    assert store.damage == []
-    names = collections.Counter(json.loads(line)["name"] for line in (directory / "runs.jsonl").read_text().splitlines())
-    assert max(names.values()) == 1, "a run was stored twice"
-    runs = {run.name: repr(dataclasses.replace(run, seconds=0.0)) for run in store.runs}
-    return runs, {run.name: [each.tobytes() for each in store.curves(run).arrays().values()] for run in store.runs}
-
-
-def report(directory):
-    """What the report says, less the time it took."""
-    (path,) = [each for each in write(Store.read(directory)) if each.suffix == ".json"]
-
-    def timeless(value):
-        if isinstance(value, dict):
-            return {name: timeless(each) for name, each in value.items() if name != "seconds"}
-        return [*map(timeless, value)] if isinstance(value, list) else value
-
-    return timeless(json.loads(path.read_text()))
-
-
-def worker_processes():
-    children = psutil.Process().children(recursive=True)
-    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
-
-
 class Killer(threading.Thread):
     """Kills workers, a random one each time, at random moments of a study."""
 
@@ -75,7 +42,7 @@ class Killer(threading.Thread):
 
     def run(self):
         while self.killed < KILLS and not self.over.wait(self.moments.uniform(0.1, 2.0)):
-            if processes := worker_processes():
+            if processes := worker_processes(os.getpid()):
                 os.kill(self.moments.choice(processes).pid, signal.SIGKILL)
                 self.killed += 1
 

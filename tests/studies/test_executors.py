@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from executed_studies import FILES, content
 from made_studies import environment, made
 from scripted_executor import Scripted, answer_to
 
@@ -24,7 +25,6 @@ from momentum_jax.studies.jobs import reporting
 from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Curves, Store
 
-FILES = Path(__file__).parents[1] / "own_files"
 PROBLEM = f"{FILES / 'regression_file.py'}:make(width=4, rows=60)"
 STUDY = Study(
     problem=PROBLEM,
@@ -36,16 +36,6 @@ STUDY = Study(
     arms=(Arm("gradient_descent(log_uniform(0.01, 0.1))"), Arm(f"{FILES / 'optimizers_file.py'}:my_momentum(0.01)")),
     ladder=False,
 )
-
-
-def content(directory):
-    """All that a study says, less the time it took."""
-    store = Store.read(directory)
-    assert store.damage == []
-    names = collections.Counter(json.loads(line)["name"] for line in (directory / "runs.jsonl").read_text().splitlines())
-    assert max(names.values()) == 1, "a run was stored twice"
-    runs = {run.name: repr(dataclasses.replace(run, seconds=0.0)) for run in store.runs}
-    return runs, {run.name: [each.tobytes() for each in store.curves(run).arrays().values()] for run in store.runs}
 
 
 @pytest.fixture(scope="module")
