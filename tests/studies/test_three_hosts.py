@@ -16,13 +16,13 @@ ADDRESSES = {"a": "10.77.1.1", "b": "10.77.1.2", "c": "10.77.1.3"}
 SCHEDULER = f"tcp://{ADDRESSES['a']}:8786"
 STUDY = """
 problem = "mine.py:make(width=64, rows=600)"
-steps = 2000
-evaluate_every = 500
+steps = 800
+evaluate_every = 200
 batch = 64
-seeds = 6
+seeds = 4
 ladder = false
 arms = ["gradient_descent(log_uniform(0.01, 0.1))", "heavy_ball(0.01, 0.9)"]
-search = { trials = 3, seeds = 2 }
+search = { trials = 2, seeds = 2 }
 """
 
 
@@ -101,7 +101,7 @@ def test_three_hosts_bring_the_bits_of_one_though_workers_and_a_whole_host_are_k
 
     moments, killed, lines = random.Random(0), 0, home / "study" / "runs.jsonl"
     while study.poll() is None:
-        time.sleep(moments.uniform(0.2, 1.5))
+        time.sleep(moments.uniform(0.1, 0.8))
         begun = lines.exists() and lines.stat().st_size
         if begun and killed < 2 and (processes := worker_processes(nannies["b"].pid)):
             os.kill(processes[0].pid, signal.SIGKILL)
