@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 from cli_runs import run
 from executed_studies import FILES, content, worker_processes
@@ -16,10 +17,10 @@ from momentum_jax.studies.executors import local_dask
 
 TOML = """
 problem = "mine.py:make(width=8)"
-steps = 20000
+steps = 4000
 batch = 16
-evaluate_every = 10000
-seeds = 4
+evaluate_every = 2000
+seeds = 8
 noise_floor = false
 arms = ["gradient_descent(0.1)", "heavy_ball(0.01, 0.9)"]
 """
@@ -63,6 +64,15 @@ def test_train_has_no_workers(capfd):
     assert "--workers" in err
 
 
+def test_local_workers_find_the_programs_that_this_process_keeps():
+    environment = local_dask.environment_of_workers()
+    # As JAX reads its settings from the environment.
+    assert environment["JAX_NUM_CPU_DEVICES"] == "1"
+    assert environment.get("JAX_COMPILATION_CACHE_DIR") == jax.config.jax_compilation_cache_dir
+    seconds = float(environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
+    assert seconds == jax.config.jax_persistent_cache_min_compile_time_secs
+
+
 @pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_named(capfd, tmp_path, monkeypatch):
     monkeypatch.setattr(local_dask, "_SECONDS_TO_ANSWER", 1)
@@ -96,6 +106,6 @@ def test_ctrl_c_in_a_terminal_leaves_what_finished_and_no_process_and_the_same_c
     assert len(workers) == 2
     assert not any(each.is_running() for each in workers)
     done = len(lines.read_text().splitlines())
-    assert 1 <= done < 12
+    assert 1 <= done < 24
     subprocess.run([*program, "study.toml", "--workers", "2"], cwd=tmp_path, check=True, capture_output=True)
     assert content(tmp_path / "study") == content(tmp_path / "embedded")

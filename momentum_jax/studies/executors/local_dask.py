@@ -21,14 +21,23 @@ from momentum_jax.data.sources import VARIABLE
 from momentum_jax.studies.errors import StudyError, require_whole
 
 # The coordinator hears of every worker that dies, and counts. A worker holds one chunk, so that its death costs no other.
-_SCHEDULER = {
+_SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.worker-saturation": 1.0,
+    # It would look at what a worker does a hundred times a second.
+    "distributed.worker.profile.enabled": False,
     # A user's files travel with each chunk.
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 # No bound on XLA's threads: a product over many rows rounds by how many there are.
 _ENVIRONMENT = {"JAX_NUM_CPU_DEVICES": "1"}
+_OF_COMPILED_PROGRAMS = (
+    "jax_enable_compilation_cache",
+    "jax_compilation_cache_dir",
+    "jax_compilation_cache_max_size",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
 _SECONDS_TO_ANSWER = 30
 
 
@@ -70,7 +79,7 @@ def local_workers(count: int) -> Iterator[Executor]:
     import dask.config
     from distributed import Client, LocalCluster
 
-    with dask.config.set(_SCHEDULER):
+    with dask.config.set(_SETTINGS):
         # A terminal sends Ctrl-C to all processes of a command; the coordinator alone decides.
         with _ctrl_c_held_back():
             cluster = LocalCluster(
@@ -78,7 +87,7 @@ def local_workers(count: int) -> Iterator[Executor]:
                 threads_per_worker=1,
                 memory_limit=None,
                 dashboard_address=None,  # pyright: ignore[reportArgumentType]
-                env=_ENVIRONMENT,
+                env=environment_of_workers(),
                 silence_logs=logging.CRITICAL,
             )
         with cluster, Client(cluster) as client:
@@ -96,7 +105,7 @@ def workers_of(scheduler: str) -> Iterator[Executor]:
     import dask.config
     from distributed import Client
 
-    with dask.config.set(_SCHEDULER):
+    with dask.config.set(_SETTINGS):
         try:
             client = Client(scheduler, timeout=_SECONDS_TO_ANSWER)
         except (OSError, ValueError) as error:
@@ -144,6 +153,14 @@ async def _serve(scheduler: str, count: int, environment: dict[str, str], stop: 
             each.cancel()
     finally:
         await asyncio.gather(*(nanny.close() for nanny in nannies), return_exceptions=True)
+
+
+def environment_of_workers() -> dict[str, str]:
+    """What local workers have in their environment: one CPU device, and the compiled programs where this process keeps them."""
+    import jax
+
+    kept = {name.upper(): getattr(jax.config, name) for name in _OF_COMPILED_PROGRAMS}
+    return {**_ENVIRONMENT, **{name: str(value) for name, value in kept.items() if value is not None}}
 
 
 def _unreachable(scheduler: str, error: BaseException) -> StudyError:
