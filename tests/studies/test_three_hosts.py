@@ -16,8 +16,8 @@ ADDRESSES = {"a": "10.77.1.1", "b": "10.77.1.2", "c": "10.77.1.3"}
 SCHEDULER = f"tcp://{ADDRESSES['a']}:8786"
 STUDY = """
 problem = "mine.py:make(width=64, rows=600)"
-steps = 800
-evaluate_every = 200
+steps = 2000
+evaluate_every = 1000
 batch = 64
 seeds = 4
 ladder = false
@@ -103,17 +103,17 @@ def test_three_hosts_bring_the_bits_of_one_though_workers_and_a_whole_host_are_k
     while study.poll() is None:
         time.sleep(moments.uniform(0.1, 0.8))
         begun = lines.exists() and lines.stat().st_size
-        if begun and killed < 2 and (processes := worker_processes(nannies["b"].pid)):
-            os.kill(processes[0].pid, signal.SIGKILL)
-            killed += 1
-        elif begun and killed == 2:
+        if begun and not killed:
             # The host is lost, nanny and all; another takes its place.
             for each in [*worker_processes(nannies["c"].pid), psutil.Process(nannies["c"].pid)]:
                 each.kill()
             nannies["c"] = hosts.start("c", serve, cwd=away)
             killed += 1
+        elif begun and killed < 3 and (processes := worker_processes(nannies["b"].pid)):
+            os.kill(processes[0].pid, signal.SIGKILL)
+            killed += 1
     assert study.returncode == 0
-    assert killed == 3
+    assert killed >= 2
     assert content(home / "study") == content(home / "embedded")
     for nanny in nannies.values():
         nanny.send_signal(signal.SIGINT)
