@@ -1,6 +1,7 @@
 """A whole study by the clock: the textbook's 44 runs, where the time goes, and how much memory more runs take.
 
     python bench/study.py [--quick] [--seeds 22]
+    python bench/study.py --workers 2
 
 The study is the textbook's (Fashion-MNIST at 14 x 14, 196-100-50-10 sigmoid, half squared error, 40,000 mini-batches of 64,
 with and without momentum), run by `run_study` into a store, with all loss curves. Each measurement is a process of its own, so
@@ -9,6 +10,9 @@ that start-up and the peak of memory are its own. `--quick` takes 4,000 mini-bat
 Outside training is what is left of the process's time less training, start-up (imports and data) and compilation:
 evaluation, storing, the report's numbers. Memory is the peak of the resident set; what a run needs by itself, its curves,
 is printed beside the growth that more runs bring.
+
+`--workers N` asks another question: what the study takes in N workers of one device each, beside one process of N devices. Both
+have compiled before, and take turns in one process. Processor time is of all processes together.
 
 Seconds of one machine say little of another, so beside them stands what the products of matrices of the training alone would
 take at the speed of NumPy's products of 1,024 x 1,024 matrices on all cores there.
@@ -38,17 +42,11 @@ def operations_per_step() -> int:
     return 3 * sum(layers) - layers[0]
 
 
-def work(seeds: int, steps: int, directory: str) -> dict[str, Any]:
-    """One study in this process: seconds by the part, and the peak of memory in MB."""
-    begun = time.perf_counter()
+def textbook_study(seeds: int, steps: int) -> Any:
     from momentum_jax.studies import Arm, Network, Study
-    from momentum_jax.studies.analysis import analyse
-    from momentum_jax.studies.run import run_study
-    from momentum_jax.training import Progress, use_all_cpu_cores
 
-    use_all_cpu_cores()
     sigmoid = Network(WIDTHS[1:-1], "sigmoid", output_activation="sigmoid", initialization="uniform", loss="half_squared_error")
-    study = Study(
+    return Study(
         dataset="fashion_mnist",
         size=14,
         network=sigmoid,
@@ -61,6 +59,17 @@ def work(seeds: int, steps: int, directory: str) -> dict[str, Any]:
         ladder=False,
         noise_floor=False,
     )
+
+
+def work(seeds: int, steps: int, directory: str) -> dict[str, Any]:
+    """One study in this process: seconds by the part, and the peak of memory in MB."""
+    begun = time.perf_counter()
+    from momentum_jax.studies.analysis import analyse
+    from momentum_jax.studies.run import run_study
+    from momentum_jax.training import Progress, use_all_cpu_cores
+
+    use_all_cpu_cores()
+    study = textbook_study(seeds, steps)
     first: list[float] = []
 
     def note(progress: Progress) -> None:
@@ -92,18 +101,78 @@ def in_a_process(seeds: int, steps: int) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def beside_workers(count: int, seeds: int, steps: int, rounds: int = 5) -> dict[str, Any]:
+    """The study in `count` workers and in one process of as many devices, in turns: processor seconds, and by the clock."""
+    import psutil
+
+    from momentum_jax.studies.executors.local_dask import local_workers
+    from momentum_jax.studies.run import run_study
+    from momentum_jax.training import use_all_cpu_cores
+
+    use_all_cpu_cores(count)
+    study, this = textbook_study(seeds, steps), psutil.Process()
+
+    def processors() -> float:
+        each = [this, *this.children(recursive=True)]
+        return sum(times.user + times.system for times in (process.cpu_times() for process in each))
+
+    def spent(**options: Any) -> tuple[float, float]:
+        with tempfile.TemporaryDirectory() as directory:
+            begun, before = time.perf_counter(), processors()
+            run_study(study, f"{directory}/study", **options)
+            return time.perf_counter() - begun, processors() - before
+
+    taken: dict[str, list[tuple[float, float]]] = {"one_process": [], "workers": []}
+    with local_workers(count) as executor:
+        # Each worker meets both programs: so many chunks are handed out that none is left without one.
+        spent()
+        spent(executor=executor)
+        for _ in range(rounds):
+            taken["one_process"].append(spent())
+            taken["workers"].append(spent(executor=executor))
+    ratios = [[one / other for one, other in zip(*pair, strict=True)] for pair in zip(*taken.values(), strict=True)]
+    clock, processor = ([ratio[which] for ratio in ratios] for which in range(2))
+    return {
+        "workers": count,
+        "runs": 2 * seeds,
+        "steps": steps,
+        "seconds": {name: {"clock": [a for a, _ in each], "processor": [b for _, b in each]} for name, each in taken.items()},
+        "efficiency_by_the_clock": sorted(clock),
+        "efficiency_by_processor_time": sorted(processor),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="4,000 mini-batches instead of 40,000")
+    parser.add_argument(
+        "--quick", action="store_true", help="4,000 mini-batches instead of 40,000; of workers 1,000 instead of 4,000"
+    )
     parser.add_argument(
         "--seeds", type=int, default=SEEDS, help=f"seeds of each of the two arms, above {FEW} (default: %(default)s)"
     )
+    parser.add_argument("--workers", type=int, help="compare so many workers with one process of as many devices")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "study.json")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.work:
         seeds, steps, directory = options.work
         print(json.dumps(work(int(seeds), int(steps), directory)))
+        return
+    if options.workers:
+        from measure import machine, versions, write_json
+
+        found = beside_workers(
+            options.workers, options.seeds, STEPS // (40 if options.quick else 10), 3 if options.quick else 5
+        )
+        for how in ("by_the_clock", "by_processor_time"):
+            ratios = found[f"efficiency_{how}"]
+            said = f"{ratios[len(ratios) // 2]:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+            print(f"efficiency {how.replace('_', ' ')}: {said}")
+        output = options.output.with_name("study_workers.json")
+        write_json(
+            output, {"machine": machine(), "versions": versions("momentum_jax", "jax", "jaxlib", "distributed"), **found}
+        )
+        print(f"Written to {output}.")
         return
     if options.seeds <= FEW:
         parser.error(f"--seeds must be above {FEW}, from which the growth of memory is measured, got {options.seeds}.")

@@ -17,7 +17,7 @@ import pytest
 from cli_runs import run
 
 from momentum_jax import cli
-from momentum_jax.cli.arguments import Compare, Options, StudyRun, Train
+from momentum_jax.cli.arguments import Compare, Options, Spread, StudyRun, Train
 from momentum_jax.cli.specification import specification
 from momentum_jax.studies import Network, Search
 from momentum_jax.studies.analysis import analyse
@@ -146,7 +146,7 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
             "Search: trials must be a whole number from 1 to 100,000",
         ),
         (["compare", "--steps"], "Missing value for argument '--steps'"),
-        (["compar"], "Available subcommands: compare, train, study, problem, predict, reproduce, data, optimizers, convert"),
+        (["compar"], "Available subcommands: compare, train, study, worker, problem, predict, reproduce, data, optimizers"),
         (["data"], "Expected one of {fetch, verify, path}"),
         (["data", "fetch", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
         (["compare", "--steps", "0"], "Study: steps must be a whole number >= 1, got 0."),
@@ -365,7 +365,9 @@ def test_the_commands_that_train_share_one_list_of_options_and_defaults(command,
     plain = " ".join(out.replace("│", " ").split())
     shared = {field.name for field in dataclasses.fields(Options)}
     assert {field.name for field in dataclasses.fields(COMMANDS[command])} - shared <= {
-        *("arm", "seed", "seeds", "out", "file", "no_ladder", "no_noise_floor")
+        *("arm", "seed", "seeds", "out", "file", "no_ladder", "no_noise_floor"),
+        # What saves parameters has no workers.
+        *(() if command == "train" else (field.name for field in dataclasses.fields(Spread))),
     }
     for name, default in (
         ("steps", 2000),

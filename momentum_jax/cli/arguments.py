@@ -165,8 +165,20 @@ class Options(Described):
     """Also write event files for TensorBoard, hyperparameters included, to <out>/tensorboard."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """What commands that make the runs of a study share: where these are trained, if not in this process."""
+
+    workers: Annotated[int | None, _INT, _default("none")] = None
+    """Train in so many processes of this machine, each on one core, in the place of --cores."""
+    scheduler: Annotated[str | None, _not_given(str, "ADDRESS"), _default("none")] = None
+    """Train on the workers of a Dask scheduler, tcp://host:8786; `momentum-jax worker` makes some."""
+    any_bits: bool = False
+    """Let workers train whose arithmetic differs in its last bits; the manifest says so."""
+
+
 @dataclass(frozen=True)
-class Compare(Options):
+class Compare(Options, Spread):
     """Compare optimizers on a data set, or on any other problem, over several seeds.
 
     Prints a table; writes figure.png and all runs (manifest.json, runs.jsonl, curves.npz) to the output directory. A
@@ -227,7 +239,7 @@ class Train(Options):
 
 
 @dataclass(frozen=True)
-class StudyRun(Options):
+class StudyRun(Options, Spread):
     """Run a study: tune, report on fresh seeds, explain. Run again, it goes on where it was stopped.
 
     Options that are given stand in the place of the file's; a study that is gone on with has what neither says from its own
@@ -266,7 +278,7 @@ class StudyList:
 
 
 @dataclass(frozen=True)
-class StudyAddSeeds(Compiles):
+class StudyAddSeeds(Spread, Compiles):
     """Run a study's arms, as they were tuned, from further seeds, and write the report anew."""
 
     directory: tyro.conf.Positional[Path]
@@ -462,10 +474,26 @@ class Cache:
     """Remove them."""
 
 
+@dataclass(frozen=True)
+class Worker:
+    """Train for studies that run elsewhere: workers of a Dask scheduler, until it ends or Ctrl-C.
+
+    Each is one process on one core. A study comes to them by `momentum-jax study run --scheduler ADDRESS`, from anywhere.
+    """
+
+    scheduler: Annotated[str, tyro.conf.arg(metavar="ADDRESS")]
+    """Where the scheduler is, such as tcp://host:8786."""
+    cores: Annotated[int | None, _INT, _CORES] = None
+    """How many workers: one on each core."""
+    data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
+    """Directory that holds the data sets here."""
+
+
 Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[StudyCommand, tyro.conf.subcommand("study")]
+    | Annotated[Worker, tyro.conf.subcommand("worker")]
     | Annotated[ProblemCommand, tyro.conf.subcommand("problem")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]

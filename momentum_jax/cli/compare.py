@@ -30,6 +30,7 @@ def train(command: Train) -> int:
 def _run(command: Options, *, checkpoints: bool = False) -> int:
     from momentum_jax.cli.outlook import teller
     from momentum_jax.cli.progress import Reporter
+    from momentum_jax.cli.workers import trained_by
     from momentum_jax.studies import tensorboard
     from momentum_jax.studies.run import CHECKPOINTS, run_study
 
@@ -38,10 +39,9 @@ def _run(command: Options, *, checkpoints: bool = False) -> int:
     messages = Console(stderr=True, markup=False, emoji=False)
     if command.tensorboard:
         tensorboard.require()
-    use_cores(command.cores, messages)
     results: list[_Results] = []
     try:
-        with Reporter(messages) as report:
+        with trained_by(command, command.cores, messages) as options, Reporter(messages) as report:
             run_study(
                 study,
                 out,
@@ -53,6 +53,7 @@ def _run(command: Options, *, checkpoints: bool = False) -> int:
                 on_plan=teller(messages, study, out),
                 on_progress=report,
                 on_complete=lambda store: results.append(_write(store, out, tensorboard_too=command.tensorboard)),
+                **options,
             )
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)

@@ -47,7 +47,7 @@ def _run(command: StudyRun) -> int:
         plan = teller(messages, study, out)
         return run_study(study, out, resume=resume, overwrite=command.overwrite, on_plan=plan, **options)
 
-    return _work(work, out, command.data, command.cores, tensorboard_too=command.tensorboard)
+    return _work(work, out, command, tensorboard_too=command.tensorboard)
 
 
 def _add_seeds(command: StudyAddSeeds) -> int:
@@ -59,13 +59,13 @@ def _add_seeds(command: StudyAddSeeds) -> int:
     def work(**options: Any) -> Store:
         return add_seeds(command.directory, command.count, until_told=command.until_told, **options)
 
-    return _work(work, command.directory, command.data, command.cores)
+    return _work(work, command.directory, command)
 
 
-def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int | None, *, tensorboard_too: bool = False) -> int:
+def _work(work: Callable[..., Store], out: Path, command: StudyRun | StudyAddSeeds, *, tensorboard_too: bool = False) -> int:
     """Trains under a progress bar, then writes and says the report."""
-    from momentum_jax.cli.compare import use_cores
     from momentum_jax.cli.progress import Reporter
+    from momentum_jax.cli.workers import trained_by
     from momentum_jax.report import write
     from momentum_jax.studies import tensorboard
 
@@ -78,11 +78,16 @@ def _work(work: Callable[..., Store], out: Path, data: Path | None, cores: int |
             written.append(tensorboard.write_events(store))
 
     messages = Console(stderr=True, markup=False, emoji=False)
-    use_cores(cores, messages)
     written: list[Path] = []
     try:
-        with Reporter(messages) as report:
-            store = work(data_directory=data, on_progress=report, on_complete=finish, log_hyperparameters=tensorboard_too)
+        with trained_by(command, command.cores, messages) as options, Reporter(messages) as report:
+            store = work(
+                data_directory=command.data,
+                on_progress=report,
+                on_complete=finish,
+                log_hyperparameters=tensorboard_too,
+                **options,
+            )
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
         return INTERRUPTED

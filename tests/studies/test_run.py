@@ -10,7 +10,7 @@ import pytest
 from made_studies import made
 
 from momentum_jax.data import DataError, load
-from momentum_jax.studies import Arm, Network, Study, StudyError, run
+from momentum_jax.studies import Arm, Network, Study, StudyError, bench
 from momentum_jax.studies.analysis import analyse
 from momentum_jax.studies.errors import DamageWarning
 from momentum_jax.studies.run import add_seeds, run_study, with_more_seeds
@@ -89,7 +89,7 @@ def test_each_run_has_the_split_of_its_seed_and_the_program_of_its_group(tmp_pat
         seen.update(keys=keys, make=make_optimizer, numbers=hyperparameters, split=problem.data.split, splits=splits)
         raise Killed
 
-    monkeypatch.setattr(run, "train_many", stop)
+    monkeypatch.setattr(bench, "train_many", stop)
     with pytest.raises(Killed):
         run_once(TINY, tmp_path)
     dataset = load("digits")
@@ -112,7 +112,7 @@ def test_of_fewer_examples_each_seed_uses_the_first_of_its_own_and_is_evaluated_
         seen.update(split=arguments[3].data.split, splits=splits)
         raise Killed
 
-    monkeypatch.setattr(run, "train_many", stop)
+    monkeypatch.setattr(bench, "train_many", stop)
     with pytest.raises(Killed):
         run_once(dataclasses.replace(TINY, examples=40), tmp_path)
     for index, seed in enumerate(TINY.seeds):

@@ -135,6 +135,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[object], bool]]] = {
     "machine": ("a system, a version of Python and a number of cores", _is_machine),
     "paths": ("paths by name", lambda value: isinstance(value, dict) and are_files([*value.values()])),
     "prediction": ("what was predicted of the arms", _is_prediction),
+    "any_bits": ("true or false", lambda value: isinstance(value, bool)),
     "manifest_lost": ("true or false", lambda value: isinstance(value, bool)),
 }
 
