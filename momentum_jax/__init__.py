@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         aggregated_momentum as aggregated_momentum,
         scale_by_aggregated_momentum as scale_by_aggregated_momentum,
     )
+    from momentum_jax.optimizers.averaged import averaged as averaged
     from momentum_jax.optimizers.cautious import cautious as cautious
     from momentum_jax.optimizers.cautious_weight_decay import cautious_weight_decay as cautious_weight_decay
     from momentum_jax.optimizers.demon import demon as demon
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         scale_by_ema_nesterov as scale_by_ema_nesterov,
     )
     from momentum_jax.optimizers.fista import fista as fista, scale_by_fista as scale_by_fista
+    from momentum_jax.optimizers.gpa import gpa as gpa
     from momentum_jax.optimizers.gradient_descent import gradient_descent as gradient_descent
     from momentum_jax.optimizers.grokfast import grokfast as grokfast
     from momentum_jax.optimizers.heavy_ball import heavy_ball as heavy_ball, scale_by_heavy_ball as scale_by_heavy_ball

@@ -9,6 +9,7 @@ _AVERAGES = {
     "ademamix": {"b1", "b2", "b3"},
     "ema_momentum": {"momentum"},
     "ema_nesterov": {"gamma"},
+    "gpa": {"evaluation"},
     "grokfast": {"alpha"},
     "laprop": {"b1", "b2"},
     "mars": {"b1", "b2"},

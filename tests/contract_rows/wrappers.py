@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import momentum_jax as mj
-from contract_rows.row import Row, core
+from contract_rows.row import SHARE, Row, core
 
 
 def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -71,6 +71,35 @@ WRAPPERS = (
         "quantized_state",
         around(mj.heavy_ball, mj.quantized_state),
         {"learning_rate": 1e-3, "momentum": 0.9},
+        wraps=True,
+    ),
+    *[
+        Row(
+            f"averaged-{decay}",
+            "averaged",
+            lambda learning_rate, momentum, accumulator_dtype=None, decay=decay: mj.averaged(
+                mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype),
+                decay,
+                accumulator_dtype=accumulator_dtype,
+            ),
+            {"learning_rate": 1e-3, "momentum": 0.9},
+            needs_params=True,
+            wraps=True,
+        )
+        for decay in (0.9, "uniform")
+    ],
+    Row(
+        "gpa",
+        "gpa",
+        lambda learning_rate, momentum, training, evaluation, accumulator_dtype=None: mj.gpa(
+            mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype),
+            training=training,
+            evaluation=evaluation,
+            accumulator_dtype=accumulator_dtype,
+        ),
+        {"learning_rate": 1e-3, "momentum": 0.9, "training": 0.7, "evaluation": 0.9},
+        looks_ahead=("training",),
+        allowed={"training": SHARE},
         wraps=True,
     ),
 )
