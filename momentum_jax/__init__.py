@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         scale_by_simplified_ademamix as scale_by_simplified_ademamix,
         simplified_ademamix as simplified_ademamix,
     )
+    from momentum_jax.optimizers.soap import scale_by_soap as scale_by_soap, soap as soap
     from momentum_jax.optimizers.state_space_momentum import state_space_momentum as state_space_momentum
     from momentum_jax.optimizers.storm import storm as storm
     from momentum_jax.optimizers.triple_momentum import triple_momentum as triple_momentum

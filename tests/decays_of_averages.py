@@ -24,6 +24,7 @@ _AVERAGES = {
     "quasi_hyperbolic_momentum": {"momentum"},
     "rmsprop": {"decay"},
     "simplified_ademamix": {"b2"},
+    "soap": {"b1", "b2"},
     "yellowfin": {"decay"},
 }
 

@@ -8,6 +8,8 @@ import momentum_jax as mj
 from contract_rows.row import Row, core
 
 MUON = {"learning_rate": 0.02, "momentum": 0.95, "weight_decay": 1e-3}
+# Of the bases of the sides of the matrices in the contract's trees.
+SQUARES = ((1, 2, 2), (1, 3, 3))
 
 
 def _half(params: Any) -> Any:
@@ -77,5 +79,24 @@ NORMALISED = (
         needs_params=True,
         static=("ns_steps",),
         other_shapes=((2, 1), (1, 3)),
+    ),
+    # The contract's gradients of all steps lie in one plane: with a small eps the third direction is rounding over rounding.
+    core(
+        "scale_by_soap",
+        "soap",
+        mj.scale_by_soap,
+        {"b1": 0.9, "b2": 0.95, "eps": 1e-2},
+        static=("precondition_frequency", "max_size"),
+        other_shapes=SQUARES,
+    ),
+    Row(
+        "soap",
+        "soap",
+        mj.soap,
+        {"learning_rate": 0.02, "b1": 0.9, "b2": 0.95, "weight_decay": 1e-3, "eps": 1e-2},
+        {"precondition_frequency": 2},
+        needs_params=True,
+        static=("max_size",),
+        other_shapes=SQUARES,
     ),
 )

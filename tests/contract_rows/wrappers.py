@@ -14,6 +14,13 @@ def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any
     )
 
 
+def averaging(decay: Any) -> Callable[..., Any]:
+    """The constructor of heavy balls with an average of their iterates."""
+    return lambda learning_rate, momentum, accumulator_dtype=None: mj.averaged(
+        mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype), decay, accumulator_dtype=accumulator_dtype
+    )
+
+
 WRAPPERS = (
     core("scale_by_learning_rate", "learning_rate", mj.scale_by_learning_rate, {"learning_rate": 0.1}, buffered=False),
     core("add_weight_decay", "weight_decay", mj.add_weight_decay, {"weight_decay": 0.1}, needs_params=True, buffered=False),
@@ -77,11 +84,7 @@ WRAPPERS = (
         Row(
             f"averaged-{decay}",
             "averaged",
-            lambda learning_rate, momentum, accumulator_dtype=None, decay=decay: mj.averaged(
-                mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype),
-                decay,
-                accumulator_dtype=accumulator_dtype,
-            ),
+            averaging(decay),
             {"learning_rate": 1e-3, "momentum": 0.9},
             needs_params=True,
             wraps=True,
@@ -100,6 +103,7 @@ WRAPPERS = (
         {"learning_rate": 1e-3, "momentum": 0.9, "training": 0.7, "evaluation": 0.9},
         looks_ahead=("training",),
         allowed={"training": SHARE},
+        rosenbrock={"momentum": 0.5},
         wraps=True,
     ),
 )

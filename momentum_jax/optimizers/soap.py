@@ -1,0 +1,285 @@
+"""SOAP: Adam in the eigenbases of Shampoo's two preconditioners, which move slowly.
+
+    L' = b2 L + (1 - b2) g g^H          R' = b2 R + (1 - b2) g^H g          L = P diag P^H, R = Q diag Q^H, kept up to date
+    m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |P^H g Q|^2
+    x' = x - eta (P d Q^H + lambda x)          d = (P^H m' Q / c1) / (sqrt(s' / c2) + eps)          c = 1 - prod b_i
+
+The first gradient only sets the bases, by eigendecomposition, and moves nothing. After every `precondition_frequency` further
+steps each basis makes one step of power iteration, P <- the Q of QR of L P, its columns sorted by their eigenvalues before; the
+rows and columns of s go with them. A step is made in the bases of the steps before it.
+
+Equivalent form: with P = Q = 1 it is `adam`, one step late; that is what leaves that are no matrices get, as in the authors'
+code, and sides of more than `max_size`.
+
+Convention: eta outside, decoupled weight decay, from the first step on; eps outside the root and after the correction (the
+authors' code adds it before, and decays after the step). m lies in the parameter's own axes, which is the same: the average is
+linear. The bases are constants to derivatives through an update.
+Range: where a gradient lies in some of its bases' directions alone, as one that repeats the first does, the others of P^H g Q are
+rounding over rounding, up to 1 times eta each. A gradient above 1e19 in float32 makes L and R infinite and the bases NaN for good;
+`optax.clip` in front prevents that.
+State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
+`second_moment` (s), real, in the eigenbases: the tree and shapes of the parameters, float32 for 16-bit leaves unless
+`accumulator_dtype` says otherwise; `input_gram` and `output_gram` (L, R), `input_basis` and `output_basis` (P, Q), (matrices, n, n)
+for n inputs or outputs of a leaf, None where there is no rotation, float32 for 16-bit leaves; `log_product1` and `log_product2`,
+logarithms of prod b1_i and prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
+Memory: 6 buffers for a square matrix, 2 where nothing is rotated. Needs: params for weight decay.
+Source: N. Vyas, D. Morwani, R. Zhao, M. Kwun, I. Shapira, D. Brandfonbrener, L. Janson and S. Kakade (2025), SOAP: Improving and
+Stabilizing Shampoo using Adam, ICLR, arXiv:2409.11321.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from momentum_jax._hyperparameters import AtLeastOne, AverageDecay, DType, LearningRate, NonNegative, Steps, checked, value_at
+from momentum_jax._trees import Path, dtype_of, is_inexact, is_none, leaves_by_path
+from momentum_jax.optimizers._arithmetic import ratio, root, squared
+from momentum_jax.optimizers._axes import AxesArgument, Layout, View, refuse_unnamed, views
+from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
+from momentum_jax.optimizers._gathered import adjoint, gathered, in_tree_of, product, returned, side_of_stack
+from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._precision import as_scalar, widen
+from momentum_jax.optimizers._state import average_dtype, first_step, next_step, second_moment_dtype, zeros
+from momentum_jax.optimizers._transformation import Transformation, chain, transformation
+from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
+from momentum_jax.optimizers.weight_decay import add_weight_decay
+
+_SIDES = ("input_gram", "output_gram", "input_basis", "output_basis")
+
+
+class SoapState(NamedTuple):
+    step: jax.Array
+    momentum_step: jax.Array
+    first_moment: optax.Updates
+    second_moment: optax.Updates
+    input_gram: Any
+    output_gram: Any
+    input_basis: Any
+    output_basis: Any
+    log_product1: jax.Array
+    log_product2: jax.Array
+
+    def reset_momentum(self) -> "SoapState":
+        forget = ("momentum_step", "first_moment", "log_product1")
+        return self._replace(**{name: jax.tree.map(jnp.zeros_like, getattr(self, name)) for name in forget})
+
+
+@checked
+def scale_by_soap(
+    b1: AverageDecay = 0.95,
+    b2: AverageDecay = 0.95,
+    *,
+    precondition_frequency: Steps = 10,
+    axes: AxesArgument = None,
+    layout: Layout = "auto",
+    max_size: AtLeastOne = 10_000,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """The learning-rate-free core: P d Q^H.
+
+    Args:
+      b1: decay of the first moment in [0, 1); a number, a 0-d array or a schedule `step -> value`.
+      b2: decay of the second moment and of L and R, likewise.
+      precondition_frequency: the bases are renewed after so many steps, at least 1.
+      axes: which axes of a leaf form its matrices, as in `muon`; None: leaves with two axes are matrices.
+      layout: how leaves that `axes` does not name are read, as in `muon`: it decides which of them are matrices.
+      max_size: a side of more inputs or outputs than this is not rotated; at least 1.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the moments; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf; in `update`, a gradient that does not fit
+        the state.
+      TypeError: an argument of the wrong type.
+    """
+    who = "scale_by_soap"
+
+    def init(params: optax.Params) -> SoapState:
+        refuse_unnamed(who, params, axes, layout)
+        leaves = jax.tree.leaves(params, is_leaf=is_none)
+        found = views(who, params, axes, layout).items()
+        sides = [_start(who, path, view, leaf, max_size) for leaf, (path, view) in zip(leaves, found, strict=True)]
+        return SoapState(
+            step=first_step(),
+            momentum_step=first_step(),
+            first_moment=zeros(params, average_dtype(accumulator_dtype)),
+            second_moment=zeros(params, second_moment_dtype(accumulator_dtype)),
+            **{name: in_tree_of(params, [side[i] for side in sides]) for i, name in enumerate(_SIDES)},
+            log_product1=no_decay(b1, params),
+            log_product2=no_decay(b2, params),
+        )
+
+    def update(who: str, updates: optax.Updates, state: SoapState, params: Any) -> tuple[optax.Updates, SoapState]:
+        del params
+        first = state.step == 0
+        decay1, decay2 = value_at(b1, state.momentum_step), value_at(b2, state.step)
+        log_product1 = state.log_product1 + jnp.where(first, 0, log_decay(decay1, state.log_product1))
+        log_product2 = state.log_product2 + jnp.where(first, 0, log_decay(decay2, state.log_product2))
+        buffers = {"first_moment": state.first_moment, "second_moment": state.second_moment}
+        moments, first_moment, _ = each(who, _first_moment, updates, buffers, b1=decay1, first=first)
+        scalars = {
+            "b2": decay2,
+            "gain": jnp.where(first, 0, 1 / bias_correction(jnp.where(first, -1, log_product1))),
+            "root_gain": jax.lax.rsqrt(bias_correction(jnp.where(first, -1, log_product2))),
+            "eps": value_at(eps, state.step),
+        }
+        leaves, found = leaves_by_path(updates), views(who, updates, axes, layout)
+        kept = {name: leaves_by_path(getattr(state, name)) for name in ("second_moment", *_SIDES)}
+        moved, stacks = leaves_by_path(moments), {}
+        for path, m in moved.items():
+            s = kept["second_moment"][path]
+            if s is None or not is_inexact(m):
+                continue
+            real = jnp.finfo(m.dtype).dtype
+            h = {name: as_scalar(value, real) for name, value in scalars.items()}
+            g, sides, view = widen(leaves[path], real), [kept[name][path] for name in _SIDES], found[path]
+            if view is None:
+                wide = jnp.where(first, s, h["b2"] * widen(s, real) + (1 - h["b2"]) * squared(g))
+                moved[path], kept["second_moment"][path] = _direction(m, wide, h), wide.astype(s.dtype)
+                continue
+            g, wide = gathered(g, view), gathered(widen(s, real), view)
+            _, _, *bases = sides
+            wide = jnp.where(first, wide, h["b2"] * wide + (1 - h["b2"]) * squared(_rotated(g, *bases)))
+            step = _rotated_back(_direction(_rotated(gathered(m, view), *bases), wide, h), *bases)
+            moved[path] = returned(step, view, m)
+            grams = [
+                gram if gram is None else (h["b2"] * gram + (1 - h["b2"]) * product(a, adjoint(a))).astype(gram.dtype)
+                for gram, a in zip(sides, (g, adjoint(g)), strict=False)
+            ]
+            stacks[path] = [*grams, *bases, wide]
+        due = jnp.where(first, 2, jnp.where(state.step % precondition_frequency == 0, 1, 0))
+        renewed = jax.lax.switch(due, (_kept, _iterated, _decomposed), list(stacks.values())) if stacks else []
+        for path, (*sides, wide) in zip(stacks, renewed, strict=True):
+            for name, side in zip(_SIDES, sides, strict=True):
+                kept[name][path] = side
+            s = kept["second_moment"][path]
+            kept["second_moment"][path] = returned(wide, found[path], s).astype(s.dtype)
+        trees = {name: in_tree_of(getattr(state, name), list(kept[name].values())) for name in kept}
+        return in_tree_of(updates, list(moved.values())), SoapState(
+            step=next_step(state.step),
+            momentum_step=next_step(state.momentum_step),
+            first_moment=first_moment,
+            **trees,
+            log_product1=log_product1,
+            log_product2=log_product2,
+        )
+
+    return transformation(who, init, update)
+
+
+def _start(who: str, path: Path, view: View | None, leaf: Any, max_size: int) -> list[Any]:
+    """The grams of a leaf, of zeros, and its bases, of ones: those of its inputs and of its outputs, None where it has none."""
+    if view is None or not is_inexact(leaf):
+        return [None] * len(_SIDES)
+    sides = side_of_stack(who, path, view)
+    stack = math.prod(view.shape[i] for i in view.batch) * len(view.blocks)
+    # Made from the leaf, so that inside `jax.shard_map` they vary over the mesh axes that it varies over.
+    zero = jnp.sum(jnp.zeros_like(leaf, dtype=average_dtype(None)(dtype_of(leaf))))
+    grams = [jnp.zeros((stack, n, n), zero.dtype) + zero if 0 < n <= max_size else None for n in sides]
+    return [*grams, *(None if gram is None else gram + jnp.eye(gram.shape[-1], dtype=gram.dtype) for gram in grams)]
+
+
+def _first_moment(u: jax.Array, m: jax.Array, s: jax.Array, b1: Any, first: Any) -> tuple[jax.Array, ...]:
+    m = jnp.where(first == 0, b1 * m + (1 - b1) * u, m)
+    return m, m, s
+
+
+def _direction(m: jax.Array, s: jax.Array, h: dict[str, Any]) -> jax.Array:
+    return ratio(m * h["gain"], root(s) * h["root_gain"] + h["eps"], h["eps"])
+
+
+def _rotated(x: jax.Array, inputs: Any, outputs: Any) -> jax.Array:
+    x = x if inputs is None else product(adjoint(inputs), x)
+    return x if outputs is None else product(x, outputs)
+
+
+def _rotated_back(x: jax.Array, inputs: Any, outputs: Any) -> jax.Array:
+    x = x if inputs is None else product(inputs, x)
+    return x if outputs is None else product(x, adjoint(outputs))
+
+
+def _kept(stacks: list[list[Any]]) -> list[list[Any]]:
+    return stacks
+
+
+def _decomposed(stacks: list[list[Any]]) -> list[list[Any]]:
+    """The bases of the first gradient."""
+
+    def basis(gram: Any) -> Any:
+        return None if gram is None else jnp.linalg.eigh(jax.lax.stop_gradient(gram))[1][..., ::-1]
+
+    return [[left, right, basis(left), basis(right), s] for left, right, _, _, s in stacks]
+
+
+def _iterated(stacks: list[list[Any]]) -> list[list[Any]]:
+    """A step of power iteration of every basis, sorted by the eigenvalues that it has."""
+    renewed = []
+    for left, right, p, q, s in stacks:
+        p, order = _power_step(left, p)
+        s = s if order is None else jnp.take_along_axis(s, order[..., :, None], axis=-2)
+        q, order = _power_step(right, q)
+        s = s if order is None else jnp.take_along_axis(s, order[..., None, :], axis=-1)
+        renewed.append([left, right, p, q, s])
+    return renewed
+
+
+def _power_step(gram: Any, basis: Any) -> tuple[Any, Any]:
+    if gram is None:
+        return None, None
+    gram = jax.lax.stop_gradient(gram)
+    moved = product(gram, basis)
+    order = jnp.argsort(-jnp.sum(jnp.real(jnp.conj(basis) * moved), axis=-2), axis=-1)
+    return jnp.linalg.qr(jnp.take_along_axis(moved, order[..., None, :], axis=-1))[0], order
+
+
+@checked
+def soap(
+    learning_rate: LearningRate,
+    b1: AverageDecay = 0.95,
+    b2: AverageDecay = 0.95,
+    *,
+    precondition_frequency: Steps = 10,
+    weight_decay: NonNegative = 0.0,
+    axes: AxesArgument = None,
+    layout: Layout = "auto",
+    max_size: AtLeastOne = 10_000,
+    eps: NonNegative = 1e-8,
+    accumulator_dtype: DType = None,
+) -> Transformation:
+    """SOAP: Adam in the slowly moving eigenbases of Shampoo's preconditioners.
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.soap(3e-3, precondition_frequency=10, axes={"*/query/kernel": "in out out"})
+
+    Args:
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. The first update is 0.
+      b1: decay of the first moment in [0, 1), likewise.
+      b2: decay of the second moment and of the two preconditioners in [0, 1), likewise.
+      precondition_frequency: the bases are renewed after so many steps, at least 1.
+      weight_decay: lambda >= 0, likewise, decoupled; unless it is the plain number 0, `update` needs params.
+      axes: which axes of a leaf form its matrices, as in `muon`; None: leaves with two axes are matrices.
+      layout: how leaves that `axes` does not name are read, as in `muon`: it decides which of them are matrices.
+      max_size: a side of more inputs or outputs than this is not rotated; at least 1. A basis of 10,000 is 400 MB.
+      eps: at least 0, likewise.
+      accumulator_dtype: dtype of the moments; None: that of the parameter, float32 for 16-bit leaves.
+
+    Raises:
+      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf, or name blocks of several sizes; in
+        `update`, a gradient that does not fit the state or the parameters, or weight decay without params.
+      TypeError: an argument of the wrong type.
+    """
+    core = scale_by_soap(
+        b1,
+        b2,
+        precondition_frequency=precondition_frequency,
+        axes=axes,
+        layout=layout,
+        max_size=max_size,
+        eps=eps,
+        accumulator_dtype=accumulator_dtype,
+    )
+    return chain("soap", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))
