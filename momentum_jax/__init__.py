@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from momentum_jax.optimizers.adadelta import adadelta as adadelta, scale_by_adadelta as scale_by_adadelta
     from momentum_jax.optimizers.adagrad import adagrad as adagrad, scale_by_adagrad as scale_by_adagrad
     from momentum_jax.optimizers.adam import adam as adam, adamw as adamw, scale_by_adam as scale_by_adam
+    from momentum_jax.optimizers.adamuon import adamuon as adamuon, scale_by_adamuon as scale_by_adamuon
     from momentum_jax.optimizers.adan import adan as adan
     from momentum_jax.optimizers.adaptive_restart import adaptive_restart as adaptive_restart
     from momentum_jax.optimizers.ademamix import ademamix as ademamix, scale_by_ademamix as scale_by_ademamix
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from momentum_jax.optimizers.cautious import cautious as cautious
     from momentum_jax.optimizers.cautious_weight_decay import cautious_weight_decay as cautious_weight_decay
     from momentum_jax.optimizers.demon import demon as demon
+    from momentum_jax.optimizers.dion import dion as dion, scale_by_dion as scale_by_dion
     from momentum_jax.optimizers.ema_momentum import (
         ema_momentum as ema_momentum,
         scale_by_ema_momentum as scale_by_ema_momentum,
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     )
     from momentum_jax.optimizers.rmsprop import rmsprop as rmsprop, scale_by_rmsprop as scale_by_rmsprop
     from momentum_jax.optimizers.robust_momentum import robust_momentum as robust_momentum
+    from momentum_jax.optimizers.scion import scale_by_scion as scale_by_scion, scion as scion
     from momentum_jax.optimizers.sgd import scale_by_sgd as scale_by_sgd, sgd as sgd
     from momentum_jax.optimizers.simplified_ademamix import (
         scale_by_simplified_ademamix as scale_by_simplified_ademamix,

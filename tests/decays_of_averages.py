@@ -5,8 +5,10 @@ from contract_rows.row import Row
 _AVERAGES = {
     "adadelta": {"rho"},
     "adam": {"b1", "b2"},
+    "adamuon": {"momentum"},
     "adan": {"b1", "b2", "b3"},
     "ademamix": {"b1", "b2", "b3"},
+    "dion": {"momentum"},
     "ema_momentum": {"momentum"},
     "ema_nesterov": {"gamma"},
     "gpa": {"evaluation"},
@@ -23,6 +25,7 @@ _AVERAGES = {
     "quasi_hyperbolic_adam": {"b1", "b2"},
     "quasi_hyperbolic_momentum": {"momentum"},
     "rmsprop": {"decay"},
+    "scion": {"momentum"},
     "simplified_ademamix": {"b2"},
     "soap": {"b1", "b2"},
     "yellowfin": {"decay"},
