@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         spectra as spectra,
         theory as theory,
     )
+    from momentum_jax.optimizers._axes import Matrix as Matrix
     from momentum_jax.optimizers.accelerated_sgd import (
         accelerated_sgd as accelerated_sgd,
         scale_by_accelerated_sgd as scale_by_accelerated_sgd,

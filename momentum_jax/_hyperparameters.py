@@ -156,7 +156,7 @@ class Choice(NamedTuple):
 class NullOr(NamedTuple):
     """`None`, or what the other rule allows."""
 
-    rule: Interval | Count
+    rule: Interval | Count | Choice
 
     def check(self, who: str, name: str, value: Any) -> Any:
         return None if value is None else self.rule.check(who, name, value)

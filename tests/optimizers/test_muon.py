@@ -87,7 +87,7 @@ def test_by_default_other_leaves_go_to_adamw_at_its_share_of_the_rate(problem: P
 
 @pytest.mark.parametrize("make", [mj.muon, mj.normuon])
 def test_a_tree_without_matrices_is_refused_with_the_remedy(make: Any) -> None:
-    params = {"kernel": jnp.ones((3, 3, 1, 8)), "bias": jnp.ones(8)}
+    params = {"filters": jnp.ones((3, 3, 1, 8)), "bias": jnp.ones(8)}
     with pytest.raises(ValueError, match=r"^\w+: params must have a matrix .*\(8,\).*take adamw for it, or .*fallback="):
         make().init(params)
     make(fallback=mj.adam(0.1)).init(params)
@@ -103,7 +103,7 @@ def test_the_words_and_the_optimizers_that_muon_takes_are_named() -> None:
     with pytest.raises(ValueError, match=r"^muon: ns_steps must be at least 1, got 0\.$"):
         mj.muon(ns_steps=0)
     with pytest.raises(TypeError, match=r"optax\.inject_hyperparams needs static_args='ns_steps'"):
-        optax.inject_hyperparams(mj.muon)().init({"w": jnp.ones((2, 2))})
+        optax.inject_hyperparams(mj.muon)(ns_steps=4).init({"w": jnp.ones((2, 2))})
 
 
 @pytest.mark.parametrize("make", [mj.scale_by_muon, mj.scale_by_normuon])
