@@ -43,17 +43,6 @@ def returned(stack: jax.Array, view: View, like: jax.Array) -> jax.Array:
     return jax.sharding.reshard(leaf, jax.typeof(like).sharding.spec) if _is_explicit(like) else leaf
 
 
-def adjoint(x: jax.Array) -> jax.Array:
-    """X^H of every matrix of a stack."""
-    transposed = jnp.matrix_transpose(x)
-    return jnp.conj(transposed) if jnp.iscomplexobj(x) else transposed
-
-
-def product(x: jax.Array, y: jax.Array) -> jax.Array:
-    """X Y of every pair of matrices, in full precision."""
-    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
-
-
 def in_tree_of(tree: Any, leaves: list[Any]) -> Any:
     """`leaves`, in the order of `leaves_by_path`, in the structure of `tree`."""
     return jax.tree.unflatten(jax.tree.structure(tree, is_leaf=lambda node: node is None), leaves)

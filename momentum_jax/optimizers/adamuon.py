@@ -6,10 +6,11 @@
 
 Equivalent form: Muon with Adam's second moment behind it, the whole step brought to an RMS of 0.2, as an update of AdamW has.
 
-Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. One decay serves both averages. s is
-not bias corrected: the normalisation takes any common factor out. |P| is that of each matrix of a leaf. A complex sign is z / |z|.
-State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar, position in
-mu; `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
+Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. One decay serves both
+averages. s is not bias corrected: the normalisation takes any common factor out. |P| is that of each matrix of a leaf. A
+complex sign is z / |z|.
+State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar,
+position in mu; `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise.
 Memory: 2 buffers, and those of the fallback on the other leaves. Needs: params for weight decay.
 Source: C. Si, D. Zhang and W. Shen (2025), AdaMuon: Adaptive Muon Optimizer, arXiv:2507.11005.
@@ -75,8 +76,8 @@ def scale_by_adamuon(
       axes, layout, newton_schulz, ns_steps, ns_dtype, stack, spread: as in `muon`.
 
     Raises:
-      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf; in `update`, a gradient that does not fit
-        the state.
+      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf; in `update`, a gradient that does not
+        fit the state.
       TypeError: an argument of the wrong type.
     """
     who = "scale_by_adamuon"
@@ -146,7 +147,8 @@ def adamuon(
         >>> optimizer = mj.adamuon(6e-4, weight_decay=0.1, fallback=mj.adamw(6e-4, weight_decay=0.1))
 
     Args:
-      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. An update has an RMS of 0.2 eta.
+      learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. An update has an RMS of 0.2
+        eta.
       momentum: mu in [0, 1), likewise; the decay of both averages.
       weight_decay: lambda >= 0, likewise, decoupled; unless it is the plain number 0, `update` needs params.
       fallback: optimizer of the leaves that are no matrices; None: that of `muon`.

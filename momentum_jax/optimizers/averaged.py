@@ -3,9 +3,9 @@
     a' = d a + (1 - d) x'          a number d: an exponential moving average
     a' = a + (x' - a) / n          "uniform": the mean of the n last iterates, x' among them
 
-x' is the iterate after the step: `evaluation_params` of a shifted method (`nesterov`), else the parameters themselves. The first
-average is the iterate after step `start`, as PyTorch's AveragedModel copies the model when it is first updated; up to there a' is
-x'. So the mean of all iterates after the start x_0 is "uniform" with start 0.
+x' is the iterate after the step: `evaluation_params` of a shifted method (`nesterov`), else the parameters themselves. The
+first average is the iterate after step `start`, as PyTorch's AveragedModel copies the model when it is first updated; up to
+there a' is x'. So the mean of all iterates after the start x_0 is "uniform" with start 0.
 
 Equivalent form: the optimizer's own path, with another read-out. The average never moves what the optimizer sees.
 
@@ -15,8 +15,8 @@ State: `step`, int32 scalar, position in the sequence of d; `average`, a copy of
 leaves unless `accumulator_dtype` says otherwise; `inner_state`.
 Memory: that of its optimizer and 1 buffer. Needs: params; evaluation_params, to read the average.
 Source: B. T. Polyak and A. B. Juditsky (1992), Acceleration of Stochastic Approximation by Averaging, SIAM J. Control Optim.
-30(4), 838-855, for the mean; P. Izmailov, D. Podoprikhin, T. Garipov, D. Vetrov and A. G. Wilson (2018), Averaging Weights Leads
-to Wider Optima and Better Generalization, UAI, arXiv:1803.05407, for the mean from a late start on.
+30(4), 838-855, for the mean; P. Izmailov, D. Podoprikhin, T. Garipov, D. Vetrov and A. G. Wilson (2018), Averaging Weights
+Leads to Wider Optima and Better Generalization, UAI, arXiv:1803.05407, for the mean from a late start on.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -65,8 +65,8 @@ def averaged(
 
     Args:
       optimizer: any Optax optimizer, learning rate included.
-      decay: d in [0, 1) of an exponential moving average; a number, a 0-d array or a schedule `step -> value`. Or "uniform", for
-        the mean of all iterates since `start`.
+      decay: d in [0, 1) of an exponential moving average; a number, a 0-d array or a schedule `step -> value`. Or "uniform",
+        for the mean of all iterates since `start`.
       start: the step after which the first iterate is averaged, at least 0; before it the average is the iterate.
       accumulator_dtype: dtype of the average; None: that of the parameter, float32 for 16-bit leaves.
 

@@ -1,4 +1,4 @@
-"""Dion: Muon in a few directions at a time, which one step of power iteration keeps up with; what is left over stays in the momentum.
+"""Dion: Muon in a few directions at a time, found by one step of power iteration; the rest stays in the momentum.
 
     B = M + g          P = the Q of QR of B Q          R = B^H P
     M' = B - (1 - mu) P R^H          Q' = R, each column over its length
@@ -7,14 +7,15 @@
 P (b, r) has orthonormal columns; P Q'^H is about U V^H of the r largest singular values of B. Equivalent form: error feedback.
 Momentum decays by mu in the directions that were used, and not at all in the others.
 
-Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. M is a sum of gradients. The rank is
-at most the smaller side. P is a constant to derivatives through an update.
-State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar, position in
-mu; `error` (M), the tree and shapes of the parameters; `basis` (Q), (matrices, inputs, rank), None for leaves that are no matrices,
-at first random numbers of `seed` and the leaf's path; both float32 for 16-bit leaves; `accumulator_dtype` is that of M.
+Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. M is a sum of gradients. The
+rank is at most the smaller side. P is a constant to derivatives through an update.
+State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar,
+position in mu; `error` (M), the tree and shapes of the parameters; `basis` (Q), (matrices, inputs, rank), None for leaves
+that are no matrices, at first random numbers of `seed` and the leaf's path; both float32 for 16-bit leaves;
+`accumulator_dtype` is that of M.
 Memory: 1 buffer and rank numbers for each input, and those of the fallback on the other leaves. Needs: params for weight decay.
-Source: K. Ahn, B. Xu, N. Abreu, Y. Fan, G. Magakyan, P. Sharma, Z. Zhan and J. Langford (2025), Dion: Distributed Orthonormalized
-Updates, arXiv:2504.05295.
+Source: K. Ahn, B. Xu, N. Abreu, Y. Fan, G. Magakyan, P. Sharma, Z. Zhan and J. Langford (2025), Dion: Distributed
+Orthonormalized Updates, arXiv:2504.05295.
 """
 
 import math
@@ -39,9 +40,10 @@ from momentum_jax._scaling import norms
 from momentum_jax._trees import Path, dtype_of, is_inexact, is_none, leaves_by_path
 from momentum_jax.optimizers._arithmetic import ratio
 from momentum_jax.optimizers._axes import AxesArgument, Layout, View, refuse_unnamed, views
-from momentum_jax.optimizers._gathered import adjoint, gathered, in_tree_of, product, returned, side_of_stack
+from momentum_jax.optimizers._gathered import gathered, in_tree_of, returned, side_of_stack
 from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._matrices import with_fallback
+from momentum_jax.optimizers._newton_schulz import adjoint, product
 from momentum_jax.optimizers._precision import as_scalar, widen
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
@@ -94,9 +96,7 @@ def scale_by_dion(
         leaves = jax.tree.leaves(params, is_leaf=is_none)
         found = views(who, params, axes, layout).items()
         bases = [_start(who, path, view, leaf, rank, seed) for leaf, (path, view) in zip(leaves, found, strict=True)]
-        return DionState(
-            first_step(), first_step(), zeros(params, average_dtype(accumulator_dtype)), in_tree_of(params, bases)
-        )
+        return DionState(first_step(), first_step(), zeros(params, average_dtype(accumulator_dtype)), in_tree_of(params, bases))
 
     def add(u: jax.Array, error: jax.Array, mu: Any) -> tuple[jax.Array, jax.Array]:
         return error + u, mu * (error + u)
@@ -108,11 +108,14 @@ def scale_by_dion(
         seen = views(who, updates, axes, layout)
         moved, errors, bases = leaves_by_path(sums), leaves_by_path(error), leaves_by_path(state.basis)
         for path, basis in bases.items():
-            if basis is None:
+            view = seen.get(path)
+            if basis is None or view is None:
                 continue
-            total, view = moved[path], seen[path]
+            total = moved[path]
             real = jnp.finfo(total.dtype).dtype
-            step, left, following = _dealt(gathered(total, view), widen(basis, real), as_scalar(mu, real), as_scalar(small, real))
+            step, left, following = _dealt(
+                gathered(total, view), widen(basis, real), as_scalar(mu, real), as_scalar(small, real)
+            )
             moved[path] = returned(step, view, total)
             errors[path] = returned(left, view, total).astype(errors[path].dtype)
             bases[path] = following.astype(basis.dtype)
@@ -183,8 +186,6 @@ def dion(
     Raises:
       ValueError, TypeError: as `muon`; a ValueError too where `axes` names blocks of several sizes.
     """
-    core = scale_by_dion(
-        momentum, rank=rank, seed=seed, axes=axes, layout=layout, eps=eps, accumulator_dtype=accumulator_dtype
-    )
+    core = scale_by_dion(momentum, rank=rank, seed=seed, axes=axes, layout=layout, eps=eps, accumulator_dtype=accumulator_dtype)
     matrices = chain("dion", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))
     return with_fallback("dion", matrices, axes, layout, fallback, learning_rate, weight_decay, accumulator_dtype)

@@ -13,8 +13,8 @@ which is how it is computed: one buffer, no division, and the rounding of 16-bit
 Equivalent form: training = 0 is A with an exponential moving average of its iterates to evaluate (`averaged`, but that this
 average starts at x_0); evaluation = 0 is A itself.
 
-Convention: A sees y as its parameters, so that its weight decay is that of y, as in the authors' code. Under a schedule of my the
-next y is taken with the next step's.
+Convention: A sees y as its parameters, so that its weight decay is that of y, as in the authors' code. Under a schedule of my
+the next y is taken with the next step's.
 State: `step`, int32 scalar; `offset` (d), the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `next_training`, my of the next step, float32 scalar (float64 when a leaf is 64 bits wide);
 `inner_state`.
@@ -70,8 +70,8 @@ def gpa(
 
     Args:
       optimizer: any Optax optimizer, learning rate included.
-      training: my in [0, 1], the weight of the average x in the held point; a number, a 0-d array or a schedule `step -> value`.
-        The first update reads it at step 1 too.
+      training: my in [0, 1], the weight of the average x in the held point; a number, a 0-d array or a schedule `step ->
+        value`. The first update reads it at step 1 too.
       evaluation: mx in [0, 1), the weight that the average keeps, likewise.
       accumulator_dtype: dtype of the buffer; None: that of the parameter, float32 for 16-bit leaves.
 

@@ -73,8 +73,8 @@ def quantized_state(
       min_size: buffers with fewer entries stay as they are.
 
     Raises:
-      ValueError: a block_size below 1; in `init`, a centred RMSprop or `soap`; in `update`, a state from before `key`; whatever the
-        optimizer raises.
+      ValueError: a block_size below 1; in `init`, a centred RMSprop or `soap`; in `update`, a state from before `key`;
+        whatever the optimizer raises.
       TypeError: `optimizer` is no gradient transformation; in `init`, a schedule that cannot be traced.
     """
     inner = as_link("quantized_state", "optimizer", optimizer)

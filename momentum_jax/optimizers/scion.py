@@ -11,15 +11,15 @@ of a matrix with a inputs and b outputs, G = m':
     colnorm        each input's b entries over their RMS
     rms            all entries over their RMS
 
-Equivalent form: Frank-Wolfe on the ball of radius r, with an average of gradients; x stays inside once it is there, and eta <= 1.
-Unconstrained "spectral" is Muon without Nesterov, with another scale; unconstrained "sign" is signSGD of an average.
+Equivalent form: Frank-Wolfe on the ball of radius r, with an average of gradients; x stays inside once it is there, and eta
+<= 1. Unconstrained "spectral" is Muon without Nesterov, with another scale; unconstrained "sign" is signSGD of an average.
 
-Convention: eta outside the average; the authors' momentum is 1 - mu. Leaves that are no matrices have one input: "sign" is sign(G),
-the others are "rms", over the whole leaf, the authors' choice for biases. One norm serves the whole tree: `per_layer` gives each
-layer its own, such as "sign" to the last. The filter's channels are the "in" axis next to the "out" axis, as Flax and PyTorch have
-it. A complex sign is z / |z|.
-State: `step`, int32 scalar, position in eta, r and eps; `momentum_step`, in that of mu; `first_moment`, the tree and shapes of the
-parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
+Convention: eta outside the average; the authors' momentum is 1 - mu. Leaves that are no matrices have one input: "sign" is
+sign(G), the others are "rms", over the whole leaf, the authors' choice for biases. One norm serves the whole tree:
+`per_layer` gives each layer its own, such as "sign" to the last. The filter's channels are the "in" axis next to the "out"
+axis, as Flax and PyTorch have it. A complex sign is z / |z|.
+State: `step`, int32 scalar, position in eta, r and eps; `momentum_step`, in that of mu; `first_moment`, the tree and shapes
+of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
 Memory: 1 buffer. Needs: params unless unconstrained.
 Source: T. Pethick, W. Xie, K. Antonakopoulos, Z. Zhu, A. Silveti-Falls and V. Cevher (2025), Training Deep Learning Models with
 Norm-Constrained LMOs, ICML, arXiv:2502.07529.
@@ -89,8 +89,8 @@ def scale_by_scion(
       axes, layout, newton_schulz, ns_steps, ns_dtype, stack, spread: as in `muon`.
 
     Raises:
-      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf; in `update`, a gradient that does not fit
-        the state.
+      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf; in `update`, a gradient that does not
+        fit the state.
       TypeError: an argument of the wrong type.
     """
     who = "scale_by_scion"
@@ -184,12 +184,13 @@ def scion(
         eta r d alone.
       eps: at least 0, likewise, added to the RMS. Before Newton-Schulz it is 1e-7, as in the authors' code.
       accumulator_dtype: dtype of the average; None: that of the parameter, float32 for 16-bit leaves.
-      axes, layout, newton_schulz, ns_steps, ns_dtype, stack, spread: as in `muon`. A convolution's kernel is "in in in out" in Flax.
+      axes, layout, newton_schulz, ns_steps, ns_dtype, stack, spread: as in `muon`. A convolution's kernel is "in in in out"
+        in Flax.
 
     Raises:
-      ValueError: a hyperparameter out of range, another norm; in `init`, a kernel of three or more axes that `axes` does not name,
-        a pattern that decides no leaf, or a spec that does not fit its leaf; in `update`, a gradient that does not fit the state
-        or the parameters, no params where they are constrained, or a mesh that has not the axes of `spread`.
+      ValueError: a hyperparameter out of range, another norm; in `init`, a kernel of three or more axes that `axes` does not
+        name, a pattern that decides no leaf, or a spec that does not fit its leaf; in `update`, a gradient that does not fit
+        the state or the parameters, no params where they are constrained, or a mesh that has not the axes of `spread`.
       TypeError: an argument of the wrong type.
     """
     core = scale_by_scion(

@@ -14,17 +14,17 @@ code, and sides of more than `max_size`.
 Convention: eta outside, decoupled weight decay, from the first step on; eps outside the root and after the correction (the
 authors' code adds it before, and decays after the step). m lies in the parameter's own axes, which is the same: the average is
 linear. The bases are constants to derivatives through an update.
-Range: where a gradient lies in some of its bases' directions alone, as one that repeats the first does, the others of P^H g Q are
-rounding over rounding, up to 1 times eta each. A gradient above 1e19 in float32 makes L and R infinite and the bases NaN for good;
-`optax.clip` in front prevents that.
+Range: where a gradient lies in some of its bases' directions alone, as one that repeats the first does, the others of P^H g Q
+are rounding over rounding, up to 1 times eta each. A gradient above 1e19 in float32 makes L and R infinite and the bases NaN
+for good; `optax.clip` in front prevents that.
 State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
 `second_moment` (s), real, in the eigenbases: the tree and shapes of the parameters, float32 for 16-bit leaves unless
-`accumulator_dtype` says otherwise; `input_gram` and `output_gram` (L, R), `input_basis` and `output_basis` (P, Q), (matrices, n, n)
-for n inputs or outputs of a leaf, None where there is no rotation, float32 for 16-bit leaves; `log_product1` and `log_product2`,
-logarithms of prod b1_i and prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
+`accumulator_dtype` says otherwise; `input_gram` and `output_gram` (L, R), `input_basis` and `output_basis` (P, Q), (matrices,
+n, n) for n inputs or outputs of a leaf, None where there is no rotation, float32 for 16-bit leaves; `log_product1` and
+`log_product2`, logarithms of prod b1_i and prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
 Memory: 6 buffers for a square matrix, 2 where nothing is rotated. Needs: params for weight decay.
-Source: N. Vyas, D. Morwani, R. Zhao, M. Kwun, I. Shapira, D. Brandfonbrener, L. Janson and S. Kakade (2025), SOAP: Improving and
-Stabilizing Shampoo using Adam, ICLR, arXiv:2409.11321.
+Source: N. Vyas, D. Morwani, R. Zhao, M. Kwun, I. Shapira, D. Brandfonbrener, L. Janson and S. Kakade (2025), SOAP: Improving
+and Stabilizing Shampoo using Adam, ICLR, arXiv:2409.11321.
 """
 
 import math
@@ -39,8 +39,9 @@ from momentum_jax._trees import Path, dtype_of, is_inexact, is_none, leaves_by_p
 from momentum_jax.optimizers._arithmetic import ratio, root, squared
 from momentum_jax.optimizers._axes import AxesArgument, Layout, View, refuse_unnamed, views
 from momentum_jax.optimizers._bias_correction import bias_correction, log_decay, no_decay
-from momentum_jax.optimizers._gathered import adjoint, gathered, in_tree_of, product, returned, side_of_stack
+from momentum_jax.optimizers._gathered import gathered, in_tree_of, returned, side_of_stack
 from momentum_jax.optimizers._leaves import each
+from momentum_jax.optimizers._newton_schulz import adjoint, product
 from momentum_jax.optimizers._precision import as_scalar, widen
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, second_moment_dtype, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
@@ -92,8 +93,8 @@ def scale_by_soap(
       accumulator_dtype: dtype of the moments; None: that of the parameter, float32 for 16-bit leaves.
 
     Raises:
-      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf; in `update`, a gradient that does not fit
-        the state.
+      ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf; in `update`, a gradient that does not
+        fit the state.
       TypeError: an argument of the wrong type.
     """
     who = "scale_by_soap"
@@ -122,6 +123,7 @@ def scale_by_soap(
         buffers = {"first_moment": state.first_moment, "second_moment": state.second_moment}
         moments, first_moment, _ = each(who, _first_moment, updates, buffers, b1=decay1, first=first)
         scalars = {
+            "first": first,
             "b2": decay2,
             "gain": jnp.where(first, 0, 1 / bias_correction(jnp.where(first, -1, log_product1))),
             "root_gain": jax.lax.rsqrt(bias_correction(jnp.where(first, -1, log_product2))),
@@ -129,35 +131,30 @@ def scale_by_soap(
         }
         leaves, found = leaves_by_path(updates), views(who, updates, axes, layout)
         kept = {name: leaves_by_path(getattr(state, name)) for name in ("second_moment", *_SIDES)}
-        moved, stacks = leaves_by_path(moments), {}
+        moved, seconds, stacks = leaves_by_path(moments), kept["second_moment"], {}
         for path, m in moved.items():
-            s = kept["second_moment"][path]
+            s, view = seconds[path], found[path]
             if s is None or not is_inexact(m):
                 continue
             real = jnp.finfo(m.dtype).dtype
             h = {name: as_scalar(value, real) for name, value in scalars.items()}
-            g, sides, view = widen(leaves[path], real), [kept[name][path] for name in _SIDES], found[path]
+            g, wide = widen(leaves[path], real), widen(s, real)
             if view is None:
-                wide = jnp.where(first, s, h["b2"] * widen(s, real) + (1 - h["b2"]) * squared(g))
-                moved[path], kept["second_moment"][path] = _direction(m, wide, h), wide.astype(s.dtype)
+                moved[path], wide = _step(g, m, wide, None, None, h)
+                seconds[path] = wide.astype(s.dtype)
                 continue
-            g, wide = gathered(g, view), gathered(widen(s, real), view)
-            _, _, *bases = sides
-            wide = jnp.where(first, wide, h["b2"] * wide + (1 - h["b2"]) * squared(_rotated(g, *bases)))
-            step = _rotated_back(_direction(_rotated(gathered(m, view), *bases), wide, h), *bases)
+            g, *grams, p, q = gathered(g, view), *(kept[name][path] for name in _SIDES)
+            step, wide = _step(g, gathered(m, view), gathered(wide, view), p, q, h)
             moved[path] = returned(step, view, m)
-            grams = [
-                gram if gram is None else (h["b2"] * gram + (1 - h["b2"]) * product(a, adjoint(a))).astype(gram.dtype)
-                for gram, a in zip(sides, (g, adjoint(g)), strict=False)
-            ]
-            stacks[path] = [*grams, *bases, wide]
+            left, right = (_gram(gram, a, h["b2"]) for gram, a in zip(grams, (g, adjoint(g)), strict=True))
+            stacks[path] = view, [left, right, p, q, wide]
         due = jnp.where(first, 2, jnp.where(state.step % precondition_frequency == 0, 1, 0))
-        renewed = jax.lax.switch(due, (_kept, _iterated, _decomposed), list(stacks.values())) if stacks else []
-        for path, (*sides, wide) in zip(stacks, renewed, strict=True):
-            for name, side in zip(_SIDES, sides, strict=True):
+        sides = [stack for _, stack in stacks.values()]
+        renewed = jax.lax.switch(due, (_kept, _iterated, _decomposed), sides) if stacks else []
+        for (path, (view, _)), (*each_side, wide) in zip(stacks.items(), renewed, strict=True):
+            for name, side in zip(_SIDES, each_side, strict=True):
                 kept[name][path] = side
-            s = kept["second_moment"][path]
-            kept["second_moment"][path] = returned(wide, found[path], s).astype(s.dtype)
+            seconds[path] = returned(wide, view, seconds[path]).astype(seconds[path].dtype)
         trees = {name: in_tree_of(getattr(state, name), list(kept[name].values())) for name in kept}
         return in_tree_of(updates, list(moved.values())), SoapState(
             step=next_step(state.step),
@@ -188,18 +185,25 @@ def _first_moment(u: jax.Array, m: jax.Array, s: jax.Array, b1: Any, first: Any)
     return m, m, s
 
 
-def _direction(m: jax.Array, s: jax.Array, h: dict[str, Any]) -> jax.Array:
-    return ratio(m * h["gain"], root(s) * h["root_gain"] + h["eps"], h["eps"])
+def _step(g: jax.Array, m: jax.Array, s: jax.Array, p: Any, q: Any, h: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+    """P d Q^H and the new s; P or Q None: no rotation."""
+    s = jnp.where(h["first"] == 0, h["b2"] * s + (1 - h["b2"]) * squared(_rotated(g, p, q)), s)
+    d = ratio(_rotated(m, p, q) * h["gain"], root(s) * h["root_gain"] + h["eps"], h["eps"])
+    return _rotated_back(d, p, q), s
 
 
-def _rotated(x: jax.Array, inputs: Any, outputs: Any) -> jax.Array:
-    x = x if inputs is None else product(adjoint(inputs), x)
-    return x if outputs is None else product(x, outputs)
+def _gram(gram: Any, a: jax.Array, b2: Any) -> Any:
+    return None if gram is None else (b2 * gram + (1 - b2) * product(a, adjoint(a))).astype(gram.dtype)
 
 
-def _rotated_back(x: jax.Array, inputs: Any, outputs: Any) -> jax.Array:
-    x = x if inputs is None else product(inputs, x)
-    return x if outputs is None else product(x, adjoint(outputs))
+def _rotated(x: jax.Array, p: Any, q: Any) -> jax.Array:
+    x = x if p is None else product(adjoint(p), x)
+    return x if q is None else product(x, q)
+
+
+def _rotated_back(x: jax.Array, p: Any, q: Any) -> jax.Array:
+    x = x if p is None else product(p, x)
+    return x if q is None else product(x, adjoint(q))
 
 
 def _kept(stacks: list[list[Any]]) -> list[list[Any]]:

@@ -109,11 +109,11 @@ NORMALISED = (
             needs_params=structure.get("constrained", True),
             static=NS,
             allowed={"radius": HALF_LINE},
+            rosenbrock={"learning_rate": 2e-4},
+            steps=20_000,
         )
         for id, structure in {
             "scion": {},
-            "scion-convolution": {"norm": "convolution"},
-            "scion-sign": {"norm": "sign", "constrained": False},
             "scion-colnorm": {"norm": "colnorm"},
             "scion-rms": {"norm": "rms", "constrained": False},
         }.items()
@@ -131,7 +131,7 @@ NORMALISED = (
         "dion",
         "dion",
         mj.dion,
-        {"learning_rate": 0.02, "momentum": 0.9, "weight_decay": 1e-3, "eps": 1e-8},
+        {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-3, "eps": 1e-8},
         {"rank": 1, "fallback": mj.adam(0.1)},
         needs_params=True,
         static=("seed",),
