@@ -109,7 +109,7 @@ NORMALISED = (
             needs_params=structure.get("constrained", True),
             static=NS,
             allowed={"radius": HALF_LINE},
-            rosenbrock={"learning_rate": 2e-4},
+            rosenbrock={"learning_rate": 1e-4, "radius": 4.0},
             steps=20_000,
         )
         for id, structure in {
