@@ -45,7 +45,6 @@ from momentum_jax.optimizers._stacks import Orthogonaliser, SpreadArgument
 from momentum_jax.optimizers._state import average_dtype, first_step, next_step, zeros
 from momentum_jax.optimizers._transformation import Transformation, chain, transformation
 from momentum_jax.optimizers.learning_rate import scale_by_learning_rate
-from momentum_jax.optimizers.weight_decay import add_weight_decay
 
 _ORTHOGONAL = ("spectral", "convolution")
 Norm = Annotated[str, Choice((*_ORTHOGONAL, "sign", "colnorm", "rms"))]
@@ -207,5 +206,17 @@ def scion(
         eps=eps,
         accumulator_dtype=accumulator_dtype,
     )
-    pull = [add_weight_decay(1.0)] if constrained else []
+    pull = [_towards_zero()] if constrained else []
     return chain("scion", core, *pull, scale_by_learning_rate(learning_rate))
+
+
+def _towards_zero() -> Transformation:
+    """The link that adds the parameters: with -eta behind it they shrink by 1 - eta."""
+
+    def update(who: str, updates: optax.Updates, state: optax.EmptyState, params: Any) -> tuple[optax.Updates, Any]:
+        if params is None:
+            raise ValueError(f"{who}: constrained=True needs the parameters: call update(gradients, state, params).")
+        (updates,) = each(who, lambda u, p: (u + p,), updates, {}, params=params)
+        return updates, state
+
+    return transformation("scion", lambda params: optax.EmptyState(), update)

@@ -1,4 +1,4 @@
-"""Averages of iterates: PyTorch's averaged models, the published loop of primal averaging, closed forms, and what is refused."""
+"""Averages of iterates: PyTorch's averaged models, the published primal averaging, closed forms, and what is refused."""
 
 from typing import Any
 
@@ -88,7 +88,9 @@ def test_leaves_that_are_kept_from_the_average_are_read_as_they_are_held(problem
 
 def test_an_average_needs_the_parameters_a_decay_and_a_start() -> None:
     optimizer, params = mj.averaged(mj.sgd(0.1), 0.9), {"w": jnp.ones(2)}
-    with pytest.raises(ValueError, match=r"^averaged: the average needs the parameters: call update\(gradients, state, params\)"):
+    with pytest.raises(
+        ValueError, match=r"^averaged: the average needs the parameters: call update\(gradients, state, params\)"
+    ):
         optimizer.update(params, optimizer.init(params))
     with pytest.raises(ValueError, match=r"^averaged: decay must be 'uniform', a number, .*, got 'ema'\.$"):
         mj.averaged(mj.sgd(0.1), "ema")
@@ -98,9 +100,9 @@ def test_an_average_needs_the_parameters_a_decay_and_a_start() -> None:
         mj.averaged(mj.sgd(0.1), "uniform", start=-1)
     with pytest.raises(TypeError, match=r"^averaged: optimizer must be a gradient transformation, got float\.$"):
         mj.averaged(0.1, 0.9)
+    nameless = mj.averaged(mj.sgd(0.1), lambda t: None)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"^averaged: the schedule of decay must return a real number"):
-        optimizer = mj.averaged(mj.sgd(0.1), lambda t: None)
-        optimizer.update(params, optimizer.init(params), params)
+        nameless.update(params, nameless.init(params), params)
 
 
 def test_primal_averaging_is_the_published_code_around_adam(peers: dict[str, np.ndarray]) -> None:
