@@ -12,6 +12,7 @@ from normalised_walk import flat, tree, walk
 from oracles import Problems, assert_same_path, averages, descend, peer_file
 
 import momentum_jax as mj
+from momentum_jax import theory
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +193,22 @@ def test_an_average_is_read_out_of_chains_and_of_optaxs_wrappers(wrap: Any) -> N
     np.testing.assert_allclose(end(optax.chain(optax.clip(1e6), optimizer)), expected, rtol=1e-12)
     np.testing.assert_allclose(end(optax.MultiSteps(optimizer, 2).gradient_transformation(), 2), expected, rtol=1e-6)
     assert np.abs(expected - params["w"]).max() > 1e-3
+
+
+def test_the_theory_reads_averages_of_linear_methods_and_names_what_is_not_linear() -> None:
+    base = mj.heavy_ball(0.1, 0.9)
+    averaged = mj.averaged(base, 0.9)
+    assert theory.equivalent(averaged, base).same
+    assert not theory.equivalent(averaged, base, of="iterate").same
+    assert theory.stability_limit(averaged) == pytest.approx(theory.stability_limit(base))
+    # z' = z - eta c y with y = my x + (1 - my) z, then x' = mx x + (1 - mx) z'
+    eta, my, mx, curvature = 0.1, 0.7, 0.9, 3.0
+    of_z = np.array([-eta * curvature * my, 1 - eta * curvature * (1 - my)])
+    system = np.array([[mx, 0], [0, 0]]) + np.outer([1 - mx, 1], of_z)
+    rate = theory.rate(mj.gpa(mj.gradient_descent(eta), training=my, evaluation=mx), curvature)
+    np.testing.assert_allclose(rate, np.abs(np.linalg.eigvals(system)).max(), rtol=1e-10)
+    for optimizer in (mj.soap(0.1), mj.adamuon(0.1), mj.scion(0.1), mj.dion(0.1, rank=1), mj.averaged(mj.adam(0.1), 0.9)):
+        with pytest.raises(
+            theory.NotLinear, match=r"^linearize: update is not linear: `\w+` at momentum_jax/optimizers/\w+\.py"
+        ):
+            theory.linearize(optimizer, horizon=4)
