@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import momentum_jax as mj
-from contract_rows.row import Row, core
+from contract_rows.row import POSITIVE, Row, core
 
 
 def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -12,6 +12,10 @@ def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any
     return lambda learning_rate, momentum, accumulator_dtype=None: wrapper(
         make(learning_rate, momentum, accumulator_dtype=accumulator_dtype), **options
     )
+
+
+def every_leaf_a_query(tau: Any = 100.0, balance: Any = 0.5) -> Any:
+    return mj.qk_clip({"*": (None, None)}, tau=tau, balance=balance)
 
 
 WRAPPERS = (
@@ -65,6 +69,16 @@ WRAPPERS = (
         {"weight_decay": 0.1},
         needs_params=True,
         buffered=False,
+    ),
+    core(
+        "qk_clip",
+        "qk_clip",
+        every_leaf_a_query,
+        {"tau": 10.0, "balance": 0.5},
+        allowed={"tau": POSITIVE, "balance": "in [0, 1]"},
+        needs_params=True,
+        buffered=False,
+        extra={"max_logits": 12.5},
     ),
     Row(
         "quantized_state",
