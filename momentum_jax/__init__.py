@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from momentum_jax.optimizers.optimistic import optimistic as optimistic
     from momentum_jax.optimizers.per_layer import per_layer as per_layer
     from momentum_jax.optimizers.pid import pid as pid, scale_by_pid as scale_by_pid
+    from momentum_jax.optimizers.qk_clip import qk_clip as qk_clip
     from momentum_jax.optimizers.quantized_state import quantized_state as quantized_state
     from momentum_jax.optimizers.quasi_hyperbolic_adam import (
         quasi_hyperbolic_adam as quasi_hyperbolic_adam,

@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from momentum_jax._text import joined, quoted
@@ -82,7 +83,7 @@ class Orthogonaliser:
                 sharded = _Sharded.of(view, x)
                 explicit.setdefault(sharded.key(path), []).append((path, sharded))
                 continue
-            names = self._spread_over(mesh)
+            names = self._names(x)
             if view.plain and not (self.stack or names or self.method.function):
                 done[path] = self._iterated(x, eps)
                 continue
@@ -92,7 +93,7 @@ class Orthogonaliser:
                 group = (*matrices.shape[1:], matrices.dtype, mesh if names else None)
                 own = () if self.stack or names else (path, block)
                 parts.setdefault((group, own), []).append((path, block, tall, matrices))
-        done |= self._stacked(parts, seen, eps)
+        done |= self._stacked(parts, leaves, seen, eps)
         for members in explicit.values():
             done |= self._exchanged(members, eps)
         return {path: done[path] for path in leaves}
@@ -100,30 +101,41 @@ class Orthogonaliser:
     def _iterated(self, x: jax.Array, eps: Any) -> jax.Array:
         return orthogonalise(x, self.method, as_scalar(eps, jnp.finfo(x.dtype).dtype), self.dtype)
 
-    def _stacked(self, groups: dict[Any, Any], seen: dict[Path, View], eps: Any) -> dict[Path, jax.Array]:
+    def _stacked(
+        self, groups: dict[Any, Any], leaves: dict[Path, jax.Array], seen: dict[Path, View], eps: Any
+    ) -> dict[Path, jax.Array]:
         found: dict[Path, dict[int, jax.Array]] = {}
         for members in groups.values():
             stack = _joined([matrices for *_, matrices in members])
-            names = self._spread_over(jax.typeof(stack).sharding.mesh)
+            names = self._names(stack)
             stack, at = _in_chunks(stack, names, lambda chunk, names=names: self._spread(chunk, names, eps)), 0
             for path, block, tall, matrices in members:
                 own = stack[at : at + len(matrices)]
                 found.setdefault(path, {})[block] = jnp.matrix_transpose(own) if tall else own
                 at += len(matrices)
-        return {path: seen[path].leaf([blocks[i] for i in range(len(blocks))]) for path, blocks in found.items()}
+        done = {path: seen[path].leaf([blocks[i] for i in range(len(blocks))]) for path, blocks in found.items()}
+        # Where a leaf is sharded is not known while tracing; XLA knows it when it compiles.
+        return {path: shard_alike(o, leaves[path])[0] if self._names(leaves[path]) else o for path, o in done.items()}
 
     def _spread(self, stack: jax.Array, names: Names, eps: Any) -> jax.Array:
         """Newton-Schulz on a stack (n, m, k), dealt out over the mesh axes of these names."""
         if not names:
             return self._iterated(stack, eps)
         mesh, home, count = jax.typeof(stack).sharding.mesh, stack.dtype, len(stack)
-        dealt = NamedSharding(mesh, PartitionSpec(names, None, None))
         stack = _padded(narrowed(stack, self.dtype), _size(mesh, names))
-        stack = self._iterated(jax.lax.with_sharding_constraint(stack, dealt), eps)
-        return jax.lax.with_sharding_constraint(stack, dealt)[:count].astype(home)
+        # One mesh axis after the other: XLA would gather a stack of which two have to move at once.
+        free, dealt = PartitionSpec.UNCONSTRAINED, names[::-1]
+        specs = [PartitionSpec(dealt[:i], free, free) for i in range(1, len(names))] + [PartitionSpec(dealt, None, None)]
+        for spec in specs:
+            stack = jax.lax.with_sharding_constraint(stack, NamedSharding(mesh, spec))
+        stack = self._iterated(stack, eps)
+        for spec in reversed(specs):
+            stack = jax.lax.with_sharding_constraint(stack, NamedSharding(mesh, spec))
+        return stack[:count].astype(home)
 
-    def _spread_over(self, mesh: Any) -> Names:
+    def _names(self, x: jax.Array) -> Names:
         """The mesh axes to deal stacks out over: none on one device."""
+        mesh = jax.typeof(x).sharding.mesh
         if self.spread is None or mesh.empty:
             return ()
         types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))

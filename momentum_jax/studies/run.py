@@ -137,9 +137,9 @@ def _fingerprints(study: Study, variants: Variants) -> dict[str, str]:
     found = {}
     for arm in study.arms:
         if arm.expression.origin:
-            params = variants.of(arm.factors).params
-            optimizer = settle(resolve(arm.expression.middle, study.load), params)
-            found[arm.label] = fingerprint.of_optimizer(optimizer, params)
+            own = variants.of(arm.factors)
+            optimizer = settle(resolve(arm.expression.middle, study.load), own.params, own.problem.axes)
+            found[arm.label] = fingerprint.of_optimizer(optimizer, own.params)
     return found
 
 
@@ -400,7 +400,7 @@ class _Bench:
                 group = (optimizer.group, material)
                 # A trial without data is the same for all that differ in numbers alone.
                 if group not in self._makes or not optimizer.numbers:
-                    optimizer = settle(optimizer, material.params)
+                    optimizer = settle(optimizer, material.params, material.problem.axes)
                 # One that cannot be built from traced numbers shares nothing.
                 if optimizer.group == group[0]:
                     optimizer = replace(optimizer, make=self._makes.setdefault(group, optimizer.make))

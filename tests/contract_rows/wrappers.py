@@ -4,7 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import momentum_jax as mj
+<<<<<<< HEAD
 from contract_rows.row import SHARE, Row, core
+=======
+from contract_rows.row import POSITIVE, Row, core
+>>>>>>> muon
 
 
 def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -14,11 +18,16 @@ def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any
     )
 
 
+<<<<<<< HEAD
 def averaging(decay: Any) -> Callable[..., Any]:
     """The constructor of heavy balls with an average of their iterates."""
     return lambda learning_rate, momentum, accumulator_dtype=None: mj.averaged(
         mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype), decay, accumulator_dtype=accumulator_dtype
     )
+=======
+def every_leaf_a_query(tau: Any = 100.0, balance: Any = 0.5) -> Any:
+    return mj.qk_clip({"*": (None, None)}, tau=tau, balance=balance)
+>>>>>>> muon
 
 
 WRAPPERS = (
@@ -72,6 +81,16 @@ WRAPPERS = (
         {"weight_decay": 0.1},
         needs_params=True,
         buffered=False,
+    ),
+    core(
+        "qk_clip",
+        "qk_clip",
+        every_leaf_a_query,
+        {"tau": 10.0, "balance": 0.5},
+        allowed={"tau": POSITIVE, "balance": "in [0, 1]"},
+        needs_params=True,
+        buffered=False,
+        extra={"max_logits": 12.5},
     ),
     Row(
         "quantized_state",
