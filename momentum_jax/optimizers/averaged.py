@@ -106,6 +106,16 @@ def averaged(
     return transformation("averaged", init, update, extra=None)
 
 
+def refuse_averaged(who: str, name: str, state: Any) -> None:
+    """For wrappers that change a step or a buffer afterwards, which an average inside them would not know or not survive."""
+
+    def is_averaged(node: Any) -> bool:
+        return isinstance(node, AveragedState)
+
+    if any(map(is_averaged, jax.tree.leaves(state, is_leaf=is_averaged))):
+        raise ValueError(f"{who}: {name} must not be averaged; write averaged({who}(...), decay), which averages its iterates.")
+
+
 def _landing(who: str, updates: optax.Updates, params: optax.Params) -> optax.Params:
     """The parameters after the step, rounded as the user will hold them, in the tree of the updates."""
     steps, treedef = jax.tree.flatten(cast_like(updates, params, who), is_leaf=is_none)

@@ -4,11 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import momentum_jax as mj
-<<<<<<< HEAD
-from contract_rows.row import SHARE, Row, core
-=======
-from contract_rows.row import POSITIVE, Row, core
->>>>>>> muon
+from contract_rows.row import POSITIVE, SHARE, Row, core
 
 
 def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -18,16 +14,15 @@ def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any
     )
 
 
-<<<<<<< HEAD
 def averaging(decay: Any) -> Callable[..., Any]:
     """The constructor of heavy balls with an average of their iterates."""
     return lambda learning_rate, momentum, accumulator_dtype=None: mj.averaged(
         mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype), decay, accumulator_dtype=accumulator_dtype
     )
-=======
+
+
 def every_leaf_a_query(tau: Any = 100.0, balance: Any = 0.5) -> Any:
     return mj.qk_clip({"*": (None, None)}, tau=tau, balance=balance)
->>>>>>> muon
 
 
 WRAPPERS = (

@@ -106,6 +106,18 @@ def test_an_average_needs_the_parameters_a_decay_and_a_start() -> None:
         nameless.update(params, nameless.init(params), params)
 
 
+def test_wrappers_that_change_a_step_or_rescale_a_buffer_go_inside_of_an_average(problem: Problems) -> None:
+    for who, make in {
+        "adaptive_restart: optimizer": lambda: mj.adaptive_restart(mj.averaged(mj.heavy_ball(0.1), 0.9)),
+        "momentum_correction: core": lambda: mj.momentum_correction(mj.averaged(mj.scale_by_heavy_ball(), "uniform"), 0.1),
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{who} must not be averaged; write averaged\(\w+\(\.\.\.\), decay\)"):
+            make().init({"w": jnp.ones(2)})
+    restarted = mj.adaptive_restart(mj.nesterov(0.05, 0.95))
+    expected = np.cumsum(descend(restarted, problem.quad, problem.theta0, 30).read[1:], axis=0) / np.arange(1, 31)[:, None]
+    assert_same_path(read_of(mj.averaged(restarted, "uniform"), problem, 30), expected)
+
+
 def test_primal_averaging_is_the_published_code_around_adam(peers: dict[str, np.ndarray]) -> None:
     grads = peers["gpa/grads"]
     descent = descend(mj.gpa(mj.adam(0.01, 0.9, 0.99)), lambda t, x: grads[t], peers["gpa/x0"], 50)
