@@ -14,9 +14,12 @@ code, and sides of more than `max_size`.
 Convention: eta outside, decoupled weight decay, from the first step on; eps outside the root and after the correction (the
 authors' code adds it before, and decays after the step). m lies in the parameter's own axes, which is the same: the average is
 linear. The bases are constants to derivatives through an update.
-Range: where a gradient lies in some of its bases' directions alone, as one that repeats the first does, the others of P^H g Q
-are rounding over rounding, up to 1 times eta each. A gradient above 1e19 in float32 makes L and R infinite and the bases NaN
-for good; `optax.clip` in front prevents that.
+Range: where a gradient has no part in some directions of the bases, those entries of P^H g Q are rounding, and d is rounding
+over
+rounding: a step of up to eta in float32. A gradient that repeats the first has only a diagonal; the first gradient of a long
+matrix leaves the longer side's last directions open, which rounding chooses. So machines may part at the second step. A
+gradient above 1e19 in float32 makes L and R infinite and the bases NaN for good; `optax.clip` in front prevents that. On a
+mesh every device gathers and rotates whole matrices, which gives the numbers of one device.
 State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
 `second_moment` (s), real, in the eigenbases: the tree and shapes of the parameters, float32 for 16-bit leaves unless
 `accumulator_dtype` says otherwise; `input_gram` and `output_gram` (L, R), `input_basis` and `output_basis` (P, Q), (matrices,

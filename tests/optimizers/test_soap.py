@@ -1,5 +1,9 @@
 """SOAP: the authors' trajectory, Adam where nothing is rotated, bases that turn with the gradients, and what is refused."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -157,3 +161,12 @@ def test_what_soap_refuses_is_named() -> None:
         mj.soap(0.1).init({"Conv_0": {"kernel": jnp.ones((3, 3, 2, 4))}})
     with pytest.raises(ValueError, match=r"axes of leaf \['w'\] must have blocks of one size, got \(4, 1, 1\); without blocks"):
         mj.soap(0.1, axes={"w": mj.Matrix("in out", blocks=(4, 1, 1))}).init({"w": jnp.ones((3, 6))})
+
+
+@pytest.mark.slow
+def test_on_eight_devices_factorised_matrices_go_as_on_one_and_stay_where_they_are() -> None:
+    script = Path(__file__).parents[1] / "factorised_on_eight_devices.py"
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(script.parents[1])}
+    run = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, env=env, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.split() == ["soap", "dion"]
