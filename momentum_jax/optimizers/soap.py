@@ -15,9 +15,8 @@ Convention: eta outside, decoupled weight decay, from the first step on; eps out
 authors' code adds it before, and decays after the step). m lies in the parameter's own axes, which is the same: the average is
 linear. The bases are constants to derivatives through an update.
 Range: where a gradient has no part in some directions of the bases, those entries of P^H g Q are rounding, and d is rounding
-over
-rounding: a step of up to eta in float32. A gradient that repeats the first has only a diagonal; the first gradient of a long
-matrix leaves the longer side's last directions open, which rounding chooses. So machines may part at the second step. A
+over rounding: a step of up to eta in float32. A gradient that repeats the first has only a diagonal; the first gradient of a
+long matrix leaves the longer side's last directions open, which rounding chooses. So machines may part at the second step. A
 gradient above 1e19 in float32 makes L and R infinite and the bases NaN for good; `optax.clip` in front prevents that. On a
 mesh every device gathers and rotates whole matrices, which gives the numbers of one device.
 State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
@@ -152,11 +151,13 @@ def scale_by_soap(
             left, right = (_gram(gram, a, h["b2"]) for gram, a in zip(grams, (g, adjoint(g)), strict=True))
             stacks[path] = view, [left, right, p, q, wide]
         due = jnp.where(first, 2, jnp.where(state.step % precondition_frequency == 0, 1, 0))
-        sides = [stack for _, stack in stacks.values()]
-        renewed = jax.lax.switch(due, (_kept, _iterated, _decomposed), sides) if stacks else []
-        for (path, (view, _)), (*each_side, wide) in zip(stacks.items(), renewed, strict=True):
-            for name, side in zip(_SIDES, each_side, strict=True):
+        sides = jax.lax.stop_gradient([stack[:4] for _, stack in stacks.values()])
+        renewed = _renewed(due, sides) if stacks else []
+        for (path, (view, (*grams, _, _, wide))), (*bases, rows, columns) in zip(stacks.items(), renewed, strict=True):
+            for name, side in zip(_SIDES, (*grams, *bases), strict=True):
                 kept[name][path] = side
+            wide = wide if rows is None else jnp.take_along_axis(wide, rows[..., :, None], axis=-2)
+            wide = wide if columns is None else jnp.take_along_axis(wide, columns[..., None, :], axis=-1)
             seconds[path] = returned(wide, view, seconds[path]).astype(seconds[path].dtype)
         trees = {name: in_tree_of(getattr(state, name), list(kept[name].values())) for name in kept}
         return in_tree_of(updates, list(moved.values())), SoapState(
@@ -209,38 +210,59 @@ def _rotated_back(x: jax.Array, p: Any, q: Any) -> jax.Array:
     return x if q is None else product(x, adjoint(q))
 
 
-def _kept(stacks: list[list[Any]]) -> list[list[Any]]:
-    return stacks
+def _kept(sides: list[list[Any]]) -> list[list[Any]]:
+    """[P, Q, the order of P's columns, that of Q's] of each leaf, as they are."""
+
+    def order(basis: Any) -> Any:
+        return None if basis is None else _varying(basis, jnp.arange(basis.shape[-1], dtype=jnp.int32))
+
+    return [[p, q, order(p), order(q)] for _, _, p, q in sides]
 
 
-def _decomposed(stacks: list[list[Any]]) -> list[list[Any]]:
-    """The bases of the first gradient."""
-
-    def basis(gram: Any) -> Any:
-        return None if gram is None else jnp.linalg.eigh(jax.lax.stop_gradient(gram))[1][..., ::-1]
-
-    return [[left, right, basis(left), basis(right), s] for left, right, _, _, s in stacks]
-
-
-def _iterated(stacks: list[list[Any]]) -> list[list[Any]]:
+def _iterated(sides: list[list[Any]]) -> list[list[Any]]:
     """A step of power iteration of every basis, sorted by the eigenvalues that it has."""
-    renewed = []
-    for left, right, p, q, s in stacks:
-        p, order = _power_step(left, p)
-        s = s if order is None else jnp.take_along_axis(s, order[..., :, None], axis=-2)
-        q, order = _power_step(right, q)
-        s = s if order is None else jnp.take_along_axis(s, order[..., None, :], axis=-1)
-        renewed.append([left, right, p, q, s])
-    return renewed
+
+    def step(gram: Any, basis: Any) -> tuple[Any, Any]:
+        if gram is None:
+            return None, None
+        moved = product(gram, basis)
+        order = jnp.argsort(-jnp.sum(jnp.real(jnp.conj(basis) * moved), axis=-2), axis=-1)
+        order = _varying(basis, order.astype(jnp.int32))
+        return jnp.linalg.qr(jnp.take_along_axis(moved, order[..., None, :], axis=-1))[0], order
+
+    pairs = [(step(left, p), step(right, q)) for left, right, p, q in sides]
+    return [[p, q, rows, columns] for (p, rows), (q, columns) in pairs]
 
 
-def _power_step(gram: Any, basis: Any) -> tuple[Any, Any]:
-    if gram is None:
-        return None, None
-    gram = jax.lax.stop_gradient(gram)
-    moved = product(gram, basis)
-    order = jnp.argsort(-jnp.sum(jnp.real(jnp.conj(basis) * moved), axis=-2), axis=-1)
-    return jnp.linalg.qr(jnp.take_along_axis(moved, order[..., None, :], axis=-1))[0], order
+def _varying(basis: jax.Array, order: jax.Array) -> jax.Array:
+    """The order of the columns of each basis, varying over the mesh axes that the basis varies over inside `jax.shard_map`."""
+    return jnp.zeros_like(basis[..., 0, :], jnp.int32) + order
+
+
+def _decomposed(sides: list[list[Any]]) -> list[list[Any]]:
+    """The bases of the first gradient."""
+    orders = [order for _, _, *order in _kept(sides)]
+    bases = [[None if gram is None else jnp.linalg.eigh(gram)[1][..., ::-1] for gram in grams] for *grams, _, _ in sides]
+    return [[*basis, *order] for basis, order in zip(bases, orders, strict=True)]
+
+
+@jax.custom_batching.custom_vmap
+def _renewed(due: jax.Array, sides: list[list[Any]]) -> list[list[Any]]:
+    """The bases where nothing is due (0), a step of iteration (1), or a decomposition (2)."""
+    return jax.lax.switch(due, (_kept, _iterated, _decomposed), sides)
+
+
+@_renewed.def_vmap
+def _(size: int, batched: Any, due: jax.Array, sides: Any) -> tuple[Any, Any]:
+    """Of many runs at once: what is due in none of them is not computed, as `vmap` of a switch would compute it."""
+    due = due if batched[0] else jnp.full(size, due)
+    sides = jax.tree.map(lambda x, along: x if along else jnp.broadcast_to(x, (size, *x.shape)), sides, batched[1])
+    found = jax.vmap(_kept)(sides)
+    for case, renew in ((1, _iterated), (2, _decomposed)):
+        asked = due == case
+        new = jax.lax.cond(jnp.any(asked), jax.vmap(renew), jax.vmap(_kept), sides)
+        found = jax.tree.map(lambda a, b, asked=asked: jnp.where(asked.reshape(-1, *(1,) * (a.ndim - 1)), a, b), new, found)
+    return found, jax.tree.map(lambda _: True, found)
 
 
 @checked

@@ -170,3 +170,22 @@ def test_on_eight_devices_factorised_matrices_go_as_on_one_and_stay_where_they_a
     run = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, env=env, check=False)
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.split() == ["soap", "dion"]
+
+
+def test_runs_at_different_steps_go_together_as_each_would_alone_and_decompose_on_demand() -> None:
+    optimizer, params, g = mj.soap(0.1, precondition_frequency=2), jnp.zeros((3, 4)), matrices(3, 4)
+    states = [optimizer.init(params)]
+    for each in g[:3]:
+        states.append(optimizer.update(each, states[-1], params)[1])
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    update = jax.vmap(optimizer.update, (None, 0, None))
+    found, after = jax.jit(update)(g[3], together, params)
+    for i, state in enumerate(states):
+        expected, alone = optimizer.update(g[3], state, params)
+        np.testing.assert_allclose(found[i], expected, rtol=0, atol=1e-12)
+        ours = jax.tree.map(lambda leaf: leaf[i], after)  # noqa: B023
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12), ours, alone)
+    program = jax.make_jaxpr(update)(g[3], together, params)
+    outside = {equation.primitive.name for equation in program.jaxpr.eqns}
+    assert "cond" in outside
+    assert not {"eigh", "qr", "householder_product"} & outside
