@@ -127,7 +127,7 @@ class Axes:
     function: Callable[[Any], Any] | None = None
 
 
-class _AxesRule:
+class AxesRule:
     """For signatures: what `axes` may be. An `Axes` is itself, so that an optimizer hands it on to its core."""
 
     def check(self, who: str, name: str, value: Any) -> Axes | None:
@@ -142,7 +142,7 @@ class _AxesRule:
         return Axes(by_path=_specs(who, name, value))
 
 
-AxesArgument = Annotated[Any, _AxesRule()]
+AxesArgument = Annotated[Any, AxesRule()]
 
 
 def views(who: str, tree: Any, axes: Axes | None, layout: str) -> dict[Path, View | None]:
