@@ -264,9 +264,7 @@ def test_a_filter_alone_is_no_arm():
 def test_an_arm_that_has_axes_and_was_given_none_takes_those_of_the_problem():
     kernels = {"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}
     axes = {"conv/*": "in in in out"}
-    with pytest.raises(
-        StudyError, match=r"cannot train this problem: .*muon: leaf \['conv'\]\['kernel'\] is a kernel of shape"
-    ):
+    with pytest.raises(StudyError, match="which axes must name"):
         settle(read_and_resolve("muon(0.02)"), kernels)
     arm = settle(read_and_resolve("muon(0.02)"), kernels, axes)
     state = arm.make(**arm.numbers).init(kernels)
