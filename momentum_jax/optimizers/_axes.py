@@ -127,7 +127,7 @@ class Axes:
     function: Callable[[Any], Any] | None = None
 
 
-class _AxesRule:
+class AxesRule:
     """For signatures: what `axes` may be. An `Axes` is itself, so that an optimizer hands it on to its core."""
 
     def check(self, who: str, name: str, value: Any) -> Axes | None:
@@ -142,7 +142,7 @@ class _AxesRule:
         return Axes(by_path=_specs(who, name, value))
 
 
-AxesArgument = Annotated[Any, _AxesRule()]
+AxesArgument = Annotated[Any, AxesRule()]
 
 
 def views(who: str, tree: Any, axes: Axes | None, layout: str) -> dict[Path, View | None]:
@@ -160,21 +160,20 @@ def views(who: str, tree: Any, axes: Axes | None, layout: str) -> dict[Path, Vie
     if axes is None:
         return {path: _unnamed(path, leaf, layout) for path, leaf in leaves.items()}
     if axes.patterns is not None:
-        found = {path: _decisive(axes, path) for path in leaves}
+        named = {path: _decisive(axes, path) for path in leaves}
+        specs = {path: axes.patterns[first][1] for path, first in named.items() if first is not None}
         return {
-            path: _unnamed(path, leaf, layout)
-            if found[path] is None
-            else _bound(who, path, leaf, axes.patterns[found[path]][1])
+            path: _bound(who, path, leaf, specs[path]) if path in specs else _unnamed(path, leaf, layout)
             for path, leaf in leaves.items()
         }
     by_path = dict(_specs(who, "axes", axes.function(tree)) if axes.function else axes.by_path or ())
-    named: dict[Path, View | None] = {}
+    found: dict[Path, View | None] = {}
     for path, leaf in leaves.items():
         prefix = next((path[:i] for i in range(len(path) + 1) if path[:i] in by_path), None)
         if prefix is None and is_inexact(leaf):
             raise ValueError(f"{who}: axes must have a spec for every leaf, got none for {path_name(path)}.")
-        named[path] = None if prefix is None else _bound(who, path, leaf, by_path[prefix])
-    return named
+        found[path] = None if prefix is None else _bound(who, path, leaf, by_path[prefix])
+    return found
 
 
 def refuse_unnamed(who: str, tree: Any, axes: Axes | None, layout: str) -> None:

@@ -40,7 +40,7 @@ class Iteration:
 
     triples: tuple[Triple, ...] = ()
     safety: float = 1.0
-    function: Callable[[jax.Array], jax.Array] | None = None
+    function: Callable[..., Any] | None = None
     steps: int = 5
 
 

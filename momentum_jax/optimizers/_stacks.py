@@ -16,7 +16,6 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from momentum_jax._text import joined, quoted
@@ -114,8 +113,7 @@ class Orthogonaliser:
                 found.setdefault(path, {})[block] = jnp.matrix_transpose(own) if tall else own
                 at += len(matrices)
         done = {path: seen[path].leaf([blocks[i] for i in range(len(blocks))]) for path, blocks in found.items()}
-        # Where a leaf is sharded is not known while tracing; XLA knows it when it compiles.
-        return {path: shard_alike(o, leaves[path])[0] if self._names(leaves[path]) else o for path, o in done.items()}
+        return {path: _home(o, leaves[path]) if self._names(leaves[path]) else o for path, o in done.items()}
 
     def _spread(self, stack: jax.Array, names: Names, eps: Any) -> jax.Array:
         """Newton-Schulz on a stack (n, m, k), dealt out over the mesh axes of these names."""
@@ -255,6 +253,14 @@ def _size(mesh: Any, names: Names) -> int:
 
 def _joined(stacks: list[jax.Array]) -> jax.Array:
     return jnp.concatenate(stacks) if len(stacks) > 1 else stacks[0]
+
+
+def _home(o: jax.Array, x: jax.Array) -> jax.Array:
+    """`o`, sharded as `x` is, by an operation on both that changes nothing: a NaN in `x` has made all of `o` NaN.
+
+    How `x` is sharded is not known while tracing under `AxisType.Auto`; XLA knows it when it compiles.
+    """
+    return jnp.where(jnp.isnan(x), x, o)
 
 
 def _padded(stack: jax.Array, multiple: int) -> jax.Array:

@@ -31,6 +31,7 @@ J. Liu et al. (2025), Muon is Scalable for LLM Training (Moonlight), arXiv:2502.
 Express, arXiv:2505.16932, Algorithm 1, for `polar_express`.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -108,7 +109,7 @@ def scale_by_muon(
         updates, first_moment = each(who, leaf, updates, {"first_moment": state.first_moment}, mu=mu)
         moved = leaves_by_path(updates)
         matrices = {path: view for path, view in seen.items() if view is not None and is_inexact(moved[path])}
-        for path, o in orthogonal({path: moved[path] for path in matrices}, matrices, small).items():
+        for path, o in replace(orthogonal, who=who)({path: moved[path] for path in matrices}, matrices, small).items():
             moved[path] = scaled(who, o, matrices[path], scale)
         updates = jax.tree.unflatten(jax.tree.structure(updates, is_leaf=is_none), list(moved.values()))
         return updates, MuonState(next_step(state.step), next_step(state.momentum_step), first_moment)
@@ -176,8 +177,7 @@ def muon(
         axes=axes,
         layout=layout,
         nesterov=nesterov,
-        newton_schulz=newton_schulz,
-        ns_steps=ns_steps,
+        newton_schulz=iteration("muon", newton_schulz, ns_steps),
         ns_dtype=ns_dtype,
         scale=scale,
         stack=stack,

@@ -18,6 +18,7 @@ Source: Z. Li et al. (2025), NorMuon: Making Muon more efficient and scalable, a
 """
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -146,7 +147,7 @@ def scale_by_normuon(
         updates, first_moment = each(who, mix, updates, {"first_moment": state.first_moment}, mu=mu)
         moments, moved = leaves_by_path(state.second_moment), leaves_by_path(updates)
         matrices = {path: view for path, view in seen.items() if view is not None and moments.get(path) is not None}
-        for path, o in orthogonal({path: moved[path] for path in matrices}, matrices, _NS_EPS).items():
+        for path, o in replace(orthogonal, who=who)({path: moved[path] for path in matrices}, matrices, _NS_EPS).items():
             moved[path], moments[path] = even(o, moments[path], matrices[path], decay, small)
         updates = jax.tree.unflatten(jax.tree.structure(updates, is_leaf=is_none), list(moved.values()))
         treedef = jax.tree.structure(state.second_moment, is_leaf=is_none)
@@ -203,8 +204,7 @@ def normuon(
         axes=axes,
         layout=layout,
         nesterov=nesterov,
-        newton_schulz=newton_schulz,
-        ns_steps=ns_steps,
+        newton_schulz=iteration("normuon", newton_schulz, ns_steps),
         ns_dtype=ns_dtype,
         scale=scale,
         stack=stack,

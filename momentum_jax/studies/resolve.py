@@ -110,8 +110,10 @@ def settle(optimizer: Optimizer, params: Any, axes: Any = None) -> Optimizer:
 def _with_axes(optimizer: Optimizer, axes: Any) -> Optimizer:
     """The optimizer, built with the problem's axes where its constructor asks for them."""
     own = isinstance(optimizer.make, functools.partial)
-    make = optimizer.make.func if own else optimizer.make
-    if axes is None or "axes" not in make.bound.signature.parameters or make.bound.arguments.get("axes") is not None:
+    make = optimizer.make.func if isinstance(optimizer.make, functools.partial) else optimizer.make
+    if axes is None or not isinstance(make, _Make) or "axes" not in make.bound.signature.parameters:
+        return optimizer
+    if make.bound.arguments.get("axes") is not None:
         return optimizer
     bound = inspect.BoundArguments(make.bound.signature, OrderedDict({**make.bound.arguments, "axes": axes}))
     make = replace(make, group=(*make.group, f"axes={axes!r}"), bound=bound)

@@ -9,19 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from normalised_walk import rate, tree, walk
+from normalised_walk import polynomial_of_singular_values, rate, tree, walk
 from oracles import Problems, assert_same_path
 
 import momentum_jax as mj
-
-
-def polynomial_of_singular_values(u: np.ndarray, steps: int, eps: float) -> np.ndarray:
-    """Newton-Schulz acts on the singular values alone, each by s -> a s + b s^3 + c s^5."""
-    left, s, right = np.linalg.svd(u, full_matrices=False)
-    s = s / (np.linalg.norm(u) + eps)
-    for _ in range(steps):
-        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
-    return left @ np.diag(s) @ right
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,9 @@ def test_scanned_layers_have_logits_of_their_own() -> None:
 
 def test_muon_with_qk_clip_is_a_chain_whose_state_is_muons_and_a_step() -> None:
     axes = {"*/value/kernel": "in out out", "*": "in out out"}
-    optimizer = optax.chain(mj.muon(0.02, axes=axes), mj.qk_clip(FLAX, tau=lambda step: 100.0 - step))
+    optimizer = optax.chain(
+        mj.muon(0.02, axes=axes), mj.qk_clip(FLAX, tau=lambda step: 100.0 - step, balance=lambda step: 0.5 + step)
+    )
     params = attention()
     state = optimizer.init(params)
     step = jax.jit(lambda u, s, p, logits: optimizer.update(u, s, p, max_logits=logits))
