@@ -3,11 +3,11 @@
     pip install -e ".[bench]" && python bench/update.py
 
 Three trees: the 161 leaves of ResNet-50 (25.6 million parameters, where memory traffic decides), and 400 and 2,000 small
-leaves (where the cost of a leaf decides). For every method the contestants hold the same parameters and the same gradients,
-are first held to the same result after 20 steps, then take turns in one process. `optax again` is Optax's program on buffers
-of its own: its ratio to the first says how much of a ratio is noise, by the clock and in processor time. PyTorch runs its
-loop over tensors, `foreach=True` and, where the optimizer has it, `fused=True`. Compile time (trace and XLA) is apart, never
-in a step. `20 steps a call` is ours in `training.several_steps`, per step, beside Optax's one step a call; the gradients, the
+leaves (where the cost of a leaf decides). A fourth, by name, is for methods of matrices: `--trees transformer --methods muon`.
+For every method the contestants hold the same parameters and the same gradients, are first held to the same result after 20
+steps, then take turns in one process. `optax again` is Optax's program on buffers of its own: its ratio to the first says how
+much of a ratio is noise, by the clock and in processor time. PyTorch runs its loop over tensors, `foreach=True` and, where
+the optimizer has it, `fused=True`. Compile time (trace and XLA) is apart, never in a step. `20 steps a call` is ours in `training.several_steps`, per step, beside Optax's one step a call; the gradients, the
 same in each step, travel in its carry.
 By default the core methods are timed; what Optax has of the others is timed by name: `--methods ademamix muon`.
 """
@@ -66,7 +66,15 @@ def small_leaves(count: int) -> dict[str, tuple[int, ...]]:
     return {f"leaf{i:04}": kinds[i % len(kinds)] for i in range(count)}
 
 
-TREES = {"resnet50": resnet50} | {f"{count}_leaves": partial(small_leaves, count) for count in (400, 2000)}
+def transformer() -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the 144 kernels of 12 layers of width 128: 12 in each layer, of 4 shapes."""
+    kinds = {(128, 128): 6, (128, 512): 3, (512, 128): 1, (128, 256): 2}
+    kernels = [shape for shape, count in kinds.items() for _ in range(count)]
+    return {f"layer{layer:02}_kernel{i:02}": shape for layer in range(12) for i, shape in enumerate(kernels)}
+
+
+EVERYDAY = {"resnet50": resnet50} | {f"{count}_leaves": partial(small_leaves, count) for count in (400, 2000)}
+TREES = EVERYDAY | {"transformer": transformer}
 
 
 def random_tree(shapes: dict[str, tuple[int, ...]], seed: int, scale: float) -> dict[str, np.ndarray]:
@@ -262,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help=f"5 rounds of 0.05 s, of {', '.join(QUICK)} only")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "update.json")
     parser.add_argument("--methods", nargs="+", choices=[m.name for m in METHODS], default=None)
-    parser.add_argument("--trees", nargs="+", choices=list(TREES), default=list(TREES))
+    parser.add_argument("--trees", nargs="+", choices=list(TREES), default=list(EVERYDAY))
     options = parser.parse_args(arguments)
     repeats, seconds = (5, 0.05) if options.quick else (15, 0.2)
     chosen = options.methods or (QUICK if options.quick else [method.name for method in CORE])

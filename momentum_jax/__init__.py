@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         spectra as spectra,
         theory as theory,
     )
+    from momentum_jax.optimizers._axes import Matrix as Matrix
     from momentum_jax.optimizers.accelerated_sgd import (
         accelerated_sgd as accelerated_sgd,
         scale_by_accelerated_sgd as scale_by_accelerated_sgd,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from momentum_jax.optimizers.adadelta import adadelta as adadelta, scale_by_adadelta as scale_by_adadelta
     from momentum_jax.optimizers.adagrad import adagrad as adagrad, scale_by_adagrad as scale_by_adagrad
     from momentum_jax.optimizers.adam import adam as adam, adamw as adamw, scale_by_adam as scale_by_adam
+    from momentum_jax.optimizers.adamuon import adamuon as adamuon, scale_by_adamuon as scale_by_adamuon
     from momentum_jax.optimizers.adan import adan as adan
     from momentum_jax.optimizers.adaptive_restart import adaptive_restart as adaptive_restart
     from momentum_jax.optimizers.ademamix import ademamix as ademamix, scale_by_ademamix as scale_by_ademamix
@@ -43,9 +45,11 @@ if TYPE_CHECKING:
         aggregated_momentum as aggregated_momentum,
         scale_by_aggregated_momentum as scale_by_aggregated_momentum,
     )
+    from momentum_jax.optimizers.averaged import averaged as averaged
     from momentum_jax.optimizers.cautious import cautious as cautious
     from momentum_jax.optimizers.cautious_weight_decay import cautious_weight_decay as cautious_weight_decay
     from momentum_jax.optimizers.demon import demon as demon
+    from momentum_jax.optimizers.dion import dion as dion, scale_by_dion as scale_by_dion
     from momentum_jax.optimizers.ema_momentum import (
         ema_momentum as ema_momentum,
         scale_by_ema_momentum as scale_by_ema_momentum,
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
         scale_by_ema_nesterov as scale_by_ema_nesterov,
     )
     from momentum_jax.optimizers.fista import fista as fista, scale_by_fista as scale_by_fista
+    from momentum_jax.optimizers.gpa import gpa as gpa
     from momentum_jax.optimizers.gradient_descent import gradient_descent as gradient_descent
     from momentum_jax.optimizers.grokfast import grokfast as grokfast
     from momentum_jax.optimizers.heavy_ball import heavy_ball as heavy_ball, scale_by_heavy_ball as scale_by_heavy_ball
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from momentum_jax.optimizers.optimistic import optimistic as optimistic
     from momentum_jax.optimizers.per_layer import per_layer as per_layer
     from momentum_jax.optimizers.pid import pid as pid, scale_by_pid as scale_by_pid
+    from momentum_jax.optimizers.qk_clip import qk_clip as qk_clip
     from momentum_jax.optimizers.quantized_state import quantized_state as quantized_state
     from momentum_jax.optimizers.quasi_hyperbolic_adam import (
         quasi_hyperbolic_adam as quasi_hyperbolic_adam,
@@ -84,11 +90,13 @@ if TYPE_CHECKING:
     )
     from momentum_jax.optimizers.rmsprop import rmsprop as rmsprop, scale_by_rmsprop as scale_by_rmsprop
     from momentum_jax.optimizers.robust_momentum import robust_momentum as robust_momentum
+    from momentum_jax.optimizers.scion import scale_by_scion as scale_by_scion, scion as scion
     from momentum_jax.optimizers.sgd import scale_by_sgd as scale_by_sgd, sgd as sgd
     from momentum_jax.optimizers.simplified_ademamix import (
         scale_by_simplified_ademamix as scale_by_simplified_ademamix,
         simplified_ademamix as simplified_ademamix,
     )
+    from momentum_jax.optimizers.soap import scale_by_soap as scale_by_soap, soap as soap
     from momentum_jax.optimizers.state_space_momentum import state_space_momentum as state_space_momentum
     from momentum_jax.optimizers.storm import storm as storm
     from momentum_jax.optimizers.triple_momentum import triple_momentum as triple_momentum

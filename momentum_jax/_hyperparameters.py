@@ -156,10 +156,24 @@ class Choice(NamedTuple):
 class NullOr(NamedTuple):
     """`None`, or what the other rule allows."""
 
-    rule: Interval | Count
+    rule: Interval | Count | Choice
 
     def check(self, who: str, name: str, value: Any) -> Any:
         return None if value is None else self.rule.check(who, name, value)
+
+
+class WordOr(NamedTuple):
+    """One word, or what the other rule allows."""
+
+    word: str
+    rule: Interval
+
+    def check(self, who: str, name: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            return self.rule.check(who, name, value)
+        if value != self.word:
+            raise ValueError(f"{who}: {name} must be {self.word!r}, a number, a 0-d array or a schedule, got {value!r}.")
+        return value
 
 
 class Pair(NamedTuple):
@@ -279,7 +293,7 @@ def held(who: str, name: str, rule: Any, value: Any) -> Any:
     """A checked hyperparameter, its schedules held to its rule; within an optimizer the outermost constructor is named."""
     if isinstance(value, tuple):
         return tuple(held(who, f"{name}[{i}]", rule.rule, each) for i, each in enumerate(value))
-    rule = rule.rule if isinstance(rule, NullOr) else rule
+    rule = rule.rule if isinstance(rule, (NullOr, WordOr)) else rule
     if not isinstance(rule, Interval) or not callable(value) or isinstance(value, Schedule):
         return value
     return Schedule(who, name, rule, value)

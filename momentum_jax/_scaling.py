@@ -5,6 +5,7 @@ both can be computed. A norm is the root of one of three such sums, as in the nr
 another, so that what is computed beside them is compiled as if there were only the first.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,9 +35,16 @@ def norm(*arrays: jax.Array) -> jax.Array:
     return root_of(Squares(*(_total(each) for each in zip(*(squares(x, bits) for x in arrays), strict=True))), bits)
 
 
-def squares(x: jax.Array, bits: int = 32) -> Squares:
-    """Those of an array of at least 32 bits, in a computation whose narrowest precision has so many."""
-    return Squares(dot(x, x), *(_scaled_square(x, _factor(shift, x.dtype)) for shift in (-_SHIFT[bits], _SHIFT[bits])))
+def norms(x: jax.Array, axes: tuple[int, ...] = (-2, -1)) -> jax.Array:
+    """The norms over some axes, which stay with length 1: overflow, underflow and derivatives are those of `norm`."""
+    bits = narrowest_bits(x)
+    return root_of(squares(x, bits, axes), bits)
+
+
+def squares(x: jax.Array, bits: int = 32, axes: tuple[int, ...] | None = None) -> Squares:
+    """Those of an array of at least 32 bits, in a computation whose narrowest precision has so many; over some axes only."""
+    shifts = (-_SHIFT[bits], _SHIFT[bits])
+    return Squares(dot(x, x, axes), *(_scaled_square(x, _factor(shift, x.dtype), axes) for shift in shifts))
 
 
 def root_of(sums: Squares, bits: int = 32) -> jax.Array:
@@ -47,17 +55,19 @@ def root_of(sums: Squares, bits: int = 32) -> jax.Array:
     return jnp.where(is_ordinary(sums.plain, bits), plain, jnp.where(sums.plain < 1, small * down, large * up))
 
 
-@jax.custom_jvp
-def _scaled_square(x: jax.Array, factor: jax.Array) -> jax.Array:
-    return dot(x * factor, x * factor)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _scaled_square(x: jax.Array, factor: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
+    return dot(x * factor, x * factor, axes)
 
 
 @_scaled_square.defjvp
-def _scaled_square_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
+def _scaled_square_jvp(
+    axes: tuple[int, ...] | None, primals: tuple[Any, Any], tangents: tuple[Any, Any]
+) -> tuple[jax.Array, jax.Array]:
     (x, factor), (dx, _) = primals, tangents
     y = x * factor
     # Numbers that are infinite when scaled are no part of a small square, and 0 times their derivative would be NaN.
-    return _scaled_square(x, factor), 2 * jnp.real(factor) * dot(jnp.where(jnp.isfinite(y), y, 0), dx)
+    return _scaled_square(x, factor, axes), 2 * jnp.real(factor) * dot(jnp.where(jnp.isfinite(y), y, 0), dx, axes)
 
 
 def _factor(shift: int, dtype: Any) -> jax.Array:
@@ -86,9 +96,10 @@ def sum_of_products(a: Sequence[jax.Array], b: Sequence[jax.Array], shift: int =
     return _total([dot(x, y) for x, y in zip(a, b, strict=True)])
 
 
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Re <a, b> of two arrays, a 0-d real array."""
-    return jnp.sum(jnp.real(a * jnp.conj(b)) if jnp.iscomplexobj(a) or jnp.iscomplexobj(b) else a * b)
+def dot(a: jax.Array, b: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
+    """Re <a, b> of two arrays, a 0-d real array; over some axes only, which stay with length 1."""
+    products = jnp.real(a * jnp.conj(b)) if jnp.iscomplexobj(a) or jnp.iscomplexobj(b) else a * b
+    return jnp.sum(products, axis=axes, keepdims=axes is not None)
 
 
 def _total(numbers: Sequence[jax.Array]) -> jax.Array:

@@ -7,7 +7,7 @@ can only stand against a `None`; `optax.MaskedNode` has no leaves and stands aga
 
 import functools
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 import jax
@@ -22,15 +22,18 @@ def is_none(x: object) -> bool:
     return x is None
 
 
-def leaves_by_path(tree: Any) -> dict[Path, Any]:
-    """Leaves of `tree` in order, each under its path without the key that an NNX Variable adds to it; `None` is a leaf."""
+def leaves_by_path(tree: Any, is_leaf: Callable[[Any], bool] = is_none) -> dict[Path, Any]:
+    """Leaves of `tree` in order, each under its path without the key that an NNX Variable adds to it; `None` is a leaf.
+
+    `is_leaf`: which nodes are leaves.
+    """
     nnx: Any = sys.modules.get("flax.nnx")
     variables = (nnx.Variable,) if nnx else ()
     leaves: dict[Path, Any] = {}
-    for path, node in jax.tree.leaves_with_path(tree, is_leaf=lambda x: x is None or isinstance(x, variables)):
+    for path, node in jax.tree.leaves_with_path(tree, is_leaf=lambda x: is_leaf(x) or isinstance(x, variables)):
         if isinstance(node, variables):
             # A Variable's only child is what it holds, a leaf or a tree.
-            leaves |= {(*path, *inner[1:]): leaf for inner, leaf in jax.tree.leaves_with_path(node, is_leaf=is_none)}
+            leaves |= {(*path, *inner[1:]): leaf for inner, leaf in jax.tree.leaves_with_path(node, is_leaf=is_leaf)}
         else:
             leaves[path] = node
     return leaves

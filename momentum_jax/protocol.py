@@ -53,6 +53,7 @@ def evaluation_params(params: Any, opt_state: Any) -> Any:
     - `scale_by_sgd(nesterov=True)` by itself: a ValueError, for its state does not know the rate of its look ahead.
     - `nadam`, `adan`, `muon`, `normuon`: the held point. Their step is not that of the buffer, so no point lies before a look
       ahead.
+    - `averaged`, `gpa`: the average of the iterates, which is not where the held parameters are.
     - `optax.sgd(nesterov=True)`, `optax.trace(nesterov=True)`, `optax.nadam`: the held point, for their states do not say that
       there is another; take this library's `sgd`, which makes the same steps.
 

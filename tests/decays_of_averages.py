@@ -5,10 +5,13 @@ from contract_rows.row import Row
 _AVERAGES = {
     "adadelta": {"rho"},
     "adam": {"b1", "b2"},
+    "adamuon": {"momentum"},
     "adan": {"b1", "b2", "b3"},
     "ademamix": {"b1", "b2", "b3"},
+    "dion": {"momentum"},
     "ema_momentum": {"momentum"},
     "ema_nesterov": {"gamma"},
+    "gpa": {"evaluation"},
     "grokfast": {"alpha"},
     "laprop": {"b1", "b2"},
     "mars": {"b1", "b2"},
@@ -22,7 +25,9 @@ _AVERAGES = {
     "quasi_hyperbolic_adam": {"b1", "b2"},
     "quasi_hyperbolic_momentum": {"momentum"},
     "rmsprop": {"decay"},
+    "scion": {"momentum"},
     "simplified_ademamix": {"b2"},
+    "soap": {"b1", "b2"},
     "yellowfin": {"decay"},
 }
 

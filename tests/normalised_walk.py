@@ -40,3 +40,12 @@ def rate(t: Any) -> Any:
 
 def decay(t: Any) -> Any:
     return 0.5 + 0.4 * t / 50
+
+
+def polynomial_of_singular_values(u: np.ndarray, steps: int, eps: float) -> np.ndarray:
+    """Newton-Schulz acts on the singular values alone, each by s -> a s + b s^3 + c s^5."""
+    left, s, right = np.linalg.svd(u, full_matrices=False)
+    s = s / (np.linalg.norm(u) + eps)
+    for _ in range(steps):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return left @ np.diag(s) @ right

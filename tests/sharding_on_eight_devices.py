@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from momentum_jax import adam, quantized_state
 
 SPEC = PartitionSpec("x", None)
+VALUES = np.random.default_rng(0).uniform(0.5, 1.5, (16, 4)).astype(np.float32)
 
 
 def check_state(state: object, expected: NamedSharding, where: str) -> None:
@@ -31,7 +32,7 @@ def main(names: list[str]) -> None:
     for kind in (AxisType.Auto, AxisType.Explicit):
         mesh = jax.make_mesh((8,), ("x",), axis_types=(kind,))
         placed = NamedSharding(mesh, SPEC)
-        params = {"w": jax.device_put(jnp.ones((16, 4)), placed)}
+        params = {"w": jax.device_put(jnp.ones((16, 4)) * VALUES, placed)}
         for row in chosen:
             optimizer = row.build()
             state = optimizer.init(params)
@@ -49,6 +50,12 @@ def main(names: list[str]) -> None:
                 moved, after = jax.jit(step, donate_argnums=(0, 1))(jax.tree.map(jnp.copy, params), state)
             check_state(moved, placed, f"{row.id}, parameters after a step, {kind}")
             check_state(after, placed, f"{row.id}, state after a step, {kind}")
+            whole = {"w": jnp.ones((16, 4)) * VALUES}
+            for a, b in zip(
+                jax.tree.leaves((moved, after)), jax.tree.leaves(jax.jit(step)(whole, optimizer.init(whole))), strict=True
+            ):
+                found, expected = np.asarray(a, float), np.asarray(b, float)
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=f"{row.id}, numbers, {kind}")
     for row in chosen:
         check_data_parallelism(row)
     check_codes()

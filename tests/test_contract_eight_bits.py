@@ -14,9 +14,9 @@ from contract_rows.row import Row
 
 import momentum_jax as mj
 
-# Around it a wrapper is what it wraps; a centred RMSprop is refused, and weight decay alone has no state.
-HELD = [row for row in ROWS if row.file not in ("quantized_state", "learning_rate", "weight_decay", "cautious_weight_decay")]
-HELD = [row for row in HELD if "centered" not in row.id]
+# Around it a wrapper is what it wraps; a centred RMSprop and SOAP are refused, and weight decay alone has no state.
+NOT_HELD = ("quantized_state", "learning_rate", "weight_decay", "cautious_weight_decay", "qk_clip", "soap")
+HELD = [row for row in ROWS if row.file not in NOT_HELD]
 TELLING = {"heavy_ball", "adam", "adadelta"}
 slow, exhaustive = pytest.mark.slow, pytest.mark.exhaustive
 every_method = pytest.mark.parametrize(
@@ -115,3 +115,10 @@ def test_a_centred_rmsprop_is_refused(make: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="quantized_state: optimizer must not be a centred RMSprop"):
         mj.quantized_state(make()).init({"w": jnp.zeros(5000)})
     mj.quantized_state(make()).init({"w": jnp.zeros(50)})
+
+
+def test_soap_is_refused_where_a_moment_would_be_rounded_outside_its_bases() -> None:
+    for optimizer in (mj.soap(0.1), optax.chain(optax.clip(1.0), mj.scale_by_soap())):
+        with pytest.raises(ValueError, match=r"^quantized_state: optimizer must not be soap, for the rounding of its first"):
+            mj.quantized_state(optimizer).init({"w": jnp.zeros((64, 100))})
+        mj.quantized_state(optimizer).init({"w": jnp.zeros((5, 10))})

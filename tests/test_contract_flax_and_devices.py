@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
-from contract_rows import FIRST, ROWS, UNLIKE
+from contract_rows import FIRST, ROWS
 from contract_rows.row import Row
 from contract_runs import every_build
 from contract_walks import gradients, optimizers_unlike, some_params, walked
@@ -84,21 +84,32 @@ def test_a_state_survives_an_orbax_save_and_restore(row: Row, tmp_path: Path) ->
     assert jax.tree.structure(restored) == jax.tree.structure(state)
 
 
+def on_eight_devices(script: str, *arguments: str) -> Any:
+    """A script of this directory in a process of its own."""
+    here = Path(__file__).parent
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    command = [sys.executable, "-W", "error", str(here / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param([row.id for row in FIRST if row.file in UNLIKE], id="unlike", marks=pytest.mark.slow),
+        pytest.param([row.id for row in FIRST], id="one of each", marks=pytest.mark.slow),
         pytest.param([row.id for row in ROWS], id="all", marks=pytest.mark.exhaustive),
     ],
 )
 def test_states_take_the_sharding_of_their_parameters_on_eight_devices(names: list[str]) -> None:
-    script = Path(__file__).with_name("sharding_on_eight_devices.py")
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(script.parent), str(script.parent.parent)])}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", str(script), *names], capture_output=True, text=True, env=env, check=False
-    )
+    result = on_eight_devices("sharding_on_eight_devices.py", *names)
     assert result.returncode == 0, result.stderr[-3000:]
     assert sorted(result.stdout.split()) == sorted(names)
+
+
+@pytest.mark.slow
+def test_muon_deals_its_matrices_out_over_eight_devices_by_all_to_alls_alone() -> None:
+    result = on_eight_devices("sharded_muon.py")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.split() == ["met"]
 
 
 @every_build

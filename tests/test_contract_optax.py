@@ -93,7 +93,8 @@ def test_inject_hyperparams_gives_the_same_numbers_and_state(row: Row) -> None:
     plain, plain_state = walked(row)
     params, state = walk(injected)
     chex.assert_trees_all_close(params, plain, rtol=1e-4)
-    chex.assert_trees_all_close(state.inner_state, plain_state, rtol=1e-3, atol=1e-8)
+    # A basis of SOAP holds entries of 0, which are rounding.
+    chex.assert_trees_all_close(state.inner_state, plain_state, rtol=1e-3, atol=1e-6 if row.file == "soap" else 1e-8)
 
 
 # map_params hands init a placeholder without paths, which per_layer needs; optax.partition by a function of paths fares alike.

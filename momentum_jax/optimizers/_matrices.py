@@ -1,59 +1,66 @@
-"""What the optimizers of matrices share: Newton-Schulz, the scales of a step, and who takes the leaves that are no matrices."""
+"""What the optimizers of matrices share: the scales of a step, and who takes the leaves that are no matrices."""
 
+import numbers
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import AxisType, PartitionSpec
 
-from momentum_jax._scaling import norm
-from momentum_jax._trees import is_inexact
+from momentum_jax._hyperparameters import Choice
+from momentum_jax._text import quoted
+from momentum_jax._trees import is_inexact, leaves_by_path
 from momentum_jax._wrappers import Reading
-from momentum_jax.optimizers._arithmetic import ratio
-from momentum_jax.optimizers._transformation import Link, Transformation, transformation
+from momentum_jax.optimizers._axes import Axes, View, refuse_unnamed, views
+from momentum_jax.optimizers._transformation import Link, Transformation, as_link, link, transformation
+from momentum_jax.optimizers.adam import adamw
 from momentum_jax.protocol import reset_momentum
 
-# Keller Jordan's quintic: steepest at 0 for an image within about [0.7, 1.2].
-_QUINTIC = (3.4445, -4.7750, 2.0315)
 # Learning rate of the default fallback over that of the matrices, 3e-4 / 0.02 in the official code.
 FALLBACK_RATE = 0.015
 
-SCALES: dict[str, Callable[[int, int], float]] = {
-    "official": lambda rows, columns: max(1.0, rows / max(columns, 1)) ** 0.5,
-    "moonlight": lambda rows, columns: 0.2 * max(rows, columns) ** 0.5,
-    "optax": lambda rows, columns: max(1.0, columns / max(rows, 1)) ** 0.5,
+ScaleFunction = Callable[[int, int], float]
+
+
+def _official(inputs: int, outputs: int) -> float:
+    return max(1.0, outputs / max(inputs, 1)) ** 0.5
+
+
+# Of a matrix with so many inputs and outputs. "optax" reads leaves that nothing names as (inputs, outputs).
+_SCALES: dict[str, ScaleFunction] = {
+    "official": _official,
+    "moonlight": lambda inputs, outputs: 0.2 * max(inputs, outputs) ** 0.5,
+    "optax": _official,
 }
 
 
-def orthogonalise(x: jax.Array, steps: int, eps: Any) -> jax.Array:
-    """Newton-Schulz on a matrix (m, n): towards U V^H of its singular value decomposition, in the dtype of `x`.
+class _ScaleRule:
+    """For signatures: one of the words, or a function of the numbers of inputs and outputs."""
 
-    A tall matrix is transposed for it, so that the products are of the smaller side.
+    def check(self, who: str, name: str, value: Any) -> Any:
+        if callable(value) and not isinstance(value, type):
+            return value
+        return Choice(tuple(_SCALES)).check(who, name, value)
+
+
+Scale = Annotated[str | ScaleFunction, _ScaleRule()]
+
+
+def scaled(who: str, o: jax.Array, view: View, scale: str | ScaleFunction) -> jax.Array:
+    """`o`, the orthogonal step of a leaf, times the scale of each of its matrices.
+
+    Raises:
+      TypeError: a function `scale` that returns no real number.
     """
-    tall = x.shape[0] > x.shape[1]
-    home = jax.typeof(x).sharding
-    explicit = AxisType.Explicit in home.mesh.axis_types
-    if explicit:  # a product over a sharded side has no sharding of its own
-        x = jax.sharding.reshard(x, PartitionSpec(None, None))
-    x = _adjoint(x) if tall else x
-    x = ratio(x, norm(x) + eps, eps)
-    a, b, c = _QUINTIC
-    for _ in range(steps):
-        gram = _product(x, _adjoint(x))
-        x = a * x + _product(b * gram + c * _product(gram, gram), x)
-    x = _adjoint(x) if tall else x
-    return jax.sharding.reshard(x, home.spec) if explicit else x
-
-
-def _adjoint(x: jax.Array) -> jax.Array:
-    return jnp.conj(x.T) if jnp.iscomplexobj(x) else x.T
-
-
-def _product(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
+    rule = _SCALES[scale] if isinstance(scale, str) else scale
+    sides = [view.shape] if scale == "optax" and not view.named else view.sides
+    factors = [rule(*pair) for pair in sides]
+    for factor in factors:
+        if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
+            raise TypeError(f"{who}: a function scale must return a real number, got {quoted(factor)}.")
+    return view.by_block([float(factor) for factor in factors], jnp.finfo(o.dtype).dtype) * o
 
 
 class MatricesState(NamedTuple):
@@ -66,8 +73,28 @@ class MatricesState(NamedTuple):
         return MatricesState(*(reset_momentum(state) for state in self))
 
 
-def matrices_and_rest(who: str, matrices: Link, fallback: Link, alone: str) -> Transformation:
-    """Leaves with two axes to `matrices`, all others to `fallback`.
+def with_fallback(
+    who: str,
+    matrices: Transformation,
+    axes: Axes | None,
+    layout: str,
+    fallback: Any,
+    learning_rate: Any,
+    weight_decay: Any,
+    accumulator_dtype: Any = None,
+) -> Transformation:
+    """`matrices` for the matrices of a tree, for the rest `fallback` or, if that is None, the AdamW of Muon's official code."""
+    if fallback is not None:
+        return _matrices_and_rest(who, axes, layout, link(matrices), as_link(who, "fallback", fallback), "")
+    rest = adamw(
+        _fallback_rate(learning_rate), 0.9, 0.95, eps=1e-10, weight_decay=weight_decay, accumulator_dtype=accumulator_dtype
+    )
+    remedy = "take adamw for it, or name its optimizer with fallback=."
+    return _matrices_and_rest(who, axes, layout, link(matrices), link(rest), remedy)
+
+
+def _matrices_and_rest(who: str, axes: Axes | None, layout: str, matrices: Link, fallback: Link, alone: str) -> Transformation:
+    """Leaves that are matrices to `matrices`, all others to `fallback`.
 
     Args:
       who: the optimizer, for messages.
@@ -75,17 +102,23 @@ def matrices_and_rest(who: str, matrices: Link, fallback: Link, alone: str) -> T
     """
 
     def init(params: optax.Params) -> MatricesState:
-        leaves = [leaf for leaf in jax.tree.leaves(params) if is_inexact(leaf)]
-        if alone and leaves and not any(_is_matrix(leaf) for leaf in leaves):
-            shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves[:4])
+        refuse_unnamed(who, params, axes, layout)
+        seen = views(who, params, axes, layout)
+        leaves = {path: leaf for path, leaf in leaves_by_path(params).items() if is_inexact(leaf)}
+        if alone and leaves and not any(seen[path] for path in leaves):
+            shapes = ", ".join(str(np.shape(leaf)) for leaf in [*leaves.values()][:4])
             raise ValueError(f"{who}: params must have a matrix (a leaf with 2 axes), got shapes {shapes}; {alone}")
-        return MatricesState(matrices.init(_only(params, True)), fallback.init(_only(params, False)))
+        return MatricesState(matrices.init(_only(params, seen, True)), fallback.init(_only(params, seen, False)))
 
     def unrounded(
-        who: str, updates: optax.Updates, state: MatricesState, params: Any, **extra_args: Any
+        caller: str, updates: optax.Updates, state: MatricesState, params: Any, **extra_args: Any
     ) -> tuple[optax.Updates, MatricesState]:
-        wide, first = matrices.unrounded(who, _only(updates, True), state.matrices, _only(params, True), **extra_args)
-        rest, second = fallback.unrounded(who, _only(updates, False), state.fallback, _only(params, False), **extra_args)
+        seen = views(who, updates, axes, layout)
+        halves = ((matrices, state.matrices, True), (fallback, state.fallback, False))
+        (wide, first), (rest, second) = (
+            part.unrounded(caller, _only(updates, seen, own), held, _only(params, seen, own), **extra_args)
+            for part, held, own in halves
+        )
         return jax.tree.map(lambda a, b: b if _is_hole(a) else a, wide, rest, is_leaf=_is_hole), MatricesState(first, second)
 
     def inside(state: MatricesState) -> Reading:
@@ -95,19 +128,20 @@ def matrices_and_rest(who: str, matrices: Link, fallback: Link, alone: str) -> T
     return transformation(who, init, unrounded, extra=None, inside=inside)
 
 
-def fallback_rate(learning_rate: Any) -> Any:
+def _fallback_rate(learning_rate: Any) -> Any:
     """FALLBACK_RATE times a number, an array or a schedule."""
     if callable(learning_rate):
         return lambda step: FALLBACK_RATE * jnp.asarray(learning_rate(step))
     return FALLBACK_RATE * learning_rate
 
 
-def _only(tree: Any, matrices: bool) -> Any:
-    return jax.tree.map(lambda leaf: leaf if _is_matrix(leaf) is matrices else optax.MaskedNode(), tree)
-
-
-def _is_matrix(leaf: Any) -> bool:
-    return np.ndim(leaf) == 2
+def _only(tree: Any, seen: dict[Any, View | None], matrices: bool) -> Any:
+    """`tree` with holes where a leaf is of the other half."""
+    if tree is None:
+        return None
+    leaves = {path: leaf for path, leaf in leaves_by_path(tree).items() if leaf is not None}
+    kept = [leaf if (seen.get(path) is not None) is matrices else optax.MaskedNode() for path, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(tree), kept)
 
 
 def _is_hole(node: Any) -> bool:

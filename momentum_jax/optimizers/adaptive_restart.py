@@ -34,6 +34,7 @@ from momentum_jax.optimizers._arithmetic import global_norm, makes_acute_angle
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import next_step, scalar_zeros
 from momentum_jax.optimizers._transformation import Transformation, as_link, loss_of, transformation
+from momentum_jax.optimizers.averaged import refuse_averaged
 from momentum_jax.protocol import UnknownMomentum, evaluation_params, reset_momentum
 
 
@@ -69,8 +70,8 @@ def adaptive_restart(
         would be gradient descent for ever.
 
     Raises:
-      ValueError: another criterion; in `init`, an optimizer whose momentum is not known; in `update`, no `value=` for
-        "function".
+      ValueError: another criterion; in `init`, an optimizer whose momentum is not known, or an averaged one; in `update`, no
+        `value=` for "function".
       TypeError: `optimizer` is no gradient transformation.
     """
     inner = as_link("adaptive_restart", "optimizer", optimizer)
@@ -79,6 +80,7 @@ def adaptive_restart(
     def init(params: optax.Params) -> AdaptiveRestartState:
         zero = scalar_zeros(params)
         state = inner.init(params)
+        refuse_averaged("adaptive_restart", "optimizer", state)
         try:
             fresh = reset_momentum(state)
         except UnknownMomentum as unknown:

@@ -29,6 +29,7 @@ from momentum_jax.optimizers._leaves import each
 from momentum_jax.optimizers._precision import scalar_dtype
 from momentum_jax.optimizers._state import first_step, next_step, second_moment
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
+from momentum_jax.optimizers.averaged import refuse_averaged
 from momentum_jax.optimizers.quantized_state import QuantizedStateState
 from momentum_jax.protocol import reset_momentum
 
@@ -51,8 +52,8 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
 
     Raises:
-      ValueError: learning_rate out of range; in `init`, a core with a second moment or a quantised state; whatever the core
-        raises.
+      ValueError: learning_rate out of range; in `init`, a core with a second moment, a quantised state or an average;
+        whatever the core raises.
       TypeError: `core` is no gradient transformation; learning_rate of the wrong type.
     """
     inner = as_link("momentum_correction", "core", core)
@@ -61,6 +62,7 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
         rate = jnp.array(value_at(learning_rate, first_step()), scalar_dtype(params))
         state = inner.init(params)
         _refuse_what_is_not_linear(state, params)
+        refuse_averaged("momentum_correction", "core", state)
         return MomentumCorrectionState(first_step(), jnp.where(rate == 0, 1, rate), state)
 
     def now(state: MomentumCorrectionState) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from momentum_jax.optimizers._eight_bits import dequantize, mixed, quantize, sca
 from momentum_jax.optimizers._state import second_moment
 from momentum_jax.optimizers._transformation import Transformation, as_link, transformation
 from momentum_jax.optimizers.rmsprop import RmspropState
+from momentum_jax.optimizers.soap import SoapState
 from momentum_jax.protocol import evaluation_params, reset_momentum
 
 
@@ -73,8 +74,8 @@ def quantized_state(
       min_size: buffers with fewer entries stay as they are.
 
     Raises:
-      ValueError: a block_size below 1; in `init`, a centred RMSprop; in `update`, a state from before `key`; whatever the
-        optimizer raises.
+      ValueError: a block_size below 1; in `init`, a centred RMSprop or `soap`; in `update`, a state from before `key`;
+        whatever the optimizer raises.
       TypeError: `optimizer` is no gradient transformation; in `init`, a schedule that cannot be traced.
     """
     inner = as_link("quantized_state", "optimizer", optimizer)
@@ -98,6 +99,7 @@ def quantized_state(
             codes.append(narrow)
         if largest:
             _refuse_centred(state)
+            _refuse_rotated(state)
         inner_state = jax.tree.unflatten(jax.tree.structure(state, is_leaf=is_none), codes)
         return QuantizedStateState(inner_state, largest, jnp.zeros((), jnp.uint32) if largest else None)
 
@@ -122,6 +124,17 @@ def _refuse_centred(state: Any) -> None:
         raise ValueError(
             "quantized_state: optimizer must not be a centred RMSprop, for the difference of its two rounded averages has no "
             "digits left; use rmsprop(centered=False)."
+        )
+
+
+def _refuse_rotated(state: Any) -> None:
+    def rotated(node: Any) -> bool:
+        return isinstance(node, SoapState)
+
+    if any(map(rotated, jax.tree.leaves(state, is_leaf=rotated))):
+        raise ValueError(
+            "quantized_state: optimizer must not be soap, for the rounding of its first moment lies in directions in which its "
+            "second moment is 0; use adam, or muon."
         )
 
 

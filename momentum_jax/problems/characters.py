@@ -51,4 +51,13 @@ def characters(layers: int = 2, width: int = 64, heads: int = 4, length: int = 6
     text = "\n\n".join(dict.fromkeys("\n\n".join(topics.values()).split("\n\n")))
     alphabet, tokens = np.unique(list(text), return_inverse=True)
     net = Transformer(len(alphabet), layers, width, heads)
-    return next_token(*of_linen(net, np.zeros((1, length), np.int32)), tokens.astype(np.uint8), length)
+    axes = {
+        "*/query/kernel": "in out out",
+        "*/key/kernel": "in out out",
+        "*/value/kernel": "in out out",
+        "*/out/kernel": "in in out",
+        # The table of places multiplies nothing, and the output layer goes where embeddings go.
+        "places": None,
+        f"Dense_{2 * layers}/kernel": None,
+    }
+    return next_token(*of_linen(net, np.zeros((1, length), np.int32)), tokens.astype(np.uint8), length, axes=axes)

@@ -54,4 +54,5 @@ def photographs(width: int = 16, blocks: int = 2, size: int = 8) -> Problem:
         head = nnx.Linear(width, 8, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
         return nnx.Sequential(lambda x: x.astype(jnp.float32) / 128 - 1, *body, lambda x: x.mean((1, 2)), head)
 
-    return classifier(*of_nnx(net), tiles.reshape(-1, size, size, 3), quarters.ravel())
+    axes = {"layers/1/kernel": "in in in out", "*/inner/*/kernel": "in in in out"}
+    return classifier(*of_nnx(net), tiles.reshape(-1, size, size, 3), quarters.ravel(), axes=axes)

@@ -41,7 +41,7 @@ class Bench:
                 group = (optimizer.group, material)
                 # A trial without data is the same for all that differ in numbers alone.
                 if group not in self._makes or not optimizer.numbers:
-                    optimizer = settle(optimizer, material.params)
+                    optimizer = settle(optimizer, material.params, material.problem.axes)
                 # One that cannot be built from traced numbers shares nothing.
                 if optimizer.group == group[0]:
                     optimizer = replace(optimizer, make=self._makes.setdefault(group, optimizer.make))

@@ -41,9 +41,9 @@ def _fingerprints(study: Study, variants: Variants) -> dict[str, str]:
     found = {}
     for arm in study.arms:
         if arm.expression.origin:
-            params = variants.of(arm.factors).params
-            optimizer = settle(resolve(arm.expression.middle, study.load), params)
-            found[arm.label] = fingerprint.of_optimizer(optimizer, params)
+            own = variants.of(arm.factors)
+            optimizer = settle(resolve(arm.expression.middle, study.load), own.params, own.problem.axes)
+            found[arm.label] = fingerprint.of_optimizer(optimizer, own.params)
     return found
 
 

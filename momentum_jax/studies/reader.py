@@ -24,6 +24,8 @@ Load = Callable[[str, str], Callable[..., Any]]
 
 # Functions of the face that are links of a chain: alone they would climb.
 _FILTERS = ("cautious_weight_decay", "grokfast")
+# Functions of the face whose update reads what no trainer hands it.
+_PARTS = ("qk_clip",)
 
 
 def names() -> list[str]:
@@ -37,6 +39,7 @@ def names() -> list[str]:
         if inspect.isfunction(value := getattr(momentum_jax, name))
         and value.__module__.startswith(f"{optimizers.__name__}.")
         and not name.startswith(("scale_by_", "add_"))
+        and name not in _PARTS
     )
 
 

@@ -68,10 +68,11 @@ class _Make:
         return self.constructor(*arguments.args, **arguments.kwargs)
 
 
-def settle(optimizer: Optimizer, params: Any) -> Optimizer:
+def settle(optimizer: Optimizer, params: Any, axes: Any = None) -> Optimizer:
     """The optimizer as it can be trained on these parameters (arrays, or `jax.ShapeDtypeStruct`s), by a trial without data.
 
-    Optax has optimizers that cannot be built from traced numbers; theirs become structure. Raises `StudyError` where the
+    A constructor that has `axes` and was given none is given those of the problem. Optax has optimizers that cannot be built
+    from traced numbers; theirs become structure. Raises `StudyError` where the
     optimizer does not fit the parameters, or wants more than the trainer hands it (params, value, grad_fn).
     """
     import jax
@@ -91,6 +92,7 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
         require_same_kind("the optimizer's state", state, put_together(*take_apart(after)))
         return updates, evaluation_params(params, after)
 
+    optimizer = _with_axes(optimizer, axes)
     traced = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in optimizer.numbers}
     try:
         jax.eval_shape(once, traced, params)
@@ -103,6 +105,19 @@ def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     except Exception as error:
         raise StudyError(f"arm {quoted(optimizer.text)} cannot train this problem: {one_line(error)}") from error
     return replace(optimizer, make=functools.partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
+
+
+def _with_axes(optimizer: Optimizer, axes: Any) -> Optimizer:
+    """The optimizer, built with the problem's axes where its constructor asks for them."""
+    own = isinstance(optimizer.make, functools.partial)
+    make = optimizer.make.func if isinstance(optimizer.make, functools.partial) else optimizer.make
+    if axes is None or not isinstance(make, _Make) or "axes" not in make.bound.signature.parameters:
+        return optimizer
+    if make.bound.arguments.get("axes") is not None:
+        return optimizer
+    bound = inspect.BoundArguments(make.bound.signature, OrderedDict({**make.bound.arguments, "axes": axes}))
+    make = replace(make, group=(*make.group, f"axes={axes!r}"), bound=bound)
+    return replace(optimizer, make=functools.partial(make) if own else make)
 
 
 def _real_numbers(bound: inspect.BoundArguments) -> dict[str, float]:

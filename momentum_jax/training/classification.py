@@ -24,11 +24,13 @@ class Model(NamedTuple):
       (batch, height, width, channels), float32 in [0, 1], outputs are (batch, classes), the largest is the prediction; `key`
       is for dropout, fresh in every step.
     loss: `loss(outputs, labels) -> (batch,)`, one loss per example; labels are (batch,) int32.
+    axes: those of the `Problem`: which axes of the parameters form matrices, for optimizers that ask.
     """
 
     init: Callable[..., Any]
     apply: Callable[..., Any]
     loss: Callable[..., Any]
+    axes: Any = None
 
 
 class Examples(NamedTuple):
@@ -78,9 +80,11 @@ def problem_of_model(what: str, model: Model, inputs: Any, labels: Any, table: T
       inputs: shapes of the inputs of one batch.
       labels: all of them.
     """
-    model = Model(*(UserFunction(f"the model's {role}", part) for role, part in zip(Model._fields, model, strict=True)))
+    axes, parts = model.axes, zip(Model._fields[:3], model[:3], strict=True)
+    # Without the axes, which may be a dict: models are compared where their programs are kept.
+    model = Model(*(UserFunction(f"the model's {role}", part) for role, part in parts))
     classes = _classes(what, model, inputs, labels)
-    return Problem(model.init, _Loss(model), _Measure(model), _scores(classes), table)
+    return Problem(model.init, _Loss(model), _Measure(model), _scores(classes), table, axes=axes)
 
 
 def _scores(classes: int) -> dict[str, Score]:

@@ -87,7 +87,7 @@ def cnn(
     )
 
 
-def from_nnx(build: Callable[[nnx.Rngs], Any], loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Model:
+def from_nnx(build: Callable[[nnx.Rngs], Any], loss: Callable[[jax.Array, jax.Array], jax.Array], axes: Any = None) -> Model:
     """A `Model` of any NNX module, by `momentum_jax.training.of_nnx`.
 
     Args:
@@ -95,8 +95,9 @@ def from_nnx(build: Callable[[nnx.Rngs], Any], loss: Callable[[jax.Array, jax.Ar
         that draw numbers take them from `rngs` of the call, or from those that the module was built with; everything in the
         module but its `nnx.Param` is model state: `nnx.BatchStat`, and the key and count of rngs of its own.
       loss: `loss(outputs, labels) -> (batch,)`.
+      axes: as in `Model`.
     """
-    return Model(*of_nnx(build), loss)
+    return Model(*of_nnx(build), loss, axes)
 
 
 class Mlp(nnx.Module):
@@ -278,7 +279,7 @@ def _cnn(channels, hidden, activation, dropout, init, output_activation, loss, s
             classes=classes,
         )
 
-    return from_nnx(build, LOSSES[loss])
+    return from_nnx(build, LOSSES[loss], {"convolution_*/kernel": "in in in out"} if channels else None)
 
 
 def _uniform_half(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **_: Any) -> jax.Array:

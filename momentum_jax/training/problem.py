@@ -97,7 +97,8 @@ class Problem(NamedTuple):
     scores: by name; the first ranked one is the primary score, by which runs are selected and compared.
     data: None: `batch` is None in loss and measure, and what is measured is handed to the scores as it is.
     evaluation_batch: the most examples that `measure` sees at once; a `Stream` has batches of its own.
-    axes: handed to an optimizer's constructor that has an argument `axes` and was given none.
+    axes: which axes of the parameters form matrices, as in `momentum_jax.muon`; handed to an optimizer's constructor that has
+      an argument `axes` and was given none.
 
     Example, the line through points `x` and `y`:
 

@@ -5,9 +5,12 @@ from typing import Any
 import jax
 
 import momentum_jax as mj
-from contract_rows.row import Row, core
+from contract_rows.row import HALF_LINE, Row, core
 
 MUON = {"learning_rate": 0.02, "momentum": 0.95, "weight_decay": 1e-3}
+NS = ("ns_steps",)
+# Of the bases of the sides of the matrices in the contract's trees.
+SQUARES = ((1, 2, 2), (1, 3, 3))
 
 
 def _half(params: Any) -> Any:
@@ -77,5 +80,80 @@ NORMALISED = (
         needs_params=True,
         static=("ns_steps",),
         other_shapes=((2, 1), (1, 3)),
+    ),
+    core("scale_by_adamuon", "adamuon", mj.scale_by_adamuon, {"momentum": 0.9, "eps": 1e-8}, static=NS),
+    Row(
+        "adamuon",
+        "adamuon",
+        mj.adamuon,
+        {"learning_rate": 0.02, "momentum": 0.9, "weight_decay": 1e-3, "eps": 1e-8},
+        {"fallback": mj.adam(0.1)},
+        needs_params=True,
+        static=NS,
+    ),
+    core(
+        "scale_by_scion",
+        "scion",
+        mj.scale_by_scion,
+        {"momentum": 0.9, "radius": 2.0, "eps": 1e-8},
+        static=NS,
+        allowed={"radius": HALF_LINE},
+    ),
+    *[
+        Row(
+            id,
+            "scion",
+            mj.scion,
+            {"learning_rate": 1e-3, "momentum": 0.9, "radius": 2.0, "eps": 1e-8},
+            structure,
+            needs_params=structure.get("constrained", True),
+            static=NS,
+            allowed={"radius": HALF_LINE},
+            rosenbrock={"learning_rate": 1e-4, "radius": 4.0},
+            steps=20_000,
+        )
+        for id, structure in {
+            "scion": {},
+            "scion-colnorm": {"norm": "colnorm"},
+            "scion-rms": {"norm": "rms", "constrained": False},
+        }.items()
+    ],
+    core(
+        "scale_by_dion",
+        "dion",
+        mj.scale_by_dion,
+        {"momentum": 0.9, "eps": 1e-8},
+        structure={"rank": 1},
+        static=("seed",),
+        other_shapes=((1, 3, 1),),
+    ),
+    Row(
+        "dion",
+        "dion",
+        mj.dion,
+        {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-3, "eps": 1e-8},
+        {"rank": 1, "fallback": mj.adam(0.1)},
+        needs_params=True,
+        static=("seed",),
+        other_shapes=((1, 3, 1),),
+    ),
+    # The contract's gradients of all steps lie in one plane: with a small eps the third direction is rounding over rounding.
+    core(
+        "scale_by_soap",
+        "soap",
+        mj.scale_by_soap,
+        {"b1": 0.9, "b2": 0.95, "eps": 1e-2},
+        static=("precondition_frequency", "max_size"),
+        other_shapes=SQUARES,
+    ),
+    Row(
+        "soap",
+        "soap",
+        mj.soap,
+        {"learning_rate": 0.02, "b1": 0.9, "b2": 0.95, "weight_decay": 1e-3, "eps": 1e-2},
+        {"precondition_frequency": 2},
+        needs_params=True,
+        static=("max_size",),
+        other_shapes=SQUARES,
     ),
 )

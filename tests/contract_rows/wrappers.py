@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import momentum_jax as mj
-from contract_rows.row import Row, core
+from contract_rows.row import POSITIVE, SHARE, Row, core
 
 
 def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -12,6 +12,18 @@ def around(make: Callable[..., Any], wrapper: Callable[..., Any], **options: Any
     return lambda learning_rate, momentum, accumulator_dtype=None: wrapper(
         make(learning_rate, momentum, accumulator_dtype=accumulator_dtype), **options
     )
+
+
+def averaging(decay: Any) -> Callable[..., Any]:
+    """The constructor of heavy balls with an average of their iterates."""
+    return lambda learning_rate, momentum, accumulator_dtype=None: mj.averaged(
+        mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype), decay, accumulator_dtype=accumulator_dtype
+    )
+
+
+def every_leaf_a_query(tau: Any) -> Any:
+    """Without keys, on any tree; `balance` has no say there and is tested with the keys."""
+    return mj.qk_clip({"*": (None, None)}, tau=tau)
 
 
 WRAPPERS = (
@@ -66,11 +78,47 @@ WRAPPERS = (
         needs_params=True,
         buffered=False,
     ),
+    core(
+        "qk_clip",
+        "qk_clip",
+        every_leaf_a_query,
+        {"tau": 10.0},
+        allowed={"tau": POSITIVE},
+        needs_params=True,
+        buffered=False,
+        extra={"max_logits": 12.5},
+    ),
     Row(
         "quantized_state",
         "quantized_state",
         around(mj.heavy_ball, mj.quantized_state),
         {"learning_rate": 1e-3, "momentum": 0.9},
+        wraps=True,
+    ),
+    *[
+        Row(
+            f"averaged-{decay}",
+            "averaged",
+            averaging(decay),
+            {"learning_rate": 1e-3, "momentum": 0.9},
+            needs_params=True,
+            wraps=True,
+        )
+        for decay in (0.9, "uniform")
+    ],
+    Row(
+        "gpa",
+        "gpa",
+        lambda learning_rate, momentum, training, evaluation, accumulator_dtype=None: mj.gpa(
+            mj.heavy_ball(learning_rate, momentum, accumulator_dtype=accumulator_dtype),
+            training=training,
+            evaluation=evaluation,
+            accumulator_dtype=accumulator_dtype,
+        ),
+        {"learning_rate": 1e-3, "momentum": 0.9, "training": 0.7, "evaluation": 0.9},
+        looks_ahead=("training",),
+        allowed={"training": SHARE},
+        rosenbrock={"momentum": 0.5},
         wraps=True,
     ),
 )

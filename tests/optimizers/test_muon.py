@@ -9,19 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from normalised_walk import rate, tree, walk
+from normalised_walk import polynomial_of_singular_values, rate, tree, walk
 from oracles import Problems, assert_same_path
 
 import momentum_jax as mj
-
-
-def polynomial_of_singular_values(u: np.ndarray, steps: int, eps: float) -> np.ndarray:
-    """Newton-Schulz acts on the singular values alone, each by s -> a s + b s^3 + c s^5."""
-    left, s, right = np.linalg.svd(u, full_matrices=False)
-    s = s / (np.linalg.norm(u) + eps)
-    for _ in range(steps):
-        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
-    return left @ np.diag(s) @ right
 
 
 @pytest.mark.parametrize(
@@ -87,7 +78,7 @@ def test_by_default_other_leaves_go_to_adamw_at_its_share_of_the_rate(problem: P
 
 @pytest.mark.parametrize("make", [mj.muon, mj.normuon])
 def test_a_tree_without_matrices_is_refused_with_the_remedy(make: Any) -> None:
-    params = {"kernel": jnp.ones((3, 3, 1, 8)), "bias": jnp.ones(8)}
+    params = {"filters": jnp.ones((3, 3, 1, 8)), "bias": jnp.ones(8)}
     with pytest.raises(ValueError, match=r"^\w+: params must have a matrix .*\(8,\).*take adamw for it, or .*fallback="):
         make().init(params)
     make(fallback=mj.adam(0.1)).init(params)
@@ -103,7 +94,7 @@ def test_the_words_and_the_optimizers_that_muon_takes_are_named() -> None:
     with pytest.raises(ValueError, match=r"^muon: ns_steps must be at least 1, got 0\.$"):
         mj.muon(ns_steps=0)
     with pytest.raises(TypeError, match=r"optax\.inject_hyperparams needs static_args='ns_steps'"):
-        optax.inject_hyperparams(mj.muon)().init({"w": jnp.ones((2, 2))})
+        optax.inject_hyperparams(mj.muon)(ns_steps=4).init({"w": jnp.ones((2, 2))})
 
 
 @pytest.mark.parametrize("make", [mj.scale_by_muon, mj.scale_by_normuon])

@@ -8,9 +8,13 @@ import pytest
 import sklearn.datasets
 import sklearn.linear_model
 
+import momentum_jax as mj
 from momentum_jax import problems
+from momentum_jax._trees import leaves_by_path
+from momentum_jax.optimizers.per_layer import layer_path
 from momentum_jax.problems import characters, diabetes, factorisation, photographs
-from momentum_jax.training import train_many
+from momentum_jax.training import Examples, classification, train_many
+from momentum_jax.training.model import cnn
 
 KEYS = jax.random.split(jax.random.key(0), 2)
 
@@ -168,3 +172,28 @@ def test_a_problem_that_there_is_not_is_no_attribute():
 def test_a_problem_that_cannot_be_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("make", [photographs, characters], ids=lambda make: make.__name__)
+def test_shipped_problems_name_the_axes_of_their_convolutions_and_attention(make):
+    problem = make()
+    params, _ = jax.eval_shape(problem.init, jax.random.key(0))
+    moments = jax.eval_shape(mj.muon(axes=problem.axes).init, params).matrices[0].first_moment
+    matrices = {layer_path(path) for path in leaves_by_path(moments)}
+    kernels = {layer_path(path) for path, leaf in leaves_by_path(params).items() if layer_path(path[-1:]) == "kernel"}
+    assert matrices == kernels - ({"Dense_4/kernel"} if make is characters else set())
+    with pytest.raises(ValueError, match="which axes must name"):
+        jax.eval_shape(mj.muon().init, params)
+
+
+def test_the_convolutions_of_the_trainers_own_net_are_matrices_to_muon():
+    model = cnn((2, 3), (4,), input_shape=(8, 8))
+    images = np.zeros((8, 8, 8), np.uint8)
+    examples = Examples(images, np.arange(8) % 2, 255.0, np.arange(4)[None], np.arange(4, 6)[None], np.arange(6, 8)[None])
+    problem = classification(model, examples)
+    params, _ = jax.eval_shape(problem.init, jax.random.key(0))
+    state = jax.eval_shape(mj.muon(axes=problem.axes).init, params)
+    assert sum(leaf.ndim == 4 for leaf in jax.tree.leaves(state.matrices[0].first_moment)) == 2
+    assert cnn((), (4,)).axes is None
+    (run,) = train_many(KEYS[:1], mj.muon, {"learning_rate": 0.02}, model, examples, steps=2, batch_size=4).runs
+    assert np.isfinite(run.losses).all()

@@ -259,3 +259,22 @@ def test_a_filter_alone_is_no_arm():
         StudyError, match=r"grokfast only filters gradients; write optax\.chain\(grokfast\(\.\.\.\), sgd\(0\.1\)\)"
     ):
         read_and_resolve("grokfast()")
+
+
+def test_an_arm_that_has_axes_and_was_given_none_takes_those_of_the_problem():
+    kernels = {"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}
+    axes = {"conv/*": "in in in out"}
+    with pytest.raises(StudyError, match="which axes must name"):
+        settle(read_and_resolve("muon(0.02)"), kernels)
+    arm = settle(read_and_resolve("muon(0.02)"), kernels, axes)
+    state = arm.make(**arm.numbers).init(kernels)
+    assert jax.tree.leaves(state.matrices[0].first_moment)[0].shape == (3, 3, 2, 4)
+    own = settle(read_and_resolve("muon(0.02, axes={'*': None}, fallback=sgd(0.1))"), kernels, axes)
+    assert not jax.tree.leaves(own.make(**own.numbers).init(kernels).matrices[0].first_moment)
+
+    def of_ones_own(learning_rate=0.1, axes=None):
+        return momentum_jax.muon(learning_rate, axes=axes)
+
+    text = Arm.of(of_ones_own).optimizer
+    settle(resolve(Expression.read(text), lambda origin, name: of_ones_own), kernels, axes)
+    assert settle(read_and_resolve("sgd(0.1)"), kernels, axes).make == read_and_resolve("sgd(0.1)").make
