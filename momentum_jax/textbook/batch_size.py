@@ -222,6 +222,6 @@ EXPERIMENT = Experiment(
         replace(STUDY, steps=160, seeds=(0, 1), arms=_arms(160), evaluate_every=80, search=Search(trials=2, seeds=(1000,))),
     ),
     measure=measure,
-    duration="1 min, quick 10 s",
+    duration="1 min, quick 15 s",
     datasets=("fashion_mnist",),
 )

@@ -67,13 +67,14 @@ STUDY = Study(
 class Quadratic:
     """Curvatures from 1 / `condition_number` to 1, η = 1, and momenta of which `rest` is 1 - μ.
 
-    `share` of the first distance is to be left after so many `updates`.
+    `share` of the first distance is to be left after so many `updates`. Stability limits are read at `limits` of the momenta.
     """
 
     condition_number: float = 100.0
     curvatures: int = 20
     updates: int = 500
     share: float = 0.01
+    limits: int = 5
     rest: tuple[float, float] = (0.5, 1e-4)
     momenta: int = 60
 
@@ -88,7 +89,8 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """On the quadratic: `rest`, 1 - μ (k,), and by method the share of the distance that is left and the stability limit, (k,).
+    """On the quadratic: `rest`, 1 - μ (k,), and by method the share of the distance that is left (k,); `few`, 1 - μ (l,),
+    and by method the stability limit (l,).
 
     By kind of batch `trials` (n, 2), held-out losses of the methods at the same points, infinite where a run diverged; `losses`
     (runs, 2), training losses on fresh seeds.
@@ -96,6 +98,7 @@ class Data:
 
     rest: np.ndarray
     left: Mapping[str, np.ndarray]
+    few: np.ndarray
     limits: Mapping[str, np.ndarray]
     goal: float
     updates: int
@@ -114,12 +117,13 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
     low, high = (math.log(end) for end in quadratic.rest)
     rest = np.exp(np.linspace(low, high, quadratic.momenta))
     left = {method: _left(quadratic, method, 1 - rest) for method in METHODS}
-    limits = {method: np.array([_limit(method, momentum) for momentum in 1 - rest]) for method in METHODS}
+    few = np.exp(np.linspace(low, high, quadratic.limits))
+    limits = {method: np.array([_limit(method, momentum) for momentum in 1 - few]) for method in METHODS}
     largest = {method: 1 - rest[each <= quadratic.share].min(initial=1.0) for method, each in left.items()}
     ratios = limits[NESTEROV] / limits[CLASSICAL]
     quantities: dict[str, object] = {
         _STABLE: float(ratios.max()),
-        _FORMULA: float(np.max(np.abs(ratios * (1 + 2 * (1 - rest)) - 1))),
+        _FORMULA: float(np.max(np.abs(ratios * (1 + 2 * (1 - few)) - 1))),
         _LARGER: (1 - largest[CLASSICAL]) / (1 - largest[NESTEROV]),
         **{f"quadratic, {method}: largest μ that comes to {quadratic.share:g}": each for method, each in largest.items()},
         **{_lower(batch): float(np.mean(each[:, 1] < each[:, 0])) for batch, each in trials.items()},
@@ -127,7 +131,7 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
         **{_over(batch): math.exp(-each.estimate) for batch, each in found.items()},
         **{f"{name}: chosen": optimizer for name, optimizer in chosen.items()},
     }
-    shown = Data(rest, left, limits, quadratic.share, quadratic.updates, trials, losses)
+    shown = Data(rest, left, few, limits, quadratic.share, quadratic.updates, trials, losses)
     return Outcome(quantities, shown, (_table(chosen, losses), _ratios(found)))
 
 
@@ -272,6 +276,6 @@ EXPERIMENT = Experiment(
         replace(STUDY, steps=40, seeds=(0, 1), evaluate_every=20, search=Search(trials=2, seeds=(1000,), score="loss"))
     ),
     measure=measure,
-    duration="1 min, quick 10 s",
+    duration="1 min, quick 20 s",
     datasets=("digits",),
 )

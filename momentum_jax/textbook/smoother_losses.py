@@ -288,6 +288,6 @@ EXPERIMENT = Experiment(
     full=Settings(),
     quick=Settings(depths=(SHALLOW, DEEP), width=8, examples=100, steps=(0, 20), products=20, seeds=(0, 1)),
     measure=measure,
-    duration="1 min, quick 10 s",
+    duration="2 min, quick 45 s",
     datasets=("digits",),
 )

@@ -20,7 +20,7 @@ def _quadratic(data: Data) -> Figure:
     def draw_both(above, below) -> None:
         for index, method in enumerate(METHODS):
             look = style.line_style(2 * index, of=3)
-            above.plot(data.rest, data.limits[method], label=method, **look)
+            above.plot(data.few, data.limits[method], label=method, marker=MARKERS[index], **look)
             below.plot(data.rest, data.left[method], label=method, **look)
         below.axhline(data.goal, color="black", linewidth=0.8, linestyle=":")
         below.text(data.rest[0], data.goal, f" {data.goal:g}", va="bottom", ha="left", **style.NOTE)
