@@ -7,8 +7,8 @@ leaves (where the cost of a leaf decides). A fourth, by name, is for methods of 
 For every method the contestants hold the same parameters and the same gradients, are first held to the same result after 20
 steps, then take turns in one process. `optax again` is Optax's program on buffers of its own: its ratio to the first says how
 much of a ratio is noise, by the clock and in processor time. PyTorch runs its loop over tensors, `foreach=True` and, where
-the optimizer has it, `fused=True`. Compile time (trace and XLA) is apart, never in a step. `20 steps a call` is ours in `training.several_steps`, per step, beside Optax's one step a call; the gradients, the
-same in each step, travel in its carry.
+the optimizer has it, `fused=True`. Compile time (trace and XLA) is apart, never in a step. `20 steps a call` is ours in
+`training.several_steps`, per step, beside Optax's one step a call; the gradients, the same in each step, travel in its carry.
 By default the core methods are timed; what Optax has of the others is timed by name: `--methods ademamix muon`.
 """
 

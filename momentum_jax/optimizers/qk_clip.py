@@ -102,6 +102,9 @@ def qk_clip(
             raise ValueError(f"{who}: every pattern of pairs must fit a leaf, {idle[0]!r} fits none of {listed(names, 8)}.")
         return QkClipState(first_step())
 
+    def now(state: QkClipState) -> dict[str, Any]:
+        return {"tau": value_at(tau, state.step), "balance": value_at(balance, state.step)}
+
     def update(
         who: str, updates: optax.Updates, state: QkClipState, params: Any, **extra_args: Any
     ) -> tuple[optax.Updates, QkClipState]:
@@ -112,24 +115,24 @@ def qk_clip(
         moved = leaves_by_path(updates)
         at = dict(zip(moved, fitting(who, updates, params), strict=True))
         largest = {layer_path(path): leaf for path, leaf in leaves_by_path(logits).items()}
-        limit, share = value_at(tau, state.step), value_at(balance, state.step)
+        h = now(state)
         for one in (each for several in clipped(updates).values() for each in several):
             of_query, of_key = _largest_logits(who, one, at, largest)
             powers = (
                 [(one.query, of_query, 1.0)]
                 if one.key is None
-                else [(one.query, of_query, share), (one.key, of_key, 1 - share)]
+                else [(one.query, of_query, h["balance"]), (one.key, of_key, 1 - h["balance"])]
             )
             for path, s, power in powers:
                 real = working_precision(moved[path], at[path])
                 u, p = widen(moved[path], real), widen(at[path], real)
                 # As a product with p + u it would lose the digits of a small step; where eta is 1, u stays u.
-                moved[path] = u + _power_less_one(s, limit, power, real) * (p + u)
+                moved[path] = u + _power_less_one(s, h["tau"], power, real) * (p + u)
         return jax.tree.unflatten(jax.tree.structure(updates, is_leaf=is_none), list(moved.values())), QkClipState(
             next_step(state.step)
         )
 
-    return transformation(who, init, update, extra=("max_logits",))
+    return transformation(who, init, update, extra=("max_logits",), hyperparameters=now)
 
 
 def _power_less_one(s: jax.Array, tau: Any, power: Any, real: Any) -> jax.Array:
