@@ -442,7 +442,7 @@ def test_every_optimizer_is_listed_with_a_line_and_a_source(capfd):
         assert entry.line.endswith(".")
         assert len(entry.source) > 5, f"{entry.call} names no source"
     assert "heavy_ball(learning_rate, momentum=0.9, *, accumulator_dtype=None)" in out
-    assert [e.memory.partition("Needs: ")[2] for e in entries() if "muon(" in e.call] == ["params for weight decay."] * 2
+    assert [e.memory.partition("Needs: ")[2] for e in entries() if "muon(" in e.call] == ["params for weight decay."] * 3
     assert "Polyak (1964)" in out
 
 

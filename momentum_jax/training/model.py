@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from flax.core import FrozenDict
 
 from momentum_jax.training.adapters import of_nnx
 from momentum_jax.training.classification import Model
@@ -279,7 +280,11 @@ def _cnn(channels, hidden, activation, dropout, init, output_activation, loss, s
             classes=classes,
         )
 
-    return from_nnx(build, LOSSES[loss], {"convolution_*/kernel": "in in in out"} if channels else None)
+    return from_nnx(build, LOSSES[loss], _AXES if channels else None)
+
+
+# Frozen: a model can be the key of a cache.
+_AXES = FrozenDict({"convolution_*/kernel": "in in in out"})
 
 
 def _uniform_half(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **_: Any) -> jax.Array:
