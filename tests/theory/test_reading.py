@@ -63,7 +63,7 @@ def test_the_coefficients_are_those_of_the_optimizers_own_steps(row):
 
 # The loss of the restarting row is 1 at every step, and the logits of `qk_clip` are the same: they are linear rules there, as
 # averages of linear rules are.
-LINEAR_THERE = {"adaptive_restart-function", "averaged-uniform", "gpa", "qk_clip"}
+LINEAR_THERE = {"adaptive_restart-function", "averaged-0.9", "averaged-uniform", "gpa", "qk_clip"}
 
 
 @pytest.mark.parametrize("row", rows(lambda row: row.file not in LINEAR and row.id not in LINEAR_THERE))
