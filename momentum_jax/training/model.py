@@ -157,10 +157,10 @@ class Cnn(nnx.Module):
 
 
 def convolve(x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], padding: Any, **options: Any) -> jax.Array:
-    """`jax.lax.conv_general_dilated`; on a CPU a product of matrices, where the two are the same.
+    """`jax.lax.conv_general_dilated`; on a CPU a product of two matrices, where the two are the same.
 
-    They are the same for images (n, height, width, channels) with stride 1 and padding "SAME", without
-    dilation or groups. Inside a loop XLA's gradient of a convolution on a CPU takes ten times as long.
+    They are the same for images (n, height, width, channels) without dilation or groups, with any strides and
+    padding. Inside a loop XLA's gradient of a convolution on a CPU takes ten times as long.
 
     Args:
       x, kernel: images and the kernel, in the layout that `dimension_numbers` of the options says.
@@ -171,21 +171,28 @@ def convolve(x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], pad
     product = {name: options.get(name) for name in ("precision", "preferred_element_type")}
 
     def by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        height, width = x.shape[1:3]
-        rows, columns = kernel.shape[:2]
-        margins = [(0, 0), *(((side - 1) // 2, side // 2) for side in (rows, columns)), (0, 0)]
-        padded = jnp.pad(x, margins)
-        shifted = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-        return jnp.matmul(jnp.concatenate(shifted, axis=-1), kernel.reshape(-1, kernel.shape[-1]), **product)
+        sides, strides = kernel.shape[:2], window_strides
+        margins = padding
+        if isinstance(padding, str):
+            margins = jax.lax.padtype_to_pads(x.shape[1:3], sides, strides, padding)
+        # A negative margin cuts.
+        padded = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in margins), (0, 0, 0)])
+        rows, columns = (max(0, whole - side + 1) for whole, side in zip(padded.shape[1:3], sides, strict=True))
+        places = [(i, j) for i in range(sides[0]) for j in range(sides[1])]
+        shifted = [padded[:, i : rows + i : strides[0], j : columns + j : strides[1]] for i, j in places]
+        patches = jnp.concatenate(shifted, axis=-1)
+        # A product of more dimensions than two would copy the gradient to transpose it.
+        flat = jnp.matmul(patches.reshape(-1, patches.shape[-1]), kernel.reshape(-1, kernel.shape[-1]), **product)
+        return flat.reshape(*patches.shape[:3], kernel.shape[-1])
 
     def by_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
 
     layout = functools.partial(jax.lax.conv_dimension_numbers, x.shape, kernel.shape)
-    ones = [*window_strides, *(options.get("lhs_dilation") or ()), *(options.get("rhs_dilation") or ())]
+    ones = [*(options.get("lhs_dilation") or ()), *(options.get("rhs_dilation") or ())]
     ones += [options.get("feature_group_count", 1), options.get("batch_group_count", 1)]
     images = x.ndim == 4 and layout(options.get("dimension_numbers")) == layout(("NHWC", "HWIO", "NHWC"))
-    if padding != "SAME" or not images or any(each != 1 for each in ones):
+    if not images or any(each != 1 for each in ones):
         return by_xla(x, kernel)
     return jax.lax.platform_dependent(x, kernel, cpu=by_patches, default=by_xla)
 
@@ -193,8 +200,8 @@ def convolve(x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], pad
 def halve(x: jax.Array) -> jax.Array:
     """The largest of each 2 x 2 pixels of images (n, height, width, channels): `nnx.max_pool(x, (2, 2), strides=(2, 2))`.
 
-    It is that bit for bit, and so is its gradient, which goes to the first of tied maxima. On a CPU XLA's own pooling takes
-    three times as long; there it is a reshape.
+    It is that bit for bit, and so are its derivatives, which are those of the first of tied maxima. On a CPU XLA's own
+    pooling takes three times as long; there it is a reshape.
     """
 
     def by_xla(x: jax.Array) -> jax.Array:
@@ -203,7 +210,7 @@ def halve(x: jax.Array) -> jax.Array:
     return jax.lax.platform_dependent(x, cpu=_halve, default=by_xla)
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def _halve(x: jax.Array) -> jax.Array:
     return _in_windows(x).max((2, 4))
 
@@ -214,25 +221,17 @@ def _in_windows(x: jax.Array) -> jax.Array:
     return x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels)
 
 
-def _halve_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+@_halve.defjvp
+def _halve_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
     largest = _halve(x)
-    return largest, (x, largest)
-
-
-def _halve_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
-    x, largest = kept
     is_largest = _in_windows(x) == largest[:, :, None, :, None]
     # Of the four places of a window, row by row.
     before = [is_largest[:, :, i, :, j] for i, j in ((0, 0), (0, 1), (1, 0))]
     first = jnp.where(before[0], 0, jnp.where(before[1], 1, jnp.where(before[2], 2, 3)))
     place = jnp.arange(4, dtype=jnp.int8).reshape(2, 2)[None, None, :, None, :, None]
-    spread = jnp.where(first.astype(jnp.int8)[:, :, None, :, None] == place, gradient[:, :, None, :, None], 0)
-    n, height, width, channels = x.shape
-    whole = spread.reshape(n, height // 2 * 2, width // 2 * 2, channels)
-    return (jnp.pad(whole, ((0, 0), (0, height % 2), (0, width % 2), (0, 0))),)
-
-
-_halve.defvjp(_halve_forward, _halve_backward)
+    chosen = first.astype(jnp.int8)[:, :, None, :, None] == place
+    return largest, jnp.where(chosen, _in_windows(dx), 0).sum((2, 4))
 
 
 def cross_entropy(outputs: jax.Array, labels: jax.Array) -> jax.Array:

@@ -105,7 +105,10 @@ def test_the_product_in_the_place_of_a_convolution_keeps_its_precision_and_its_e
     [
         {},
         {"window_strides": (2, 1)},
+        {"window_strides": (2, 3), "padding": ((1, 2), (0, 1))},
         {"padding": "VALID"},
+        {"padding": ((0, 0), (-6, 0))},
+        {"padding": ((-1, 1), (2, -1))},
         {"rhs_dilation": (1, 2)},
         {"lhs_dilation": (2, 1), "padding": ((1, 1), (0, 1))},
         {"feature_group_count": 2},
@@ -117,8 +120,12 @@ def test_a_convolution_of_any_options_is_that_of_xla(options):
     options = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": ("NHWC", "HWIO", "NHWC")} | options
     channels = 4 // options.get("feature_group_count", 1)
     x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 6, 4)), jax.random.normal(jax.random.key(1), (3, 2, channels, 6))
-    expected = jax.lax.conv_general_dilated(x, kernel, **options)
-    np.testing.assert_allclose(convolve(x, kernel, **options), expected, rtol=1e-4, atol=1e-5)
+    expected, slope = jax.vjp(lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, **options), x, kernel)
+    found, our_slope = jax.vjp(lambda x, kernel: convolve(x, kernel, **options), x, kernel)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    weights = jax.random.normal(jax.random.key(2), expected.shape)
+    for ours, theirs in zip(our_slope(weights), slope(weights), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_losses_are_per_example():
@@ -188,4 +195,6 @@ def test_pooling_is_that_of_flax_bit_for_bit_with_its_gradients_at_ties(shape, a
 
     np.testing.assert_array_equal(halve(x), by_flax(x))
     for ours, theirs in zip(pooled(halve, x), pooled(by_flax, x), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(*(jax.jvp(pool, (x,), (x * x,)) for pool in (halve, by_flax)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
