@@ -16,6 +16,8 @@ import numpy as np
 from jax.tree_util import keystr
 
 Path = tuple[Any, ...]
+# The leaves of a tree and its structure.
+Flat = tuple[list[Any], Any]
 
 
 def is_none(x: object) -> bool:
@@ -48,7 +50,7 @@ def path_name(path: Path) -> str:
     return f"leaf {keystr(path)}" if path else "the single leaf"
 
 
-def same_leaves(who: str, updates: Any, other: Any, what: str, *, holes: bool = False) -> list[Any]:
+def same_leaves(who: str, updates: Any, other: Any, what: str, *, holes: bool = False, flat: Flat | None = None) -> list[Any]:
     """Leaves of `other` in the order of the leaves of `updates`, after a check that they name the same things.
 
     Args:
@@ -57,11 +59,12 @@ def same_leaves(who: str, updates: Any, other: Any, what: str, *, holes: bool = 
       other: a tree that has to have the same paths and shapes: parameters or a buffer.
       what: what `other` is, for the message: "the parameters", "the state's velocity".
       holes: `other` is a buffer, which has `None` where `updates` has a leaf that is not inexact.
+      flat: the leaves and the structure of `updates`, `None` a leaf, where they are known: an eager update is full of them.
 
     Raises:
       ValueError: a leaf is missing on one side, stands against a `None`, or has another shape.
     """
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
+    leaves, treedef = flat or jax.tree.flatten(updates, is_leaf=is_none)
     other_leaves, other_treedef = jax.tree.flatten(other, is_leaf=is_none)
     if treedef == other_treedef and all(_match(u, o, holes) for u, o in zip(leaves, other_leaves, strict=True)):
         return other_leaves
@@ -109,11 +112,9 @@ def dtype_of(leaf: Any) -> Any:
 def _match(u: Any, other: Any, holes: bool) -> bool:
     if other is None:
         return u is None or (holes and not is_inexact(u))
-    return u is not None and _shape(u) == _shape(other)
-
-
-def _shape(leaf: Any) -> tuple[int, ...]:
-    return leaf.shape if isinstance(leaf, jax.Array) else np.shape(leaf)
+    if isinstance(u, jax.Array) and isinstance(other, jax.Array):
+        return u.shape == other.shape
+    return u is not None and np.shape(u) == np.shape(other)
 
 
 def _describe(x: Any) -> str:

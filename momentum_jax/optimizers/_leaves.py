@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from momentum_jax._trees import (
+    Flat,
     dtype_of,
     is_complex,
     is_inexact,
@@ -21,7 +22,7 @@ from momentum_jax._trees import (
     path_name,
     same_leaves,
 )
-from momentum_jax.optimizers._precision import as_scalar, is_already, widen, working_precision
+from momentum_jax.optimizers._precision import as_scalar, is_already, plain_precision, widen, working_precision
 
 float0 = jax.dtypes.float0
 
@@ -51,14 +52,20 @@ def each(
     Raises:
       ValueError: a gradient that does not fit a buffer or the parameters; names the leaf and both shapes.
     """
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
-    rows = [same_leaves(who, updates, buffer, f"the state's {name}", holes=True) for name, buffer in buffers.items()]
+    leaves, treedef = flat = jax.tree.flatten(updates, is_leaf=is_none)
+    rows = [same_leaves(who, updates, buffer, f"the state's {name}", holes=True, flat=flat) for name, buffer in buffers.items()]
     if params is not None:
-        rows.append(same_leaves(who, updates, params, "the parameters"))
+        rows.append(same_leaves(who, updates, params, "the parameters", flat=flat))
     casts: dict[Any, dict[str, Any]] = {}
     outputs, stored = [], [[] for _ in buffers]
     for index, (u, *row) in enumerate(zip(leaves, *rows, strict=True)):
-        if is_inexact(u) and all(map(is_inexact, row)):
+        if (real := plain_precision(u, row)) is not None:
+            # What follows would change nothing, and its questions take an eager update as long as its arithmetic.
+            if real not in casts:
+                casts[real] = {name: as_scalar(s, real) for name, s in scalars.items()}
+            u, *new = leaf(u, *row, **casts[real])
+            new = [n if is_already(n, real) else n.astype(real) for n in new]
+        elif is_inexact(u) and all(map(is_inexact, row)):
             real = working_precision(u, *row)
             if real not in casts:
                 casts[real] = {name: as_scalar(s, real) for name, s in scalars.items()}
@@ -73,7 +80,7 @@ def each(
         outputs.append(u)
         for column, value in zip(stored, new, strict=True):
             column.append(value)
-    trees = (_in_tree_of(b, updates, column) for b, column in zip(buffers.values(), stored, strict=True))
+    trees = (_in_tree_of(b, updates, treedef, column) for b, column in zip(buffers.values(), stored, strict=True))
     return jax.tree.unflatten(treedef, outputs), *trees
 
 
@@ -101,21 +108,26 @@ def _is_array(leaf: Any) -> bool:
     return dtype == float0 or dtype == np.bool or jnp.issubdtype(dtype, jnp.number)
 
 
-def cast_like(updates: Any, like: Any, who: str) -> Any:
-    """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros."""
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
-    return jax.tree.unflatten(treedef, [_cast(u, t) for u, t in zip(leaves, fitting(who, updates, like), strict=True)])
+def cast_like(updates: Any, like: Any, who: str, known: Flat | None = None) -> Any:
+    """Updates in the dtypes of `like`, its leaves matched by path; leaves that are not inexact get zeros.
+
+    `known`: a structure and the leaves of `like` in its order, which serve where the updates have that structure.
+    """
+    leaves, treedef = flat = jax.tree.flatten(updates, is_leaf=is_none)
+    targets = known[0] if known is not None and known[1] == treedef else fitting(who, updates, like, flat)
+    return jax.tree.unflatten(treedef, [_cast(u, t) for u, t in zip(leaves, targets, strict=True)])
 
 
-def fitting(who: str, updates: Any, params: Any) -> list[Any]:
+def fitting(who: str, updates: Any, params: Any, flat: Flat | None = None) -> list[Any]:
     """Leaves of `params` in the order of the leaves of `updates`, after a check that the gradient is one of theirs.
 
     Raises:
       ValueError: as `same_leaves`; a gradient that is not floating point, or complex, where the parameter is a real number.
     """
-    targets = same_leaves(who, updates, params, "the parameters")
-    for index, (u, target) in enumerate(zip(jax.tree.leaves(updates, is_leaf=is_none), targets, strict=True)):
-        if is_inexact(target):
+    flat = flat or jax.tree.flatten(updates, is_leaf=is_none)
+    targets = same_leaves(who, updates, params, "the parameters", flat=flat)
+    for index, (u, target) in enumerate(zip(flat[0], targets, strict=True)):
+        if target is not None and dtype_of(u) != dtype_of(target) and is_inexact(target):
             if not is_inexact(u):
                 raise _unfit(who, updates, index, "floating point as its parameter is")
             if is_complex(u) and not is_complex(target):
@@ -141,10 +153,10 @@ def _cast(update: Any, target: Any) -> Any:
     return jnp.asarray(update).astype(dtype)
 
 
-def _in_tree_of(buffer: Any, updates: Any, leaves: list[Any]) -> Any:
-    """`leaves`, in the order of `updates`, put into the tree of `buffer`."""
-    _, treedef = jax.tree.flatten(buffer, is_leaf=is_none)
-    if treedef != jax.tree.structure(updates, is_leaf=is_none):
+def _in_tree_of(buffer: Any, updates: Any, structure: Any, leaves: list[Any]) -> Any:
+    """`leaves`, in the order of `updates`, which has this structure, put into the tree of `buffer`."""
+    treedef = jax.tree.structure(buffer, is_leaf=is_none)
+    if treedef != structure:
         by_path = dict(zip(leaves_by_path(updates), leaves, strict=True))
         leaves = [by_path[path] for path in leaves_by_path(buffer)]
     return jax.tree.unflatten(treedef, leaves)

@@ -5,6 +5,7 @@ leaves.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -23,6 +24,19 @@ def working_precision(*leaves: Any) -> Any:
 def is_already(x: Any, dtype: Any) -> bool:
     """Whether a cast to `dtype` would give back `x` itself: it takes JAX as long as an operation, in a trace too."""
     return isinstance(x, jax.Array) and x.dtype == dtype and not x.weak_type
+
+
+def plain_precision(u: Any, row: Sequence[Any]) -> Any:
+    """The dtype of a row of arrays that are all in one working precision, real and with a dtype of their own; else None."""
+    if not isinstance(u, jax.Array):
+        return None
+    dtype = u.dtype
+    if (dtype is not _NARROW and dtype is not _WIDE) or u.weak_type:
+        return None
+    for x in row:
+        if not isinstance(x, jax.Array) or x.dtype is not dtype or x.weak_type:
+            return None
+    return dtype
 
 
 @functools.cache

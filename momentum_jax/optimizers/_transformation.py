@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from momentum_jax._trees import is_none
 from momentum_jax._wrappers import Reading, bare, offer, reading, require_kind, require_links
 from momentum_jax.optimizers._leaves import cast_like, fitting, refuse_what_is_no_array
 
@@ -67,11 +68,12 @@ def transformation(
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         refuse_what_is_no_array(who, updates, "the gradient")
+        targets, structure = flat = jax.tree.flatten(updates, is_leaf=is_none)
         if params is not None:
             refuse_what_is_no_array(who, params, "params")
-            fitting(who, updates, params)
+            targets = fitting(who, updates, params, flat)
         new_updates, new_state = read(who, updates, _of_jax(state), params, **extra_args)
-        return cast_like(new_updates, updates if params is None else params, who), new_state
+        return cast_like(new_updates, updates if params is None else params, who, (targets, structure)), new_state
 
     def read_hyperparameters(state: Any) -> Reading:
         require_kind(who, _kept_by(init), state)
