@@ -28,6 +28,7 @@ def walk(optimizer: Any, shardings: Any = None) -> tuple[Any, Any]:
 
     params = tree()
     state, update = optimizer.init(params), jax.jit(optimizer.update)
+    updates = None
     for _ in range(4):
         updates, state = update(tree(), state, params)
         params = optax.apply_updates(params, updates)

@@ -232,7 +232,7 @@ def test_stacked_leaves_take_the_steps_that_each_would_alone(make: Any) -> None:
     walked = []
     for stack in (False, True):
         optimizer = make(0.02, axes=AXES, stack=stack)
-        state = optimizer.init(params)
+        updates, state = None, optimizer.init(params)
         for _ in range(2):
             updates, state = jax.jit(optimizer.update)(params, state, params)
         walked.append((updates, state))

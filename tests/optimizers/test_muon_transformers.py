@@ -138,7 +138,7 @@ def test_a_transformer_trains_with_muon(framework: str) -> None:
         updates, held = optimizer.update(gradient, held, params)
         return updates, optax.apply_updates(params, updates), held, value
 
-    held, values = optimizer.init(params), []
+    updates, held, values = None, optimizer.init(params), []
     for _ in range(30):
         updates, params, held, value = step(params, held)
         values.append(float(value))
