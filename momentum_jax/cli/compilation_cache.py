@@ -103,7 +103,7 @@ def _unusable(place: Path) -> str | None:
 
 @contextlib.contextmanager
 def _failures_said(place: Path, say: Callable[[str], Any]) -> Iterator[None]:
-    """One sentence for all that fails within. A damaged entry would fail each time: the directory is emptied."""
+    """One sentence for all that fails within. A damaged entry would fail at each reading: then the directory is emptied."""
     before, first = warnings.showwarning, threading.Lock()
 
     def show(message: Any, category: Any, *where: Any, **further: Any) -> None:
@@ -112,7 +112,8 @@ def _failures_said(place: Path, say: Callable[[str], Any]) -> Iterator[None]:
             before(message, category, *where, **further)
         elif first.acquire(blocking=False):
             say(f"the compiled programs in {place} could not be read or written ({reason}); what is needed is compiled anew.")
-            _empty(place)
+            if reading.startswith("Error reading"):
+                _empty(place)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("always", _FAILED, UserWarning)
@@ -131,6 +132,15 @@ def _empty(place: Path) -> None:
                     entry.unlink()
 
 
+def _sizes(place: Path) -> list[int]:
+    """In bytes, of the programs there; another process may remove one at any time."""
+    found = []
+    for entry in place.glob(_ENTRIES[0]):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(entry.stat().st_size)
+    return found
+
+
 def run(*, clear: bool) -> int:
     """Prints where programs are kept and how large they are, or removes them."""
     if given := os.environ.get(_DIRECTORY.upper()):
@@ -139,7 +149,7 @@ def run(*, clear: bool) -> int:
     for place in places:
         if clear:
             _empty(place)
-        sizes = [entry.stat().st_size for entry in place.glob(_ENTRIES[0])] if place.is_dir() else []
+        sizes = _sizes(place)
         if sizes or place == directory():
             count = f"{len(sizes)} program{'s' * (len(sizes) != 1)}"
             print(f"{place}: {count}, {sum(sizes) / 1e6:.1f} MB of at most {MOST_BYTES / 1e6:.0f} MB")

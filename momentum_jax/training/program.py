@@ -1,10 +1,11 @@
 """The compiled programs of a group of runs: each function of `loop` over the runs of a wave, spread over the devices."""
 
+import contextlib
 import functools
 import hashlib
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -64,7 +65,7 @@ class Program:
     def announce(self, *arguments: Any) -> None:
         """Begins to compile for arguments, or shapes, like these. XLA works in a thread, beside other programs."""
         key = _shapes(arguments)
-        if key not in self._compiled or self._compiled[key].cancelled():
+        if key not in self._compiled or _is_spent(self._compiled[key]):
             begun = time.perf_counter()
             # Traced in this thread, whose settings JAX reads.
             self._compiled[key] = _compilers().submit(self._jitted.lower(*arguments).compile, self._options)
@@ -72,13 +73,22 @@ class Program:
 
     def prepare(self, *arguments: Any) -> Callable[..., Any]:
         """The executable for arguments like these; compiles it where there is none yet."""
-        self.announce(*arguments)
-        compiling = self._compiled[_shapes(arguments)]
-        if not compiling.done():
-            begun = time.perf_counter()
-            compiling.exception()
-            self.compile_seconds += time.perf_counter() - begun
-        return compiling.result()
+        while True:
+            self.announce(*arguments)
+            compiling = self._compiled[_shapes(arguments)]
+            if not compiling.done():
+                begun = time.perf_counter()
+                # Another call, in another thread, may give up what this one waits for.
+                with contextlib.suppress(CancelledError):
+                    compiling.exception()
+                self.compile_seconds += time.perf_counter() - begun
+            if not compiling.cancelled():
+                return compiling.result()
+
+    def give_up(self) -> None:
+        """Does not compile what was announced and has not begun; who needs it after all begins anew."""
+        for compiling in [*self._compiled.values()]:
+            compiling.cancel()
 
     @property
     def is_new(self) -> bool:
@@ -105,6 +115,11 @@ class Program:
 
     def __call__(self, *arguments: Any) -> Any:
         return self.prepare(*arguments)(*arguments)
+
+
+def _is_spent(compiling: Future[Any]) -> bool:
+    """Whether a compilation came to nothing: given up, or failed, for which there may have been a passing reason."""
+    return compiling.cancelled() or (compiling.done() and compiling.exception() is not None)
 
 
 def _shapes(arguments: Any) -> Any:
@@ -143,6 +158,12 @@ class Programs(NamedTuple):
         for indices in sets:
             self.evaluate.announce(run.bare, self.readout.shapes(run, state), state.model_state, tables, indices)
 
+    def give_up(self) -> None:
+        """Compiles no more of what was announced and has not begun."""
+        for program in self:
+            if isinstance(program, Program):
+                program.give_up()
+
     @property
     def compile_seconds(self) -> float:
         """How long all compilations kept the caller so far."""
@@ -166,13 +187,6 @@ def programs_for(recipe: loop.Recipe, mesh: Mesh, lanes: int) -> Programs:
         scores=tuple(name for name, _ in recipe.task.scores),
         ranked=tuple(name for name, score in recipe.task.scores if score.better is not None),
     )
-
-
-def compile_no_more() -> None:
-    """Gives up what was announced and has not begun to compile; who needs it after all begins anew."""
-    if _compilers.cache_info().currsize:
-        _compilers().shutdown(wait=False, cancel_futures=True)
-        _compilers.cache_clear()
 
 
 @functools.cache

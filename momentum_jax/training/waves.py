@@ -1,7 +1,8 @@
 """Many runs at once: groups that share a program, waves of runs side by side, chunks of steps.
 
 The host's loop between two chunks is the only place where anything else happens: progress, evaluation, checkpoints and
-Ctrl-C. A finished wave is handed out before the next begins, and only the current wave is on the devices.
+Ctrl-C. A finished wave is handed out before the next begins, and only the current wave is on the devices. What the next groups
+read is there for a moment, when their programs are announced.
 """
 
 import contextlib
@@ -19,7 +20,6 @@ from momentum_jax.training.devices import require_seconds
 from momentum_jax.training.host import Interrupts, Reporter, Wave, train_wave
 from momentum_jax.training.plan import plan_waves
 from momentum_jax.training.problem import Problem
-from momentum_jax.training.program import compile_no_more
 from momentum_jax.training.results import Interrupted, Progress, TrainingResult, WaveResult
 from momentum_jax.training.settings import Settings
 
@@ -133,7 +133,8 @@ def _train(
                     interrupts.check()
     except BaseException as error:
         # The process should not have to wait for what nobody will use.
-        compile_no_more()
+        for wave in waves:
+            wave.programs.give_up()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(_gather(finished)) from error
         raise

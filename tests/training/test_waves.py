@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -381,3 +382,30 @@ def test_ctrl_c_in_the_last_wave_comes_too_late_to_stop_anything(linear, example
 
     result = train_many(keys(1), optax.sgd, {"learning_rate": 0.1}, linear, examples, on_wave=stored, **SETTINGS)
     assert len(result.runs) == 1
+
+
+def test_a_compilation_that_another_call_gives_up_is_begun_anew_for_who_waits(monkeypatch):
+    pool, waits = ThreadPoolExecutor(1), threading.Event()
+    monkeypatch.setattr(program, "_compilers", lambda: pool)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("runs",))
+    doubled = program.Program(lambda part, x: 2 * x, None, mesh, 1, own=1)
+    numbers = jnp.ones((1, 3))
+    pool.submit(waits.wait)
+    doubled.announce(numbers)
+    found = ThreadPoolExecutor(1).submit(doubled.prepare, numbers)
+    while not doubled._compiled:
+        pass
+    doubled.give_up()
+    waits.set()
+    np.testing.assert_array_equal(found.result(timeout=60)(numbers), 2 * numbers)
+
+
+def test_a_compilation_that_failed_is_tried_again(monkeypatch):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("runs",))
+    doubled = program.Program(lambda part, x: 2 * x, None, mesh, 1, own=1)
+    numbers, options = jnp.ones((1, 3)), doubled._options
+    doubled._options = {"there_is_no_such_option": 1}
+    with pytest.raises(Exception, match="there_is_no_such_option"):
+        doubled.prepare(numbers)
+    doubled._options = options
+    np.testing.assert_array_equal(doubled(numbers), 2 * numbers)
