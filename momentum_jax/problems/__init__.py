@@ -10,12 +10,25 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from momentum_jax.problems.breast_cancer import breast_cancer as breast_cancer
     from momentum_jax.problems.characters import characters as characters
     from momentum_jax.problems.diabetes import diabetes as diabetes
     from momentum_jax.problems.factorisation import factorisation as factorisation
+    from momentum_jax.problems.heat_equation import heat_equation as heat_equation
+    from momentum_jax.problems.linear_regression import linear_regression as linear_regression
+    from momentum_jax.problems.narrow_net import narrow_net as narrow_net
     from momentum_jax.problems.photographs import photographs as photographs
 
-__all__ = ["characters", "diabetes", "factorisation", "photographs"]
+__all__ = [
+    "breast_cancer",
+    "characters",
+    "diabetes",
+    "factorisation",
+    "heat_equation",
+    "linear_regression",
+    "narrow_net",
+    "photographs",
+]
 
 
 class _Problems(ModuleType):

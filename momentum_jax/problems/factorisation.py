@@ -33,7 +33,7 @@ def factorisation(rows: int = 60, columns: int = 40, rank: int = 5, decay: float
         raise ValueError(f"factorisation: decay must be in (0, 1], got {quoted(decay)}.")
     values = decay ** np.arange(least)
     values *= np.sqrt(rows * columns / np.sum(values**2))
-    matrix = (_cosines(rows)[:, :least] * values @ _cosines(columns)[:, :least].T).astype(np.float32)
+    matrix = (cosines(rows)[:, :least] * values @ cosines(columns)[:, :least].T).astype(np.float32)
     best = float(np.sum(values[rank:] ** 2) / (rows * columns))
 
     def init(key: jax.Array) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
@@ -51,7 +51,7 @@ def factorisation(rows: int = 60, columns: int = 40, rank: int = 5, decay: float
     )
 
 
-def _cosines(n: int) -> np.ndarray:
+def cosines(n: int) -> np.ndarray:
     """The orthonormal columns of the discrete cosine transform."""
     basis = np.cos(np.pi * (np.arange(n)[:, None] + 0.5) * np.arange(n) / n)
     return basis / np.linalg.norm(basis, axis=0)

@@ -1,5 +1,7 @@
 """The problems that come with the library: what each is, and that it can be learned."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,16 @@ import momentum_jax as mj
 from momentum_jax import problems
 from momentum_jax._trees import leaves_by_path
 from momentum_jax.optimizers.per_layer import layer_path
-from momentum_jax.problems import characters, diabetes, factorisation, photographs
+from momentum_jax.problems import (
+    breast_cancer,
+    characters,
+    diabetes,
+    factorisation,
+    heat_equation,
+    linear_regression,
+    narrow_net,
+    photographs,
+)
 from momentum_jax.training import Examples, classification, train_many
 from momentum_jax.training.model import cnn
 
@@ -133,6 +144,79 @@ def test_a_net_of_patches_begins_by_guessing_among_eight_and_learns():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.model_state))
 
 
+def rows_of(problem, part, rows):
+    indices = jnp.asarray(problem.data.split(0)[part][:rows])
+    return problem.data.take(jax.tree.map(jnp.asarray, problem.data.arrays), indices)
+
+
+def test_a_linear_regression_has_the_spectrum_that_it_says_and_its_noise_moves_no_minimum():
+    problem = linear_regression(50.0, features=6, examples=40, noise=2.0)
+    key = jax.random.key(0)
+    train, test = rows_of(problem, 0, 40), rows_of(problem, 2, 40)
+
+    def loss(w):
+        return problem.loss({"w": w}, {}, train, key)[0]
+
+    hessian = np.asarray(jax.hessian(loss)(jnp.zeros(6)), np.float64)
+    eigenvalues, basis = np.linalg.eigh(hessian)
+    np.testing.assert_allclose(eigenvalues[::-1], 50.0 ** -np.linspace(0, 1, 6), rtol=2e-5)
+    best = np.linalg.lstsq(np.asarray(train[0], np.float64), np.asarray(train[1], np.float64), rcond=None)[0]
+    np.testing.assert_allclose(np.abs(basis.T @ best), 1, rtol=1e-4)
+    # The noise has the mean square that was asked for, and is no part of the excess.
+    np.testing.assert_allclose(loss(jnp.asarray(best)), 2.0, rtol=1e-5)
+    for point in (best, best + 0.3, np.zeros(6)):
+        excess = problem.measure({"w": jnp.asarray(point, jnp.float32)}, {}, test, key)["excess"].mean()
+        np.testing.assert_allclose(excess, (point - best) @ hessian @ (point - best) / 2, rtol=1e-4, atol=1e-9)
+
+
+def test_the_solution_of_the_heat_equation_has_no_residual_and_another_function_has_its_own():
+    from momentum_jax.problems.heat_equation import residual, solution
+
+    points = np.random.default_rng(0).random((30, 2)).astype(np.float32)
+    along_x, along_t = points.T
+
+    def exact(point):
+        return jnp.exp(-point[1]) * jnp.sin(jnp.pi * point[0])
+
+    np.testing.assert_allclose(solution(points), jax.vmap(exact)(points), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(residual(exact, points), 0, atol=1e-5)
+    of_cubic = residual(lambda point: point[0] ** 3 * point[1] ** 2, points)
+    np.testing.assert_allclose(of_cubic, 2 * along_x**3 * along_t - 6 * along_x * along_t**2 / np.pi**2, rtol=1e-4, atol=1e-5)
+
+
+def test_a_net_finds_the_temperature_of_the_rod_between_the_points_that_it_was_trained_at():
+    run = run_of(heat_equation(width=16, side=12), optax.adam, 0.01, steps=400, batch_size=144)
+    assert run.validation["error"][0] > 0.5
+    assert run.test["error"] < 0.05
+    problem = heat_equation(side=12)
+    points = problem.data.arrays
+    assert points.shape == (144 + 121, 2)
+    assert 0 < points.min() < points.max() < 1
+
+
+@pytest.mark.parametrize(("problem", "classes", "layers"), [(breast_cancer(), 2, 2), (narrow_net(depth=5), 10, 6)])
+def test_a_net_of_a_table_begins_near_guessing_and_has_its_layers(problem, classes, layers):
+    params, _, measured = untrained(problem, 64)
+    assert len(params) == layers
+    np.testing.assert_allclose(measured["loss"].mean(), np.log(classes), atol=0.5)
+
+
+@pytest.mark.slow
+def test_a_net_of_tumours_does_about_as_well_as_logistic_regression():
+    problem = breast_cancer()
+    run = run_of(problem, optax.sgd, 0.3, steps=200, batch_size=32)
+    x, y = problem.data.arrays
+    train, _, test = problem.data.split(0)
+    logistic = sklearn.linear_model.LogisticRegression().fit(x[train], y[train]).score(x[test], y[test])
+    assert abs(run.test["accuracy"] - logistic) < 0.03
+
+
+@pytest.mark.slow
+def test_a_narrow_net_of_ten_layers_learns_the_digits():
+    run = run_of(narrow_net(), partial(optax.sgd, momentum=0.9), 0.02, steps=800, batch_size=64)
+    assert run.test["accuracy"] > 0.88
+
+
 @pytest.mark.parametrize("name", problems.__all__)
 def test_each_problem_is_divided_into_three_parts_that_share_no_row(name):
     problem = getattr(problems, name)()
@@ -166,6 +250,13 @@ def test_a_problem_that_there_is_not_is_no_attribute():
         (lambda: factorisation(columns=0), "factorisation: columns must be a whole number from 1 to 4,096, got 0"),
         (lambda: factorisation(decay="x"), r"factorisation: decay must be in \(0, 1\], got 'x'"),
         (lambda: factorisation(rank=41), "factorisation: rank must be a whole number from 1 to 40, got 41"),
+        (lambda: breast_cancer(1.5), "breast_cancer: width must be a whole number from 1 to 1,000,000, got 1.5"),
+        (lambda: narrow_net(depth=0), "narrow_net: depth must be a whole number from 1 to 4,096, got 0"),
+        (lambda: heat_equation(side=7), "heat_equation: side must be a whole number from 8 to 512, got 7"),
+        (lambda: heat_equation(width=0), "heat_equation: width must be a whole number from 1 to 4,096, got 0"),
+        (lambda: linear_regression(0.5), r"linear_regression: condition must be in \[1, 1,000,000\], got 0\.5"),
+        (lambda: linear_regression(noise=float("nan")), r"linear_regression: noise must be in \[0, 1,000\], got nan"),
+        (lambda: linear_regression(features=512), "linear_regression: features must be a whole number from 1 to 511, got 512"),
         (lambda: factorisation(decay=0.0), r"factorisation: decay must be in \(0, 1\], got 0\.0"),
     ],
 )
