@@ -128,6 +128,10 @@ def _run(command: Any) -> int:
                 from momentum_jax.cli import study
 
                 return study.run(action)
+            case arguments.AtlasCommand(action=action):
+                from momentum_jax.cli import atlas
+
+                return atlas.run(action)
             case arguments.Worker():
                 from momentum_jax.cli import workers
 

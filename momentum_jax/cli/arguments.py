@@ -306,6 +306,46 @@ class StudyCommand:
 
 
 @dataclass(frozen=True)
+class AtlasRun(Spread, Compiles):
+    """Run every study of an atlas that is not stored yet; run again, it goes on where it was stopped.
+
+    Writes a store with its report for each cell, index.html, atlas.json and forest.png to the output directory.
+    """
+
+    file: tyro.conf.Positional[Annotated[Path | None, _PATH, _default("the atlas of this library")]] = None
+    """TOML file that lists studies."""
+    out: Annotated[Path | None, _PATH, _default("the file's name without .toml, or atlas; with --quick with -quick")] = None
+    """Output directory."""
+    only: Annotated[tuple[str, ...], _not_given(str, "NAME", several=True), _default("all")] = ()
+    """Names of the studies to run; the page shows the others as they are stored."""
+    quick: bool = False
+    """A first look: the shortest budgets, two batch sizes, few seeds and trials. The page says what it cannot tell."""
+    data: Annotated[Path | None, _PATH, _WHERE_DATA_LIE] = None
+    """Directory that holds the data sets."""
+    cores: Annotated[int | None, _INT, _CORES] = None
+    """CPU cores to train on, one run on each; at most those that there are."""
+
+
+@dataclass(frozen=True)
+class AtlasReport:
+    """Write the page of an atlas anew, finished or not."""
+
+    file: tyro.conf.Positional[Annotated[Path | None, _PATH, _default("the atlas of this library")]] = None
+    """TOML file that lists its studies."""
+    out: Annotated[Path | None, _PATH, _default("as of atlas run")] = None
+    """Output directory."""
+    quick: bool = False
+    """Of the first look."""
+
+
+@dataclass(frozen=True)
+class AtlasCommand:
+    """Where does momentum help? Many studies with one question, and one page of their answers."""
+
+    action: Annotated[AtlasRun, tyro.conf.subcommand("run")] | Annotated[AtlasReport, tyro.conf.subcommand("report")]
+
+
+@dataclass(frozen=True)
 class Fetch:
     """Download a data set to the cache, or to a directory, and check it."""
 
@@ -493,6 +533,7 @@ Command = (
     Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[StudyCommand, tyro.conf.subcommand("study")]
+    | Annotated[AtlasCommand, tyro.conf.subcommand("atlas")]
     | Annotated[Worker, tyro.conf.subcommand("worker")]
     | Annotated[ProblemCommand, tyro.conf.subcommand("problem")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]

@@ -11,7 +11,7 @@ from momentum_jax.studies import Study, StudyError
 from momentum_jax.studies.defaults import ARMS, STUDIES
 from momentum_jax.studies.expression import Expression, split_label
 from momentum_jax.studies.store import Store
-from momentum_jax.studies.toml import read_toml
+from momentum_jax.studies.toml import read_toml, seen_from
 
 # Of each table of a study the fields, and the option that stands for each.
 _STUDY = (
@@ -40,7 +40,7 @@ def specification(command: Described, directory: Path | None = None) -> Study:
     file = command.file if isinstance(command, StudyRun | Predict) else None
     if isinstance(command, StudyRun) and file is None and not command.arm:
         raise StudyError('study run: give a TOML file, or arms by --arm "heavy_ball(log_uniform(0.001, 1), 0.9)".')
-    content: dict[str, Any] = {} if file is None else read_toml(file)
+    content: dict[str, Any] = {} if file is None else seen_from(file.parent, read_toml(file))
     for table, options in _OPTIONS.items():
         given = {field: value for field, name in options.items() if (value := getattr(command, name)) is not None}
         if not table:

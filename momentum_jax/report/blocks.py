@@ -123,7 +123,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a `Forest`: what it is of, its drawing and its number."""
+    """A row of a `Forest`: what it is of, its drawing and its number; `href`: the page of what it is of.
+
+    facets: by the name of each filter of the forest the value of this row.
+    """
 
     arm: int
     label: str
@@ -133,17 +136,24 @@ class Row:
     note: str
     is_code: bool = False
     has_key: bool = False
+    href: str = ""
+    facets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Rows that share an axis. `picture`: the name of the file that shows the same."""
+    """Rows that share an axis. `picture`: the name of the file that shows the same; `filters`: facets to choose rows by."""
 
     rows: tuple[Row, ...]
     axis: Markup
     alt: str
     picture: str = ""
+    filters: tuple[str, ...] = ()
     kind: ClassVar[str] = "forest"
+
+    def values(self, name: str) -> list[str]:
+        """The values of a facet, in the order of the rows."""
+        return [*dict.fromkeys(dict(row.facets)[name] for row in self.rows)]
 
 
 @dataclass(frozen=True)

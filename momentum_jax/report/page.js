@@ -54,6 +54,26 @@ document.addEventListener("click", event => {
   if (link && runs) runs.open = true;
 });
 
+// Rows of a forest by the values of their facets.
+all(".filters").forEach(filters => {
+  const selects = all("select", filters), rows = all("[data-facets]", filters.parentElement);
+  const choose = () => {
+    let count = 0;
+    rows.forEach(row => {
+      const own = row.dataset.facets.split("\n");
+      row.hidden = selects.some(select => select.value && select.value !== own[select.dataset.facet]);
+      count += !row.hidden;
+    });
+    filters.lastElementChild.textContent = `${count} of ${rows.length}`;
+  };
+  selects.forEach(select => {
+    select.onchange = choose;
+    select.value = [...select.options].find(option => option.text.endsWith(" (the question)"))?.value || "";
+  });
+  filters.hidden = false;
+  choose();
+});
+
 // Arms on and off, in all figures at once.
 all(".chip").forEach(chip => {
   chip.disabled = false;

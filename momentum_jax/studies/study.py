@@ -36,7 +36,7 @@ from momentum_jax.studies.network import Network
 from momentum_jax.studies.predicted import PredictionAt
 from momentum_jax.studies.scores import IMAGES, Scores, is_name
 from momentum_jax.studies.search import Search
-from momentum_jax.studies.toml import read_toml
+from momentum_jax.studies.toml import read_toml, seen_from
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 SAMPLINGS = ("shuffle", "replacement")
@@ -365,7 +365,7 @@ class Study:
 
         A data set of one's own is looked for from the file's directory.
         """
-        return cls.from_dict(read_toml(path))
+        return cls.from_dict(seen_from(Path(path).parent, read_toml(path)))
 
 
 def _check_seeds(where: str, seeds: object) -> None:

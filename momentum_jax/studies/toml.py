@@ -17,7 +17,7 @@ _MOST_BYTES = 2**20
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """What a TOML file says, for `Study.from_dict`, a path in it seen from its directory; expressions are read.
+    """What a TOML file says; `seen_from` makes of it what `Study.from_dict` takes.
 
     Raises `StudyError` where the file cannot be read.
     """
@@ -36,23 +36,26 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         # Not UTF-8, not TOML, or a number of more digits than Python reads.
         raise StudyError(f"{path}: is not TOML ({cut(str(error))}).") from None
-    directory = Path(path).parent
+    return content
+
+
+def seen_from(directory: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a study with the paths in them seen from a directory."""
+    content = dict(content)
     dataset = content.get("dataset")
     if isinstance(dataset, str) and dataset.endswith(".npz"):
         content["dataset"] = str(directory / dataset)
     if "problem" in content:
-        content["problem"] = _seen_from(directory, content["problem"])
+        content["problem"] = _placed(directory, content["problem"])
     if isinstance(content.get("arms"), list):
         content["arms"] = [
-            {**arm, "optimizer": _seen_from(directory, arm.get("optimizer"))}
-            if isinstance(arm, dict)
-            else _seen_from(directory, arm)
+            {**arm, "optimizer": _placed(directory, arm.get("optimizer"))} if isinstance(arm, dict) else _placed(directory, arm)
             for arm in content["arms"]
         ]
     return content
 
 
-def _seen_from(directory: Path, text: Any) -> Any:
+def _placed(directory: Path, text: Any) -> Any:
     """An expression whose file is looked for from a directory."""
     try:
         found = Expression.read(text) if isinstance(text, str) else text
