@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import momentum_jax
 from momentum_jax._files import atomic
 from momentum_jax.figures import page
 from momentum_jax.report.blocks import Block, Card, Command, Content, Facts, Forest, Row, Section, Table, Text
+from momentum_jax.report.cells import seconds
 from momentum_jax.report.reproduce import glossary
 from momentum_jax.report.setting import PAGE as STUDY_PAGE, html
 from momentum_jax.studies.atlas import wording
@@ -29,7 +32,7 @@ def write(cells: Cells, directory: Path, file: Path | None = None) -> list[Path]
 
     directory.mkdir(parents=True, exist_ok=True)
     with atomic(directory / PAGE) as opened:
-        opened.write(html(content(cells, file, directory)).encode())
+        opened.write(html(content(cells, file)).encode())
     write_json(directory / NUMBERS, cells)
     written = [directory / PAGE, directory / NUMBERS]
     if (drawn := forest(cells)) is not None:
@@ -38,7 +41,7 @@ def write(cells: Cells, directory: Path, file: Path | None = None) -> list[Path]
     return written
 
 
-def content(cells: Cells, file: Path | None, directory: Path) -> Content:
+def content(cells: Cells, file: Path | None) -> Content:
     """What the page says."""
     answered = bool(cells.answered)
     labels = [*dict.fromkeys(arm.label for found in cells.findings for arm in found.arms)]
@@ -56,7 +59,7 @@ def content(cells: Cells, file: Path | None, directory: Path) -> Content:
         effect=None,
         cards=_cards(cells),
         lines=(),
-        sections=(*(section for section in sections if section is not None), _reproduce(cells, file, directory), glossary()),
+        sections=(*(section for section in sections if section is not None), _reproduce(cells, file), glossary()),
         arms=(),
         footer=f"Written by momentum-jax {momentum_jax.__version__}. One file, no network; rows open the pages beside it.",
         data={"words": {name: f"{word.term}: {word.meaning}" for name, word in WORDS.items()}, "sources": {}, "parts": []},
@@ -112,7 +115,7 @@ def _row(found: Finding, arm: Beside, place: int, scale: page.Scale) -> Row:
         found.entry,
         f"{arm.label}; {wording.setting(found)}",
         drawn,
-        f"{wording.effect(arm)} {found.score}",
+        f"{arm.shown} {found.score}",
         said,
         href=f"{found.folder}/{STUDY_PAGE}",
         facets=(
@@ -145,7 +148,8 @@ def _step(cells: Cells) -> Section | None:
     )
     if not rows:
         return None
-    take = f"In {sum(found.only_larger_step for found in cells.gained)} of {len(rows)} cells where momentum gains at its rate, a larger step does as well."
+    larger = sum(found.only_larger_step for found in cells.gained)
+    take = f"In {larger} of {len(rows)} cells where momentum gains at its rate, a larger step does as well."
     headings = ("problem", "cell", "share of the gain by the larger step", "a larger step does as well")
     return Section(
         "step", "Larger step", "Is it momentum, or only a larger step?", Text(take), (Table(headings, rows, layout="prose"),)
@@ -163,7 +167,9 @@ def _theory(cells: Cells) -> Section | None:
             f"{each.label} {', '.join(_AWAY if ratio is None else f'{ratio:.2g}' for ratio in each.ratios)}"
             for each in found.curvatures
         )
-        rows.append((found.entry, wording.setting(found), ahead[found.predicted], ahead[found.measured], is_same, ratios))
+        rows.append(
+            (found.entry, wording.setting(found), ahead[found.predicted], ahead[found.measured or None], is_same, ratios)
+        )
     if not rows:
         return None
     at = next(each.at for found in cells.findings for each in found.curvatures)
@@ -195,12 +201,17 @@ def _problems(cells: Cells) -> Section:
     return Section("problems", "Problems", "The problems", Text("What each is for, and what came of it."), (table,))
 
 
-def _reproduce(cells: Cells, file: Path | None, directory: Path) -> Section:
+def _reproduce(cells: Cells, file: Path | None) -> Section:
     quick = " --quick" * cells.is_quick
     command = f"momentum-jax atlas run{'' if file is None else f' {file.name}'}{quick}"
-    known = next((found.environment for found in cells.findings if found.environment), None) or {}
-    packages = {name: value for name, value in known.items() if isinstance(value, str | int)}
-    seconds = sum(found.seconds for found in cells.findings)
-    facts = (("time", f"{seconds / 60:.0f} min in all"), *((name, str(value)) for name, value in packages.items()))
+    spent = sum(found.seconds for found in cells.findings)
+    facts = [("time", f"{seconds(spent)} of compiling, training and evaluation, over all cells")]
+    for name in ("versions", "machine"):
+        known = dict.fromkeys(_listed(found.ran[name]) for found in cells.findings if found.ran)
+        facts += [(name, "; ".join(known))] if known else []
     take = "The page of each cell has the TOML that runs that study again by itself."
-    return Section("reproduce", "Reproduce", "Run it again", Text(take), (Command(command), Facts(facts)))
+    return Section("reproduce", "Reproduce", "Run it again", Text(take), (Command(command), Facts(tuple(facts))))
+
+
+def _listed(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())

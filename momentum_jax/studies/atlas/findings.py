@@ -28,6 +28,8 @@ from momentum_jax.studies.predicted import PredictedArm
 from momentum_jax.studies.store import Store
 
 SCHEMA = 1
+# Answers of a study that claim no direction, whatever the evidence on its question is.
+_WITHHELD = ("cannot", "nothing", "diverged", "unstable", "noquestion", "edge", "opposed")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Beside:
     optimizer: what was run. mean: of its final scores, None where no run has one. estimate, interval: of the difference of
     the score, positive where the arm is better. effect, effect_interval: the same in standard deviations of the first arm's
     scores over seeds. direction: what the study claims of the two, 0 for nothing. wins: on how many seeds the arm is better.
+    shown, said: the difference of the score itself with its unit, and the evidence in a sentence.
     """
 
     label: str
@@ -49,6 +52,7 @@ class Beside:
     direction: int = 0
     wins: int = 0
     seeds: int = 0
+    shown: str = ""
     said: str = ""
 
 
@@ -75,7 +79,7 @@ class Finding:
     study's gradient descent, or its ladder; empty: neither has collapsed.
     share: the part of momentum's gain at its learning rate that the larger step alone brings; None: no gain is claimed.
     only_larger_step: whether the study finds that a larger step alone does as well. predicted: 1 where theory puts momentum
-    ahead, -1 behind, 0 level; None: theory says nothing.
+    ahead, -1 behind, 0 level; None: theory says nothing. ran: with which versions, on which machine; seconds: of all its work.
     """
 
     entry: str
@@ -100,7 +104,7 @@ class Finding:
     predicted: int | None = None
     arms: tuple[Beside, ...] = ()
     curvatures: tuple[Curvature, ...] = ()
-    environment: dict[str, Any] | None = None
+    ran: dict[str, dict[str, Any]] | None = None
     seconds: float = 0.0
 
     @property
@@ -108,10 +112,10 @@ class Finding:
         return self.planned is not None and self.runs == self.planned
 
     @property
-    def measured(self) -> int | None:
-        """What the study claims of its question by itself; None: nothing."""
+    def measured(self) -> int:
+        """Which arm of its question the study claims to be ahead by itself: 1 for momentum, -1; 0 where it claims none."""
         arm = self.asked
-        return arm.direction or None if arm else None
+        return 0 if arm is None or self.kind in _WITHHELD or self.collapsed else arm.direction
 
     @property
     def asked(self) -> Beside | None:
@@ -196,9 +200,8 @@ def write_json(path: Path, cells: Cells) -> None:
 
 
 def _judged(found: Finding, adjusted: float) -> Finding:
-    """A claim is one of the study and of the atlas, and not made from what collapsed."""
-    is_claimed = adjusted <= LEVEL and not found.collapsed
-    return replace(found, adjusted=adjusted, claimed=(found.measured or 0) if is_claimed else 0)
+    """A claim is one of the study and of the whole atlas."""
+    return replace(found, adjusted=adjusted, claimed=found.measured if adjusted <= LEVEL else 0)
 
 
 def _finding(cell: Cell, directory: str | Path) -> Finding:
@@ -233,7 +236,10 @@ def _finding(cell: Cell, directory: str | Path) -> Finding:
         predicted=predicted,
         arms=tuple(_beside(analysis, arm) for arm in analysis.arms if not arm.rung),
         curvatures=curvatures,
-        environment=analysis.environment,
+        ran={
+            "versions": analysis.environment.get("versions", {}),
+            "machine": store.manifest.get("machine", {}) | analysis.environment.get("backend", {}),
+        },
         seconds=sum(store.manifest.get("seconds", {}).values()),
     )
 
@@ -276,6 +282,7 @@ def _beside(analysis: Analysis, arm: ArmResult) -> Beside:
         direction=sign * evidence.direction,
         wins=sum(sign * each > claim.resolution for each in claim.differences),
         seeds=len(claim.seeds),
+        shown=wording.signed(analysis, claim, sign * evidence.estimate),
         said=wording.claim_line(analysis, claim),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.study import Study
 
-# How often the ranges of a cell may be made ten times wider.
+# How often the ranges of a cell may be made ten times wider, and how many more trials every arm has then.
 MOST_WIDENED = 2
+_MORE_TRIALS = 1.5
 
 
 def run_atlas(
@@ -33,8 +35,9 @@ def run_atlas(
 ) -> None:
     """Runs what the directory does not hold yet, cell after cell.
 
-    A cell whose search stopped at the edge of a range runs again with that range ten times wider, at most twice. Each such
-    study has a directory of its own, `<cell>-wider-1`, and the last of them is the cell's answer.
+    A cell whose search stopped at the edge of a range runs again with that range ten times wider, at most twice. Every arm
+    then has half as many more trials, so that the search is as dense as before. Each such study has a directory of its own,
+    `<cell>-wider-1`, and the last of them has the cell's answer.
 
     Args:
       directory: of the atlas; a cell's store lies in `<directory>/<study>/batch-<batch>-steps-<steps>`.
@@ -79,7 +82,10 @@ def with_wider_ranges(study: Study, analysis: Analysis) -> Study | None:
     arms = tuple(
         replace(arm, optimizer=Expression.read(text)) if (text := new.get(arm.label)) is not None else arm for arm in study.arms
     )
-    return replace(study, arms=arms) if any(text is not None for text in new.values()) else None
+    if all(text is None for text in new.values()):
+        return None
+    search = replace(study.search, trials=math.ceil(_MORE_TRIALS * study.search.trials))
+    return replace(study, arms=arms, search=search)
 
 
 def require_known(atlas: Atlas, data_directory: str | Path | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from momentum_jax.studies.atlas.findings import Beside, Cells, Finding, entries_of
+from momentum_jax.studies.atlas.findings import Cells, Finding, entries_of
 from momentum_jax.studies.atlas.plan import QUICK_SEEDS, QUICK_TRIALS
 
 SIZES = ("smallest batch", "between", "largest batch", "one batch size")
@@ -70,7 +70,7 @@ def answer(found: Finding) -> str:
     """The mark of a cell among all: no claim is made from a control that has collapsed, or beyond the false discovery rate."""
     if found.collapsed:
         return f"No claim: {found.collapsed}"
-    if found.measured and not found.claimed and found.p is not None:
+    if found.measured and not found.claimed:
         return "Not shown among so many"
     return found.mark
 
@@ -107,11 +107,6 @@ def _found(found: Sequence[Finding]) -> str:
         return "not run"
     better, worse = (sum(each.claimed == sign for each in answered) for sign in (1, -1))
     return f"better in {better}, worse in {worse} of {_counted(len(answered), 'cell')}"
-
-
-def effect(arm: Beside) -> str:
-    """A difference with its sign."""
-    return "–" if arm.estimate is None else f"{arm.estimate:+.3g}"
 
 
 def share(found: Finding) -> str:
