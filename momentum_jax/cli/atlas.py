@@ -11,7 +11,7 @@ from rich.table import Table
 from momentum_jax.cli.arguments import AtlasReport, AtlasRun
 from momentum_jax.cli.signals import INTERRUPTED
 from momentum_jax.studies import Study
-from momentum_jax.studies.atlas import Atlas, Cell, Cells, findings, run_atlas
+from momentum_jax.studies.atlas import Atlas, Cell, Cells, findings_in, run_atlas
 
 
 def run(command: AtlasRun | AtlasReport) -> int:
@@ -61,7 +61,7 @@ def _run(command: AtlasRun, atlas: Atlas, out: Path) -> int:
 def _write(atlas: Atlas, out: Path, file: Path | None) -> None:
     from momentum_jax.report import atlas as page
 
-    cells = findings(atlas, out)
+    cells = findings_in(atlas, out)
     written = page.write(cells, out, file)
     _print(cells)
     console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)

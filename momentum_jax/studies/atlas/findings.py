@@ -178,7 +178,7 @@ class Cells:
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def findings(atlas: Atlas, directory: str | Path) -> Cells:
+def findings_in(atlas: Atlas, directory: str | Path) -> Cells:
     """What the stores of an atlas in a directory say. A cell that has no store yet is there without an answer.
 
     Raises:
