@@ -89,11 +89,16 @@ def transformation(
     return optax.GradientTransformationExtraArgs(checked_init, update)
 
 
-def chain(who: str, *links: Transformation) -> Transformation:
-    """As `optax.chain`, for links of this library: values between them are not rounded, and the state is the same tuple."""
+def chain(who: str, *links: Transformation, check: Callable[[str, Any], Any] | None = None) -> Transformation:
+    """As `optax.chain`, for links of this library: values between them are not rounded, and the state is the same tuple.
+
+    `check(who, params)` raises in `init`, before the links' own checks, which name the links.
+    """
     parts = [link(one) for one in links]
 
     def init(params: Any) -> tuple[Any, ...]:
+        if check is not None:
+            check(who, params)
         return tuple(part.init(params) for part in parts)
 
     def unrounded(

@@ -8,7 +8,8 @@ P (b, r) has orthonormal columns; P Q'^H is about U V^H of the r largest singula
 Momentum decays by mu in the directions that were used, and not at all in the others.
 
 Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. M is a sum of gradients. The
-rank is at most the smaller side. P is a constant to derivatives through an update.
+rank is at most the smaller side. P is a constant to derivatives through an update. On a mesh every device gathers whole
+matrices, which gives the numbers of one device.
 State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar,
 position in mu; `error` (M), the tree and shapes of the parameters; `basis` (Q), (matrices, inputs, rank), None for leaves
 that are no matrices, at first random numbers of `seed` and the leaf's path; both float32 for 16-bit leaves;

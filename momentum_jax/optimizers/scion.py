@@ -211,7 +211,12 @@ def scion(
         accumulator_dtype=accumulator_dtype,
     )
     pull = [_towards_zero()] if constrained else []
-    return chain("scion", core, *pull, scale_by_learning_rate(learning_rate))
+
+    def check(who: str, params: optax.Params) -> None:
+        refuse_unnamed(who, params, axes, layout)
+        views(who, params, axes, layout)
+
+    return chain("scion", core, *pull, scale_by_learning_rate(learning_rate), check=check)
 
 
 def _towards_zero() -> Transformation:

@@ -315,4 +315,9 @@ def soap(
         eps=eps,
         accumulator_dtype=accumulator_dtype,
     )
-    return chain("soap", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))
+
+    def check(who: str, params: optax.Params) -> None:
+        refuse_unnamed(who, params, axes, layout)
+        views(who, params, axes, layout)
+
+    return chain("soap", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate), check=check)

@@ -37,11 +37,11 @@ class Bench:
         for expression, factors in asked:
             material = self.variants.of(factors)
             if (expression, material) not in self._settled:
-                optimizer = resolve(expression, self.study.load)
+                optimizer = resolve(expression, self.study.load, material.problem.axes)
                 group = (optimizer.group, material)
                 # A trial without data is the same for all that differ in numbers alone.
                 if group not in self._makes or not optimizer.numbers:
-                    optimizer = settle(optimizer, material.params, material.problem.axes)
+                    optimizer = settle(optimizer, material.params)
                 # One that cannot be built from traced numbers shares nothing.
                 if optimizer.group == group[0]:
                     optimizer = replace(optimizer, make=self._makes.setdefault(group, optimizer.make))

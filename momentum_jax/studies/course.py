@@ -69,7 +69,7 @@ def _measured(
     if step == 0:
         value = sharpness_at(whole, seed, start_of(whole.problem, seed))
         return [(arm, 0, value) for arm in arms]
-    optimizers = [settle(resolve(arm.expression, study.load), whole.params, whole.problem.axes) for arm in arms]
+    optimizers = [settle(resolve(arm.expression, study.load, whole.problem.axes), whole.params) for arm in arms]
     with said_in_one_line():
         trained = train_many(
             jax.vmap(jax.random.key)(np.full(len(arms), seed, np.uint32)),

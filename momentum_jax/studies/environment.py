@@ -42,7 +42,7 @@ def _fingerprints(study: Study, variants: Variants) -> dict[str, str]:
     for arm in study.arms:
         if arm.expression.origin:
             own = variants.of(arm.factors)
-            optimizer = settle(resolve(arm.expression.middle, study.load), own.params, own.problem.axes)
+            optimizer = settle(resolve(arm.expression.middle, study.load, own.problem.axes), own.params)
             found[arm.label] = fingerprint.of_optimizer(optimizer, own.params)
     return found
 

@@ -152,7 +152,7 @@ class _Chosen:
 
 def _read(expression: Expression, study: Study, whole: Material, steps: int, *, alone: bool = False) -> Any:
     """The dynamics of an optimizer on the problem's parameters, or on one leaf `alone`; or why there are none."""
-    optimizer = settle(resolve(expression, study.load), whole.params, whole.problem.axes)
+    optimizer = settle(resolve(expression, study.load, whole.problem.axes), whole.params)
     try:
         return read_for(optimizer.make(**optimizer.numbers), steps, None if alone else whole.params)
     except ValueError as error:

@@ -54,10 +54,15 @@ def _schedules() -> dict[str, Callable]:
 
 
 class Reader:
-    """Reads one expression; keeps its text for the messages. `load` finds functions of the user's own."""
+    """Reads one expression; keeps its text for the messages. `load` finds functions of the user's own.
 
-    def __init__(self, text: str, origin: str = "", load: Load | None = None):
-        self.text, self._origin, self._load = text, origin, load
+    `axes` are the problem's. Every function that has an argument `axes` and was given none receives them, however deep its call
+    stands. `gave_axes` tells whether one did.
+    """
+
+    def __init__(self, text: str, origin: str = "", load: Load | None = None, axes: Any = None):
+        self.text, self._origin, self._load, self._axes = text, origin, load, axes
+        self.gave_axes = False
 
     def error(self, what: str) -> StudyError:
         return StudyError(f"arm {quoted(self.text)}: {what}")
@@ -134,7 +139,7 @@ class Reader:
         keywords = {str(key.arg): self.value(key.value) for key in call.keywords}
         signature = inspect.signature(function)
         try:
-            return signature.bind(*positional, **keywords)
+            bound = signature.bind(*positional, **keywords)
         except TypeError as error:
             taken = [name for name, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
             unknown = next((name for name in keywords if name not in taken), None)
@@ -142,6 +147,11 @@ class Reader:
             hint = f"; did you mean {close[0]}?" if close else "."
             takes = f"{ast.unparse(call.func)} takes {', '.join(taken) or 'no arguments'}{hint}"
             raise self.error(f"{cut(str(error))}; {takes}") from None
+        asks = "axes" in signature.parameters and signature.parameters["axes"].default is None
+        if self._axes is not None and asks and bound.arguments.get("axes") is None:
+            self.gave_axes = True
+            bound.arguments["axes"] = self._axes
+        return bound
 
     def build(self, function: Callable, bound: inspect.BoundArguments, *, must_be_optimizer: bool = False) -> Any:
         import optax

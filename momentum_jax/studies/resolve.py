@@ -35,19 +35,22 @@ class Optimizer:
     arguments: dict[str, Any]
 
 
-def resolve(expression: Expression, load: Load | None = None) -> Optimizer:
+def resolve(expression: Expression, load: Load | None = None, axes: Any = None) -> Optimizer:
     """The optimizer that an expression means, built once so that its constructor has checked its arguments.
 
-    `load` finds functions of the user's own. Raises `StudyError`: unknown names with their nearest neighbours, wrong arguments
+    `load` finds functions of the user's own. `axes` are the problem's: every constructor in the expression that has an argument
+    `axes` and was given none receives them. Raises `StudyError`: unknown names with their nearest neighbours, wrong arguments
     with the right ones, and what the constructor itself says.
     """
-    call, reader = expression.call, Reader(expression.text, expression.origin, load)
+    call, reader = expression.call, Reader(expression.text, expression.origin, load, axes)
     constructor = reader.constructor(call)
     bound = reader.bind(constructor, call)
     reader.build(constructor, bound, must_be_optimizer=True)
     numbers = _real_numbers(bound)
     structure = (f"{name}={value}" for name, value in reader.written(bound, call).items() if name not in numbers)
     group = (expression.origin, expression.name, *sorted(structure), *sorted(numbers))
+    if reader.gave_axes:
+        group = (*group, f"axes={axes!r}")
     make: Callable[..., Any] = _Make(constructor, group, bound)
     if expression.origin:
         # What a function of the user's own means may change while it stays the same.
@@ -68,10 +71,10 @@ class _Make:
         return self.constructor(*arguments.args, **arguments.kwargs)
 
 
-def settle(optimizer: Optimizer, params: Any, axes: Any = None) -> Optimizer:
+def settle(optimizer: Optimizer, params: Any) -> Optimizer:
     """The optimizer as it can be trained on these parameters (arrays, or `jax.ShapeDtypeStruct`s), by a trial without data.
 
-    A constructor that has `axes` and was given none is given those of the problem. Optax has optimizers that cannot be built
+    Optax has optimizers that cannot be built
     from traced numbers; theirs become structure. Raises `StudyError` where the
     optimizer does not fit the parameters, or wants more than the trainer hands it (params, value, grad_fn).
     """
@@ -92,7 +95,6 @@ def settle(optimizer: Optimizer, params: Any, axes: Any = None) -> Optimizer:
         require_same_kind("the optimizer's state", state, put_together(*take_apart(after)))
         return updates, evaluation_params(params, after)
 
-    optimizer = _with_axes(optimizer, axes)
     traced = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in optimizer.numbers}
     try:
         jax.eval_shape(once, traced, params)
@@ -105,19 +107,6 @@ def settle(optimizer: Optimizer, params: Any, axes: Any = None) -> Optimizer:
     except Exception as error:
         raise StudyError(f"arm {quoted(optimizer.text)} cannot train this problem: {one_line(error)}") from error
     return replace(optimizer, make=functools.partial(optimizer.make, **optimizer.numbers), numbers={}, group=(optimizer.text,))
-
-
-def _with_axes(optimizer: Optimizer, axes: Any) -> Optimizer:
-    """The optimizer, built with the problem's axes where its constructor asks for them."""
-    own = isinstance(optimizer.make, functools.partial)
-    make = optimizer.make.func if isinstance(optimizer.make, functools.partial) else optimizer.make
-    if axes is None or not isinstance(make, _Make) or "axes" not in make.bound.signature.parameters:
-        return optimizer
-    if make.bound.arguments.get("axes") is not None:
-        return optimizer
-    bound = inspect.BoundArguments(make.bound.signature, OrderedDict({**make.bound.arguments, "axes": axes}))
-    make = replace(make, group=(*make.group, f"axes={axes!r}"), bound=bound)
-    return replace(optimizer, make=functools.partial(make) if own else make)
 
 
 def _real_numbers(bound: inspect.BoundArguments) -> dict[str, float]:

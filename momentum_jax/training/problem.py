@@ -98,7 +98,8 @@ class Problem(NamedTuple):
     data: None: `batch` is None in loss and measure, and what is measured is handed to the scores as it is.
     evaluation_batch: the most examples that `measure` sees at once; a `Stream` has batches of its own.
     axes: which axes of the parameters form matrices, as in `momentum_jax.muon`; handed to an optimizer's constructor that has
-      an argument `axes` and was given none.
+      an argument `axes` and was given none. In an arm's text they reach the constructors inside it too. A constructor of your
+      own hands them on: `lambda learning_rate, axes=None: averaged(muon(learning_rate, axes=axes), 0.99)`.
 
     Example, the line through points `x` and `y`:
 

@@ -116,6 +116,8 @@ NORMALISED = (
             "scion": {},
             "scion-colnorm": {"norm": "colnorm"},
             "scion-rms": {"norm": "rms", "constrained": False},
+            "scion-sign": {"norm": "sign"},
+            "scion-convolution": {"norm": "convolution"},
         }.items()
     ],
     core(

@@ -237,3 +237,14 @@ def test_what_the_neighbours_refuse_is_named() -> None:
     optimizer = mj.scion(0.1)
     with pytest.raises(ValueError, match=r"^scion: constrained=True needs the parameters: call update"):
         optimizer.update({"w": jnp.ones(2)}, optimizer.init({"w": jnp.ones(2)}))
+
+
+@pytest.mark.parametrize("name", ["soap", "scion"])
+def test_axes_that_do_not_fit_are_refused_in_the_name_of_the_constructor(name: str) -> None:
+    make, kernels = getattr(mj, name), {"q": {"kernel": jnp.ones((4, 2, 3))}}
+    with pytest.raises(
+        ValueError, match=rf"^{name}: leaf \['q'\]\['kernel'\] is a kernel of shape \(4, 2, 3\), which axes must"
+    ):
+        make(0.1).init(kernels)
+    with pytest.raises(ValueError, match=rf"^{name}: axes of leaf \['q'\]\['kernel'\] must have a word for each axis"):
+        make(0.1, axes={"q/*": "in out"}).init(kernels)

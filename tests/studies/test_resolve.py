@@ -17,8 +17,8 @@ W_AND_B = {"w": 0, "b": 1}
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(3)}
 
 
-def read_and_resolve(text):
-    return resolve(Expression.read(text))
+def read_and_resolve(text, axes=None):
+    return resolve(Expression.read(text), axes=axes)
 
 
 def one_step(optimizer):
@@ -269,15 +269,50 @@ def test_an_arm_that_has_axes_and_was_given_none_takes_those_of_the_problem():
     axes = {"conv/*": "in in in out"}
     with pytest.raises(StudyError, match="which axes must name"):
         settle(read_and_resolve("muon(0.02)"), kernels)
-    arm = settle(read_and_resolve("muon(0.02)"), kernels, axes)
+    arm = settle(read_and_resolve("muon(0.02)", axes), kernels)
     state = arm.make(**arm.numbers).init(kernels)
     assert jax.tree.leaves(state.matrices[0].first_moment)[0].shape == (3, 3, 2, 4)
-    own = settle(read_and_resolve("muon(0.02, axes={'*': None}, fallback=sgd(0.1))"), kernels, axes)
+    own = settle(read_and_resolve("muon(0.02, axes={'*': None}, fallback=sgd(0.1))", axes), kernels)
     assert not jax.tree.leaves(own.make(**own.numbers).init(kernels).matrices[0].first_moment)
 
     def of_ones_own(learning_rate=0.1, axes=None):
         return momentum_jax.muon(learning_rate, axes=axes)
 
     text = Arm.of(of_ones_own).optimizer
-    settle(resolve(Expression.read(text), lambda origin, name: of_ones_own), kernels, axes)
-    assert settle(read_and_resolve("sgd(0.1)"), kernels, axes).make == read_and_resolve("sgd(0.1)").make
+    settle(resolve(Expression.read(text), lambda origin, name: of_ones_own, axes), kernels)
+    assert settle(read_and_resolve("sgd(0.1)", axes), kernels).make == read_and_resolve("sgd(0.1)").make
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "averaged(muon(0.02), 0.99)",
+        "optax.chain(grokfast(), normuon(0.02))",
+        "per_layer({'*': dion(0.02, rank=2)})",
+        "cautious(gpa(soap(0.01)))",
+        "optax.lookahead(scion(0.01), 5, 0.5)",
+        "adaptive_restart(muon(0.02, axes=None))",
+    ],
+)
+def test_a_constructor_inside_another_takes_the_axes_of_the_problem(text):
+    # The last axis alone is the output: a constructor without axes refuses this leaf.
+    kernels, axes = {"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}, {"conv/*": "in in in out"}
+    with pytest.raises(StudyError, match="which axes must name"):
+        settle(read_and_resolve(text), kernels)
+    told = read_and_resolve(text, axes)
+    settle(told, kernels)
+    assert told.group != read_and_resolve(text).group
+    assert told.group == read_and_resolve(text, axes).group
+
+
+def test_axes_of_a_further_call_stay_its_own():
+    leaf, mine = (
+        {"w": {"kernel": jnp.full((2, 3, 4), 0.5)}},
+        "averaged(muon(0.1, axes={'*': 'batch in out'}, weight_decay=0.0), 0.9)",
+    )
+    told, alone = (read_and_resolve(mine, axes) for axes in ({"*": "in in out"}, None))
+    ours, theirs = (arm.make(**arm.numbers) for arm in (told, alone))
+    gradient = jax.tree.map(lambda x: x * jnp.arange(4.0), leaf)
+    steps = [optimizer.update(gradient, optimizer.init(leaf), leaf)[0] for optimizer in (ours, theirs)]
+    np.testing.assert_array_equal(*(step["w"]["kernel"] for step in steps))
+    assert told.group == alone.group
