@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from momentum_jax.studies import Arm, Search, Study, StudyError
+from momentum_jax.studies.analysis.tuning import is_at_the_edge
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.resolve import resolve
 from momentum_jax.studies.search import Choice, LogUniform, OneMinusLogUniform, Uniform, points
@@ -187,3 +188,19 @@ def test_a_file_that_is_no_toml_is_refused_with_its_name(tmp_path):
         Study.from_toml(tmp_path / "study.toml")
     with pytest.raises(StudyError, match=r"none\.toml: cannot be read"):
         Study.from_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("searched", "low", "high"),
+    [
+        (LogUniform(0.001, 1), True, True),
+        (OneMinusLogUniform(0.5, 0.99), True, True),
+        # Nothing lies beyond a momentum of 0.
+        (OneMinusLogUniform(0.0, 0.99), False, True),
+        (Uniform(0.0, 0.9), False, True),
+        (Uniform(-1.0, 1.0), True, True),
+    ],
+)
+def test_the_edges_of_a_range_are_where_better_values_may_lie_beyond(searched, low, high):
+    found = [is_at_the_edge(searched, searched.at(u)) for u in (0.05, 0.2, 0.8, 0.95)]
+    assert found == [low, False, False, high]

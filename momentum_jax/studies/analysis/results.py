@@ -107,7 +107,8 @@ class Tuning:
     optimism: by how much the first is the better: what was selected for its score has less of it when it is measured again.
     optimism_interval: Welch's 95% interval for it, for the noise of both sets of seeds; None: too few seeds.
     learning_rate: the name of the range of the learning rate, for the curve of sensitivity; None: it was not searched.
-    edges: the ranges in whose outer tenth the chosen value lies, or of whose numbers it is the least or the greatest.
+    edges: the ranges in whose outer tenth the chosen value lies, or of whose numbers it is the least or the greatest; 0 is no
+      edge of a momentum or a decay.
     wide_enough: there is no such range, and the learning rate has worse trials on both sides of the chosen one.
     """
 

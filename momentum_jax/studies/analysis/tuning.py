@@ -43,7 +43,7 @@ def tuning(store: Store, arm: Arm) -> Tuning | None:
     better_first = (tuned, fresh) if score.sign > 0 else (fresh, tuned)
     optimism = independent(*better_first) if tuned and fresh else None
     ranges = arm.ranges
-    edges = tuple(name for name, value in trials[chosen].values.items() if _at_the_edge(ranges[name], value))
+    edges = tuple(name for name, value in trials[chosen].values.items() if is_at_the_edge(ranges[name], value))
     rate = next((name for name in ranges if name.split(".")[-1] == "learning_rate"), None)
     return Tuning(
         arm=arm.label,
@@ -97,10 +97,14 @@ def _is_inside(trials: Sequence[Trial], chosen: int, rate: str) -> bool:
     return min(rates) < rates[chosen] < max(rates)
 
 
-def _at_the_edge(searched: Range, value: Any) -> bool:
-    """In the outer tenth of a range of numbers, or the least or the greatest of three numbers or more."""
+def is_at_the_edge(searched: Range, value: Any) -> bool:
+    """In the outer tenth of a range of numbers, or the least or the greatest of three numbers or more.
+
+    A momentum or a decay has nothing below 0, so a range that begins there has no lower edge.
+    """
     if not isinstance(searched, Choice):
-        return not _EDGE <= searched.position(value) <= 1 - _EDGE
+        is_low = searched.position(value) < _EDGE and searched.low != 0
+        return is_low or searched.position(value) > 1 - _EDGE
     numbers = [each for each in searched.values if isinstance(each, int | float) and not isinstance(each, bool)]
     return 2 < len(numbers) == len(searched.values) and value in (min(numbers), max(numbers))
 
