@@ -26,6 +26,7 @@ import pytest
 import momentum_jax as mj
 from momentum_jax import theory
 from momentum_jax.studies import Study
+from momentum_jax.studies.atlas import Atlas
 from momentum_jax.studies.evidence import LEVEL, Questions, fewest_pairs
 from momentum_jax.studies.evidence.graph import adjust
 from momentum_jax.studies.reader import names
@@ -386,9 +387,11 @@ def test_the_extras_that_the_pages_install_are_those_of_the_project() -> None:
 
 
 @each_page
-def test_the_toml_of_a_page_is_toml_and_a_study_of_images_is_one(page: Path) -> None:
+def test_the_toml_of_a_page_is_toml_and_a_study_of_images_or_an_atlas_is_one(page: Path) -> None:
     for block in blocks(page, "toml"):
         content = tomllib.loads(block.text)
+        if "study" in content:
+            assert Atlas.from_dict(content).cells
         if "dataset" in content:
             assert Study.from_dict(content).to_dict()["steps"] == content["steps"]
 

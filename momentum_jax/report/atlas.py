@@ -142,7 +142,7 @@ def _step(cells: Cells) -> Section | None:
             found.entry,
             wording.setting(found),
             wording.share(found),
-            "yes" if found.only_larger_step else "no",
+            f"cannot be told: {found.lost_control}" if found.lost_control else "yes" if found.only_larger_step else "no",
         )
         for found in cells.gained
     )

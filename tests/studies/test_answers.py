@@ -411,6 +411,14 @@ def test_the_numbers_of_a_claim_are_those_of_its_runs(given):
     assert [each["evidence"]["claimed"] for each in content["claims"]] == [each.evidence.claimed for each in found.claims]
 
 
+def test_a_huge_difference_is_written_with_its_power_of_ten(given):
+    found = given(0.80, 0.85, 0.90)
+    claim = found.claim("gain")
+    huge = dataclasses.replace(claim, evidence=dataclasses.replace(claim.evidence, estimate=1.234e27, interval=(1e27, 2e27)))
+    assert wording.signed(found, huge, 1.234e27) == "+1.23e+29 pp"
+    assert wording.interval(found, huge) == "+1e+29 to +2e+29"
+
+
 def test_seeds_that_were_added_undeclared_speak_alone(rows, tmp_path):
     scores = {PLAIN: 0.80 + SHARED, MOMENTUM: 0.9 + SHARED + OWN, CONTROL: 0.9 + SHARED - OWN}
     store = filled(tmp_path, FIXED, rows, scores, phases={CONTROL: "ladder"})

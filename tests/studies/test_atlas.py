@@ -166,6 +166,23 @@ def test_cells_are_counted_by_the_place_of_their_batch_among_those_of_their_prob
     assert wording.by_problem(cells)[0] == ("Line, 10", "Exact.", "–", "better in 4, worse in 1 of 6 cells")
 
 
+def test_a_control_that_diverged_explains_no_gain(tmp_path):
+    study = replace(
+        ATLAS.entries[1].cells[0].study, ladder=True, arms=(Arm("gradient_descent(0.01)"), Arm("heavy_ball(0.01, 0.9)"))
+    )
+    atlas = Atlas("", (replace(ATLAS.entries[1], cells=(replace(ATLAS.entries[1].cells[0], study=study),)),))
+    for name, lost in (
+        ("whole", lambda job: False),
+        ("lost", lambda job: job.optimizer == "gradient_descent(0.1)" and job.seed == 3),
+    ):
+        made(store_of(tmp_path / name, atlas.cells[0]), study, diverged=lost)
+    whole, lost = (findings_in(atlas, tmp_path / name).findings[0] for name in ("whole", "lost"))
+    assert (whole.lost_control, lost.lost_control) == ("", "gradient_descent(0.1) diverged on 1 of 8 seeds")
+    assert whole.gains == lost.gains
+    assert lost.share is None
+    assert (whole.share is None) != whole.gains
+
+
 def test_theory_is_counted_only_where_it_and_the_study_both_name_a_winner():
     predicted = [replace(finding(0.01), predicted=each) for each in (1, -1, 0, None)]
     cells = Cells("", False, (), (*predicted, replace(finding(0.01, direction=0), predicted=1)))

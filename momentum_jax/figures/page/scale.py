@@ -57,7 +57,7 @@ class Scale:
             return [10.0**power for power in range(math.ceil(self.low), math.floor(self.high) + 1, every)]
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
         step = _step(low, high, most)
-        return [round(n * step, 12) for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+        return [float(f"{n * step:.12g}") for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def _step(low: float, high: float, most: int) -> float:

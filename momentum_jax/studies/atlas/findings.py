@@ -75,11 +75,12 @@ class Finding:
 
     folder: of the study that has the answer. runs, planned: stored, and in all. widened: how often ranges were made wider.
     mark, kind, sentence: the study's own answer. p, adjusted: of its question, alone and among all questions of the atlas.
-    claimed: 1 where momentum is better and -1 where it is worse by both, else 0. collapsed: why no claim is made from the
-    study's gradient descent, or its ladder; empty: neither has collapsed.
-    share: the part of momentum's gain at its learning rate that the larger step alone brings; None: no gain is claimed.
-    only_larger_step: whether the study finds that a larger step alone does as well. predicted: 1 where theory puts momentum
-    ahead, -1 behind, 0 level; None: theory says nothing. ran: with which versions, on which machine; seconds: of all its work.
+    claimed: 1 where momentum is better and -1 where it is worse by both, else 0. collapsed: how gradient descent has collapsed,
+    so that no claim is made of the question; lost_control: the same of the ladder's, at momentum's effective learning rate.
+    gains: whether momentum beats gradient descent at its own learning rate. share: the part of that gain that the larger step
+    alone brings; None: there is no gain, or the control is lost. only_larger_step: whether a larger step alone does as well.
+    predicted: 1 where theory puts momentum ahead, -1 behind, 0 level; None: theory says nothing. ran: with which versions, on
+    which machine; seconds: of all its work.
     """
 
     entry: str
@@ -99,6 +100,8 @@ class Finding:
     adjusted: float | None = None
     claimed: int = 0
     collapsed: str = ""
+    lost_control: str = ""
+    gains: bool = False
     share: float | None = None
     only_larger_step: bool = False
     predicted: int | None = None
@@ -143,7 +146,7 @@ class Cells:
     @property
     def gained(self) -> tuple[Finding, ...]:
         """Those where momentum at its learning rate beats gradient descent at the same one."""
-        return tuple(each for each in self.findings if each.share is not None)
+        return tuple(each for each in self.findings if each.gains)
 
     @property
     def compared(self) -> tuple[Finding, ...]:
@@ -214,6 +217,7 @@ def _finding(cell: Cell, directory: str | Path) -> Finding:
     by_role = {role: claim for claim in analysis.claims for role in claim.roles}
     gain = by_role.get(GAIN)
     is_gain = gain is not None and gain.evidence.direction > 0
+    lost = _collapsed(analysis, analysis.ladder.control) if analysis.ladder is not None else ""
     predicted, curvatures = _theory(analysis, question)
     return Finding(
         entry=cell.entry,
@@ -230,9 +234,11 @@ def _finding(cell: Cell, directory: str | Path) -> Finding:
         score=analysis.scores.primary.name,
         question=(question.first, question.second) if question else None,
         p=question.evidence.p if question is not None and not analysis.missing else None,
-        collapsed=_collapsed(analysis, question),
-        share=_share(by_role) if is_gain else None,
-        only_larger_step=is_gain and is_as_well(by_role),
+        collapsed=_collapsed(analysis, question.second) if question else "",
+        lost_control=lost,
+        gains=is_gain,
+        share=_share(by_role) if is_gain and not lost else None,
+        only_larger_step=is_gain and not lost and is_as_well(by_role),
         predicted=predicted,
         arms=tuple(_beside(analysis, arm) for arm in analysis.arms if not arm.rung),
         curvatures=curvatures,
@@ -244,15 +250,12 @@ def _finding(cell: Cell, directory: str | Path) -> Finding:
     )
 
 
-def _collapsed(analysis: Analysis, question: Claim | None) -> str:
-    """Which arm that momentum is compared with has collapsed, and how."""
-    for label in (question.second,) if question else ():
-        arm = analysis.arm(label)
-        if arm.diverged:
-            return f"{label} diverged on {arm.diverged} of {len(arm.runs)} seeds"
-        if arm.hardly_learned:
-            return f"{label} hardly learned"
-    return ""
+def _collapsed(analysis: Analysis, label: str) -> str:
+    """How an arm that momentum is compared with has collapsed; empty: it has not."""
+    arm = analysis.arm(label)
+    if arm.diverged:
+        return f"{label} diverged on {arm.diverged} of {len(arm.runs)} seeds"
+    return f"{label} hardly learned" if arm.hardly_learned else ""
 
 
 def _share(by_role: dict[str, Claim]) -> float | None:

@@ -14,6 +14,8 @@ from momentum_jax.studies.jobs import rate_and_momentum
 # Of a sentence.
 MOST_WORDS = 25
 _LONGEST_NAME = 40
+# A larger number is written with its power of ten.
+_MOST_WRITTEN_OUT = 1e7
 
 
 def effective_rate(analysis: Analysis) -> str:
@@ -221,4 +223,6 @@ def _number(analysis: Analysis, claim: Claim, value: float) -> str:
     if digits > 12:
         return f"{factor * value:.2g}"
     scaled = round(factor * value, digits)
+    if abs(scaled) >= _MOST_WRITTEN_OUT:
+        return f"{factor * value:.3g}"
     return f"{scaled:z,.{max(0, digits)}f}"
