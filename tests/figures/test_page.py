@@ -160,6 +160,6 @@ def test_trials_are_up_where_they_are_better_and_what_diverged_sits_on_the_edge(
 
 @pytest.mark.parametrize("size", [1e-20, 1e-14, 1e-3, 1.0, 1e20])
 def test_ticks_of_values_of_any_size_are_round_and_differ(size):
-    ticks = page.Scale.over([0.0, 3.7 * size]).ticks()
+    ticks = Scale.over([0.0, 3.7 * size]).ticks()
     assert len({*ticks}) == len(ticks) >= 3
-    assert len({*page.tick_text(ticks)}) == len(ticks)
+    assert len({*tick_text(ticks)}) == len(ticks)
