@@ -1,6 +1,6 @@
 """The contract: trees of parameters and gradients, and what is said of those that do not fit."""
 
-import importlib
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_rows import rows
+from contract_rows import constructor_of, rows
 from contract_rows.row import Row
 from contract_runs import every_row, gradients, some_params, types
 
@@ -105,7 +105,7 @@ def test_the_listing_says_that_the_iterate_is_to_be_read_where_the_parameters_ar
         params = optax.apply_updates(params, updates)
     read = jax.tree.leaves(mj.evaluation_params(params, state))
     shifted = any(not jnp.array_equal(a, b) for a, b in zip(read, jax.tree.leaves(params), strict=True))
-    about = importlib.import_module(f"momentum_jax.optimizers.{row.file}").__doc__
+    about = inspect.getdoc(constructor_of(row.file)) or ""
     sometimes = row.structure.get("nesterov", False) and "evaluation_params with Nesterov." in about
     assert ("Needs: evaluation_params, to read the iterate." in about or sometimes) == shifted
 

@@ -1,7 +1,10 @@
 """The house: who may import whom, what an import may cost, and that every optimizer stands in the contract."""
 
 import ast
+import doctest
 import functools
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from contract_rows import ROWS
+from contract_rows import ROWS, constructor_of
 from contract_rows.row import Row
 
 import momentum_jax
@@ -165,7 +168,7 @@ def test_every_optimizer_in_the_face_has_a_row_in_the_contract() -> None:
 
 
 DOCSTRINGS = {
-    file.stem: ast.get_docstring(ast.parse(file.read_text())) or ""
+    file.stem: inspect.getdoc(constructor_of(file.stem)) or ""
     for file in (HOUSE / "optimizers").glob("*.py")
     if not file.stem.startswith("_")
 }
@@ -189,3 +192,23 @@ def test_the_memory_and_needs_that_a_file_names_are_those_of_its_optimizer(row: 
         assert said.startswith("none" if buffers == 0 else f"{buffers} buffer{'s' * (buffers > 1)}")
     if row.needs_params:
         assert "Needs: params" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(DOCSTRINGS))
+def test_the_example_of_a_constructor_comes_out_as_it_says(file: str) -> None:
+    constructor = constructor_of(file)
+    (example,) = doctest.DocTestFinder(recurse=False).find(constructor, file, globs={})
+    found = doctest.DocTestRunner().run(example)
+    assert found.failed == 0
+    assert found.attempted >= 2
+
+
+@pytest.mark.parametrize("file", sorted(DOCSTRINGS))
+def test_a_constructor_names_those_beside_it(file: str) -> None:
+    (said,) = re.findall(r"^See also: (.*?)(?=^[A-Z]|\Z)", DOCSTRINGS[file], re.MULTILINE | re.DOTALL)
+    named = re.findall(r"`([\w.]+)`", said)
+    assert named
+    for name in named:
+        home = importlib.import_module("optax") if name.startswith("optax.") else momentum_jax
+        functools.reduce(getattr, name.removeprefix("optax.").removeprefix("momentum_jax.").split("."), home)

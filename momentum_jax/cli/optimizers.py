@@ -24,19 +24,21 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """One entry for each optimizer, from its file's docstring: first line, indented equations, `Memory:` and `Source:`."""
+    """One entry for each optimizer, from its docstring: indented equations, `Memory:` and `Source:`."""
     found = []
     for name in names():
         function = getattr(momentum_jax, name)
-        text = inspect.getdoc(sys.modules[function.__module__]) or ""
-        own = (inspect.getdoc(function) or "").partition("\n")[0]
+        file = sys.modules[function.__module__]
+        text = inspect.getdoc(function) or ""
         # A file that holds two optimizers is named after the first; the second speaks for itself.
-        line = text.partition("\n")[0] if function.__module__.endswith(f".{name}") else own
-        equations = tuple(line.strip() for line in text.splitlines() if line.startswith("    ") and line.strip())
+        line = (inspect.getdoc(file) if function.__module__.endswith(f".{name}") else text) or ""
+        said = text.partition("\nArgs:\n")[0]
+        equations = tuple(line.strip() for line in said.splitlines() if line.startswith("    ") and ">>>" not in line)
         memory = re.search(r"^Memory: (.*?)$", text, re.MULTILINE)
         source = re.search(r"\bSource: (.*?)(?=\n\n|\Z)", text, re.DOTALL)
         call = f"{name}{bare(inspect.signature(function))}"
-        found.append(Entry(call, line, equations, memory[1] if memory else "", " ".join(source[1].split()) if source else ""))
+        known = " ".join(source[1].split()) if source else ""
+        found.append(Entry(call, line.partition("\n")[0], equations, memory[1] if memory else "", known))
     return found
 
 

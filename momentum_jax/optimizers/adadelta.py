@@ -1,17 +1,4 @@
-"""Adadelta: steps in the units of the parameters, from the ratio of two running root mean squares.
-
-    s' = rho s + (1 - rho) |g|^2          d = g sqrt(w + eps) / sqrt(s' + eps)
-    w' = rho w + (1 - rho) |d|^2          x' = x - eta d
-
-Convention: eta = 1 is the paper's method; PyTorch, Keras and Optax agree with it and with each other.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar; `second_moment` (s) and `squared_update` (w), real, the tree and shapes of the
-parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
-Memory: 2 buffers.
-Source: M. D. Zeiler (2012), ADADELTA: an adaptive learning rate method, arXiv:1212.5701.
-"""
+"""Adadelta: steps in the units of the parameters, from the ratio of two running root mean squares."""
 
 from typing import Any, NamedTuple
 
@@ -77,6 +64,9 @@ def adadelta(
 ) -> Transformation:
     """Adadelta.
 
+        s' = rho s + (1 - rho) |g|^2          d = g sqrt(w + eps) / sqrt(s' + eps)
+        w' = rho w + (1 - rho) |d|^2          x' = x - eta d
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. 1 is the paper's method.
       rho: decay of both averages in [0, 1), likewise.
@@ -86,6 +76,25 @@ def adadelta(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.adadelta(1.0)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.996 0.991 0.986 0.982
+
+    Convention: eta = 1 is the paper's method; PyTorch, Keras and Optax agree with it and with each other. Range: once a
+    gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count for
+    nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, a
+    gradient below 1e-19 moves nothing, for its square is 0.
+    State: `step`, int32 scalar; `second_moment` (s) and `squared_update` (w), real, the tree and shapes of the parameters,
+    float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
+    Memory: 2 buffers.
+    Source: M. D. Zeiler (2012), ADADELTA: an adaptive learning rate method, arXiv:1212.5701.
+
+    See also: `rmsprop`, which needs a learning rate; `adam`.
     """
     core = scale_by_adadelta(rho, eps=eps, accumulator_dtype=accumulator_dtype)
     return chain("adadelta", core, scale_by_learning_rate(learning_rate))

@@ -1,28 +1,4 @@
-"""Adam: an average of gradients over the root of an average of their squares, both corrected for their start at 0.
-
-    m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |g|^2
-    x' = x - eta (m' / c1) / (sqrt(s' / c2) + eps)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
-    amsgrad: the running maximum of s' in its place          AdamW: lambda x joins the step, and eta multiplies both
-    debias=False: c1 = c2 = 1
-
-Convention: eta outside, eps outside the root and after the correction, as in the paper, PyTorch and Optax. Keras
-adds eps before the correction. The corrections are exact under schedules of b1 and b2; Optax's divide by 1 - b_t^t. AMSGrad
-takes the maximum of the raw second moment and then corrects, as PyTorch and Keras do; Optax takes that of the
-corrected one, the paper neither.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar, position in the sequence of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
-`second_moment`, real; `max_second_moment` (None without amsgrad): the tree and shapes of the parameters, float32 for
-16-bit leaves unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i
-and prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
-Memory: 2 buffers, 3 with amsgrad. Needs: params in adamw.
-Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep
-b1 <= sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 735 steps on, is 2.4e4 eta. With amsgrad steps
-shrink.
-Source: D. P. Kingma and J. Ba (2015), Adam, ICLR, arXiv:1412.6980; AMSGrad S. J. Reddi, S. Kale and S. Kumar (2018),
-ICLR, arXiv:1904.09237; AdamW I. Loshchilov and F. Hutter (2019), ICLR, arXiv:1711.05101.
-"""
+"""Adam: an average of gradients over the root of an average of their squares, both corrected for their start at 0."""
 
 from typing import Any, NamedTuple
 
@@ -154,6 +130,11 @@ def adam(
 ) -> Transformation:
     """Adam.
 
+        m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |g|^2
+        x' = x - eta (m' / c1) / (sqrt(s' / c2) + eps)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
+        amsgrad: the running maximum of s' in its place          AdamW: lambda x joins the step, and eta multiplies both
+        debias=False: c1 = c2 = 1
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       b1: decay of the first moment in [0, 1), likewise.
@@ -166,6 +147,34 @@ def adam(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.adam(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.800 0.702 0.604
+
+    Convention: eta outside, eps outside the root and after the correction, as in the paper, PyTorch and Optax. Keras adds eps
+    before the correction. The corrections are exact under schedules of b1 and b2; Optax's divide by 1 - b_t^t. AMSGrad takes
+    the maximum of the raw second moment and then corrects, as PyTorch and Keras do; Optax takes that of the corrected one, the
+    paper neither. Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and
+    its gradients count for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient
+    0. With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
+    State: `step`, int32 scalar, position in the sequence of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
+    `second_moment`, real; `max_second_moment` (None without amsgrad): the tree and shapes of the parameters, float32 for 16-bit
+    leaves unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i,
+    float32 scalars (float64 when a leaf is 64 bits wide).
+    Memory: 2 buffers, 3 with amsgrad. Needs: params in adamw.
+    Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep b1 <=
+    sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 735 steps on, is 2.4e4 eta. With amsgrad steps
+    shrink.
+    Source: D. P. Kingma and J. Ba (2015), Adam, ICLR, arXiv:1412.6980; AMSGrad S. J. Reddi, S. Kale and S. Kumar (2018), ICLR,
+    arXiv:1904.09237; AdamW I. Loshchilov and F. Hutter (2019), ICLR, arXiv:1711.05101.
+
+    See also: `adamw`, with decoupled weight decay; `nadam`, with a look-ahead; `rmsprop`, without momentum; `muon`, for
+    matrices.
     """
     core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, debias=debias, accumulator_dtype=accumulator_dtype)
     return chain("adam", core, scale_by_learning_rate(learning_rate))
@@ -183,7 +192,11 @@ def adamw(
     weight_decay: NonNegative = 1e-2,
     accumulator_dtype: DType = None,
 ) -> Transformation:
-    """Adam with decoupled weight decay: x' = x - eta (step + lambda x).
+    """Adam with decoupled weight decay.
+
+        x' = x - eta (step + lambda x)
+
+    The step is that of `adam`, whose documentation has its equations, state and stability.
 
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
@@ -199,6 +212,19 @@ def adamw(
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the
         parameters, or no params.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.adamw(0.1, weight_decay=0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.890 0.782 0.675 0.571
+
+    Memory: 2 buffers. Needs: params.
+    Source: I. Loshchilov and F. Hutter (2019), Decoupled Weight Decay Regularization, ICLR, arXiv:1711.05101.
+
+    See also: `adam`; `cautious_weight_decay`, which decays where the step agrees; `add_weight_decay`.
     """
     core = scale_by_adam(b1, b2, eps=eps, amsgrad=amsgrad, debias=debias, accumulator_dtype=accumulator_dtype)
     return chain("adamw", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))

@@ -1,20 +1,4 @@
-"""AdaMuon: Muon of the signs of its momentum, each entry of the orthogonal step over its own RMS.
-
-    m' = mu m + (1 - mu) g          O = NS(sign(mu m' + (1 - mu) g))
-    s' = mu s + (1 - mu) |O|^2          P = O / (sqrt s' + eps)
-    x' = x - eta (0.2 sqrt(a b) P / (|P| + eps) + lambda x)          for a matrix of a inputs and b outputs
-
-Equivalent form: Muon with Adam's second moment behind it, the whole step brought to an RMS of 0.2, as an update of AdamW has.
-
-Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. One decay serves both
-averages. s is not bias corrected: the normalisation takes any common factor out. |P| is that of each matrix of a leaf. A
-complex sign is z / |z|.
-State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar,
-position in mu; `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
-`accumulator_dtype` says otherwise.
-Memory: 2 buffers, and those of the fallback on the other leaves. Needs: params for weight decay.
-Source: C. Si, D. Zhang and W. Shen (2025), AdaMuon: Adaptive Muon Optimizer, arXiv:2507.11005.
-"""
+"""AdaMuon: Muon of the signs of its momentum, each entry of the orthogonal step over its own RMS."""
 
 from typing import Any, NamedTuple
 
@@ -146,6 +130,13 @@ def adamuon(
 ) -> Transformation:
     """AdaMuon for the matrices of a tree, another optimizer for the rest.
 
+        m' = mu m + (1 - mu) g          O = NS(sign(mu m' + (1 - mu) g))
+        s' = mu s + (1 - mu) |O|^2          P = O / (sqrt s' + eps)
+        x' = x - eta (0.2 sqrt(a b) P / (|P| + eps) + lambda x)          for a matrix of a inputs and b outputs
+
+    Equivalent form: Muon with Adam's second moment behind it, the whole step brought to an RMS of 0.2, as an update of AdamW
+    has.
+
         >>> import momentum_jax as mj
         >>> optimizer = mj.adamuon(6e-4, weight_decay=0.1, fallback=mj.adamw(6e-4, weight_decay=0.1))
 
@@ -161,6 +152,17 @@ def adamuon(
 
     Raises:
       ValueError, TypeError: as `muon`.
+
+    Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. One decay serves both
+    averages. s is not bias corrected: the normalisation takes any common factor out. |P| is that of each matrix of a leaf. A
+    complex sign is z / |z|.
+    State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar,
+    position in mu; `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves
+    unless `accumulator_dtype` says otherwise.
+    Memory: 2 buffers, and those of the fallback on the other leaves. Needs: params for weight decay.
+    Source: C. Si, D. Zhang and W. Shen (2025), AdaMuon: Adaptive Muon Optimizer, arXiv:2507.11005.
+
+    See also: `muon`, without the second moment; `normuon`, with one second moment a neuron.
     """
     core = scale_by_adamuon(
         momentum,

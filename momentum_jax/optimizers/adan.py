@@ -1,26 +1,4 @@
-"""Adan: Adam with Nesterov's momentum estimated from differences of successive gradients.
-
-    m' = b1 m + (1 - b1) g          d' = b2 d + (1 - b2) (g - g_prev)          s' = b3 s + (1 - b3) |g + b2 (g - g_prev)|^2
-    u = (m' / c1 + b2 d' / c2) / (sqrt(s' / c3) + eps)          x' = (x - eta u) / (1 + eta lambda)
-    g_prev = g at the first step; c_k = 1 - prod bk_i
-
-Equivalent form: x' - x = -eta (u + lambda x) / (1 + eta lambda), which loses no digits; b2 = 0 is `adam` with decays b1, b3.
-
-Convention: eta outside, eps outside the root and after the correction; weight decay is proximal: lambda acts on x'. Both as in
-the paper and the authors' code. `optax.adan` 0.2.8 multiplies differences and d' by 1 - b2 where these have b2, and
-decays as AdamW does. The corrections are exact under schedules.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar, position in the sequences of b3, eta, lambda and eps; `momentum_step`, in those of b1 and b2;
-`first_moment`; `difference` (d); `second_moment`, real; `previous_gradient`: the tree and shapes of the parameters, float32
-for 16-bit leaves unless `accumulator_dtype` says otherwise; `log_product1`, `log_product2` and `log_product3`, logarithms of
-prod bk_i, float32 scalars (float64 when a leaf is 64 bits wide).
-Memory: 4 buffers. Needs: params for weight decay.
-Sharp edge: once gradients have stopped, each step is max(b1, b2) / sqrt(b3) times the last until sqrt(s') nears eps, so keep
-b1 and b2 <= sqrt(b3). With b1 = 0.99, b3 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 2.4e4 eta.
-Source: X. Xie, P. Zhou, H. Li, Z. Lin and S. Yan (2022), Adan, arXiv:2208.06677.
-"""
+"""Adan: Adam with Nesterov's momentum estimated from differences of successive gradients."""
 
 from typing import Any, NamedTuple
 
@@ -66,6 +44,13 @@ def adan(
 ) -> Transformation:
     """Adan, as in the paper, with its proximal weight decay.
 
+        m' = b1 m + (1 - b1) g          d' = b2 d + (1 - b2) (g - g_prev)          s' = b3 s + (1 - b3) |g + b2 (g - g_prev)|^2
+        u = (m' / c1 + b2 d' / c2) / (sqrt(s' / c3) + eps)          x' = (x - eta u) / (1 + eta lambda)
+        g_prev = g at the first step; c_k = 1 - prod bk_i
+
+    Equivalent form: x' - x = -eta (u + lambda x) / (1 + eta lambda), which loses no digits; b2 = 0 is `adam` with decays b1,
+    b3.
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       b1: decay of the first moment in [0, 1), likewise. The paper writes 1 - b1, 1 - b2 and 1 - b3 for these.
@@ -79,6 +64,31 @@ def adan(
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters, or
         weight decay without params.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.adan(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.801 0.702 0.604
+
+    Convention: eta outside, eps outside the root and after the correction; weight decay is proximal: lambda acts on x'. Both as
+    in the paper and the authors' code. `optax.adan` 0.2.8 multiplies differences and d' by 1 - b2 where these have b2, and
+    decays as AdamW does. The corrections are exact under schedules. Range: once a gradient of an entry has passed 1.8e19 in
+    float32, its second moment is infinite for good, and its gradients count for nothing. `optax.clip` in front prevents that;
+    `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, a gradient below 1e-19 moves nothing, for its square
+    is 0.
+    State: `step`, int32 scalar, position in the sequences of b3, eta, lambda and eps; `momentum_step`, in those of b1 and b2;
+    `first_moment`; `difference` (d); `second_moment`, real; `previous_gradient`: the tree and shapes of the parameters, float32
+    for 16-bit leaves unless `accumulator_dtype` says otherwise; `log_product1`, `log_product2` and `log_product3`, logarithms
+    of prod bk_i, float32 scalars (float64 when a leaf is 64 bits wide).
+    Memory: 4 buffers. Needs: params for weight decay.
+    Sharp edge: once gradients have stopped, each step is max(b1, b2) / sqrt(b3) times the last until sqrt(s') nears eps, so
+    keep b1 and b2 <= sqrt(b3). With b1 = 0.99, b3 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 2.4e4 eta.
+    Source: X. Xie, P. Zhou, H. Li, Z. Lin and S. Yan (2022), Adan, arXiv:2208.06677.
+
+    See also: `adam`; `nadam`; `storm`, which also uses differences of gradients.
     """
     decaying = not is_zero(weight_decay)
 

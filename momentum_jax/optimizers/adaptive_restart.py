@@ -1,24 +1,4 @@
-"""Adaptive restart: any optimizer forgets its momentum when that has begun to lead uphill.
-
-    gradient    <g(y), x' - x> > 0: the step goes against the gradient that it was taken with
-    function    f(y) > f(y_prev): the loss has risen
-    speed       |x' - x| < |x - x_prev|: the step is shorter than the last
-
-y is the held point, x the iterate: `evaluation_params` of a shifted method, else y itself. Products and norms are over the
-whole tree. After a restart the optimizer goes on from the iterate ("function": from the held point) with no velocity and at the
-first step of its momentum's sequence, so that with `schedules.fista` this is O'Donoghue and Candes' restart of t_k; learning
-rates and second moments go on.
-
-Convention: "gradient" and "speed" judge the step that was just made and keep it, landing on x'. "function" reads `value=`, the
-loss at the held point, before the step, which is then taken without momentum from the held point. "speed" passes over updates
-that move nothing, such as those between the steps of `optax.MultiSteps`.
-State: `steps_since_restart`, int32 scalar; `last_value`, the last loss, for "function"; `last_length`, that of the last
-step, 0 after a restart, for "speed"; both float32 scalars (float64 when a leaf is 64 bits wide), None for the other criteria;
-`inner_state`.
-Memory: that of its optimizer. Needs: value for "function".
-Source: B. O'Donoghue and E. Candes (2015), Adaptive Restart for Accelerated Gradient Schemes, Found. Comput. Math. 15,
-arXiv:1204.3982; speed W. Su, S. Boyd and E. Candes (2016), JMLR 17(153), arXiv:1503.01243.
-"""
+"""Adaptive restart: any optimizer forgets its momentum when that has begun to lead uphill."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -62,6 +42,15 @@ def adaptive_restart(
 ) -> Transformation:
     """Any optimizer with momentum, restarted when a criterion says so.
 
+        gradient    <g(y), x' - x> > 0: the step goes against the gradient that it was taken with
+        function    f(y) > f(y_prev): the loss has risen
+        speed       |x' - x| < |x - x_prev|: the step is shorter than the last
+
+    y is the held point, x the iterate: `evaluation_params` of a shifted method, else y itself. Products and norms are over the
+    whole tree. After a restart the optimizer goes on from the iterate ("function": from the held point) with no velocity and at
+    the first step of its momentum's sequence, so that with `schedules.fista` this is O'Donoghue and Candes' restart of t_k;
+    learning rates and second moments go on.
+
     Args:
       optimizer: any optimizer, or chain of them, that `momentum_jax.reset_momentum` knows; learning rate included.
       criterion: "gradient", "function" (`update` needs `value=`, the loss at the parameters) or "speed".
@@ -73,6 +62,26 @@ def adaptive_restart(
       ValueError: another criterion; in `init`, an optimizer whose momentum is not known, or an averaged one; in `update`, no
         `value=` for "function".
       TypeError: `optimizer` is no gradient transformation.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.adaptive_restart(mj.nesterov(0.1, 0.9))
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.729 0.518 0.295
+
+    Convention: "gradient" and "speed" judge the step that was just made and keep it, landing on x'. "function" reads `value=`,
+    the loss at the held point, before the step, which is then taken without momentum from the held point. "speed" passes over
+    updates that move nothing, such as those between the steps of `optax.MultiSteps`.
+    State: `steps_since_restart`, int32 scalar; `last_value`, the last loss, for "function"; `last_length`, that of the last
+    step, 0 after a restart, for "speed"; both float32 scalars (float64 when a leaf is 64 bits wide), None for the other
+    criteria; `inner_state`.
+    Memory: that of its optimizer. Needs: value for "function".
+    Source: B. O'Donoghue and E. Candes (2015), Adaptive Restart for Accelerated Gradient Schemes, Found. Comput. Math. 15,
+    arXiv:1204.3982; speed W. Su, S. Boyd and E. Candes (2016), JMLR 17(153), arXiv:1503.01243.
+
+    See also: `nesterov` and `fista`, what it is usually put around; `reset_momentum`, which it calls.
     """
     inner = as_link("adaptive_restart", "optimizer", optimizer)
     least = min_steps or (10 if criterion == "speed" else 1)

@@ -1,27 +1,4 @@
-"""AdEMAMix: Adam with a second, much slower average of the gradients in the numerator.
-
-    m' = b1 m + (1 - b1) g          l' = b3 l + (1 - b3) g          s' = b2 s + (1 - b2) |g|^2
-    x' = x - eta (m' / c1 + alpha l') / (sqrt(s' / c2) + eps)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
-
-Equivalent form: alpha = 0 is `adam`. The slow average is not corrected for its start at 0; the paper raises alpha and b3
-over the T steps of the training instead:
-
-    ademamix(eta, b3=schedules.ademamix_b3(0.9999, b1=0.9, steps=T), alpha=schedules.ademamix_alpha(5.0, steps=T))
-
-Convention: eta outside, eps outside the root and after the correction. The corrections are exact under schedules of b1 and b2.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1, b3 and alpha;
-`first_moment`; `slow_moment` (l); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves
-unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32
-scalars (float64 when a leaf is 64 bits wide).
-Memory: 3 buffers.
-Sharp edge: once gradients have stopped, each step is max(b1, b3) / sqrt(b2) times the last until sqrt(s') nears eps. The
-defaults have b3 > sqrt(b2): after 1000 gradients of 1, the longest step, 39,137 steps on, is 7.6e5 eta. Keep b1 and
-b3 <= sqrt(b2) where gradients may stop.
-Source: M. Pagliardini, P. Ablin and D. Grangier (2025), The AdEMAMix optimizer, ICLR, arXiv:2409.03137.
-"""
+"""AdEMAMix: Adam with a second, much slower average of the gradients in the numerator."""
 
 from typing import Any, NamedTuple
 
@@ -145,6 +122,14 @@ def ademamix(
 ) -> Transformation:
     """AdEMAMix.
 
+        m' = b1 m + (1 - b1) g          l' = b3 l + (1 - b3) g          s' = b2 s + (1 - b2) |g|^2
+        x' = x - eta (m' / c1 + alpha l') / (sqrt(s' / c2) + eps)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
+
+    Equivalent form: alpha = 0 is `adam`. The slow average is not corrected for its start at 0; the paper raises alpha and b3
+    over the T steps of the training instead:
+
+        ademamix(eta, b3=schedules.ademamix_b3(0.9999, b1=0.9, steps=T), alpha=schedules.ademamix_alpha(5.0, steps=T))
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       b1: decay of the fast average in [0, 1), likewise.
@@ -157,6 +142,30 @@ def ademamix(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.ademamix(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.800 0.701 0.603
+
+    Convention: eta outside, eps outside the root and after the correction. The corrections are exact under schedules of b1 and
+    b2. Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its
+    gradients count for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
+    With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
+    State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1, b3 and alpha;
+    `first_moment`; `slow_moment` (l); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves
+    unless `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32
+    scalars (float64 when a leaf is 64 bits wide).
+    Memory: 3 buffers.
+    Sharp edge: once gradients have stopped, each step is max(b1, b3) / sqrt(b2) times the last until sqrt(s') nears eps. The
+    defaults have b3 > sqrt(b2): after 1000 gradients of 1, the longest step, 39,137 steps on, is 7.6e5 eta. Keep b1 and b3 <=
+    sqrt(b2) where gradients may stop.
+    Source: M. Pagliardini, P. Ablin and D. Grangier (2025), The AdEMAMix optimizer, ICLR, arXiv:2409.03137.
+
+    See also: `simplified_ademamix`, with one average; `adam`; `aggregated_momentum`, the same idea without the second moment.
     """
     core = scale_by_ademamix(b1, b2, b3, alpha=alpha, eps=eps, accumulator_dtype=accumulator_dtype)
     return chain("ademamix", core, scale_by_learning_rate(learning_rate))

@@ -1,23 +1,4 @@
-"""Averaged: any optimizer, and beside it the average of its iterates, which is the point to evaluate.
-
-    a' = d a + (1 - d) x'          a number d: an exponential moving average
-    a' = a + (x' - a) / n          "uniform": the mean of the n last iterates, x' among them
-
-x' is the iterate after the step: `evaluation_params` of a shifted method (`nesterov`), else the parameters themselves. The
-first average is the iterate after step `start`, as PyTorch's AveragedModel copies the model when it is first updated; up to
-there a' is x'. So the mean of all iterates after the start x_0 is "uniform" with start 0.
-
-Equivalent form: the optimizer's own path, with another read-out. The average never moves what the optimizer sees.
-
-Convention: it goes around a whole optimizer, outermost: what would still change its updates, as a link behind it, would make x'
-another point. PyTorch's AveragedModel averages what the user holds, which with Nesterov is the look-ahead point.
-State: `step`, int32 scalar, position in the sequence of d; `average`, a copy of the tree of the parameters, float32 for 16-bit
-leaves unless `accumulator_dtype` says otherwise; `inner_state`.
-Memory: that of its optimizer and 1 buffer. Needs: params; evaluation_params, to read the average.
-Source: B. T. Polyak and A. B. Juditsky (1992), Acceleration of Stochastic Approximation by Averaging, SIAM J. Control Optim.
-30(4), 838-855, for the mean; P. Izmailov, D. Podoprikhin, T. Garipov, D. Vetrov and A. G. Wilson (2018), Averaging Weights
-Leads to Wider Optima and Better Generalization, UAI, arXiv:1803.05407, for the mean from a late start on.
-"""
+"""Averaged: any optimizer, and beside it the average of its iterates, which is the point to evaluate."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -60,6 +41,15 @@ def averaged(
 ) -> Transformation:
     """Any optimizer with an average of its iterates, which `momentum_jax.evaluation_params` reads.
 
+        a' = d a + (1 - d) x'          a number d: an exponential moving average
+        a' = a + (x' - a) / n          "uniform": the mean of the n last iterates, x' among them
+
+    x' is the iterate after the step: `evaluation_params` of a shifted method (`nesterov`), else the parameters themselves. The
+    first average is the iterate after step `start`, as PyTorch's AveragedModel copies the model when it is first updated; up to
+    there a' is x'. So the mean of all iterates after the start x_0 is "uniform" with start 0.
+
+    Equivalent form: the optimizer's own path, with another read-out. The average never moves what the optimizer sees.
+
         >>> import momentum_jax as mj
         >>> optimizer = mj.averaged(mj.sgd(0.1, 0.9), 0.999)  # an EMA
         >>> optimizer = mj.averaged(mj.sgd(0.1, 0.9), "uniform", start=7500)  # SWA of the steps after 7,500
@@ -74,6 +64,17 @@ def averaged(
     Raises:
       ValueError: a decay out of range or another word; in `update`, no params; whatever the optimizer raises.
       TypeError: `optimizer` is no gradient transformation; an argument of the wrong type.
+
+    Convention: it goes around a whole optimizer, outermost: what would still change its updates, as a link behind it, would
+    make x' another point. PyTorch's AveragedModel averages what the user holds, which with Nesterov is the look-ahead point.
+    State: `step`, int32 scalar, position in the sequence of d; `average`, a copy of the tree of the parameters, float32 for
+    16-bit leaves unless `accumulator_dtype` says otherwise; `inner_state`.
+    Memory: that of its optimizer and 1 buffer. Needs: params; evaluation_params, to read the average.
+    Source: B. T. Polyak and A. B. Juditsky (1992), Acceleration of Stochastic Approximation by Averaging, SIAM J. Control
+    Optim. 30(4), 838-855, for the mean; P. Izmailov, D. Podoprikhin, T. Garipov, D. Vetrov and A. G. Wilson (2018), Averaging
+    Weights Leads to Wider Optima and Better Generalization, UAI, arXiv:1803.05407, for the mean from a late start on.
+
+    See also: `gpa`, which also trains at an average; `ema_momentum`, which averages gradients; `evaluation_params`.
     """
     inner = as_link("averaged", "optimizer", optimizer)
     dtype_rule = average_dtype(accumulator_dtype)

@@ -1,23 +1,4 @@
-"""Dion: Muon in a few directions at a time, found by one step of power iteration; the rest stays in the momentum.
-
-    B = M + g          P = the Q of QR of B Q          R = B^H P
-    M' = B - (1 - mu) P R^H          Q' = R, each column over its length
-    x' = x - eta (sqrt(b / a) P Q'^H + lambda x)          for matrices (b outputs, a inputs) of a rank r
-
-P (b, r) has orthonormal columns; P Q'^H is about U V^H of the r largest singular values of B. Equivalent form: error feedback.
-Momentum decays by mu in the directions that were used, and not at all in the others.
-
-Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. M is a sum of gradients. The
-rank is at most the smaller side. P is a constant to derivatives through an update. On a mesh every device gathers whole
-matrices, which gives the numbers of one device.
-State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar,
-position in mu; `error` (M), the tree and shapes of the parameters; `basis` (Q), (matrices, inputs, rank), None for leaves
-that are no matrices, at first random numbers of `seed` and the leaf's path; both float32 for 16-bit leaves;
-`accumulator_dtype` is that of M.
-Memory: 1 buffer and rank numbers for each input, and those of the fallback on the other leaves. Needs: params for weight decay.
-Source: K. Ahn, B. Xu, N. Abreu, Y. Fan, G. Magakyan, P. Sharma, Z. Zhan and J. Langford (2025), Dion: Distributed
-Orthonormalized Updates, arXiv:2504.05295.
-"""
+"""Dion: Muon in a few directions at a time, found by one step of power iteration; the rest stays in the momentum."""
 
 import math
 import zlib
@@ -173,6 +154,13 @@ def dion(
 ) -> Transformation:
     """Dion for the matrices of a tree, another optimizer for the rest.
 
+        B = M + g          P = the Q of QR of B Q          R = B^H P
+        M' = B - (1 - mu) P R^H          Q' = R, each column over its length
+        x' = x - eta (sqrt(b / a) P Q'^H + lambda x)          for matrices (b outputs, a inputs) of a rank r
+
+    P (b, r) has orthonormal columns; P Q'^H is about U V^H of the r largest singular values of B. Equivalent form: error
+    feedback. Momentum decays by mu in the directions that were used, and not at all in the others.
+
         >>> import momentum_jax as mj
         >>> optimizer = mj.dion(0.01, rank=64, weight_decay=0.01)
 
@@ -189,6 +177,20 @@ def dion(
 
     Raises:
       ValueError, TypeError: as `muon`; a ValueError too where `axes` names blocks of several sizes.
+
+    Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. M is a sum of gradients. The
+    rank is at most the smaller side. P is a constant to derivatives through an update. On a mesh every device gathers whole
+    matrices, which gives the numbers of one device.
+    State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eps; `momentum_step`, int32 scalar,
+    position in mu; `error` (M), the tree and shapes of the parameters; `basis` (Q), (matrices, inputs, rank), None for leaves
+    that are no matrices, at first random numbers of `seed` and the leaf's path; both float32 for 16-bit leaves;
+    `accumulator_dtype` is that of M.
+    Memory: 1 buffer and rank numbers for each input, and those of the fallback on the other leaves. Needs: params for weight
+    decay.
+    Source: K. Ahn, B. Xu, N. Abreu, Y. Fan, G. Magakyan, P. Sharma, Z. Zhan and J. Langford (2025), Dion: Distributed
+    Orthonormalized Updates, arXiv:2504.05295.
+
+    See also: `muon`, at full rank; `soap`.
     """
     core = scale_by_dion(momentum, rank=rank, seed=seed, axes=axes, layout=layout, eps=eps, accumulator_dtype=accumulator_dtype)
     matrices = chain("dion", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))

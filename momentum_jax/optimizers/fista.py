@@ -1,20 +1,4 @@
-"""FISTA: Nesterov's method of 1983, whose momentum grows towards 1 by itself.
-
-    x' = y - eta g(y)          y' = x' + mu_k (x' - x)
-    mu_k = (t_k - 1) / t_{k+1},  t_{k+1} = (1 + sqrt(1 + 4 t_k^2)) / 2,  t_1 = 1
-
-Without a proximal step. Equivalent form: `nesterov` with momentum `schedules.fista(total_steps)`, which has to know
-the number of steps; here t_k is in the state, and a reset starts it anew.
-
-Convention: eta is inside the velocity v = x' - x. The parameters that the user holds are the points y, where the
-gradient is taken; x = y - mu v is what `momentum_jax.evaluation_params` reads from the state.
-State: `velocity`, the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`; `t`, t_k, and
-`next_momentum`, mu between x and the held y, float32 scalars (float64 when a leaf is 64 bits wide).
-On convex functions with curvatures up to L and eta <= 1 / L, f(x_k) - f* <= 2 |x_0 - x*|^2 / (eta (k + 1)^2).
-Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
-Source: A. Beck and M. Teboulle (2009), SIAM J. Imaging Sci. 2(1), 183-202; Yu. E. Nesterov (1983), Soviet Math. Dokl.
-27, 372-376.
-"""
+"""FISTA: Nesterov's method of 1983, whose momentum grows towards 1 by itself."""
 
 from typing import Any, NamedTuple
 
@@ -80,6 +64,12 @@ def scale_by_fista(*, accumulator_dtype: DType = None) -> Transformation:
 def fista(learning_rate: LearningRate, *, accumulator_dtype: DType = None) -> Transformation:
     """FISTA without a proximal step: accelerated gradient descent for smooth convex functions.
 
+        x' = y - eta g(y)          y' = x' + mu_k (x' - x)
+        mu_k = (t_k - 1) / t_{k+1},  t_{k+1} = (1 + sqrt(1 + 4 t_k^2)) / 2,  t_1 = 1
+
+    Without a proximal step. Equivalent form: `nesterov` with momentum `schedules.fista(total_steps)`, which has to know
+    the number of steps; here t_k is in the state, and a reset starts it anew.
+
     The parameters that you hold are look-ahead points; evaluate and save `momentum_jax.evaluation_params(params,
     opt_state)`.
 
@@ -90,5 +80,24 @@ def fista(learning_rate: LearningRate, *, accumulator_dtype: DType = None) -> Tr
     Raises:
       ValueError: learning_rate out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.fista(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.810 0.706 0.595
+
+    Convention: eta is inside the velocity v = x' - x. The parameters that the user holds are the points y, where the
+    gradient is taken; x = y - mu v is what `momentum_jax.evaluation_params` reads from the state.
+    State: `velocity`, the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`; `t`, t_k, and
+    `next_momentum`, mu between x and the held y, float32 scalars (float64 when a leaf is 64 bits wide).
+    On convex functions with curvatures up to L and eta <= 1 / L, f(x_k) - f* <= 2 |x_0 - x*|^2 / (eta (k + 1)^2).
+    Memory: 1 buffer. Needs: evaluation_params, to read the iterate.
+    Source: A. Beck and M. Teboulle (2009), SIAM J. Imaging Sci. 2(1), 183-202; Yu. E. Nesterov (1983), Soviet Math. Dokl.
+    27, 372-376.
+
+    See also: `nesterov`, at one momentum; `schedules.fista`, its momenta; `adaptive_restart`, for strongly convex functions.
     """
     return chain("fista", scale_by_learning_rate(learning_rate), scale_by_fista(accumulator_dtype=accumulator_dtype))

@@ -1,27 +1,4 @@
-"""GPA, generalised primal averaging: any optimizer, its gradients taken between its iterate and the average of its iterates.
-
-    y = my x + (1 - my) z          z' = A(z), one step of any optimizer with the gradient at y
-    x' = mx x + (1 - mx) z'        my = `training`, mx = `evaluation`
-
-You hold y; x is the point to evaluate. Nesterov's momentum in its form of averages, the two weights set apart from each other:
-Schedule-Free with a constant weight in the place of 1 / t. With u the step that A makes, and d = x - z,
-
-    d' = mx (d - u)          y' = y + u + my' d' - my d          x = y + (1 - my) d
-
-which is how it is computed: one buffer, no division, and the rounding of 16-bit parameters does not add up in the average.
-
-Equivalent form: training = 0 is A with an exponential moving average of its iterates to evaluate (`averaged`, but that this
-average starts at x_0); evaluation = 0 is A itself.
-
-Convention: A sees y as its parameters, so that its weight decay is that of y, as in the authors' code. Under a schedule of my
-the next y is taken with the next step's.
-State: `step`, int32 scalar; `offset` (d), the tree and shapes of the parameters, float32 for 16-bit leaves unless
-`accumulator_dtype` says otherwise; `next_training`, my of the next step, float32 scalar (float64 when a leaf is 64 bits wide);
-`inner_state`.
-Memory: that of its optimizer and 1 buffer. Needs: evaluation_params, to read the iterate.
-Source: A. Defazio, K. Mishchenko, P. Raman, H.-J. M. Shi and L. Xiao (2025), Smoothing DiLoCo with Primal Averaging for Faster
-Training of LLMs, arXiv:2512.17131.
-"""
+"""GPA, generalised primal averaging: any optimizer, its gradients taken between its iterate and the average of its iterates."""
 
 from typing import Any, NamedTuple
 
@@ -63,6 +40,19 @@ def gpa(
 ) -> Transformation:
     """Generalised primal averaging around any optimizer.
 
+        y = my x + (1 - my) z          z' = A(z), one step of any optimizer with the gradient at y
+        x' = mx x + (1 - mx) z'        my = `training`, mx = `evaluation`
+
+    You hold y; x is the point to evaluate. Nesterov's momentum in its form of averages, the two weights set apart from each
+    other: Schedule-Free with a constant weight in the place of 1 / t. With u the step that A makes, and d = x - z,
+
+        d' = mx (d - u)          y' = y + u + my' d' - my d          x = y + (1 - my) d
+
+    which is how it is computed: one buffer, no division, and the rounding of 16-bit parameters does not add up in the average.
+
+    Equivalent form: training = 0 is A with an exponential moving average of its iterates to evaluate (`averaged`, but that this
+    average starts at x_0); evaluation = 0 is A itself.
+
     The parameters that you hold are where gradients are taken; evaluate and save `momentum_jax.evaluation_params(params,
     opt_state)`.
 
@@ -79,6 +69,17 @@ def gpa(
     Raises:
       ValueError: a hyperparameter out of range; whatever the optimizer raises.
       TypeError: `optimizer` is no gradient transformation; an argument of the wrong type.
+
+    Convention: A sees y as its parameters, so that its weight decay is that of y, as in the authors' code. Under a schedule of
+    my the next y is taken with the next step's.
+    State: `step`, int32 scalar; `offset` (d), the tree and shapes of the parameters, float32 for 16-bit leaves unless
+    `accumulator_dtype` says otherwise; `next_training`, my of the next step, float32 scalar (float64 when a leaf is 64 bits
+    wide); `inner_state`.
+    Memory: that of its optimizer and 1 buffer. Needs: evaluation_params, to read the iterate.
+    Source: A. Defazio, K. Mishchenko, P. Raman, H.-J. M. Shi and L. Xiao (2025), Smoothing DiLoCo with Primal Averaging for
+    Faster Training of LLMs, arXiv:2512.17131.
+
+    See also: `averaged`, which leaves the training as it is; `optax.contrib.schedule_free`, the special case.
     """
     inner = as_link("gpa", "optimizer", optimizer)
 

@@ -1,18 +1,4 @@
-"""Grokfast: amplify the slow part of the gradient before an optimizer sees it.
-
-    m' = alpha m + (1 - alpha) g          g^ = g + lambda m'          m_1 = g_1
-
-Equivalent form, but for the average's start at g_1: in front of gradient descent this is quasi-hyperbolic momentum
-with learning rate eta (1 + lambda), beta = alpha, nu = lambda / (1 + lambda).
-
-Convention: a filter of gradients without a learning rate (the paper's Grokfast-EMA), to be chained in front of any
-optimizer: `optax.chain(grokfast(), adamw(1e-3))`.
-State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, float32 for 16-bit leaves unless
-`accumulator_dtype` says otherwise.
-Memory: 1 buffer.
-Source: J. Lee, B. G. Kang, K. Kim and K. M. Lee (2024), Grokfast: accelerated grokking by amplifying slow gradients,
-arXiv:2405.20233.
-"""
+"""Grokfast: amplify the slow part of the gradient before an optimizer sees it."""
 
 from typing import Any, NamedTuple
 
@@ -39,6 +25,11 @@ class GrokfastState(NamedTuple):
 def grokfast(alpha: AverageDecay = 0.98, lamb: NonNegative = 2.0, *, accumulator_dtype: DType = None) -> Transformation:
     """The filter of gradients g + lambda m'; chain an optimizer behind it.
 
+        m' = alpha m + (1 - alpha) g          g^ = g + lambda m'          m_1 = g_1
+
+    Equivalent form, but for the average's start at g_1: in front of gradient descent this is quasi-hyperbolic momentum
+    with learning rate eta (1 + lambda), beta = alpha, nu = lambda / (1 + lambda).
+
     Args:
       alpha: decay of the average in [0, 1); a number, a 0-d array or a schedule `step -> value`. The average starts at the
         first gradient, so the first step's alpha has no effect.
@@ -48,6 +39,24 @@ def grokfast(alpha: AverageDecay = 0.98, lamb: NonNegative = 2.0, *, accumulator
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj, optax
+        >>> optimizer = optax.chain(mj.grokfast(), mj.gradient_descent(0.1))
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.700 0.431 0.192 -0.021
+
+    Convention: a filter of gradients without a learning rate (the paper's Grokfast-EMA), to be chained in front of any
+    optimizer: `optax.chain(grokfast(), adamw(1e-3))`.
+    State: `step`, int32 scalar; `average`, the tree and shapes of the parameters, float32 for 16-bit leaves unless
+    `accumulator_dtype` says otherwise.
+    Memory: 1 buffer.
+    Source: J. Lee, B. G. Kang, K. Kim and K. M. Lee (2024), Grokfast: accelerated grokking by amplifying slow gradients,
+    arXiv:2405.20233.
+
+    See also: `ema_momentum`, the filter alone; `pid`.
     """
     who = "grokfast"
 

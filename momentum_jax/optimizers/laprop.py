@@ -1,22 +1,4 @@
-"""LaProp: momentum of gradients that are normalised first, where Adam normalises momentum.
-
-    s' = b2 s + (1 - b2) |g|^2          m' = b1 m + (1 - b1) eta g / (sqrt(s' / c2) + eps)
-    e' = b1 e + (1 - b1) eta            x' = x - m' eta / e'          c2 = 1 - prod b2_i
-
-Equivalent form at constant eta: x' = x - m' / (1 - b1^t), and with b1 = 0 Adam's.
-
-Convention: eta is inside m and corrected by its own average e', as in the authors' code, so that the step is eta times a
-weighted mean of normalised gradients. eps outside the root and after the correction. A step at eta = 0 moves nothing; the
-authors' code makes it along the uncorrected m'.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar, position in the sequences of eta, b2 and eps; `momentum_step`, in that of b1; `first_moment`;
-`second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says
-otherwise; `average_rate` (e) and `log_product2`, logarithm of prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
-Memory: 2 buffers.
-Source: L. Ziyin, Z. T. Wang and M. Ueda (2020), LaProp: separating momentum and adaptivity in Adam, arXiv:2002.04839.
-"""
+"""LaProp: momentum of gradients that are normalised first, where Adam normalises momentum."""
 
 from typing import Any, NamedTuple
 
@@ -57,6 +39,11 @@ def laprop(
 ) -> Transformation:
     """LaProp.
 
+        s' = b2 s + (1 - b2) |g|^2          m' = b1 m + (1 - b1) eta g / (sqrt(s' / c2) + eps)
+        e' = b1 e + (1 - b1) eta            x' = x - m' eta / e'          c2 = 1 - prod b2_i
+
+    Equivalent form at constant eta: x' = x - m' / (1 - b1^t), and with b1 = 0 Adam's.
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first. The paper uses 4e-4.
       b1: decay of the average of normalised gradients in [0, 1), likewise.
@@ -67,6 +54,29 @@ def laprop(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.laprop(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.803 0.709 0.618
+
+    Convention: eta is inside m and corrected by its own average e', as in the authors' code, so that the step is eta times a
+    weighted mean of normalised gradients. eps outside the root and after the correction. A step at eta = 0 moves nothing; the
+    authors' code makes it along the uncorrected m'. Range: once a gradient of an entry has passed 1.8e19 in float32, its second
+    moment is infinite for good, and its gradients count for nothing. `optax.clip` in front prevents that;
+    `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, a gradient below 1e-19 moves nothing, for its square
+    is 0.
+    State: `step`, int32 scalar, position in the sequences of eta, b2 and eps; `momentum_step`, in that of b1; `first_moment`;
+    `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says
+    otherwise; `average_rate` (e) and `log_product2`, logarithm of prod b2_i, float32 scalars (float64 when a leaf is 64 bits
+    wide).
+    Memory: 2 buffers.
+    Source: L. Ziyin, Z. T. Wang and M. Ueda (2020), LaProp: separating momentum and adaptivity in Adam, arXiv:2002.04839.
+
+    See also: `adam`, which normalises after averaging; `normalized_momentum`.
     """
 
     def init(params: optax.Params) -> LapropState:

@@ -1,25 +1,4 @@
-"""MARS: AdamW on gradients whose noise is reduced by their last change.
-
-    c = g + gamma b1 / (1 - b1) (g - g_prev), divided by its norm where that is above 1, tensor by tensor
-    m' = b1 m + (1 - b1) c          s' = b2 s + (1 - b2) |c|^2
-    x' = x - eta ((m' / c1) / (sqrt(s' / c2) + eps) + lambda x)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
-
-Equivalent form: gamma = 0, where no gradient is longer than 1, is `adamw`.
-
-Convention: eta outside, eps outside the root and after the correction, decoupled weight decay, g_prev = 0 at the first step,
-all as in the authors' code, in its approximate form: g_prev is the last step's gradient, taken at the last parameters on
-the last batch. That code leaves vectors to AdamW unless optimize_1d is set; here every tensor is treated alike, as if it
-were.
-Range: with eps = 0, a gradient below 1e-19 in float32 moves nothing, for its square is 0.
-State: of the gradient's correction `step`, int32 scalar, position in the sequence of gamma; `momentum_step`, in that of b1;
-`previous_gradient`, the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise;
-then that of `scale_by_adam`.
-Memory: 3 buffers. Needs: params for weight decay.
-Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep
-b1 <= sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 2.3e4 eta.
-Source: H. Yuan, Y. Liu, S. Wu, X. Zhou and Q. Gu (2024), MARS: unleashing the power of variance reduction for training
-large models, arXiv:2411.10438.
-"""
+"""MARS: AdamW on gradients whose noise is reduced by their last change."""
 
 from typing import Any, NamedTuple
 
@@ -109,6 +88,12 @@ def mars(
 ) -> Transformation:
     """MARS in its AdamW form.
 
+        c = g + gamma b1 / (1 - b1) (g - g_prev), divided by its norm where that is above 1, tensor by tensor
+        m' = b1 m + (1 - b1) c          s' = b2 s + (1 - b2) |c|^2
+        x' = x - eta ((m' / c1) / (sqrt(s' / c2) + eps) + lambda x)          c1 = 1 - prod b1_i, c2 = 1 - prod b2_i
+
+    Equivalent form: gamma = 0, where no gradient is longer than 1, is `adamw`.
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       b1: decay of the first moment in [0, 1), likewise.
@@ -122,6 +107,29 @@ def mars(
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters, or
         weight decay without params.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.mars(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.800 0.702 0.603
+
+    Convention: eta outside, eps outside the root and after the correction, decoupled weight decay, g_prev = 0 at the first
+    step, all as in the authors' code, in its approximate form: g_prev is the last step's gradient, taken at the last parameters
+    on the last batch. That code leaves vectors to AdamW unless optimize_1d is set; here every tensor is treated alike, as if it
+    were. Range: with eps = 0, a gradient below 1e-19 in float32 moves nothing, for its square is 0.
+    State: of the gradient's correction `step`, int32 scalar, position in the sequence of gamma; `momentum_step`, in that of b1;
+    `previous_gradient`, the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says
+    otherwise; then that of `scale_by_adam`.
+    Memory: 3 buffers. Needs: params for weight decay.
+    Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep b1 <=
+    sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 2.3e4 eta.
+    Source: H. Yuan, Y. Liu, S. Wu, X. Zhou and Q. Gu (2024), MARS: unleashing the power of variance reduction for training
+    large models, arXiv:2411.10438.
+
+    See also: `storm`, the variance reduction alone; `adamw`.
     """
     core = scale_by_mars(b1, b2, gamma=gamma, eps=eps, accumulator_dtype=accumulator_dtype)
     return chain("mars", core, add_weight_decay(weight_decay), scale_by_learning_rate(learning_rate))

@@ -1,20 +1,4 @@
-"""Momentum correction: a learning rate inside the velocity, which the velocity follows when the rate changes.
-
-    v' = mu (eta_t / eta_{t-1}) v - eta_t g          x' = x + v'
-
-Equivalent form: the learning rate outside, as in PyTorch (b' = mu b + g, x' = x - eta b', v = -eta b), exactly and under any
-schedule; so every step is a step of `sgd`, while the state holds true steps. It is the same for any linear core: its buffers,
-which are sums of what it was fed, are rescaled by eta_t / eta_{t-1} before the core sees -eta_t g.
-
-Convention: `core` is learning-rate-free and linear, as `scale_by_heavy_ball`, `scale_by_nesterov`, `optax.trace`; the rate is
-given here. Cores with second moments are not linear, and are refused by the usual names of those;
-what has its rate outside (`sgd`) needs no correction; `quantized_state` goes around both, not around the core. While the rate
-is 0 nothing moves, and the buffers go on in the units of the last rate that was not (of 1 before the first).
-State: `step`, int32 scalar; `last_rate`, the rate that the buffers are in units of, float32 scalar (float64 when a leaf is 64
-bits wide); `inner_state`.
-Memory: that of its core, and a number.
-Source: P. Goyal et al. (2017), Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, arXiv:1706.02677, section 3.
-"""
+"""Momentum correction: a learning rate inside the velocity, which the velocity follows when the rate changes."""
 
 from typing import Any, NamedTuple
 
@@ -47,6 +31,12 @@ class MomentumCorrectionState(NamedTuple):
 def momentum_correction(core: optax.GradientTransformation, learning_rate: LearningRate) -> Transformation:
     """A linear core with the learning rate inside, its buffers rescaled whenever the rate changes.
 
+        v' = mu (eta_t / eta_{t-1}) v - eta_t g          x' = x + v'
+
+    Equivalent form: the learning rate outside, as in PyTorch (b' = mu b + g, x' = x - eta b', v = -eta b), exactly and under
+    any schedule; so every step is a step of `sgd`, while the state holds true steps. It is the same for any linear core: its
+    buffers, which are sums of what it was fed, are rescaled by eta_t / eta_{t-1} before the core sees -eta_t g.
+
     Args:
       core: a linear transformation without a learning rate.
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
@@ -55,6 +45,25 @@ def momentum_correction(core: optax.GradientTransformation, learning_rate: Learn
       ValueError: learning_rate out of range; in `init`, a core with a second moment, a quantised state or an average;
         whatever the core raises.
       TypeError: `core` is no gradient transformation; learning_rate of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.momentum_correction(mj.scale_by_heavy_ball(0.9), lambda step: 0.1 / (1 + step))
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.810 0.729 0.656
+
+    Convention: `core` is learning-rate-free and linear, as `scale_by_heavy_ball`, `scale_by_nesterov`, `optax.trace`; the rate
+    is given here. Cores with second moments are not linear, and are refused by the usual names of those; what has its rate
+    outside (`sgd`) needs no correction; `quantized_state` goes around both, not around the core. While the rate is 0 nothing
+    moves, and the buffers go on in the units of the last rate that was not (of 1 before the first).
+    State: `step`, int32 scalar; `last_rate`, the rate that the buffers are in units of, float32 scalar (float64 when a leaf is
+    64 bits wide); `inner_state`.
+    Memory: that of its core, and a number.
+    Source: P. Goyal et al. (2017), Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, arXiv:1706.02677, section 3.
+
+    See also: `heavy_ball`, which needs none; `sgd`.
     """
     inner = as_link("momentum_correction", "core", core)
 

@@ -1,22 +1,4 @@
-"""MoMo: momentum whose step goes no further than to where its model of the loss meets a lower bound.
-
-    d' = beta d + (1 - beta) g          f' = beta f + (1 - beta) loss          h' = beta h + (1 - beta) <g, x>
-    tau = min(eta, max((1 + eta lambda) (f' - f* - h') + <d', x>, 0) / |d'|^2)
-    x' = (x - tau d') / (1 + eta lambda)          d' = g, f' = loss, h' = <g, x> at the first step
-
-Products and norms go over the whole tree. Equivalent form: at beta = lambda = 0 Polyak's step, no longer than eta,
-tau = min(eta, (loss - f*) / |g|^2); where eta is the smaller of the two, `ema_momentum` that starts at the first gradient.
-
-Convention: eta outside; weight decay is proximal and divides tau d' as well, as in the paper and the authors' code;
-`optax.contrib.momo` 0.2.8 divides x only. The first average is the first gradient, as in that code by default. There is no eps:
-where d' is 0 so is tau, and the decay alone moves x.
-State: `step`, int32 scalar, position in the sequences of eta, f* and lambda; `momentum_step`, in that of beta; `first_moment`
-(d), the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `average_loss`
-(f) and `average_product` (h), float32 scalars (float64 when a leaf is 64 bits wide).
-Memory: 1 buffer. Needs: params, value.
-Source: F. Schaipp, R. Ohana, M. Eickenberg, A. Defazio and R. M. Gower (2024), MoMo: momentum models for adaptive learning
-rates, ICML, arXiv:2305.07583.
-"""
+"""MoMo: momentum whose step goes no further than to where its model of the loss meets a lower bound."""
 
 from typing import Any, NamedTuple
 
@@ -55,6 +37,13 @@ def momo(
 ) -> Transformation:
     """MoMo, of which every update needs the loss: `optimizer.update(gradients, state, params, value=loss)`.
 
+        d' = beta d + (1 - beta) g          f' = beta f + (1 - beta) loss          h' = beta h + (1 - beta) <g, x>
+        tau = min(eta, max((1 + eta lambda) (f' - f* - h') + <d', x>, 0) / |d'|^2)
+        x' = (x - tau d') / (1 + eta lambda)          d' = g, f' = loss, h' = <g, x> at the first step
+
+    Products and norms go over the whole tree. Equivalent form: at beta = lambda = 0 Polyak's step, no longer than eta,
+    tau = min(eta, (loss - f*) / |g|^2); where eta is the smaller of the two, `ema_momentum` that starts at the first gradient.
+
     Args:
       learning_rate: eta >= 0, the longest step; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       momentum: beta in [0, 1), likewise.
@@ -66,6 +55,26 @@ def momo(
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters, no
         params or no value.
       TypeError: an argument of the wrong type; in `update`, a value that is not a real number.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.momo(1.0)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.500 0.487 0.474 0.461
+
+    Convention: eta outside; weight decay is proximal and divides tau d' as well, as in the paper and the authors' code;
+    `optax.contrib.momo` 0.2.8 divides x only. The first average is the first gradient, as in that code by default. There is no
+    eps: where d' is 0 so is tau, and the decay alone moves x.
+    State: `step`, int32 scalar, position in the sequences of eta, f* and lambda; `momentum_step`, in that of beta;
+    `first_moment` (d), the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says
+    otherwise; `average_loss` (f) and `average_product` (h), float32 scalars (float64 when a leaf is 64 bits wide).
+    Memory: 1 buffer. Needs: params, value.
+    Source: F. Schaipp, R. Ohana, M. Eickenberg, A. Defazio and R. M. Gower (2024), MoMo: momentum models for adaptive learning
+    rates, ICML, arXiv:2305.07583.
+
+    See also: `sgd`, at a fixed rate; `yellowfin`, which tunes itself by curvature.
     """
 
     def init(params: optax.Params) -> MomoState:

@@ -1,35 +1,4 @@
-"""Muon: momentum, orthogonalised, so that a step of a matrix has all its singular values near 1.
-
-    m' = mu m + (1 - mu) g          u = mu m' + (1 - mu) g, or m' without Nesterov
-    x' = x - eta (s NS(u) + lambda x)
-
-NS is `ns_steps` of X <- a X + (b A + c A^2) X, A = X X^H, from X = u / (|u| + eps), with (a, b, c) = (3.4445, -4.7750,
-2.0315) or another polynomial: an approximation of U V^H for u = U S V^H. Equivalent form: steepest descent in the spectral
-norm along the average gradient. s of a matrix:
-
-    official    sqrt(max(1, outputs / inputs))
-    optax       the same; of leaves that `axes` does not name, the first axis are the inputs
-    moonlight   0.2 sqrt(max(inputs, outputs)), the RMS of an update of AdamW
-
-Which axes are inputs and outputs, `axes` says by a word an axis, and what it does not name, `layout` reads. By default a leaf
-with two axes is a matrix. A `kernel`, as Flax and Keras store it, is (inputs, outputs); any other is (outputs, inputs), as
-PyTorch stores weights. `bias`, `scale` and `embedding` are no matrices. A kernel with more axes has to be named.
-
-Convention: eta is outside the average; decay is decoupled. Newton-Schulz runs in the precision of the leaf (float32 for
-16-bit leaves, float64 for float64 ones; the official code's is bfloat16) unless `ns_dtype` says otherwise. The official buffer
-is the average; Moonlight's is the sum mu b + g, which after normalisation is the same but for eps. `optax.contrib.muon` differs
-in the mix as well: it divides the average and the gradient by bias corrections of different steps before adding them. The
-official code scales a convolution by the sides of its window, sqrt(max(1, height / width)); here it is a matrix like others.
-Leaves that are no matrices go to `fallback`. Embeddings and output layers whose names do not tell are matrices; the source
-gives them to AdamW, and so does `axes={"*lm_head*": None}`.
-State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eta and eps; `momentum_step`, int32
-scalar; `first_moment`, the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype`
-says otherwise.
-Memory: 1 buffer, and those of the fallback on the other leaves. Needs: params for weight decay.
-Source: K. Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks, kellerjordan.github.io/posts/muon;
-J. Liu et al. (2025), Muon is Scalable for LLM Training (Moonlight), arXiv:2502.16982; N. Amsel et al. (2025), The Polar
-Express, arXiv:2505.16932, Algorithm 1, for `polar_express`.
-"""
+"""Muon: momentum, orthogonalised, so that a step of a matrix has all its singular values near 1."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -142,6 +111,22 @@ def muon(
 ) -> Transformation:
     """Muon for the matrices of a tree, another optimizer for the rest.
 
+        m' = mu m + (1 - mu) g          u = mu m' + (1 - mu) g, or m' without Nesterov
+        x' = x - eta (s NS(u) + lambda x)
+
+    NS is `ns_steps` of X <- a X + (b A + c A^2) X, A = X X^H, from X = u / (|u| + eps), with (a, b, c) = (3.4445, -4.7750,
+    2.0315) or another polynomial: an approximation of U V^H for u = U S V^H. Equivalent form: steepest descent in the spectral
+    norm along the average gradient. s of a matrix:
+
+        official    sqrt(max(1, outputs / inputs))
+        optax       the same; of leaves that `axes` does not name, the first axis are the inputs
+        moonlight   0.2 sqrt(max(inputs, outputs)), the RMS of an update of AdamW
+
+    Which axes are inputs and outputs, `axes` says by a word an axis, and what it does not name, `layout` reads. By default a
+    leaf with two axes is a matrix. A `kernel`, as Flax and Keras store it, is (inputs, outputs); any other is (outputs,
+    inputs), as PyTorch stores weights. `bias`, `scale` and `embedding` are no matrices. A kernel with more axes has to be
+    named.
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       momentum: mu in [0, 1), likewise.
@@ -175,6 +160,32 @@ def muon(
       TypeError: an argument of the wrong type.
 
     Example: `muon(0.02, axes={"*/query/kernel": "in out out", "*/out/kernel": "in in out", "*Conv*/kernel": "in in in out"})`.
+
+    Example, a step along nearly orthogonal columns:
+
+        >>> import jax, jax.numpy as jnp, momentum_jax as mj
+        >>> params = {"kernel": jax.random.normal(jax.random.key(0), (8, 4)), "bias": jnp.ones(4)}
+        >>> optimizer = mj.muon(0.02)
+        >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+        >>> print(*(f"{x:.3f}" for x in jnp.linalg.svd(updates["kernel"])[1]))
+        0.022 0.020 0.020 0.015
+
+    Convention: eta is outside the average; decay is decoupled. Newton-Schulz runs in the precision of the leaf (float32 for
+    16-bit leaves, float64 for float64 ones; the official code's is bfloat16) unless `ns_dtype` says otherwise. The official
+    buffer is the average; Moonlight's is the sum mu b + g, which after normalisation is the same but for eps.
+    `optax.contrib.muon` differs in the mix as well: it divides the average and the gradient by bias corrections of different
+    steps before adding them. The official code scales a convolution by the sides of its window, sqrt(max(1, height / width));
+    here it is a matrix like others. Leaves that are no matrices go to `fallback`. Embeddings and output layers whose names do
+    not tell are matrices; the source gives them to AdamW, and so does `axes={"*lm_head*": None}`.
+    State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in eta and eps; `momentum_step`, int32
+    scalar; `first_moment`, the tree and shapes of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says
+    otherwise.
+    Memory: 1 buffer, and those of the fallback on the other leaves. Needs: params for weight decay.
+    Source: K. Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks, kellerjordan.github.io/posts/muon;
+    J. Liu et al. (2025), Muon is Scalable for LLM Training (Moonlight), arXiv:2502.16982; N. Amsel et al. (2025), The Polar
+    Express, arXiv:2505.16932, Algorithm 1, for `polar_express`.
+
+    See also: `normuon` and `adamuon`, with second moments; `dion`, at low rank; `scion`, with norms for each layer; `qk_clip`.
     """
     core = scale_by_muon(
         momentum,

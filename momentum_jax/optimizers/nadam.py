@@ -1,25 +1,4 @@
-"""NAdam: Adam with Nesterov's momentum, which counts the present gradient twice.
-
-    m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |g|^2
-    x' = x - eta ((1 - mu_t) g / (1 - P_t) + mu_{t+1} m' / (1 - P_{t+1})) / (sqrt(s' / c2) + eps)
-    mu_t = b1 (1 - 0.96^(t psi) / 2), t = 1, 2, ...          P_t = prod_{i <= t} mu_i, c2 = 1 - prod b2_i
-
-Convention: eta outside, eps outside the root and after the correction. The variants differ in psi: "torch" takes
-`momentum_decay`, 0.004 by default; "keras" 1; "optax" an infinite one, mu_t = b1 always. In all of them m decays by b1, in
-Dozat's own algorithm by mu_t. Under a schedule of b1 the products are exact; Optax's are powers of the present b1.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1 and psi;
-`first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
-`accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of P_t and prod b2_i, float32 scalars
-(float64 when a leaf is 64 bits wide).
-Memory: 2 buffers.
-Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep
-b1 <= sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 1.3e4 eta.
-Source: T. Dozat (2016), Incorporating Nesterov momentum into Adam, ICLR workshop; `torch.optim.NAdam`,
-`keras.optimizers.Nadam`, `optax.nadam`.
-"""
+"""NAdam: Adam with Nesterov's momentum, which counts the present gradient twice."""
 
 import math
 from typing import Annotated, Any, NamedTuple
@@ -153,6 +132,10 @@ def nadam(
 ) -> Transformation:
     """NAdam, in the variant of PyTorch, Keras or Optax.
 
+        m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |g|^2
+        x' = x - eta ((1 - mu_t) g / (1 - P_t) + mu_{t+1} m' / (1 - P_{t+1})) / (sqrt(s' / c2) + eps)
+        mu_t = b1 (1 - 0.96^(t psi) / 2), t = 1, 2, ...          P_t = prod_{i <= t} mu_i, c2 = 1 - prod b2_i
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       b1: decay of the first moment in [0, 1), likewise; an update reads it at the next step too.
@@ -166,6 +149,32 @@ def nadam(
       ValueError: a hyperparameter out of range; a momentum_decay where the variant has its own; in `update`, a gradient that
         does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.nadam(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.894 0.820 0.753 0.688
+
+    Convention: eta outside, eps outside the root and after the correction. The variants differ in psi: "torch" takes
+    `momentum_decay`, 0.004 by default; "keras" 1; "optax" an infinite one, mu_t = b1 always. In all of them m decays by b1, in
+    Dozat's own algorithm by mu_t. Under a schedule of b1 the products are exact; Optax's are powers of the present b1. Range:
+    once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
+    for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, a
+    gradient below 1e-19 moves nothing, for its square is 0.
+    State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1 and psi;
+    `first_moment`; `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
+    `accumulator_dtype` says otherwise; `log_product1` and `log_product2`, logarithms of P_t and prod b2_i, float32 scalars
+    (float64 when a leaf is 64 bits wide).
+    Memory: 2 buffers.
+    Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps, so keep b1 <=
+    sqrt(b2). With b1 = 0.99, b2 = 0.95 after 100 gradients of 1, the longest, 736 steps on, is 1.3e4 eta.
+    Source: T. Dozat (2016), Incorporating Nesterov momentum into Adam, ICLR workshop; `torch.optim.NAdam`,
+    `keras.optimizers.Nadam`, `optax.nadam`.
+
+    See also: `adam`; `nesterov`, its look-ahead without the second moment; `adan`.
     """
     refuse_a_decay_of_its_own("nadam", variant, momentum_decay)
     core = scale_by_nadam(b1, b2, eps=eps, momentum_decay=momentum_decay, variant=variant, accumulator_dtype=accumulator_dtype)

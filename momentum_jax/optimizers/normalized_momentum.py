@@ -1,18 +1,4 @@
-"""Normalised momentum: every step has the length of the learning rate, along an average of the gradients.
-
-    m' = beta m + (1 - beta) g, m' = g at the first step          x' = x - eta m' / (|m'| + eps)
-
-|m| is the Euclidean norm of the whole tree. Equivalent form: SGD whose momentum is divided by its norm, so the scale
-of the loss does not matter, and neither does a bias correction, but for the first gradient's weight.
-
-Convention: eta is outside the average; a step is no longer than eta. The official code differs: each tensor has a norm
-of its own and the step eta gamma |x| / |m'| of LARS, and the average starts at 0, which weighs the first gradient by
-1 - beta. `per_layer` gives every layer a norm of its own.
-State: `step`, int32 scalar; `momentum_step`, int32 scalar, position in the average; `first_moment`, the tree and shapes of
-the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
-Memory: 1 buffer.
-Source: A. Cutkosky and H. Mehta (2020), Momentum Improves Normalized SGD, ICML, arXiv:2002.03305.
-"""
+"""Normalised momentum: every step has the length of the learning rate, along an average of the gradients."""
 
 from typing import Any, NamedTuple
 
@@ -47,6 +33,11 @@ def normalized_momentum(
 ) -> Transformation:
     """Normalised SGD with momentum: x' = x - eta m' / (|m'| + eps), the norm over the whole tree.
 
+        m' = beta m + (1 - beta) g, m' = g at the first step          x' = x - eta m' / (|m'| + eps)
+
+    |m| is the Euclidean norm of the whole tree. Equivalent form: SGD whose momentum is divided by its norm, so the scale
+    of the loss does not matter, and neither does a bias correction, but for the first gradient's weight.
+
     Args:
       learning_rate: eta >= 0, the length of a step; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       momentum: beta in [0, 1), likewise; the first step does without.
@@ -56,6 +47,24 @@ def normalized_momentum(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.normalized_momentum(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.800 0.700 0.600
+
+    Convention: eta is outside the average; a step is no longer than eta. The official code differs: each tensor has a norm
+    of its own and the step eta gamma |x| / |m'| of LARS, and the average starts at 0, which weighs the first gradient by
+    1 - beta. `per_layer` gives every layer a norm of its own.
+    State: `step`, int32 scalar; `momentum_step`, int32 scalar, position in the average; `first_moment`, the tree and shapes of
+    the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
+    Memory: 1 buffer.
+    Source: A. Cutkosky and H. Mehta (2020), Momentum Improves Normalized SGD, ICML, arXiv:2002.03305.
+
+    See also: `nigt`; `lars`, one norm for each layer; `laprop`.
     """
     who = "normalized_momentum"
 

@@ -1,21 +1,4 @@
-"""NorMuon: Muon whose neurons, the rows of its orthogonal step, are brought to one RMS over time.
-
-    m' = mu m + (1 - mu) g          O = NS(mu m' + (1 - mu) g)
-    s'_i = b2 s_i + (1 - b2) mean_j |O_ij|^2          P_ij = O_ij / (sqrt s'_i + eps)
-    x' = x - eta (c P |O| / (|P| + eps) + lambda x)          c = the scale of `muon`
-
-Equivalent form: Muon where every neuron has Adam's second moment, the whole step keeping Muon's norm.
-
-Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. A neuron is an output, by `axes`
-and `layout`. `neurons` "rows" and "columns" say which axis has them in leaves with two axes that `axes` does not name. |O| and
-|P| are those of each matrix of a leaf. s is not bias corrected: the renormalisation takes any common factor out.
-State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in b2 and eps; `momentum_step`, int32 scalar;
-`first_moment`, the tree and shapes of the parameters; `second_moment`, real, one number for every neuron, in the leaf's shape
-with 1 for the axes of inputs, None for leaves that are no matrices; float32 for 16-bit leaves unless `accumulator_dtype` says
-otherwise.
-Memory: 1 buffer and a number for each neuron, and those of the fallback on the other leaves. Needs: params for weight decay.
-Source: Z. Li et al. (2025), NorMuon: Making Muon more efficient and scalable, arXiv:2510.05491.
-"""
+"""NorMuon: Muon whose neurons, the rows of its orthogonal step, are brought to one RMS over time."""
 
 import math
 from dataclasses import replace
@@ -184,6 +167,12 @@ def normuon(
 ) -> Transformation:
     """NorMuon for the matrices of a tree, another optimizer for the rest.
 
+        m' = mu m + (1 - mu) g          O = NS(mu m' + (1 - mu) g)
+        s'_i = b2 s_i + (1 - b2) mean_j |O_ij|^2          P_ij = O_ij / (sqrt s'_i + eps)
+        x' = x - eta (c P |O| / (|P| + eps) + lambda x)          c = the scale of `muon`
+
+    Equivalent form: Muon where every neuron has Adam's second moment, the whole step keeping Muon's norm.
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       momentum: mu in [0, 1), likewise.
@@ -201,6 +190,29 @@ def normuon(
       ValueError, TypeError: as `muon`.
 
     Example: `normuon(0.02, axes={"*/query/kernel": "in out out", "*/out/kernel": "in in out"})`.
+
+    Example, a step along nearly orthogonal columns:
+
+        >>> import jax, jax.numpy as jnp, momentum_jax as mj
+        >>> params = {"kernel": jax.random.normal(jax.random.key(0), (8, 4)), "bias": jnp.ones(4)}
+        >>> optimizer = mj.normuon(0.02)
+        >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+        >>> print(*(f"{x:.3f}" for x in jnp.linalg.svd(updates["kernel"])[1]))
+        0.021 0.020 0.018 0.017
+
+    Convention: as `muon`: eta outside, decoupled decay, leaves that are no matrices to `fallback`. A neuron is an output, by
+    `axes` and `layout`. `neurons` "rows" and "columns" say which axis has them in leaves with two axes that `axes` does not
+    name. |O| and |P| are those of each matrix of a leaf. s is not bias corrected: the renormalisation takes any common factor
+    out.
+    State: `matrices` and `fallback`. Of the matrices `step`, int32 scalar, position in b2 and eps; `momentum_step`, int32
+    scalar; `first_moment`, the tree and shapes of the parameters; `second_moment`, real, one number for every neuron, in the
+    leaf's shape with 1 for the axes of inputs, None for leaves that are no matrices; float32 for 16-bit leaves unless
+    `accumulator_dtype` says otherwise.
+    Memory: 1 buffer and a number for each neuron, and those of the fallback on the other leaves. Needs: params for weight
+    decay.
+    Source: Z. Li et al. (2025), NorMuon: Making Muon more efficient and scalable, arXiv:2510.05491.
+
+    See also: `muon`; `adamuon`, with a second moment for each entry.
     """
     core = scale_by_normuon(
         momentum,

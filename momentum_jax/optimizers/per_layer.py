@@ -1,16 +1,4 @@
-"""Each layer its own momentum, or its own optimizer, chosen by its path.
-
-    per_layer({"*/hidden1/*": heavy_ball(0.2, 0.5), "*/hidden2/*": heavy_ball(0.2, 0.9), "*": adam(1e-3)})
-
-A leaf's path is its keys joined by "/": `params/Dense_0/kernel` in a Flax linen tree, `layers/0/kernel` in an NNX
-state (the `.value` of NNX's Variables is left out, so that `init` and `update` see the same path), `hidden1/w` in a
-plain dict. Patterns are those of the shell (`fnmatch`, case-sensitive; `*` crosses "/"), and the first that fits
-decides.
-
-State: that of `optax.partition`, one masked state for each pattern.
-Memory: that of its optimizers.
-Source: `optax.partition`.
-"""
+"""Each layer its own momentum, or its own optimizer, chosen by its path."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -28,6 +16,13 @@ from momentum_jax.optimizers._leaves import refuse_what_is_no_array
 def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformationExtraArgs:
     """An optimizer that gives every leaf to the optimizer of the first pattern that fits its path.
 
+        per_layer({"*/hidden1/*": heavy_ball(0.2, 0.5), "*/hidden2/*": heavy_ball(0.2, 0.9), "*": adam(1e-3)})
+
+    A leaf's path is its keys joined by "/": `params/Dense_0/kernel` in a Flax linen tree, `layers/0/kernel` in an NNX
+    state (the `.value` of NNX's Variables is left out, so that `init` and `update` see the same path), `hidden1/w` in a
+    plain dict. Patterns are those of the shell (`fnmatch`, case-sensitive; `*` crosses "/"), and the first that fits
+    decides.
+
     Args:
       optimizers: pattern -> optimizer, in order of precedence; end with "*" for the rest. Any Optax transformations
         serve; `optax.set_to_zero()` freezes a layer.
@@ -39,6 +34,22 @@ def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
       ValueError: no patterns; in `init` and `update`, a leaf whose path fits none; in `init`, a pattern that decides nothing
         (under `optax.masked`, where leaves may be hidden, that is no error).
       TypeError: a pattern that is no string, or a value that is no gradient transformation.
+
+    Example, no weight decay on biases:
+
+        >>> import jax.numpy as jnp, momentum_jax as mj
+        >>> optimizer = mj.per_layer({"*/bias": mj.adamw(0.1, weight_decay=0.0), "*": mj.adamw(0.1, weight_decay=0.5)})
+        >>> params = {"dense": {"kernel": jnp.ones(1), "bias": jnp.ones(1)}}
+        >>> gradients = {"dense": {"kernel": jnp.zeros(1), "bias": jnp.zeros(1)}}
+        >>> updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+        >>> print(updates["dense"]["kernel"], updates["dense"]["bias"])
+        [-0.05] [-0.]
+
+    State: that of `optax.partition`, one masked state for each pattern.
+    Memory: that of its optimizers.
+    Source: `optax.partition`.
+
+    See also: `optax.partition`, which takes labels; `momentum_jax.hyperparameters`, which names the patterns.
     """
     if not isinstance(optimizers, Mapping):
         raise TypeError(f"per_layer: optimizers must be a dict pattern -> optimizer, got {type(optimizers).__name__}.")

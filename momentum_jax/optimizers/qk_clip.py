@@ -1,20 +1,4 @@
-"""QK-clip: heads whose attention logits have grown too large get smaller query and key weights.
-
-    W = x + u          eta_h = min(1, tau / S_h)
-    W_q <- eta_h^a W_q          W_k <- eta_h^(1-a) W_k          u' = W - x
-
-S_h is the largest logit q.k / sqrt(d) of head h over the batch, at x. a is `balance`. Equivalent form: the logits of a head are
-multiplied by eta_h, so that they are at most tau where the weights stay as they are.
-
-Convention: the last link of a chain, as it acts on the parameters after the step:
-`optax.chain(muon(0.02), qk_clip({"*/query/kernel": ("*/key/kernel", 1)}))`. Where several query heads share a key head, all of
-them get the eta of the largest S among them; they stand side by side. Biases of queries and keys are pairs of their own.
-With multi-head latent attention the parts with rotary positions share one key, which stays: `{"*/q_c": ("*/k_c", 1), "*/q_r":
-(None, 1)}` gives q_c and k_c the root of eta, and q_r all of it.
-State: `step`, int32 scalar.
-Memory: none. Needs: params.
-Source: Kimi Team (2025), Kimi K2: Open Agentic Intelligence, arXiv:2507.20534, section 2.1.
-"""
+"""QK-clip: heads whose attention logits have grown too large get smaller query and key weights."""
 
 import re
 from collections.abc import Mapping
@@ -56,6 +40,12 @@ def qk_clip(
 ) -> Transformation:
     """The link that shrinks the query and key weights of heads with large logits.
 
+        W = x + u          eta_h = min(1, tau / S_h)
+        W_q <- eta_h^a W_q          W_k <- eta_h^(1-a) W_k          u' = W - x
+
+    S_h is the largest logit q.k / sqrt(d) of head h over the batch, at x. a is `balance`. Equivalent form: the logits of a head
+    are multiplied by eta_h, so that they are at most tau where the weights stay as they are.
+
     `update(updates, state, params, max_logits=S)` reads S, a tree of the largest logits: one leaf for each query leaf, under
     its path, or one for all of them. A leaf has an entry for each head, (heads,), or the axes of the query leaf, each of its
     length or 1.
@@ -73,6 +63,26 @@ def qk_clip(
       TypeError: an argument of the wrong type.
 
     Example: `qk_clip({"*/query/kernel": ("*/key/kernel", 1)}, tau=100.0)` for Flax's attention.
+
+    Example, one head whose logits reached 200:
+
+        >>> import jax.numpy as jnp, momentum_jax as mj, optax
+        >>> optimizer = optax.chain(mj.sgd(0.0), mj.qk_clip({"query": ("key", 1)}, tau=100.0))
+        >>> params = {"query": jnp.ones((2, 1)), "key": jnp.ones((2, 1))}
+        >>> updates, _ = optimizer.update(params, optimizer.init(params), params, max_logits=jnp.array([200.0]))
+        >>> print(*(f"{x:.3f}" for x in optax.apply_updates(params, updates)["query"][:, 0]))
+        0.707 0.707
+
+    Convention: the last link of a chain, as it acts on the parameters after the step: `optax.chain(muon(0.02),
+    qk_clip({"*/query/kernel": ("*/key/kernel", 1)}))`. Where several query heads share a key head, all of them get the eta of
+    the largest S among them; they stand side by side. Biases of queries and keys are pairs of their own. With multi-head latent
+    attention the parts with rotary positions share one key, which stays: `{"*/q_c": ("*/k_c", 1), "*/q_r": (None, 1)}` gives
+    q_c and k_c the root of eta, and q_r all of it.
+    State: `step`, int32 scalar.
+    Memory: none. Needs: params.
+    Source: Kimi Team (2025), Kimi K2: Open Agentic Intelligence, arXiv:2507.20534, section 2.1.
+
+    See also: `muon`, behind which it usually stands.
     """
     who = "qk_clip"
     _check_pairs(pairs)

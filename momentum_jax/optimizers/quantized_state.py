@@ -1,33 +1,4 @@
-"""Quantised state: any optimizer, its large buffers kept in 8 bits.
-
-    block of b with A = max |b|          code r with A (r / R)^p ~ b, rounded up or down at random          E[A (r / R)^p] = b
-
-With signs R = 127, |r| <= R and p = 3; buffers that are never negative have R = 255 and p = 8. Neighbouring entries differ by
-2% near the largest of a block, by 12% at a hundredth of it, by half at a ten-thousandth; without signs by 3%, 6% and 10%.
-
-Equivalent form: the optimizer itself with its buffers rounded after each step. The arithmetic is float32 (float64 for 64-bit
-leaves), and a step is computed before its buffers are rounded. The mean of the rounding is exact: a buffer decays at any rate
-and follows gradients of any size, on average. Rounding to the nearest entry would keep a code for ever where a step changes it
-by less than half the distance to its neighbour, as a momentum of 0.99 does; a dead unit would go on moving.
-
-Convention: trailing axes lie in one block as long as they have at most `block_size` entries together, and the next axis is
-divided. Blocks have at least `block_size` entries, but for the last of an axis. A complex leaf has scales for its real and
-its imaginary parts.
-Quantised are the floating point leaves of the state that have the shape of their parameter and at least `min_size` entries, but
-not copies of the parameters (`storm`'s, Schedule-Free's z), told by a start that depends on the values of the parameters. Never
-negative are those that have one of the usual names of second moments: only 0 becomes 0 there, for steps are divided by their
-roots; an unknown name gets signs. An infinite or NaN entry spoils its block: put `optax.apply_if_finite` outside.
-A method that feeds its rounded buffer back multiplies the errors: under a constant gradient for 3,000 steps the largest entry
-of `adadelta`'s update came to 2.2 times that of float32.
-State: `inner_state`, the optimizer's own with the codes in place of each quantised leaf, int8 with signs and uint8 without, in
-the leaf's shape and sharding (an axis of 2 more for a complex one); `largest`, A of each block, float32 (float64 for 64-bit
-leaves), under the path of each quantised leaf: at most 1 + 4 / block_size bytes an entry; `key`, uint32 scalar that counts the
-roundings and wraps, None where nothing is quantised. Equal states round equally. `optax.tree_map_params` takes `largest`, all
-of it, and `key` for what is no parameter.
-Memory: about a quarter of that of its optimizer in float32.
-Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Optimizers via Block-wise Quantization, ICLR,
-arXiv:2110.02861, for blocks and buffers; the paper rounds to the nearest entry of a dynamic map.
-"""
+"""Quantised state: any optimizer, its large buffers kept in 8 bits."""
 
 from typing import Any, NamedTuple
 
@@ -68,6 +39,18 @@ def quantized_state(
 ) -> Transformation:
     """Any optimizer with its large buffers in 8 bits.
 
+        block of b with A = max |b|          code r with A (r / R)^p ~ b, rounded up or down at random
+        E[A (r / R)^p] = b
+
+    With signs R = 127, |r| <= R and p = 3; buffers that are never negative have R = 255 and p = 8. Neighbouring entries differ
+    by 2% near the largest of a block, by 12% at a hundredth of it, by half at a ten-thousandth; without signs by 3%, 6% and
+    10%.
+
+    Equivalent form: the optimizer itself with its buffers rounded after each step. The arithmetic is float32 (float64 for
+    64-bit leaves), and a step is computed before its buffers are rounded. The mean of the rounding is exact: a buffer decays at
+    any rate and follows gradients of any size, on average. Rounding to the nearest entry would keep a code for ever where a
+    step changes it by less than half the distance to its neighbour, as a momentum of 0.99 does; a dead unit would go on moving.
+
     Args:
       optimizer: any Optax optimizer.
       block_size: the least number of entries that share a scale, where a buffer has so many; at least 1.
@@ -77,6 +60,33 @@ def quantized_state(
       ValueError: a block_size below 1; in `init`, a centred RMSprop or `soap`; in `update`, a state from before `key`;
         whatever the optimizer raises.
       TypeError: `optimizer` is no gradient transformation; in `init`, a schedule that cannot be traced.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.quantized_state(mj.heavy_ball(0.1, 0.9), min_size=1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.720 0.486 0.227
+
+    Convention: trailing axes lie in one block as long as they have at most `block_size` entries together, and the next axis is
+    divided. Blocks have at least `block_size` entries, but for the last of an axis. A complex leaf has scales for its real and
+    its imaginary parts. Quantised are the floating point leaves of the state that have the shape of their parameter and at
+    least `min_size` entries, but not copies of the parameters (`storm`'s, Schedule-Free's z), told by a start that depends on
+    the values of the parameters. Never negative are those that have one of the usual names of second moments: only 0 becomes 0
+    there, for steps are divided by their roots; an unknown name gets signs. An infinite or NaN entry spoils its block: put
+    `optax.apply_if_finite` outside. A method that feeds its rounded buffer back multiplies the errors: under a constant
+    gradient for 3,000 steps the largest entry of `adadelta`'s update came to 2.2 times that of float32.
+    State: `inner_state`, the optimizer's own with the codes in place of each quantised leaf, int8 with signs and uint8 without,
+    in the leaf's shape and sharding (an axis of 2 more for a complex one); `largest`, A of each block, float32 (float64 for
+    64-bit leaves), under the path of each quantised leaf: at most 1 + 4 / block_size bytes an entry; `key`, uint32 scalar that
+    counts the roundings and wraps, None where nothing is quantised. Equal states round equally. `optax.tree_map_params` takes
+    `largest`, all of it, and `key` for what is no parameter.
+    Memory: about a quarter of that of its optimizer in float32.
+    Source: T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit Optimizers via Block-wise Quantization, ICLR,
+    arXiv:2110.02861, for blocks and buffers; the paper rounds to the nearest entry of a dynamic map.
+
+    See also: `momentum_jax.hyperparameters`; `adamw` and others with an accumulator_dtype, 16 bits instead of 8.
     """
     inner = as_link("quantized_state", "optimizer", optimizer)
 

@@ -1,26 +1,4 @@
-"""RMSprop: each coordinate divided by the root of a moving average of its squared gradient.
-
-    s' = rho s + (1 - rho) |g|^2          u = g / (sqrt s' + eps)          x' = x - eta u
-    centred:            a' = rho a + (1 - rho) g, and s' - |a'|^2 in the place of s'
-    eps_inside_sqrt:    u = g / sqrt(s' + eps)
-    with momentum:      b' = mu b + u, x' = x - eta b'; learning_rate_inside: v' = mu v - eta u, x' = x + v'
-    with Nesterov:      u + mu b' in the place of b', mu_t in both places
-
-Convention: at the defaults eps is outside the root and eta outside the buffer, as in PyTorch (whose decay is 0.99).
-Keras: eps=1e-7, eps_inside_sqrt=True, learning_rate_inside=True. Optax: eps_inside_sqrt=True,
-learning_rate_inside=True. T. Tieleman and G. Hinton's global learning rate remains to be chosen: the method does not
-set it by itself. With Nesterov the user holds the look-ahead point; x' = y - eta u(y), before the look ahead, is what
-`momentum_jax.evaluation_params` reads from the state, in both places of eta and under schedules.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar; `second_moment`, real, and `mean` (None unless centred), the tree and shapes of the
-parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state
-of `sgd`'s, with Nesterov `ahead`, -eta_t mu_t (mu_t with learning_rate_inside) of the last step.
-Memory: 2 buffers, 3 when centred, one less with momentum=None. Needs: evaluation_params with Nesterov.
-Source: T. Tieleman and G. Hinton (2012), Neural Networks for Machine Learning, lecture 6.5; centred form A. Graves
-(2013), arXiv:1308.0850.
-"""
+"""RMSprop: each coordinate divided by the root of a moving average of its squared gradient."""
 
 from typing import Any, NamedTuple
 
@@ -122,6 +100,12 @@ def rmsprop(
 ) -> Transformation:
     """RMSprop, with options that match PyTorch, Keras and Optax exactly.
 
+        s' = rho s + (1 - rho) |g|^2          u = g / (sqrt s' + eps)          x' = x - eta u
+        centred:            a' = rho a + (1 - rho) g, and s' - |a'|^2 in the place of s'
+        eps_inside_sqrt:    u = g / sqrt(s' + eps)
+        with momentum:      b' = mu b + u, x' = x - eta b'; learning_rate_inside: v' = mu v - eta u, x' = x + v'
+        with Nesterov:      u + mu b' in the place of b', mu_t in both places
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       decay: rho in [0, 1), likewise.
@@ -138,6 +122,31 @@ def rmsprop(
       ValueError: a hyperparameter out of range or contradictory options; in `update`, a gradient that does not fit the state
         or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.rmsprop(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.684 0.499 0.369 0.273
+
+    Convention: at the defaults eps is outside the root and eta outside the buffer, as in PyTorch (whose decay is 0.99). Keras:
+    eps=1e-7, eps_inside_sqrt=True, learning_rate_inside=True. Optax: eps_inside_sqrt=True, learning_rate_inside=True. T.
+    Tieleman and G. Hinton's global learning rate remains to be chosen: the method does not set it by itself. With Nesterov the
+    user holds the look-ahead point; x' = y - eta u(y), before the look ahead, is what `momentum_jax.evaluation_params` reads
+    from the state, in both places of eta and under schedules. Range: once a gradient of an entry has passed 1.8e19 in float32,
+    its second moment is infinite for good, and its gradients count for nothing. `optax.clip` in front prevents that;
+    `optax.clip_by_global_norm` makes that whole gradient 0. With eps = 0, a gradient below 1e-19 moves nothing, for its square
+    is 0.
+    State: `step`, int32 scalar; `second_moment`, real, and `mean` (None unless centred), the tree and shapes of the parameters,
+    float32 for 16-bit leaves unless `accumulator_dtype` says otherwise. Momentum adds the state of `sgd`'s, with Nesterov
+    `ahead`, -eta_t mu_t (mu_t with learning_rate_inside) of the last step.
+    Memory: 2 buffers, 3 when centred, one less with momentum=None. Needs: evaluation_params with Nesterov.
+    Source: T. Tieleman and G. Hinton (2012), Neural Networks for Machine Learning, lecture 6.5; centred form A. Graves (2013),
+    arXiv:1308.0850.
+
+    See also: `adam`, with momentum and bias correction; `adagrad`; `adadelta`.
     """
     who = "rmsprop"
     refuse_contradictions(who, momentum, 0.0, nesterov)

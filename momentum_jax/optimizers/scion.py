@@ -1,29 +1,4 @@
-"""Scion: steps of one length in a norm that each layer's role has, towards a corner of its ball.
-
-    m' = mu m + (1 - mu) g          d = the point of the unit ball of the norm with the largest <m', d>
-    x' = x - eta (r d + x)          unconstrained: x' = x - eta r d
-
-of a matrix with a inputs and b outputs, G = m':
-
-    spectral       sqrt(b / a) NS(G): the ball of the operator norm from RMS to RMS
-    convolution    sqrt(b / c) / k NS(G), for c input channels and a filter of k points, a = c k
-    sign           sign(G) / a
-    colnorm        each input's b entries over their RMS
-    rms            all entries over their RMS
-
-Equivalent form: Frank-Wolfe on the ball of radius r, with an average of gradients; x stays inside once it is there, and eta
-<= 1. Unconstrained "spectral" is Muon without Nesterov, with another scale; unconstrained "sign" is signSGD of an average.
-
-Convention: eta outside the average; the authors' momentum is 1 - mu. Leaves that are no matrices have one input: "sign" is
-sign(G), the others are "rms", over the whole leaf, the authors' choice for biases. One norm serves the whole tree:
-`per_layer` gives each layer its own, such as "sign" to the last. The filter's channels are the "in" axis next to the "out"
-axis, as Flax and PyTorch have it. A complex sign is z / |z|.
-State: `step`, int32 scalar, position in eta, r and eps; `momentum_step`, in that of mu; `first_moment`, the tree and shapes
-of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
-Memory: 1 buffer. Needs: params unless unconstrained.
-Source: T. Pethick, W. Xie, K. Antonakopoulos, Z. Zhu, A. Silveti-Falls and V. Cevher (2025), Training Deep Learning Models with
-Norm-Constrained LMOs, ICML, arXiv:2502.07529.
-"""
+"""Scion: steps of one length in a norm that each layer's role has, towards a corner of its ball."""
 
 import math
 from typing import Annotated, Any, NamedTuple
@@ -174,6 +149,20 @@ def scion(
 ) -> Transformation:
     """Scion, constrained to a ball or not.
 
+        m' = mu m + (1 - mu) g          d = the point of the unit ball of the norm with the largest <m', d>
+        x' = x - eta (r d + x)          unconstrained: x' = x - eta r d
+
+    of a matrix with a inputs and b outputs, G = m':
+
+        spectral       sqrt(b / a) NS(G): the ball of the operator norm from RMS to RMS
+        convolution    sqrt(b / c) / k NS(G), for c input channels and a filter of k points, a = c k
+        sign           sign(G) / a
+        colnorm        each input's b entries over their RMS
+        rms            all entries over their RMS
+
+    Equivalent form: Frank-Wolfe on the ball of radius r, with an average of gradients; x stays inside once it is there, and eta
+    <= 1. Unconstrained "spectral" is Muon without Nesterov, with another scale; unconstrained "sign" is signSGD of an average.
+
         >>> import momentum_jax as mj
         >>> hidden, last = mj.scion(2**-12, radius=50.0), mj.scion(2**-12, norm="sign", radius=3000.0)
         >>> optimizer = mj.per_layer({"*/lm_head/*": last, "*": hidden})
@@ -195,6 +184,18 @@ def scion(
         name, a pattern that decides no leaf, or a spec that does not fit its leaf; in `update`, a gradient that does not fit
         the state or the parameters, no params where they are constrained, or a mesh that has not the axes of `spread`.
       TypeError: an argument of the wrong type.
+
+    Convention: eta outside the average; the authors' momentum is 1 - mu. Leaves that are no matrices have one input: "sign" is
+    sign(G), the others are "rms", over the whole leaf, the authors' choice for biases. One norm serves the whole tree:
+    `per_layer` gives each layer its own, such as "sign" to the last. The filter's channels are the "in" axis next to the "out"
+    axis, as Flax and PyTorch have it. A complex sign is z / |z|.
+    State: `step`, int32 scalar, position in eta, r and eps; `momentum_step`, in that of mu; `first_moment`, the tree and shapes
+    of the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise.
+    Memory: 1 buffer. Needs: params unless unconstrained.
+    Source: T. Pethick, W. Xie, K. Antonakopoulos, Z. Zhu, A. Silveti-Falls and V. Cevher (2025), Training Deep Learning Models
+    with Norm-Constrained LMOs, ICML, arXiv:2502.07529.
+
+    See also: `muon`, the spectral norm alone; `normalized_momentum`.
     """
     core = scale_by_scion(
         momentum,

@@ -1,24 +1,4 @@
-"""SGD as PyTorch defines it: an accumulator of gradients, the learning rate outside.
-
-    b' = g (first step), mu b + (1 - tau) g (later)          x' = x - eta b'
-    with Nesterov                                           x' = x - eta (g + mu b')
-
-Equivalent form at constant eta: heavy ball with learning rate eta (1 - tau), but for the undamped first gradient; at
-tau = mu an exponential moving average that starts at the first gradient.
-
-Convention: eta is outside the buffer, as in PyTorch and `optax.sgd`; `heavy_ball` keeps it inside. Weight decay is
-coupled (added to the gradient). Nesterov uses mu_t in both places, as PyTorch does, which is exact only at constant
-mu; `nesterov` is exact always. Dampening has no effect where mu is 0, as in PyTorch. With Nesterov the user holds the
-look-ahead point y' = x' - eta_t mu_t b'; x' = y - eta_t g(y), which was stepped to before the look ahead, is what
-`momentum_jax.evaluation_params` reads from the state, under schedules too. It refuses the state of a bare
-`scale_by_sgd(nesterov=True)`, which does not know what rate its look ahead is multiplied by.
-State: `step`, int32 scalar; `velocity` (the buffer b), the tree and shapes of the parameters, in their dtypes or
-`accumulator_dtype`; with Nesterov `ahead`, -eta_t mu_t of the last step, float32 scalar (float64 when a leaf is 64 bits
-wide), None in a bare core.
-Memory: 1 buffer, none with momentum=None. Needs: params for weight decay; evaluation_params with Nesterov.
-Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta (1 - tau) < 2 (1 + mu) / L.
-Source: `torch.optim.SGD`; I. Sutskever, J. Martens, G. Dahl and G. Hinton (2013), ICML.
-"""
+"""SGD as PyTorch defines it: an accumulator of gradients, the learning rate outside."""
 
 from typing import Any, NamedTuple
 
@@ -180,6 +160,12 @@ def sgd(
 ) -> Transformation:
     """Stochastic gradient descent with PyTorch's semantics.
 
+        b' = g (first step), mu b + (1 - tau) g (later)          x' = x - eta b'
+        with Nesterov                                           x' = x - eta (g + mu b')
+
+    Equivalent form at constant eta: heavy ball with learning rate eta (1 - tau), but for the undamped first gradient; at
+    tau = mu an exponential moving average that starts at the first gradient.
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       momentum: mu in [0, 1), likewise. Any number keeps a buffer, 0 included, so that a sweep has one state; None keeps none.
@@ -194,6 +180,29 @@ def sgd(
       ValueError: a hyperparameter out of range or contradictory options; in `update`, a gradient that does not fit the state
         or the parameters, or weight decay without params.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.sgd(0.1, 0.9)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.720 0.486 0.227
+
+    Convention: eta is outside the buffer, as in PyTorch and `optax.sgd`; `heavy_ball` keeps it inside. Weight decay is
+    coupled (added to the gradient). Nesterov uses mu_t in both places, as PyTorch does, which is exact only at constant
+    mu; `nesterov` is exact always. Dampening has no effect where mu is 0, as in PyTorch. With Nesterov the user holds the
+    look-ahead point y' = x' - eta_t mu_t b'; x' = y - eta_t g(y), which was stepped to before the look ahead, is what
+    `momentum_jax.evaluation_params` reads from the state, under schedules too. It refuses the state of a bare
+    `scale_by_sgd(nesterov=True)`, which does not know what rate its look ahead is multiplied by.
+    State: `step`, int32 scalar; `velocity` (the buffer b), the tree and shapes of the parameters, in their dtypes or
+    `accumulator_dtype`; with Nesterov `ahead`, -eta_t mu_t of the last step, float32 scalar (float64 when a leaf is 64 bits
+    wide), None in a bare core.
+    Memory: 1 buffer, none with momentum=None. Needs: params for weight decay; evaluation_params with Nesterov.
+    Stable on curvatures in (0, L] when 0 <= mu < 1 and 0 < eta (1 - tau) < 2 (1 + mu) / L.
+    Source: `torch.optim.SGD`; I. Sutskever, J. Martens, G. Dahl and G. Hinton (2013), ICML.
+
+    See also: `heavy_ball`, the learning rate inside; `ema_momentum`, dampening = momentum; `conventions.from_torch`.
     """
     who = "sgd"
     refuse_contradictions(who, momentum, dampening, nesterov)

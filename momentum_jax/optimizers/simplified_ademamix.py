@@ -1,27 +1,4 @@
-"""Simplified AdEMAMix: one accumulator of gradients and the gradient itself, over Adam's root.
-
-    m' = b1 m + g          s' = b2 s + (1 - b2) |g|^2          x' = x - eta (m' + alpha g) / (sqrt(s' / c2) + eps)
-    c2 = 1 - prod b2_i
-
-Equivalent form: b1 = 0, alpha = 0 is `adam` with b1 = 0. m' is a sum, not an average: at constant b1 its steps are 1 / (1 - b1)
-times as long as those of Adam without its first correction, and eta has to be smaller accordingly.
-
-Convention: eta outside, eps outside the root and after the correction, as in the authors' code. pytorch_optimizer 4.1.0
-averages m instead.
-Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good, and its gradients count
-for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole gradient 0.
-With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
-State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1 and alpha;
-`first_moment` (m); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
-`accumulator_dtype` says otherwise; `log_product2`, logarithm of prod b2_i, float32 scalar (float64 when a leaf is 64 bits
-wide).
-Memory: 2 buffers.
-Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps. The defaults have
-b1 > sqrt(b2): after 100 gradients of 1, the longest step, 735 steps on, is 2.4e6 eta. Keep b1 <= sqrt(b2) where gradients
-may stop.
-Source: D. Morwani, N. Vyas, H. Zhang and S. Kakade (2025), Connections between schedule-free optimizers, AdEMAMix, and
-accelerated SGD variants, arXiv:2502.02431.
-"""
+"""Simplified AdEMAMix: one accumulator of gradients and the gradient itself, over Adam's root."""
 
 from typing import Any, NamedTuple
 
@@ -129,6 +106,12 @@ def simplified_ademamix(
 ) -> Transformation:
     """Simplified AdEMAMix.
 
+        m' = b1 m + g          s' = b2 s + (1 - b2) |g|^2          x' = x - eta (m' + alpha g) / (sqrt(s' / c2) + eps)
+        c2 = 1 - prod b2_i
+
+    Equivalent form: b1 = 0, alpha = 0 is `adam` with b1 = 0. m' is a sum, not an average: at constant b1 its steps are 1 / (1 -
+    b1) times as long as those of Adam without its first correction, and eta has to be smaller accordingly.
+
     Args:
       learning_rate: eta >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       b1: decay of the accumulator in [0, 1), likewise.
@@ -140,6 +123,31 @@ def simplified_ademamix(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.simplified_ademamix(0.001, alpha=100.0)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.899 0.802 0.710 0.623
+
+    Convention: eta outside, eps outside the root and after the correction, as in the authors' code. pytorch_optimizer 4.1.0
+    averages m instead. Range: once a gradient of an entry has passed 1.8e19 in float32, its second moment is infinite for good,
+    and its gradients count for nothing. `optax.clip` in front prevents that; `optax.clip_by_global_norm` makes that whole
+    gradient 0. With eps = 0, a gradient below 1e-19 moves nothing, for its square is 0.
+    State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in those of b1 and alpha;
+    `first_moment` (m); `second_moment`, real: the tree and shapes of the parameters, float32 for 16-bit leaves unless
+    `accumulator_dtype` says otherwise; `log_product2`, logarithm of prod b2_i, float32 scalar (float64 when a leaf is 64 bits
+    wide).
+    Memory: 2 buffers.
+    Sharp edge: once gradients have stopped, each step is b1 / sqrt(b2) times the last until sqrt(s') nears eps. The defaults
+    have b1 > sqrt(b2): after 100 gradients of 1, the longest step, 735 steps on, is 2.4e6 eta. Keep b1 <= sqrt(b2) where
+    gradients may stop.
+    Source: D. Morwani, N. Vyas, H. Zhang and S. Kakade (2025), Connections between schedule-free optimizers, AdEMAMix, and
+    accelerated SGD variants, arXiv:2502.02431.
+
+    See also: `ademamix`; `adam`.
     """
     core = scale_by_simplified_ademamix(b1, b2, alpha=alpha, eps=eps, accumulator_dtype=accumulator_dtype)
     return chain("simplified_ademamix", core, scale_by_learning_rate(learning_rate))

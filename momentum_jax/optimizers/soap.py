@@ -1,33 +1,4 @@
-"""SOAP: Adam in the eigenbases of Shampoo's two preconditioners, which move slowly.
-
-    L' = b2 L + (1 - b2) g g^H          R' = b2 R + (1 - b2) g^H g          L = P diag P^H, R = Q diag Q^H, kept up to date
-    m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |P^H g Q|^2
-    x' = x - eta (P d Q^H + lambda x)          d = (P^H m' Q / c1) / (sqrt(s' / c2) + eps)          c = 1 - prod b_i
-
-The first gradient only sets the bases, by eigendecomposition, and moves nothing. After every `precondition_frequency` further
-steps each basis makes one step of power iteration, P <- the Q of QR of L P, its columns sorted by their eigenvalues before; the
-rows and columns of s go with them. A step is made in the bases of the steps before it.
-
-Equivalent form: with P = Q = 1 it is `adam`, one step late; that is what leaves that are no matrices get, as in the authors'
-code, and sides of more than `max_size`.
-
-Convention: eta outside, decoupled weight decay, from the first step on; eps outside the root and after the correction (the
-authors' code adds it before, and decays after the step). m lies in the parameter's own axes, which is the same: the average is
-linear. The bases are constants to derivatives through an update.
-Range: where a gradient has no part in some directions of the bases, those entries of P^H g Q are rounding, and d is rounding
-over rounding: a step of up to eta in float32. A gradient that repeats the first has only a diagonal; the first gradient of a
-long matrix leaves the longer side's last directions open, which rounding chooses. So machines may part at the second step. A
-gradient above 1e19 in float32 makes L and R infinite and the bases NaN for good; `optax.clip` in front prevents that. On a
-mesh every device gathers and rotates whole matrices, which gives the numbers of one device.
-State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
-`second_moment` (s), real, in the eigenbases: the tree and shapes of the parameters, float32 for 16-bit leaves unless
-`accumulator_dtype` says otherwise; `input_gram` and `output_gram` (L, R), `input_basis` and `output_basis` (P, Q), (matrices,
-n, n) for n inputs or outputs of a leaf, None where there is no rotation, float32 for 16-bit leaves; `log_product1` and
-`log_product2`, logarithms of prod b1_i and prod b2_i, float32 scalars (float64 when a leaf is 64 bits wide).
-Memory: 6 buffers for a square matrix, 2 where nothing is rotated. Needs: params for weight decay.
-Source: N. Vyas, D. Morwani, R. Zhao, M. Kwun, I. Shapira, D. Brandfonbrener, L. Janson and S. Kakade (2025), SOAP: Improving
-and Stabilizing Shampoo using Adam, ICLR, arXiv:2409.11321.
-"""
+"""SOAP: Adam in the eigenbases of Shampoo's two preconditioners, which move slowly."""
 
 import math
 from typing import Any, NamedTuple
@@ -285,6 +256,17 @@ def soap(
 ) -> Transformation:
     """SOAP: Adam in the slowly moving eigenbases of Shampoo's preconditioners.
 
+        L' = b2 L + (1 - b2) g g^H          R' = b2 R + (1 - b2) g^H g          L = P diag P^H, R = Q diag Q^H, kept up to date
+        m' = b1 m + (1 - b1) g          s' = b2 s + (1 - b2) |P^H g Q|^2
+        x' = x - eta (P d Q^H + lambda x)          d = (P^H m' Q / c1) / (sqrt(s' / c2) + eps)          c = 1 - prod b_i
+
+    The first gradient only sets the bases, by eigendecomposition, and moves nothing. After every `precondition_frequency`
+    further steps each basis makes one step of power iteration, P <- the Q of QR of L P, its columns sorted by their eigenvalues
+    before; the rows and columns of s go with them. A step is made in the bases of the steps before it.
+
+    Equivalent form: with P = Q = 1 it is `adam`, one step late; that is what leaves that are no matrices get, as in the
+    authors' code, and sides of more than `max_size`.
+
         >>> import momentum_jax as mj
         >>> optimizer = mj.soap(3e-3, precondition_frequency=10, axes={"*/query/kernel": "in out out"})
 
@@ -304,6 +286,26 @@ def soap(
       ValueError: a hyperparameter out of range; in `init`, axes that do not fit a leaf, or name blocks of several sizes; in
         `update`, a gradient that does not fit the state or the parameters, or weight decay without params.
       TypeError: an argument of the wrong type.
+
+    Convention: eta outside, decoupled weight decay, from the first step on; eps outside the root and after the correction (the
+    authors' code adds it before, and decays after the step). m lies in the parameter's own axes, which is the same: the average
+    is linear. The bases are constants to derivatives through an update. Range: where a gradient has no part in some directions
+    of the bases, those entries of P^H g Q are rounding, and d is rounding over rounding: a step of up to eta in float32. A
+    gradient that repeats the first has only a diagonal; the first gradient of a long matrix leaves the longer side's last
+    directions open, which rounding chooses. So machines may part at the second step. A gradient above 1e19 in float32 makes L
+    and R infinite and the bases NaN for good; `optax.clip` in front prevents that. On a mesh every device gathers and rotates
+    whole matrices, which gives the numbers of one device.
+    State: `step`, int32 scalar, position in the sequences of b2 and eps; `momentum_step`, in that of b1; `first_moment`;
+    `second_moment` (s), real, in the eigenbases: the tree and shapes of the parameters, float32 for 16-bit leaves unless
+    `accumulator_dtype` says otherwise; `input_gram` and `output_gram` (L, R), `input_basis` and `output_basis` (P, Q),
+    (matrices, n, n) for n inputs or outputs of a leaf, None where there is no rotation, float32 for 16-bit leaves;
+    `log_product1` and `log_product2`, logarithms of prod b1_i and prod b2_i, float32 scalars (float64 when a leaf is 64 bits
+    wide).
+    Memory: 6 buffers for a square matrix, 2 where nothing is rotated. Needs: params for weight decay.
+    Source: N. Vyas, D. Morwani, R. Zhao, M. Kwun, I. Shapira, D. Brandfonbrener, L. Janson and S. Kakade (2025), SOAP:
+    Improving and Stabilizing Shampoo using Adam, ICLR, arXiv:2409.11321.
+
+    See also: `adam`, in the coordinates as they are; `muon`; `dion`.
     """
     core = scale_by_soap(
         b1,

@@ -1,42 +1,4 @@
-"""Any linear momentum method: a filter of gradients with n buffers, given by four matrices.
-
-    s' = A s + B g          x' = x + C s + D g          s_0 = 0; A (n, n), B (n,), C (n,), D a number
-
-C and D meet s and g before s is renewed. A method that takes its gradient elsewhere, at y = x + E s, is in the point
-y this one with C + E A - E in place of C and D + E B in place of D. With that:
-
-    gradient_descent            n = 0                                               D = -eta
-    heavy_ball                  A = mu      B = -eta        C = mu                  D = -eta
-    sgd (an accumulator)        A = mu      B = 1           C = -eta mu             D = -eta
-    sgd, dampened by tau        A = mu      B = 1 - tau     C = -eta mu             D = -eta (1 - tau)
-    ema_momentum                A = mu      B = 1 - mu      C = -eta mu             D = -eta (1 - mu)
-    nesterov (in y)             A = mu      B = -eta        C = mu^2                D = -eta (1 + mu)
-    quasi_hyperbolic_momentum   A = beta    B = 1 - beta    C = -eta nu beta        D = -eta (1 - nu beta)
-    aggregated_momentum         A = diag(beta_i)   B = 1    C = -(eta / K) beta_i   D = -eta
-    accelerated_sgd             A = zeta (1 - a)            B = zeta eta (1 - c xi)
-                                C = (1 - zeta) (1 - a)      D = -eta [zeta + (1 - zeta) c xi]
-    triple_momentum and
-    robust_momentum (in y)      A = beta    B = -alpha      C = beta + gamma (beta - 1)    D = -alpha (1 + gamma)
-    ema_nesterov (in y)         A = gamma + (1 - gamma) beta    B = -(1 - gamma) eta
-                                C = beta A                      D = -eta [1 + beta (1 - gamma)]
-    optimistic                  A = 0       B = 1           C = eta                 D = -2 eta
-    grokfast, gradient_descent  A = alpha   B = 1 - alpha   C = -eta lambda alpha   D = -eta [1 + lambda (1 - alpha)]
-    pid, s = (I, D, g_prev)     A = [[mu, 0, 0], [0, mu, mu - 1], [0, 0, 0]]        B = (1, 1 - mu, 1)
-                                C = -eta (k_i mu, k_d mu, -k_d (1 - mu))            D = -eta [1 + k_i + k_d (1 - mu)]
-
-optimistic, pid and grokfast treat their first gradient apart; as a schedule, the first step's matrices say how.
-
-Convention: what is fed is filtered, and the result is the update. Fed gradients, with -eta inside the matrices, it is
-an optimizer; behind `scale_by_learning_rate`, with positive C and D, it is a core with eta inside, before it one with
-eta outside.
-State: `step`, int32 scalar; `memory` (s), a tuple of n trees in the shapes of the parameters, float32 for 16-bit
-leaves unless `accumulator_dtype` says otherwise.
-Memory: 1 buffer for each row of A.
-Stable on curvatures in (0, L] when for each of them, l, the eigenvalues of [[A, B l], [C, 1 + D l]] are inside the
-unit circle.
-Source: L. Lessard, B. Recht and A. Packard (2016), Analysis and design of optimization algorithms via integral
-quadratic constraints, SIAM J. Optim. 26(1), 57-95, arXiv:1408.3595.
-"""
+"""Any linear momentum method: a filter of gradients with n buffers, given by four matrices."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -93,6 +55,32 @@ def state_space_momentum(
 ) -> Transformation:
     """The linear filter s' = A s + B u that returns C s + D u.
 
+        s' = A s + B g          x' = x + C s + D g          s_0 = 0; A (n, n), B (n,), C (n,), D a number
+
+    C and D meet s and g before s is renewed. A method that takes its gradient elsewhere, at y = x + E s, is in the point
+    y this one with C + E A - E in place of C and D + E B in place of D. With that:
+
+        gradient_descent            n = 0                                               D = -eta
+        heavy_ball                  A = mu      B = -eta        C = mu                  D = -eta
+        sgd (an accumulator)        A = mu      B = 1           C = -eta mu             D = -eta
+        sgd, dampened by tau        A = mu      B = 1 - tau     C = -eta mu             D = -eta (1 - tau)
+        ema_momentum                A = mu      B = 1 - mu      C = -eta mu             D = -eta (1 - mu)
+        nesterov (in y)             A = mu      B = -eta        C = mu^2                D = -eta (1 + mu)
+        quasi_hyperbolic_momentum   A = beta    B = 1 - beta    C = -eta nu beta        D = -eta (1 - nu beta)
+        aggregated_momentum         A = diag(beta_i)   B = 1    C = -(eta / K) beta_i   D = -eta
+        accelerated_sgd             A = zeta (1 - a)            B = zeta eta (1 - c xi)
+                                    C = (1 - zeta) (1 - a)      D = -eta [zeta + (1 - zeta) c xi]
+        triple_momentum and
+        robust_momentum (in y)      A = beta    B = -alpha      C = beta + gamma (beta - 1)    D = -alpha (1 + gamma)
+        ema_nesterov (in y)         A = gamma + (1 - gamma) beta    B = -(1 - gamma) eta
+                                    C = beta A                      D = -eta [1 + beta (1 - gamma)]
+        optimistic                  A = 0       B = 1           C = eta                 D = -2 eta
+        grokfast, gradient_descent  A = alpha   B = 1 - alpha   C = -eta lambda alpha   D = -eta [1 + lambda (1 - alpha)]
+        pid, s = (I, D, g_prev)     A = [[mu, 0, 0], [0, mu, mu - 1], [0, 0, 0]]        B = (1, 1 - mu, 1)
+                                    C = -eta (k_i mu, k_d mu, -k_d (1 - mu))            D = -eta [1 + k_i + k_d (1 - mu)]
+
+    optimistic, pid and grokfast treat their first gradient apart; as a schedule, the first step's matrices say how.
+
     Args:
       A: (n, n), real; an array, traced or not, nested lists, or a schedule `step -> array`. n may be 0. With n = 1 numbers
         do for all four. Entries of plain arrays that are 0 cost nothing.
@@ -104,6 +92,27 @@ def state_space_momentum(
       ValueError: shapes that do not fit together, a plain number that is not finite; in `update`, a gradient that does not fit
         the state or the parameters.
       TypeError: an argument of the wrong type.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.state_space_momentum([[0.9]], [-0.1], [0.9], -0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.720 0.486 0.227
+
+    Convention: what is fed is filtered, and the result is the update. Fed gradients, with -eta inside the matrices, it is
+    an optimizer; behind `scale_by_learning_rate`, with positive C and D, it is a core with eta inside, before it one with
+    eta outside.
+    State: `step`, int32 scalar; `memory` (s), a tuple of n trees in the shapes of the parameters, float32 for 16-bit
+    leaves unless `accumulator_dtype` says otherwise.
+    Memory: 1 buffer for each row of A.
+    Stable on curvatures in (0, L] when for each of them, l, the eigenvalues of [[A, B l], [C, 1 + D l]] are inside the
+    unit circle.
+    Source: L. Lessard, B. Recht and A. Packard (2016), Analysis and design of optimization algorithms via integral
+    quadratic constraints, SIAM J. Optim. 26(1), 57-95, arXiv:1408.3595.
+
+    See also: `theory.linearize`, which reads these matrices out of any linear optimizer.
     """
     who = "state_space_momentum"
     n = _size(who, A)

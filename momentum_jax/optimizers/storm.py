@@ -1,25 +1,4 @@
-"""STORM: momentum that corrects itself by the gradient of the same sample at the previous parameters.
-
-    d' = g(x) + (1 - a) (d - g(x_prev)), d' = g(x) at the first step          a = min(1, c eta_prev^2)
-    G' = G + |g(x)|^2          eta = k / (w + G')^(1/3)          x' = x - eta d'
-
-g(x) and g(x_prev) are gradients of one sample; |g| is the norm of the whole tree, k the learning rate. Equivalent form:
-d' = a g(x) + (1 - a) (d + g(x) - g(x_prev)), an average that is moved along with the parameters; without noise d = g
-throughout, which is gradient descent.
-
-Convention: `update` reads `grad_fn=`, params -> gradient on the sample of this step, and calls it at the previous parameters. a
-is capped at 1, where the source asks for a c that keeps it there. There is no eps: w is in its place, and where w + G' is 0 so
-is eta. Masks and partitions hand it a part of the tree, which few gradients can be taken of, and `optax.MultiSteps` the last
-`grad_fn` beside the mean of several gradients: put it around all. The official code differs: G is kept for every entry and
-starts at 0.01^3, a is that of the present eta, and d' is clipped to the largest norm of a gradient so far.
-Range: once a gradient has been longer than 1.8e19 in float32, G is infinite and eta is 0, for good; clip the gradients, those
-of `grad_fn` as well.
-State: `step`, int32 scalar; `momentum_step`, int32 scalar, steps since d began; `first_moment` (d), the tree and shapes of the
-parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `previous_params`, those of the last step, in
-their dtypes; `total_square` (G) and `last_rate`, float32 scalars (float64 when a leaf is 64 bits wide).
-Memory: 2 buffers. Needs: params, grad_fn.
-Source: A. Cutkosky and F. Orabona (2019), Momentum-Based Variance Reduction in Non-Convex SGD, NeurIPS, arXiv:1905.10018.
-"""
+"""STORM: momentum that corrects itself by the gradient of the same sample at the previous parameters."""
 
 from typing import Any, NamedTuple
 
@@ -54,6 +33,13 @@ def storm(
 ) -> Transformation:
     """STORM. `update(gradients, state, params, grad_fn=...)` evaluates one more gradient.
 
+        d' = g(x) + (1 - a) (d - g(x_prev)), d' = g(x) at the first step          a = min(1, c eta_prev^2)
+        G' = G + |g(x)|^2          eta = k / (w + G')^(1/3)          x' = x - eta d'
+
+    g(x) and g(x_prev) are gradients of one sample; |g| is the norm of the whole tree, k the learning rate. Equivalent form:
+    d' = a g(x) + (1 - a) (d + g(x) - g(x_prev)), an average that is moved along with the parameters; without noise d = g
+    throughout, which is gradient descent.
+
     Args:
       learning_rate: k >= 0; a number, a 0-d array or a schedule `step -> value`, step 0 first.
       c: at least 0, likewise; how fast d forgets, a = min(1, c eta_prev^2).
@@ -64,6 +50,29 @@ def storm(
       ValueError: a hyperparameter out of range; in `update`, no params or no `grad_fn=`, a gradient that does not fit the state
         or the parameters.
       TypeError: an argument of the wrong type; in `update`, a `grad_fn=` that is no function.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.storm(1.0)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.550 0.305 0.170 0.094
+
+    Convention: `update` reads `grad_fn=`, params -> gradient on the sample of this step, and calls it at the previous
+    parameters. a is capped at 1, where the source asks for a c that keeps it there. There is no eps: w is in its place, and
+    where w + G' is 0 so is eta. Masks and partitions hand it a part of the tree, which few gradients can be taken of, and
+    `optax.MultiSteps` the last `grad_fn` beside the mean of several gradients: put it around all. The official code differs: G
+    is kept for every entry and starts at 0.01^3, a is that of the present eta, and d' is clipped to the largest norm of a
+    gradient so far. Range: once a gradient has been longer than 1.8e19 in float32, G is infinite and eta is 0, for good; clip
+    the gradients, those of `grad_fn` as well.
+    State: `step`, int32 scalar; `momentum_step`, int32 scalar, steps since d began; `first_moment` (d), the tree and shapes of
+    the parameters, float32 for 16-bit leaves unless `accumulator_dtype` says otherwise; `previous_params`, those of the last
+    step, in their dtypes; `total_square` (G) and `last_rate`, float32 scalars (float64 when a leaf is 64 bits wide).
+    Memory: 2 buffers. Needs: params, grad_fn.
+    Source: A. Cutkosky and F. Orabona (2019), Momentum-Based Variance Reduction in Non-Convex SGD, NeurIPS, arXiv:1905.10018.
+
+    See also: `mars`, with a second moment; `nigt`.
     """
 
     def init(params: optax.Params) -> StormState:

@@ -1,27 +1,4 @@
-"""YellowFin: momentum SGD that tunes its learning rate and its momentum from the gradients it sees.
-
-    b' = mu_t b + g          x' = x - factor eta_t b'
-    h_min, h_max: averages of the smallest and the largest |g|^2 of the last W steps, logarithms averaged
-    C = E|g|^2 - |E g|^2          D = E[E|g| / E|g|^2]          p = D^2 h_min^2 / (2 C)          r = h_max / h_min
-    1 - sqrt mu_t = min(y, 2 / (sqrt r + 1)), y in (0, 1) the root of y^3 = p (1 - y)
-    eta_t = (1 - sqrt mu_t)^2 / h_min min(1, (t + 1) / (10 W)), t = 0, 1, ...; at t = 0 `learning_rate`
-
-All averages have decay beta and are divided by 1 - prod beta_i; norms go over the whole tree. Equivalent form: x = 1 - y is
-where x^2 D^2 + (1 - x)^4 C / h_min^2, the expected squared distance to the minimum after a step, is least.
-
-Convention: eta_t outside the buffer, as in the authors' PyTorch code, of which this is the last form: mu_t and eta_t are used
-as they are, not smoothed, and the gradients are not clipped. The first gradient does not enter b: that code begins at
-momentum 0, where PyTorch's SGD keeps no buffer. The inner E|g| and E|g|^2 of D are uncorrected there, and here. `eps` is
-added where that code adds it, save in the root of the cubic, which Newton's method refines here.
-Range: gradients up to a norm of 1.8e19 in float32; one beyond it, whose square is infinite, makes the state NaN.
-State: `step`, int32 scalar; `velocity` (b), the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`;
-`average_gradient`, likewise, float32 for 16-bit leaves; `window`, the last W values of |g|^2, shape (W,), and the scalars
-`average_square`, `average_norm`, `average_distance`, `log_smallest`, `log_largest`, `log_product`, float32 (float64 when a leaf
-is 64 bits wide).
-Memory: 2 buffers.
-Source: J. Zhang and I. Mitliagkas (2019), YellowFin and the art of momentum tuning, MLSys, arXiv:1706.03471; the authors'
-YellowFin_Pytorch.
-"""
+"""YellowFin: momentum SGD that tunes its learning rate and its momentum from the gradients it sees."""
 
 from typing import Any, NamedTuple
 
@@ -78,6 +55,15 @@ def yellowfin(
 ) -> Transformation:
     """YellowFin.
 
+        b' = mu_t b + g          x' = x - factor eta_t b'
+        h_min, h_max: averages of the smallest and the largest |g|^2 of the last W steps, logarithms averaged
+        C = E|g|^2 - |E g|^2          D = E[E|g| / E|g|^2]          p = D^2 h_min^2 / (2 C)          r = h_max / h_min
+        1 - sqrt mu_t = min(y, 2 / (sqrt r + 1)), y in (0, 1) the root of y^3 = p (1 - y)
+        eta_t = (1 - sqrt mu_t)^2 / h_min min(1, (t + 1) / (10 W)), t = 0, 1, ...; at t = 0 `learning_rate`
+
+    All averages have decay beta and are divided by 1 - prod beta_i; norms go over the whole tree. Equivalent form: x = 1 - y is
+    where x^2 D^2 + (1 - x)^4 C / h_min^2, the expected squared distance to the minimum after a step, is least.
+
     Args:
       learning_rate: that of the first step, at least 0; a number or a 0-d array. It is tuned from the second step on.
       decay: beta of all averages in [0, 1); a number, a 0-d array or a schedule `step -> value`, step 0 first.
@@ -89,6 +75,29 @@ def yellowfin(
     Raises:
       ValueError: a hyperparameter out of range; in `update`, a gradient that does not fit the state or the parameters.
       TypeError: an argument of the wrong type, a schedule of `learning_rate` too.
+
+    Example, the first iterates on x^2 / 2 from 1:
+
+        >>> import momentum_jax as mj
+        >>> optimizer = mj.yellowfin(0.1)
+        >>> path = mj.descent.descend(lambda x: x @ x / 2, optimizer, [1.0], steps=4)
+        >>> print(*(f"{x:.3f}" for x in path.points[:, 0]))
+        1.000 0.900 0.891 0.876 0.857
+
+    Convention: eta_t outside the buffer, as in the authors' PyTorch code, of which this is the last form: mu_t and eta_t are
+    used as they are, not smoothed, and the gradients are not clipped. The first gradient does not enter b: that code begins at
+    momentum 0, where PyTorch's SGD keeps no buffer. The inner E|g| and E|g|^2 of D are uncorrected there, and here. `eps` is
+    added where that code adds it, save in the root of the cubic, which Newton's method refines here. Range: gradients up to a
+    norm of 1.8e19 in float32; one beyond it, whose square is infinite, makes the state NaN.
+    State: `step`, int32 scalar; `velocity` (b), the tree and shapes of the parameters, in their dtypes or `accumulator_dtype`;
+    `average_gradient`, likewise, float32 for 16-bit leaves; `window`, the last W values of |g|^2, shape (W,), and the scalars
+    `average_square`, `average_norm`, `average_distance`, `log_smallest`, `log_largest`, `log_product`, float32 (float64 when a
+    leaf is 64 bits wide).
+    Memory: 2 buffers.
+    Source: J. Zhang and I. Mitliagkas (2019), YellowFin and the art of momentum tuning, MLSys, arXiv:1706.03471; the authors'
+    YellowFin_Pytorch.
+
+    See also: `theory.tunings.heavy_ball`, the rule that it estimates; `momo`.
     """
 
     def init(params: optax.Params) -> YellowfinState:

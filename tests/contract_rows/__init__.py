@@ -3,6 +3,7 @@
 A family's rows are in the file of its name.
 """
 
+import importlib
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,12 @@ UNLIKE = {
     "adam", "adaptive_restart", "aggregated_momentum", "fista", "heavy_ball", "lars", "momo", "muon", "nesterov", "per_layer",
     "quantized_state", "rmsprop", "sgd", "storm", "yellowfin",
 }  # fmt: skip
+
+
+def constructor_of(file: str) -> Callable[..., Any]:
+    """The function that a file in momentum_jax/optimizers is named after, whose docstring has the equations."""
+    named = {"learning_rate": "scale_by_learning_rate", "weight_decay": "add_weight_decay"}
+    return getattr(importlib.import_module(f"momentum_jax.optimizers.{file}"), named.get(file, file))
 
 
 def marks(row: Row) -> Any:

@@ -1,19 +1,18 @@
 """What docstrings and documents say of stability and of sameness, held to the optimizers' own code."""
 
-import ast
 import dataclasses
+import inspect
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from contract_rows import constructor_of
 from linear_files import LINEAR
 
 import momentum_jax as mj
 from momentum_jax import conventions, schedules, theory
 from momentum_jax.conventions import EMA, PID, QHM, AcceleratedSGD, AggMo, EMANesterov, Grokfast, HeavyBall, Nesterov, PyTorch
 
-OPTIMIZERS = Path(mj.__file__).parent / "optimizers"
 QUASI_HYPERBOLIC = "where its quasi-hyperbolic form is"
 
 # Of each linear optimizer: the constructor and the letters of its docstring, with values.
@@ -43,7 +42,7 @@ SILENT = {"fista", "grokfast", "learning_rate", "momentum_correction", "per_laye
 
 
 def stable_line(name):
-    docstring = ast.get_docstring(ast.parse((OPTIMIZERS / f"{name}.py").read_text())) or ""
+    docstring = inspect.getdoc(constructor_of(name)) or ""
     found = re.search(r"^Stable (.*?)(?=^[A-Z]\w+: )", docstring, re.MULTILINE | re.DOTALL)
     return " ".join(found[1].split()) if found else ""
 
