@@ -152,4 +152,4 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE, *_WINGS})
+    return sorted({"__version__", *_FACE, *_WINGS})

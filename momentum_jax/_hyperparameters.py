@@ -14,6 +14,7 @@ import functools
 import inspect
 import math
 import numbers
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
@@ -260,9 +261,39 @@ def checked(build: Callable[P, R]) -> Callable[P, R]:
             bound.arguments[name] = held(who, name, rule, rule.check(who, name, bound.arguments[name]))
         return build(*bound.args, **bound.kwargs)
 
-    # `help` shows names and defaults; the types with their rules would bury them.
-    checked_build.__signature__ = bare(signature)  # pyright: ignore[reportAttributeAccessIssue]
+    checked_build.__signature__ = shown(signature)  # pyright: ignore[reportAttributeAccessIssue]
     return checked_build
+
+
+class _Word(NamedTuple):
+    """A type as `help` writes it."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def shown(signature: inspect.Signature) -> inspect.Signature:
+    """`(learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule = 0.9)`: the rules of the types would bury the rest."""
+    parameters = [p.replace(annotation=_word(p.annotation)) for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=_word(signature.return_annotation))
+
+
+def _word(hint: Any) -> Any:
+    """A type without its rule and without the modules that it comes from."""
+    if hint is inspect.Parameter.empty or isinstance(hint, str):
+        return hint
+    if hint == DType:
+        return _Word("DType | None")
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    scalar, parts = get_args(ScalarOrSchedule), get_args(hint)
+    if all(each in parts for each in scalar):
+        others = [str(_word(each)).replace("NoneType", "None") for each in parts if each not in scalar]
+        return _Word(" | ".join(["ScalarOrSchedule", *others]))
+    text = str(hint) if parts else inspect.formatannotation(hint)
+    return _Word(re.sub(r"[\w.]*\.(\w+)", r"\1", text.replace(str(ScalarOrSchedule), "ScalarOrSchedule")))
 
 
 def bare(signature: inspect.Signature) -> inspect.Signature:

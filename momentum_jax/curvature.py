@@ -44,6 +44,16 @@ from momentum_jax._hyperparameters import Count, Interval, Scalar, checked
 from momentum_jax._scaling import power_of_two
 from momentum_jax._trees import dtype_of
 
+__all__ = [
+    "ExtremeEigenvalues",
+    "TraceEstimate",
+    "dense_hessian",
+    "extreme_eigenvalues",
+    "hessian_vector_product",
+    "newton_step",
+    "trace",
+]
+
 _ROWS_AT_ONCE = 64
 
 
@@ -264,3 +274,7 @@ def _jitted_extremes(
 
     residuals, values = unit * jax.lax.map(residual, ends), unit * values
     return ExtremeEigenvalues(values[ends[:k]], values[ends[k:]], residuals[:k], residuals[k:])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

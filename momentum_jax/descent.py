@@ -19,6 +19,8 @@ import optax
 from momentum_jax._hyperparameters import Count, checked
 from momentum_jax.protocol import evaluation_params, update_of
 
+__all__ = ["Path", "descend"]
+
 
 class Path(NamedTuple):
     """Where a descent went. With several starts each array has a leading axis of n runs.
@@ -118,3 +120,7 @@ def _descend(function: Callable[[jax.Array], Any], optimizer: Any, start: jax.Ar
     _, (gradient_points, gradients, landings) = jax.lax.scan(step, (start, state), length=steps)
     points = jnp.concatenate([evaluation_params(start, state)[None], landings])
     return Path(points, jax.vmap(function)(points), gradients, gradient_points, jnp.diff(points, axis=0))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

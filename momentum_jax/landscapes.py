@@ -19,6 +19,21 @@ import numpy as np
 
 from momentum_jax._hyperparameters import Count, Interval, Scalar, checked
 
+__all__ = [
+    "Landscape",
+    "beale",
+    "bowl",
+    "himmelblau",
+    "landscape",
+    "lessard",
+    "parabola",
+    "ravine",
+    "rosenbrock",
+    "saddle",
+    "trough",
+    "two_gaussians",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
@@ -282,3 +297,7 @@ def ravine(
         domain=[(-2, 2)] * dimensions,
         source=f"a quadratic of condition number {float(condition_number):g}, turned by {float(angle):g}",
     )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -19,6 +19,8 @@ from momentum_jax._text import numbered, with_article
 from momentum_jax._trees import dtype_of, is_inexact, is_none, leaves_by_path, path_name
 from momentum_jax._wrappers import WRAPPERS, reading
 
+__all__ = ["UnknownMomentum", "evaluation_params", "hyperparameters", "reset_momentum", "shift_by_path", "update_of"]
+
 
 class UnknownMomentum(ValueError):
     """Nobody has said how a state of this kind forgets its momentum."""
@@ -259,3 +261,7 @@ _MEMORYLESS = frozenset(
         optax.ZeroNansState,
     }
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

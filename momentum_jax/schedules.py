@@ -17,6 +17,19 @@ import optax
 
 from momentum_jax._hyperparameters import AverageDecayNumber, DecayNumber, NonNegativeNumber, Steps, StepsOrZero, checked
 
+__all__ = [
+    "Schedule",
+    "ademamix_alpha",
+    "ademamix_b3",
+    "constant",
+    "cosine",
+    "demon",
+    "fista",
+    "linear",
+    "sutskever",
+    "warmup_cooldown",
+]
+
 Schedule = Callable[[Any], jax.Array]
 
 
@@ -213,3 +226,7 @@ def _progress(step: Any, steps: int) -> jax.Array:
 
 def _default_float() -> Any:
     return jnp.result_type(float)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

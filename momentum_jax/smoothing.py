@@ -21,6 +21,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from momentum_jax._hyperparameters import AtLeastOne, AtLeastZero, AverageDecayNumber, Bool, Interval, Scalar, checked
 
+__all__ = ["exponential_moving_average", "exponential_weight_sums", "simple_moving_average", "simple_weight_sums"]
+
 Decay = Annotated[Scalar, Interval(0, 1, schedule=False, closed=True, average=True)]
 
 
@@ -182,3 +184,7 @@ def _compensated_recursion(values: jax.Array, beta: Any, start: Any) -> jax.Arra
 def _over(averages: Any, sums: Any) -> Any:
     xp: Any = jnp if isinstance(averages, jax.Array) else np
     return averages / xp.asarray(sums, averages.dtype).reshape(-1, *[1] * (averages.ndim - 1))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -28,6 +28,8 @@ from momentum_jax._hessians import (
 from momentum_jax._hyperparameters import Count, checked
 from momentum_jax._scaling import norm, power_of_two
 
+__all__ = ["GradientNoise", "SpectralMeasure", "gradient_noise", "spectral_measure"]
+
 
 class SpectralMeasure(NamedTuple):
     """A vector v seen in the eigenvectors u_i of a Hessian, Σ (u_i · v)^2 δ(λ - λ_i), as the nodes of a quadrature.
@@ -180,3 +182,7 @@ def _measure(hessian: Callable[[jax.Array], jax.Array], v: jax.Array, iterations
     _, diagonal, beside = lanczos(lambda w: hessian(w) / size, start, iterations, key)
     values, vectors = jnp.linalg.eigh(tridiagonal(diagonal, beside))
     return SpectralMeasure(size * values, (length * vectors[0]) ** 2)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -146,7 +146,10 @@ def test_train_saves_parameters_that_orbax_restores(tmp_path, capfd):
             "Search: trials must be a whole number from 1 to 100,000",
         ),
         (["compare", "--steps"], "Missing value for argument '--steps'"),
-        (["compar"], "Available subcommands: compare, train, study, worker, problem, predict, reproduce, data, optimizers"),
+        (
+            ["compar"],
+            "Available subcommands: compare, train, study, atlas, worker, problem, predict, reproduce, data, optimizers",
+        ),
         (["data"], "Expected one of {fetch, verify, path}"),
         (["data", "fetch", "cifar"], "Expected one of ('digits', 'mnist', 'fashion_mnist')"),
         (["compare", "--steps", "0"], "Study: steps must be a whole number >= 1, got 0."),

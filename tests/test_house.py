@@ -8,7 +8,9 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -192,6 +194,31 @@ def test_the_memory_and_needs_that_a_file_names_are_those_of_its_optimizer(row: 
         assert said.startswith("none" if buffers == 0 else f"{buffers} buffer{'s' * (buffers > 1)}")
     if row.needs_params:
         assert "Needs: params" in said
+
+
+def public(module: ModuleType) -> Iterator[ModuleType]:
+    """A module of the face and those that it offers."""
+    yield module
+    for value in (getattr(module, name) for name in dir(module)):
+        if isinstance(value, ModuleType):
+            yield from public(value)
+
+
+def test_completion_offers_what_is_public_and_no_import() -> None:
+    for module in public(momentum_jax):
+        shown = [name for name in dir(module) if name != "__version__"]
+        assert {*module.__all__} <= {*shown}, module.__name__
+        for value in (getattr(module, name) for name in shown):
+            home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "momentum_jax")
+            assert home.split(".")[0] in ("momentum_jax", "builtins", "typing", "collections"), (module.__name__, value)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.id == row.file], ids=lambda row: row.id)
+def test_a_signature_shows_short_types(row: Row) -> None:
+    said = str(inspect.signature(constructor_of(row.file)))
+    assert not re.search(r"[a-z_]\.[A-Za-z]|Union|Annotated", said), said
+    if not row.wraps and "learning_rate" in row.numbers and "learning_rate" not in row.no_schedule:
+        assert "learning_rate: ScalarOrSchedule" in said
 
 
 @pytest.mark.slow

@@ -34,11 +34,11 @@ def entries() -> list[Entry]:
         line = (inspect.getdoc(file) if function.__module__.endswith(f".{name}") else text) or ""
         said = text.partition("\nArgs:\n")[0]
         equations = tuple(line.strip() for line in said.splitlines() if line.startswith("    ") and ">>>" not in line)
-        memory = re.search(r"^Memory: (.*?)$", text, re.MULTILINE)
+        memory = re.search(r"^Memory: (.*?)(?=^(?:Stable|Source|Sharp edge)\b|\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
         source = re.search(r"\bSource: (.*?)(?=\n\n|\Z)", text, re.DOTALL)
         call = f"{name}{bare(inspect.signature(function))}"
-        known = " ".join(source[1].split()) if source else ""
-        found.append(Entry(call, line.partition("\n")[0], equations, memory[1] if memory else "", known))
+        held, known = (" ".join(each[1].split()) if each else "" for each in (memory, source))
+        found.append(Entry(call, line.partition("\n")[0], equations, held, known))
     return found
 
 

@@ -18,28 +18,55 @@ The points are those that the user holds: of look-ahead methods the look-ahead p
 Nesterov of PyTorch, Keras and Optax calls the parameters.
 """
 
-from momentum_jax.conventions.build import build as build
-from momentum_jax.conventions.convention import Convention as Convention
-from momentum_jax.conventions.keras_settings import from_keras as from_keras
+from momentum_jax.conventions.build import build
+from momentum_jax.conventions.convention import Convention
+from momentum_jax.conventions.keras_settings import from_keras
 from momentum_jax.conventions.mixtures import (
-    EMA as EMA,
-    PID as PID,
-    QHM as QHM,
-    AggMo as AggMo,
-    Grokfast as Grokfast,
+    EMA,
+    PID,
+    QHM,
+    AggMo,
+    Grokfast,
 )
-from momentum_jax.conventions.torch_settings import from_torch as from_torch
-from momentum_jax.conventions.translation import NAMES as NAMES, convert as convert
+from momentum_jax.conventions.torch_settings import from_torch
+from momentum_jax.conventions.translation import NAMES, convert
 from momentum_jax.conventions.two_sequences import (
-    AcceleratedSGD as AcceleratedSGD,
-    EMANesterov as EMANesterov,
-    TripleMomentum as TripleMomentum,
+    AcceleratedSGD,
+    EMANesterov,
+    TripleMomentum,
 )
 from momentum_jax.conventions.velocities import (
-    HeavyBall as HeavyBall,
-    Keras as Keras,
-    Nesterov as Nesterov,
-    Optax as Optax,
-    PyTorch as PyTorch,
-    ReformulatedNesterov as ReformulatedNesterov,
+    HeavyBall,
+    Keras,
+    Nesterov,
+    Optax,
+    PyTorch,
+    ReformulatedNesterov,
 )
+
+__all__ = [
+    "EMA",
+    "NAMES",
+    "PID",
+    "QHM",
+    "AcceleratedSGD",
+    "AggMo",
+    "Convention",
+    "EMANesterov",
+    "Grokfast",
+    "HeavyBall",
+    "Keras",
+    "Nesterov",
+    "Optax",
+    "PyTorch",
+    "ReformulatedNesterov",
+    "TripleMomentum",
+    "build",
+    "convert",
+    "from_keras",
+    "from_torch",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,11 +8,13 @@ import jax
 import optax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
+from momentum_jax._hyperparameters import checked
 from momentum_jax._trees import Path, leaves_by_path, same_leaves
 from momentum_jax._wrappers import offer, reading
 from momentum_jax.optimizers._leaves import refuse_what_is_no_array
 
 
+@checked
 def per_layer(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformationExtraArgs:
     """An optimizer that gives every leaf to the optimizer of the first pattern that fits its path.
 

@@ -44,3 +44,7 @@ class _Problems(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Problems
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -52,3 +52,7 @@ def content(store: Store) -> Content:
     from momentum_jax.report.assembly import given, said
 
     return said(given(store))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

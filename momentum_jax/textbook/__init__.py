@@ -34,13 +34,28 @@ from momentum_jax.textbook import (
     two_dimensions,
 )
 from momentum_jax.textbook.experiment import (
-    Claim as Claim,
-    Experiment as Experiment,
-    Outcome as Outcome,
-    Surroundings as Surroundings,
-    Table as Table,
+    Claim,
+    Experiment,
+    Outcome,
+    Surroundings,
+    Table,
 )
-from momentum_jax.textbook.run import Result as Result, Verdict as Verdict, check as check, run as run
+from momentum_jax.textbook.run import Result, Verdict, check, run
+
+__all__ = [
+    "DOCUMENTS",
+    "EXPERIMENTS",
+    "Claim",
+    "Experiment",
+    "Outcome",
+    "Result",
+    "Surroundings",
+    "Table",
+    "Verdict",
+    "check",
+    "find",
+    "run",
+]
 
 DOCUMENTS = {
     "T1": "N. Buduma, Fundamentals of Deep Learning, O'Reilly 2017, chapter 4, section on momentum-based optimization "
@@ -103,3 +118,7 @@ def find(wanted: str) -> Experiment:
         raise ValueError(f"find: {quoted(wanted)} is {joined(labels)}; say which.")
     names = ", ".join(experiment.name for experiment in EXPERIMENTS)
     raise ValueError(f"find: there is no experiment, figure or table {quoted(wanted)}; the experiments are {names}.")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

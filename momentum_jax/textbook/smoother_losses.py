@@ -102,10 +102,18 @@ def measure(settings: Settings, surroundings: Surroundings) -> Outcome:
             for (depth, net), each in trained.items()
             for measure in MEASURES
         },
+        **{
+            _begun(depth): _mean_at_start(trained, depth, RESIDUAL) / _mean_at_start(trained, depth, PLAIN)
+            for depth in settings.depths
+        },
         _RESIDUAL: max(each.residual for each in trained.values()),
     }
     tables = (_table(trained), _ratios(found))
     return Outcome(quantities, Data(np.array(settings.steps), trained, settings.learning_rate), tables)
+
+
+def _mean_at_start(trained: Mapping[tuple[int, str], Trained], depth: int, net: str) -> float:
+    return float(trained[depth, net].sharpness[:, 0].mean())
 
 
 def _examples(settings: Settings, surroundings: Surroundings, seed: int) -> tuple[jax.Array, jax.Array]:
@@ -235,6 +243,10 @@ _WORDS = {1: "lower", -1: "higher", 0: "no difference is shown"}
 _RESIDUAL = "largest residual of an eigenvalue, over the eigenvalue"
 
 
+def _begun(depth: int) -> str:
+    return f"{depth} layers: mean sharpness at the start, {RESIDUAL} over plain"
+
+
 def _over(depth: int, net: str, measure: str) -> str:
     return f"{depth} layers: sharpness {measure}, {net} over plain"
 
@@ -249,7 +261,11 @@ _EXPLODES = (
     "without residual connections the gradients of a normalised ReLU net grow at the start by at least π / (π - 1) a layer in "
     "mean square (G. Yang et al., 2019, ICLR, arXiv:1902.08129)"
 )
-_FAULTS = {(DEEP, NORMALISED): _EXPLODES}
+_BEGINS = "residual nets begin sharper than plain ones, and the start counts as well; at one loss they are smoother"
+_FAULTS = {
+    **{(DEEP, NORMALISED, measure): _EXPLODES for measure in MEASURES},
+    **{(depth, RESIDUAL, HIGHEST): _BEGINS for depth in (SHALLOW, DEEP)},
+}
 _NOT_LOWER = "both measures and the values at the start stand in the tables below"
 
 EXPERIMENT = Experiment(
@@ -264,7 +280,7 @@ EXPERIMENT = Experiment(
                 0,
                 source,
                 relation="at most",
-                known_fault=_FAULTS.get((depth, net)),
+                known_fault=_FAULTS.get((depth, net, measure)),
                 full_only=True,
                 remark=_NOT_LOWER,
             )
@@ -282,6 +298,17 @@ EXPERIMENT = Experiment(
                 full_only=True,
             )
             for measure in MEASURES
+        ),
+        *(
+            Claim(
+                _begun(depth),
+                2,
+                0,
+                f"ours, beside {_SMOOTHS[RESIDUAL]}: they begin sharper",
+                relation="at least",
+                full_only=True,
+            )
+            for depth in (SHALLOW, DEEP)
         ),
         Claim(_RESIDUAL, 0, 0.05, "|H y - λ y| / λ of the measurement itself", relation="at most"),
     ),

@@ -10,36 +10,78 @@ The optimizer may be this library's, Optax's or one's own. No equation is writte
     theory.equivalent(mj.heavy_ball(0.1, 0.9), optax.sgd(0.1, 0.9)).same
 """
 
-from momentum_jax.theory import tunings as tunings
-from momentum_jax.theory.certificates import Certificate as Certificate, certified_rate as certified_rate
-from momentum_jax.theory.dynamics import Dynamics as Dynamics, NotLinear as NotLinear
-from momentum_jax.theory.equivalence import Difference as Difference, Equivalence as Equivalence, equivalent as equivalent
-from momentum_jax.theory.many import linearize_all as linearize_all
-from momentum_jax.theory.polynomials import NotPolynomial as NotPolynomial, Polynomials as Polynomials, fitted as fitted
+from momentum_jax.theory import tunings
+from momentum_jax.theory.certificates import Certificate, certified_rate
+from momentum_jax.theory.dynamics import Dynamics, NotLinear
+from momentum_jax.theory.equivalence import Difference, Equivalence, equivalent
+from momentum_jax.theory.many import linearize_all
+from momentum_jax.theory.polynomials import NotPolynomial, Polynomials, fitted
 from momentum_jax.theory.prediction import (
-    ArmPrediction as ArmPrediction,
-    Prediction as Prediction,
-    Spectrum as Spectrum,
-    predict as predict,
+    ArmPrediction,
+    Prediction,
+    Spectrum,
+    predict,
 )
 from momentum_jax.theory.rates import (
-    effective_learning_rate as effective_learning_rate,
-    rate as rate,
-    roots as roots,
-    stability_limit as stability_limit,
-    stable_intervals as stable_intervals,
-    transient_growth as transient_growth,
-    worst_rate as worst_rate,
+    effective_learning_rate,
+    rate,
+    roots,
+    stability_limit,
+    stable_intervals,
+    transient_growth,
+    worst_rate,
 )
-from momentum_jax.theory.reading import linearize as linearize
+from momentum_jax.theory.reading import linearize
 from momentum_jax.theory.responses import (
-    expected_loss as expected_loss,
-    frequency_response as frequency_response,
-    impulse_response as impulse_response,
-    limit_cycle as limit_cycle,
-    steady_state_variance as steady_state_variance,
+    expected_loss,
+    frequency_response,
+    impulse_response,
+    limit_cycle,
+    steady_state_variance,
 )
-from momentum_jax.theory.summary import Summary as Summary, summary as summary
-from momentum_jax.theory.systems import System as System
-from momentum_jax.theory.tuning import critical_damping as critical_damping, tune as tune
-from momentum_jax.theory.tunings import Tuning as Tuning
+from momentum_jax.theory.summary import Summary, summary
+from momentum_jax.theory.systems import System
+from momentum_jax.theory.tuning import critical_damping, tune
+from momentum_jax.theory.tunings import Tuning
+
+__all__ = [
+    "ArmPrediction",
+    "Certificate",
+    "Difference",
+    "Dynamics",
+    "Equivalence",
+    "NotLinear",
+    "NotPolynomial",
+    "Polynomials",
+    "Prediction",
+    "Spectrum",
+    "Summary",
+    "System",
+    "Tuning",
+    "certified_rate",
+    "critical_damping",
+    "effective_learning_rate",
+    "equivalent",
+    "expected_loss",
+    "fitted",
+    "frequency_response",
+    "impulse_response",
+    "limit_cycle",
+    "linearize",
+    "linearize_all",
+    "predict",
+    "rate",
+    "roots",
+    "stability_limit",
+    "stable_intervals",
+    "steady_state_variance",
+    "summary",
+    "transient_growth",
+    "tune",
+    "tunings",
+    "worst_rate",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,6 +17,19 @@ import numpy as np
 
 from momentum_jax.theory.rates import bounds
 
+__all__ = [
+    "Tuning",
+    "ema_momentum",
+    "gradient_descent",
+    "heavy_ball",
+    "nesterov",
+    "nesterov_quadratic",
+    "quasi_hyperbolic_momentum",
+    "robust_momentum",
+    "sgd",
+    "triple_momentum",
+]
+
 
 class Tuning(NamedTuple):
     """Hyperparameters, and what they reach.
@@ -171,3 +184,7 @@ def _checked(who: str, m: float, L: float) -> tuple[float, float]:
 def _ratio(large: float, small: float) -> float:
     """(large - small) / (large + small)"""
     return float((large - small) / (large + small))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

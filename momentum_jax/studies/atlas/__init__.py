@@ -5,6 +5,8 @@ run.py        every cell as an ordinary study in a store of its own
 findings.py   what the stores say, cell by cell and over all cells
 """
 
-from momentum_jax.studies.atlas.findings import Cells as Cells, Finding as Finding, findings_in as findings_in
-from momentum_jax.studies.atlas.plan import Atlas as Atlas, Cell as Cell, Entry as Entry
-from momentum_jax.studies.atlas.run import run_atlas as run_atlas
+from momentum_jax.studies.atlas.findings import Cells, Finding, findings_in
+from momentum_jax.studies.atlas.plan import Atlas, Cell, Entry
+from momentum_jax.studies.atlas.run import run_atlas
+
+__all__ = ["Atlas", "Cell", "Cells", "Entry", "Finding", "findings_in", "run_atlas"]
