@@ -207,3 +207,12 @@ def _program(
     once: bool = False,
 ) -> Program:
     return Program(function, part, mesh, lanes, own, donate, once)
+
+
+def forget_programs() -> None:
+    """Frees all compiled programs of this process, JAX's own included; what is needed again is compiled, or read, again.
+
+    XLA keeps a program in memory mappings. Linux gives a process 65,530 of them, and a study takes some thousands.
+    """
+    _program.cache_clear()
+    jax.clear_caches()

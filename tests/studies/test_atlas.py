@@ -17,6 +17,7 @@ from momentum_jax.studies.atlas.findings import Beside, Cells, Finding
 from momentum_jax.studies.atlas.run import require_known, store_of, with_wider_ranges
 from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Store
+from momentum_jax.training import program
 
 DEVICES = jax.local_devices()[:1]
 ARMS = ["gradient_descent(log_uniform(0.01, 3))", "heavy_ball(log_uniform(0.001, 1), 0.9)"]
@@ -213,6 +214,8 @@ def ran(small, tmp_path_factory):
         run_atlas(small, directory, on_store=stop, devices=DEVICES)
     made = []
     run_atlas(small, directory, on_cell=lambda cell, study, place, times: made.append((place, times)), devices=DEVICES)
+    # A process may not keep the programs of hundreds of studies.
+    assert program._program.cache_info().currsize == 0
     return directory, stopped, made
 
 

@@ -19,6 +19,7 @@ from momentum_jax.studies.resolve import resolve
 from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Store
 from momentum_jax.studies.study import Study
+from momentum_jax.training.program import forget_programs
 
 # How often the ranges of a cell may be made ten times wider, and how many more trials every arm has then.
 MOST_WIDENED = 2
@@ -33,7 +34,7 @@ def run_atlas(
     on_store: Callable[[Store], Any] | None = None,
     **options: Any,
 ) -> None:
-    """Runs what the directory does not hold yet, cell after cell.
+    """Runs what the directory does not hold yet, cell after cell. Compiled programs of this process are freed after each.
 
     A cell whose search stopped at the edge of a range runs again with that range ten times wider, at most twice. Every arm
     then has half as many more trials, so that the search is as dense as before. Each such study has a directory of its own,
@@ -58,6 +59,8 @@ def run_atlas(
             if on_cell is not None:
                 on_cell(cell, study, place, times)
             store = run_study(study, place, resume=True, on_complete=on_store, **options)
+            # Or a process ends in the middle of an atlas.
+            forget_programs()
             wide = with_wider_ranges(study, analyse(store))
             if wide is None:
                 break
