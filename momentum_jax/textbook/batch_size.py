@@ -215,7 +215,9 @@ EXPERIMENT = Experiment(
             "at least",
             full_only=True,
         ),
-        Claim(_ESCAPES, 0.5, 0, "T4: the noise of small batches escapes minima, here of half the runs", "at least", finding=True),
+        Claim(
+            _ESCAPES, 0.5, 0, "T4: the noise of small batches escapes minima, here of half the runs", "at least", finding=True
+        ),
     ),
     full=Settings(),
     quick=Settings(

@@ -286,6 +286,6 @@ EXPERIMENT = Experiment(
     full=Settings(),
     quick=Settings(replace(STUDY, steps=300, seeds=(0, 1, 2), evaluate_every=300)),
     measure=measure,
-    duration="4 min, quick 10 s",
+    duration="5 min, quick 10 s",
     datasets=("fashion_mnist",),
 )

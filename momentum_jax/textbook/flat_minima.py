@@ -198,6 +198,6 @@ EXPERIMENT = Experiment(
         probes=20,
     ),
     measure=measure,
-    duration="4 min, quick 20 s",
+    duration="1 min, quick 20 s",
     datasets=("mnist",),
 )

@@ -277,6 +277,6 @@ EXPERIMENT = Experiment(
         replace(STUDY, steps=40, seeds=(0, 1), evaluate_every=20, search=Search(trials=2, seeds=(1000,), score="loss"))
     ),
     measure=measure,
-    duration="1 min, quick 20 s",
+    duration="30 s, quick 20 s",
     datasets=("digits",),
 )

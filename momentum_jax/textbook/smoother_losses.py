@@ -291,6 +291,6 @@ EXPERIMENT = Experiment(
     full=Settings(),
     quick=Settings(depths=(SHALLOW,), width=8, examples=100, steps=(0, 20), products=20, seeds=(0, 1)),
     measure=measure,
-    duration="2 min, quick 45 s",
+    duration="2 min, quick 20 s",
     datasets=("digits",),
 )
