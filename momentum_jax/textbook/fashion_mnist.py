@@ -240,6 +240,7 @@ EXPERIMENT = Experiment(
         "T4 listing 11-5",
         "T4 listing 11-6",
         "T4 listing 11-7",
+        "T4 confusion matrices",
         *(f"T4 file {name}" for name in ("NN", "fmnist", "fmnist_momentum", "fmnist_analyze", "fmnist_repeat")),
     ),
     claims=(
