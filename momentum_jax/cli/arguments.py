@@ -398,8 +398,8 @@ class Reproduce(Compiles):
     """Reproduce the textbook's figures and tables, and check what it claims; without a name, list them.
 
     Prints every claim beside what was measured; writes report.html, result.json and the figures to <out>/<name>, with
-    --quick to <out>/<name>-quick. The exit code is 0 if every claim that was checked holds or is a known fault of its
-    source, else 1.
+    --quick to <out>/<name>-quick. A source's claim that we measure not to hold is a finding: a row with its verdict.
+    The exit code is 1 if a check of this library's own fails, 2 if the command or its data is at fault, else 0.
     """
 
     experiment: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="NAME"), _default("list them")]] = None

@@ -104,12 +104,13 @@ def _all(command: Reproduce, console: Console) -> int:
         for status, words in (
             ("holds", "claims hold"),
             ("known fault", "are known faults of their sources"),
-            ("does not hold", "do not hold"),
-            ("not checked", "not checked at this size"),
+            ("not confirmed", "are not confirmed by our measurement"),
+            ("does not hold", "do not hold and should"),
+            ("not checked", "are not tested by this size"),
         )
     )
     unchecked = ", ".join(result.experiment.name for result in results if _unchecked(result))
-    counts += f"; nothing was checked of {unchecked}" if unchecked else ""
+    counts += f", which tests nothing of {unchecked}" if unchecked else ""
     unrun = f"; not run: {', '.join(missing)}" if missing else ""
     console.print(f"{len(results)} experiments: {counts}{unrun}", highlight=False, soft_wrap=True)
     return 0 if results and all(result.ok for result in results) and not refused else 1
@@ -137,7 +138,7 @@ def _one(experiment: Experiment, command: Reproduce, data_sets: _DataSets, conso
     for each in result.outcome.tables:
         console.print(_table_of_source(each))
     if _unchecked(result):
-        console.print(f"{experiment.name}: none of its {len(result.verdicts)} claims was checked at {result.size} size.")
+        console.print(f"{experiment.name}: the {result.size} size tests none of its {len(result.verdicts)} claims.")
     console.print(f"{result.seconds:.1f} s; {', '.join(map(str, written))}\n", highlight=False, soft_wrap=True)
     return result
 

@@ -21,8 +21,9 @@ _BEFORE = {"equals": "", "at least": "≥ ", "at most": "≤ "}
 _COUNTED: dict[Status, str] = {
     "holds": "{} of {} claims hold",
     "known fault": "{} of {} are known faults of their sources",
+    "not confirmed": "{} of {} are claims of their sources that our measurement does not confirm",
     "does not hold": "{} of {} do not hold and should",
-    "not checked": "{} of {} are of the full size and not checked at the quick one",
+    "not checked": "{} of {} are not tested by the quick size",
 }
 # Characters that a cell may have beside others without a break.
 _SHORT = 28
@@ -44,6 +45,8 @@ def content(result: Result, pictures: Sequence[Path]) -> Content:
     counts = [words.format(found[status], len(result.verdicts)) for status, words in _COUNTED.items() if found[status]]
     checked = len(result.verdicts) - found["not checked"]
     mark, shape = "Reproduced" if result.ok else "Not reproduced", "tick" if result.ok else "cross"
+    if result.ok and found["not confirmed"]:
+        mark, shape = "Reproduced in part", "ring"
     if not checked:
         mark, shape = "Not checked", "ring"
     return Content(
@@ -112,6 +115,8 @@ def _said(verdict: Verdict) -> str:
             return "yes"
         case "known fault":
             return f"no, a known fault of the source: {verdict.reason}"
+        case "not confirmed":
+            return f"no, our measurement does not confirm it: {verdict.reason}"
         case "does not hold":
             return f"NO: {verdict.reason}"
     return f"not checked: {verdict.reason}"

@@ -96,20 +96,22 @@ def find(wanted: str) -> Experiment:
 
     Numbers are those of figures, tables, equations, listings, notes and files: "11-7", "table 11-2", "11.10", "listing
     11-6", "gd_nesterov". A bare number is that of a figure, where a figure has it, else of a table, a listing, a note.
+    The label of a document is enough where it has one experiment: "T2".
     Capitals and commas do not count, so that the labels of the printed tables find theirs: "T4, figure 11-7".
 
     Raises:
       ValueError: there is none, or several experiments have it.
     """
     asked = " ".join(wanted.replace(",", " ").split()).casefold()
+    document = f"{asked} " if asked in map(str.casefold, DOCUMENTS) else None
     found = [
         (number, experiment)
         for experiment in EXPERIMENTS
         for number in (experiment.name, *experiment.reproduces)
         for label in (number.replace(",", "").casefold(),)
-        if asked == label or label.endswith(f" {asked}")
+        if asked == label or label.endswith(f" {asked}") or (document is not None and label.startswith(document))
     ]
-    for kind in _KINDS:
+    for kind in _KINDS if document is None else ():
         found = [each for each in found if kind in each[0].split()] or found
     if len({experiment.name for _, experiment in found}) == 1:
         return found[0][1]

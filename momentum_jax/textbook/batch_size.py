@@ -191,7 +191,7 @@ EXPERIMENT = Experiment(
     title="Batches of 32 and of 512, each at its own tuned rate: for as many examples, and for as many updates",
     reproduces=("T4 batch size",),
     claims=(
-        Claim(_better(SAME_EXAMPLES), 1, 0, f"{_SOURCE}: for as many examples", "at least", full_only=True),
+        Claim(_better(SAME_EXAMPLES), 1, 0, f"{_SOURCE}: for as many examples", "at least", full_only=True, finding=True),
         Claim(
             _better(SAME_UPDATES),
             1,
@@ -215,7 +215,9 @@ EXPERIMENT = Experiment(
             "at least",
             full_only=True,
         ),
-        Claim(_ESCAPES, 0.5, 0, "T4: the noise of small batches escapes minima, here of half the runs", "at least"),
+        Claim(
+            _ESCAPES, 0.5, 0, "T4: the noise of small batches escapes minima, here of half the runs", "at least", finding=True
+        ),
     ),
     full=Settings(),
     quick=Settings(

@@ -197,6 +197,6 @@ EXPERIMENT = Experiment(
     full=Settings(),
     quick=Settings(limits=(7.0,), steps=1200, measurements=12),
     measure=measure,
-    duration="2 min, quick 10 s",
+    duration="1 min, quick 10 s",
     datasets=("digits",),
 )

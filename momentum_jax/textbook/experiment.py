@@ -25,6 +25,8 @@ class Claim:
       known_fault: why this claim of the source cannot hold, known before it is run; None: it should hold. What is true instead
         stands beside it as a claim of ours, which can fail.
       full_only: the claim is of the full size and not checked at the quick one.
+      finding: the source says it in words and the measurement decides. Where it does not hold that is a finding, not a failure
+        of the run.
       remark: what is worth knowing where the claim does not hold, said after the reason; None: nothing.
     """
 
@@ -35,6 +37,7 @@ class Claim:
     relation: Relation = "equals"
     known_fault: str | None = None
     full_only: bool = False
+    finding: bool = False
     remark: str | None = None
 
     def __post_init__(self) -> None:

@@ -240,6 +240,7 @@ EXPERIMENT = Experiment(
         "T4 listing 11-5",
         "T4 listing 11-6",
         "T4 listing 11-7",
+        "T4 confusion matrices",
         *(f"T4 file {name}" for name in ("NN", "fmnist", "fmnist_momentum", "fmnist_analyze", "fmnist_repeat")),
     ),
     claims=(
@@ -286,6 +287,6 @@ EXPERIMENT = Experiment(
     full=Settings(),
     quick=Settings(replace(STUDY, steps=300, seeds=(0, 1, 2), evaluate_every=300)),
     measure=measure,
-    duration="4 min, quick 10 s",
+    duration="5 min, quick 10 s",
     datasets=("fashion_mnist",),
 )

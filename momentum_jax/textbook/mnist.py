@@ -213,6 +213,6 @@ EXPERIMENT = Experiment(
     full=Settings(),
     quick=Settings(replace(STUDY, steps=400, seeds=(0, 1))),
     measure=measure,
-    duration="4 min, quick 15 s",
+    duration="5 min, quick 15 s",
     datasets=("mnist",),
 )

@@ -3,8 +3,8 @@
 MNIST, 16,384 training images drawn at random, mini-batches of 128, 12 epochs, five runs of each. The source gives neither its
 net nor its learning rates. Here: two 3 x 3 convolutions of 8 and 16 channels with ReLU and 2 x 2 max pooling, 64 hidden units,
 softmax cross-entropy, He-normal weights; and the learning rates with which Keras came at the time: 0.01, 0.001, 0.01, 0.001.
-Momentum 0.9 at the rate
-of SGD is ours: SGD at 0.01 makes too small steps to be near the others after 12 epochs.
+Momentum 0.9 at the rate of SGD is ours. It moves ten times as far along a steady gradient, and comes near the others. So SGD at
+0.01 lies far below because its steps are too small for 12 epochs, not because an optimizer of its kind ends lower.
 """
 
 from __future__ import annotations
@@ -134,8 +134,14 @@ _NOT_GIVEN = "the source gives neither its net nor its learning rates, on which 
 _OF_THE_NET = "the source does not give its net, on which it depends what share of a step's time is the optimizer's"
 
 
-def _order(quantity: str, least: float, what: str, fault: str | None = None) -> Claim:
-    return Claim(quantity, least, 0, f"{_SOURCE}: {what}", relation="at least", known_fault=fault, full_only=True)
+def _below(label: str) -> Claim:
+    return Claim(_BELOW[label], 0.005, 0.002, f"{_SOURCE}: about 0.5% below", full_only=True, finding=True, remark=_NOT_GIVEN)
+
+
+def _order(quantity: str, least: float, what: str, remark: str | None = None) -> Claim:
+    """Without a remark a check of ours: it must hold."""
+    source, finding = f"{_SOURCE}: {what}", remark is not None
+    return Claim(quantity, least, 0, source, "at least", full_only=True, finding=finding, remark=remark)
 
 
 EXPERIMENT = Experiment(
@@ -143,8 +149,8 @@ EXPERIMENT = Experiment(
     title="SGD, RMSprop, Adagrad and Adam on a small convolutional net: accuracy and time",
     reproduces=("T4 figure 11-11",),
     claims=(
-        Claim(_BELOW[SGD], 0.005, 0.002, f"{_SOURCE}: about 0.5% below", known_fault=_NOT_GIVEN, full_only=True),
-        Claim(_BELOW[RMSPROP], 0.005, 0.002, f"{_SOURCE}: about 0.5% below", known_fault=_NOT_GIVEN, full_only=True),
+        _below(SGD),
+        _below(RMSPROP),
         # By so much at these learning rates that the net cannot turn it.
         _order(_ORDER[SGD], 0, "SGD is below"),
         _order(_ORDER[RMSPROP], 0, "RMSprop is below", _NOT_GIVEN),
@@ -152,6 +158,10 @@ EXPERIMENT = Experiment(
         _order(_WIDEST, 1, "RMSprop scatters most", _NOT_GIVEN),
         _order(_FASTEST, 1, "SGD is fastest", _OF_THE_NET),
         _order(_SLOWEST, 1, "Adam is slowest", _OF_THE_NET),
+        Claim(
+            _BELOW[MOMENTUM], 0.005, 0, f"ours, beside {_SOURCE}: momentum 0.9 at SGD's rate is near", "at most", full_only=True
+        ),
+        Claim(_LARGER, 0.01, 0, f"ours, beside {_SOURCE}: so SGD at 0.01 is short of steps", "at least", full_only=True),
     ),
     full=Settings(),
     quick=Settings(
@@ -166,6 +176,6 @@ EXPERIMENT = Experiment(
         )
     ),
     measure=measure,
-    duration="5 min reduced, quick 20 s; full size over an hour",
+    duration="12 min, quick 20 s",
     datasets=("mnist",),
 )

@@ -18,7 +18,7 @@ from momentum_jax.textbook.experiment import Claim, Experiment, Outcome, Surroun
 RESULT = "result.json"
 
 Size = Literal["full", "quick"]
-Status = Literal["holds", "does not hold", "known fault", "not checked"]
+Status = Literal["holds", "does not hold", "known fault", "not confirmed", "not checked"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Verdict:
     Attributes:
       claim: what the source says.
       ours: what was measured.
-      status: "known fault" is a claim that does not hold and was declared so, NaN excepted; "not checked" one of another size.
+      status: "known fault" is a claim that does not hold and was declared so; "not confirmed" a `finding` that does not hold;
+        "not checked" one of another size. What was measured as NaN "does not hold".
       reason: why it does not hold, or was not checked; "" of one that holds.
     """
 
@@ -64,7 +65,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether every claim that was checked holds or is a known fault of its source."""
+        """Whether every claim that was checked holds, is a known fault of its source, or is a finding."""
         return all(verdict.acceptable for verdict in self.verdicts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def check(claim: Claim, measured: Any, *, size: Size = "full") -> Verdict:
         raise ValueError(f"check: {claim.quantity!r} must be of shape {published.shape}, as is claimed, got {ours.shape}.")
     value: Value = tuple(map(float, ours)) if ours.ndim else float(ours)
     if claim.full_only and size != "full":
-        return Verdict(claim, value, "not checked", "a claim about the full size")
+        return Verdict(claim, value, "not checked", "the quick size does not test it")
     excess = {
         "equals": np.abs(ours - published),
         "at least": published - ours,
@@ -166,7 +167,8 @@ def check(claim: Claim, measured: Any, *, size: Size = "full") -> Verdict:
     if claim.known_fault is not None:
         return Verdict(claim, value, "known fault", claim.known_fault)
     reason = f"off by {np.max(excess):.3g}, allowed are {claim.tolerance:.3g}"
-    return Verdict(claim, value, "does not hold", reason if claim.remark is None else f"{reason}; {claim.remark}")
+    reason = reason if claim.remark is None else f"{reason}; {claim.remark}"
+    return Verdict(claim, value, "not confirmed" if claim.finding else "does not hold", reason)
 
 
 def _plain(value: Any) -> Any:

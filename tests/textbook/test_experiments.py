@@ -57,7 +57,8 @@ FOUND_BY = {
     "two-dimensions": ["11-3", "11-4", "11-5", "table 11-1"],
     "rolling-ball": ["11-7", "11-10", "table 11-2", "T4, figure 11-7", "Figure 11-7", "T4, table 11-2", "Rolling-ball"],
     "fair-comparison": ["T4, figure 11-8, tuned", "T4 figure 11-8, tuned"],
-    "fashion-mnist": ["T4, figure 11-8"],
+    "fashion-mnist": ["T4, figure 11-8", "confusion matrices"],
+    "toy-regressions": ["T2", "t2", "NumPy listing"],
 }
 
 
@@ -96,6 +97,11 @@ def test_what_several_experiments_have_is_asked_back(monkeypatch) -> None:
     with pytest.raises(ValueError, match=r"^find: 'annealing' is T3 annealing of T3 and T5 annealing of T5; say which\.$"):
         textbook.find("annealing")
     assert textbook.find("T5 annealing") is second
+
+
+def test_a_document_with_several_experiments_is_asked_back_with_all_of_them() -> None:
+    with pytest.raises(ValueError, match=r"^find: 'T5' is T5 pathological curvature of ravine.*T5 RMSprop of adaptive-methods.*; say which\.$"):
+        textbook.find("T5")
 
 
 @pytest.mark.parametrize("wanted", ["nothing", "", "1-2", "figure"])

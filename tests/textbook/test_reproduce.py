@@ -85,15 +85,30 @@ def test_a_claim_that_does_not_hold_is_shown_and_makes_the_exit_code_1(reproduce
     assert json.loads((tmp_path / "one-dimension-quick" / "result.json").read_text())["ok"] is False
     code, out, _ = reproduce("--all", "--quick")
     assert code == 1
-    assert "1 do not hold" in out
+    assert "1 do not hold and should" in out
+
+
+def test_a_finding_against_a_source_is_a_row_and_leaves_the_exit_code_0(reproduce, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(textbook, "EXPERIMENTS", (replace(ONE, claims=(*ONE.claims, replace(WRONG, finding=True))),))
+    code, out, _ = reproduce("one-dimension", "--quick")
+    assert code == 0
+    assert "no, our measurement does not" in out
+    kept = json.loads((tmp_path / "one-dimension-quick" / "result.json").read_text())
+    assert (kept["ok"], kept["claims"][-1]["status"], kept["claims"][-1]["holds"]) == (True, "not confirmed", False)
+    page = (tmp_path / "one-dimension-quick" / "report.html").read_text()
+    assert "1 of 10 are claims of their sources that our measurement does not confirm" in page
+    assert "Reproduced in part" in page
+    code, out, _ = reproduce("--all", "--quick")
+    assert code == 0
+    assert "1 are not confirmed by our measurement, 0 do not hold and should" in out
 
 
 def test_where_nothing_was_checked_it_is_said(reproduce, monkeypatch) -> None:
     claims = tuple(replace(claim, full_only=True) for claim in ONE.claims)
     monkeypatch.setattr(textbook, "EXPERIMENTS", (replace(ONE, claims=claims),))
-    assert f"one-dimension: none of its {len(claims)} claims was checked at quick size." in reproduce("11-6", "--quick")[1]
-    assert "not checked at this size; nothing was checked of one-dimension" in reproduce("--all", "--quick")[1]
-    assert "was checked" not in reproduce("11-6")[1]
+    assert f"one-dimension: the quick size tests none of its {len(claims)} claims." in reproduce("11-6", "--quick")[1]
+    assert "are not tested by this size, which tests nothing of one-dimension" in reproduce("--all", "--quick")[1]
+    assert "tests none" not in reproduce("11-6")[1]
 
 
 def test_what_lacks_its_data_says_so_in_one_line_and_the_others_run(reproduce, monkeypatch, tmp_path) -> None:
@@ -108,7 +123,7 @@ def test_what_lacks_its_data_says_so_in_one_line_and_the_others_run(reproduce, m
     (line,) = [line for line in err.splitlines() if "lacking" in line]
     assert line.startswith("momentum-jax: lacking was not run: load: ")
     assert f"momentum-jax data fetch mnist --directory {nowhere}" in line
-    assert "1 experiments: 8 claims hold, 1 are known faults of their sources, 0 do not hold" in out
+    assert "1 experiments: 8 claims hold, 1 are known faults of their sources, 0 are not confirmed" in out
     assert out.rstrip().endswith("not run: lacking")
     code, _, err = reproduce("lacking", "--data", str(nowhere))
     assert code == 2

@@ -54,6 +54,15 @@ def test_a_known_fault_does_not_excuse_what_is_not_a_number(measured) -> None:
     assert verdict.reason == "nothing was measured: not a number"
 
 
+def test_a_claim_in_words_that_does_not_hold_is_a_finding_and_no_failure_but_nan_is_one() -> None:
+    claim = Claim("q", 1.0, 0.1, SOURCE, "at least", finding=True, remark="its interval is in the table")
+    verdict = check(claim, 0.5)
+    assert (verdict.status, verdict.acceptable) == ("not confirmed", True)
+    assert verdict.reason == "off by 0.5, allowed are 0.1; its interval is in the table"
+    assert check(claim, 1.5).status == "holds"
+    assert check(claim, math.nan).acceptable is False
+
+
 def test_a_claim_of_the_full_size_is_not_checked_at_the_quick_one() -> None:
     claim = Claim("q", 1.0, 0.1, SOURCE, full_only=True)
     assert check(claim, 2.0, size="quick").status == "not checked"

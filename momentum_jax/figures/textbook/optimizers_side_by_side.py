@@ -1,4 +1,4 @@
-"""T4, figure 11-11: accuracy by epoch, accuracy at the end and time of four optimizers."""
+"""T4, figure 11-11: accuracy by epoch, accuracy at the end and time of each optimizer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _ends(data: Data) -> Figure:
                 axes.plot(np.full(len(each), place - 0.15), each, "o", color="#999999", markersize=4)
                 error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) >= enough else None
                 axes.errorbar(place + 0.1, middle(each), yerr=error, color="black", marker="s", capsize=4)
-            axes.set_xticks(range(len(values)), values, fontsize=8)
+            axes.set_xticks(range(len(values)), values, rotation=30, ha="right", fontsize=8)
             axes.set_xlim(-0.6, len(values) - 0.4)
             axes.set_ylabel(what)
             axes.set_title(title, fontsize=9)
