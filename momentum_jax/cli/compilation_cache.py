@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from typing import Any
 # A thousand programs, of thirty comparisons. JAX looks at all of them whenever it adds one: with four thousand that took 0.2 s.
 MOST_BYTES = 2**25
 _DIRECTORY, _ENABLED = "jax_compilation_cache_dir", "jax_enable_compilation_cache"
+# How long another process may keep the lock, in seconds.
+_PATIENCE = 10.0
 # JAX's own words, which come as a UserWarning.
 _FAILED = "Error (reading|writing) persistent compilation cache entry"
 _LOCK, _ENTRIES = ".lockfile", ("*-cache", "*-atime")
@@ -121,15 +124,26 @@ def _failures_said(place: Path, say: Callable[[str], Any]) -> Iterator[None]:
         yield
 
 
-def _empty(place: Path) -> None:
-    """Removes what can be removed. Under JAX's own lock: another process never sees half of a program."""
+def _empty(place: Path) -> str | None:
+    """Removes what can be removed, and says why something could not be.
+
+    Under JAX's own lock: another process never sees half of a program.
+    """
     import filelock
 
-    with contextlib.suppress(OSError, filelock.Timeout), filelock.FileLock(place / _LOCK, timeout=10):
-        for pattern in _ENTRIES:
-            for entry in place.glob(pattern):
-                with contextlib.suppress(OSError):
-                    entry.unlink()
+    reason = None
+    try:
+        with filelock.FileLock(place / _LOCK, timeout=_PATIENCE):
+            for entry in (each for pattern in _ENTRIES for each in place.glob(pattern)):
+                try:
+                    entry.unlink(missing_ok=True)
+                except OSError as error:
+                    reason = error.strerror or str(error)
+    except filelock.Timeout:
+        reason = "another process is writing there"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    return reason
 
 
 def _sizes(place: Path) -> list[int]:
@@ -142,15 +156,19 @@ def _sizes(place: Path) -> list[int]:
 
 
 def run(*, clear: bool) -> int:
-    """Prints where programs are kept and how large they are, or removes them."""
+    """Prints where programs are kept and how large they are, or removes them. The exit code is 1 where some could not be."""
     if given := os.environ.get(_DIRECTORY.upper()):
         print(f"{given} is JAX's own compilation cache, as JAX_COMPILATION_CACHE_DIR says; these are not used:")
+    if os.environ.get(_ENABLED.upper(), "").lower() in ("0", "f", "false", "n", "no", "off"):
+        print("JAX_ENABLE_COMPILATION_CACHE turns JAX's cache off: no program is kept or read.")
+    code = 0
     places = sorted({directory(), *(root().glob("jaxlib-*") if root().is_dir() else ())})
     for place in places:
-        if clear:
-            _empty(place)
+        if clear and place.is_dir() and (reason := _empty(place)) is not None:
+            print(f"momentum-jax: the programs in {place} could not all be removed ({reason}).", file=sys.stderr)
+            code = 1
         sizes = _sizes(place)
         if sizes or place == directory():
             count = f"{len(sizes)} program{'s' * (len(sizes) != 1)}"
             print(f"{place}: {count}, {sum(sizes) / 1e6:.1f} MB of at most {MOST_BYTES / 1e6:.0f} MB")
-    return 0
+    return code

@@ -115,7 +115,7 @@ def several_steps(step: Callable[..., Any], n: int, *, unpacked: bool = False) -
         try:
             return program(_owned(names, parts), batches)
         except (RuntimeError, ValueError) as error:
-            if (said := _said_of_buffers(error, names, parts)) is not None:
+            if (said := _said_of_buffers(error, names, parts, batches)) is not None:
                 raise ValueError(said) from error
             raise
 
@@ -180,6 +180,9 @@ def _made_ahead(batches: Iterator[Any], n: int) -> Iterator[Any]:
                 for group in _groups(takewhile(lambda _: not stopped.is_set(), batches), n):
                     made.put((group, None))
                     wanted.acquire()
+                    if stopped.is_set():
+                        # Also while batches wait that began another group: nobody asks for it.
+                        return
         except BaseException as raised:  # Whatever it is, it belongs to the consumer.
             error = raised
         made.put((None, error))
@@ -206,21 +209,26 @@ def _groups(batches: Iterator[Any], n: int) -> Iterator[Any]:
     """The same groups, made when they are asked for."""
     group: list[Any] = []
     kind: Any = None
-    try:
-        for number, batch in enumerate(batches):
-            batch = _kept(batch, number)
-            before, kind = kind, (jax.tree.structure(batch), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(batch)])
-            if group and kind != before:
+    number = 0
+    while True:
+        try:
+            batch = _kept(next(batches), number)
+        except StopIteration:
+            break
+        except BaseException:
+            # Ctrl-C in the iterator as well: what came before it is whole.
+            if group:
                 yield _stack(group)
-                group = []
-            group.append(batch)
-            if len(group) == n:
-                yield _stack(group)
-                group = []
-    except Exception:
-        if group:
+            raise
+        number += 1
+        before, kind = kind, (jax.tree.structure(batch), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(batch)])
+        if group and kind != before:
             yield _stack(group)
-        raise
+            group = []
+        group.append(batch)
+        if len(group) == n:
+            yield _stack(group)
+            group = []
     if group:
         yield _stack(group)
 
@@ -232,7 +240,9 @@ def _kept(batch: Any, number: int) -> Any:
         raise ValueError(f"stacked: a batch must hold at least one array, got none in batch {number}.")
     kept = [leaf if isinstance(leaf, jax.Array) else np.array(leaf) for _, leaf in leaves]
     for (path, leaf), array in zip(leaves, kept, strict=True):
-        if isinstance(array, np.ndarray) and array.dtype.kind in "OSUMm":
+        if not (
+            jnp.issubdtype(array.dtype, np.number) or jnp.issubdtype(array.dtype, np.bool_) or isinstance(array, jax.Array)
+        ):
             shown = f"{array.dtype}{list(array.shape)}" if isinstance(leaf, np.ndarray) else describe(leaf)
             raise TypeError(f"stacked: batches must hold arrays of numbers, got {shown}{at_leaf(path)} of batch {number}.")
     return jax.tree.unflatten(treedef, kept)
@@ -306,16 +316,14 @@ def _first_difference(old: Any, new: Any) -> tuple[str, str]:
     return next(_first_difference(a, b) for a, b in zip(old.children(), new.children(), strict=True) if a != b)
 
 
-def _said_of_buffers(error: Exception, names: Sequence[str], parts: tuple[Any, ...]) -> str | None:
-    """What JAX says of a buffer that cannot be taken over, as a sentence; None of any other error."""
+def _said_of_buffers(error: Exception, names: Sequence[str], parts: tuple[Any, ...], batches: Any) -> str | None:
+    """What JAX says of a buffer that cannot be used or taken over, as a sentence; None of any other error."""
     if "deleted" in str(error):
-        for what, part in zip(names, parts, strict=True):
+        alive = [f"{what} must be what the last call returned" for what in names]
+        for what, part in zip([*alive, "batches must hold arrays that are alive"], [*parts, batches], strict=True):
             for path, leaf in jax.tree.leaves_with_path(part):
                 if isinstance(leaf, jax.Array) and leaf.is_deleted():
-                    return (
-                        f"several_steps: {what} must be what the last call returned, got a dead array{at_leaf(path)}, which an "
-                        "earlier call took over."
-                    )
+                    return f"several_steps: {what}, got a dead array{at_leaf(path)}, which an earlier call took over."
     if any(words in str(error) for words in ("donate the same buffer", "previously donated")):
         return (
             f"several_steps: each array of {joined(names)} must have memory of its own, got two arrays that share theirs, or "

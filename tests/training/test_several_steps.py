@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -308,6 +309,53 @@ def test_the_thread_works_one_group_ahead_and_ends_when_its_consumer_does() -> N
     for _ in stacked(endless(), 2):
         break
     assert not threads()
+
+
+def test_a_consumer_that_stops_before_a_group_cut_short_ends_the_thread() -> None:
+    cut = threading.Event()
+
+    def batches() -> Iterator[Any]:
+        for size in (1, 1, 1, 2, 2, 1, 1):
+            yield np.zeros(size)
+            if size == 2:
+                cut.set()
+
+    groups = stacked(batches(), 3)
+    assert next(groups).shape == (3, 1)
+    # The second group ends with the batch after it, which waits in the thread.
+    assert cut.wait(10)
+    time.sleep(0.05)
+    groups.close()
+    assert not threads()
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, OSError])
+def test_batches_before_whatever_an_iterator_raises_are_not_lost(raised: type[BaseException]) -> None:
+    def batches() -> Iterator[Any]:
+        yield np.ones(1)
+        yield np.ones(1)
+        raise raised
+
+    groups = stacked(batches(), 3)
+    assert next(groups).shape == (2, 1)
+    with pytest.raises(raised):
+        next(groups)
+
+
+def test_a_batch_holds_numbers_of_any_width_and_no_records() -> None:
+    narrow = [{"a": np.ones(2, jnp.bfloat16), "b": np.ones(2, bool), "c": np.ones(2, jnp.int4)}] * 2
+    (group,) = stacked(narrow, 2)
+    assert [leaf.dtype for leaf in jax.tree.leaves(group)] == [jnp.bfloat16, bool, jnp.int4]
+    with pytest.raises(TypeError, match=r"arrays of numbers, got \[\('x', '<f4'\)\]\[3\] of batch 0"):
+        next(stacked([np.zeros(3, [("x", np.float32)])], 2))
+
+
+def test_a_dead_array_among_the_batches_is_named() -> None:
+    dead = jnp.ones((2, 3))
+    dead.delete()
+    run = several_steps(lambda carry, batch: (carry + batch["x"].sum(), carry), 2)
+    with pytest.raises(ValueError, match=r"batches must hold arrays that are alive, got a dead array at leaf \['x'\]"):
+        run(jnp.zeros(()), {"x": dead})
 
 
 def test_ctrl_c_reaches_the_consumer_and_ends_the_thread(ctrl_c: None) -> None:
