@@ -100,7 +100,9 @@ def test_what_several_experiments_have_is_asked_back(monkeypatch) -> None:
 
 
 def test_a_document_with_several_experiments_is_asked_back_with_all_of_them() -> None:
-    with pytest.raises(ValueError, match=r"^find: 'T5' is T5 pathological curvature of ravine.*T5 RMSprop of adaptive-methods.*; say which\.$"):
+    with pytest.raises(
+        ValueError, match=r"^find: 'T5' is T5 pathological curvature of ravine.*T5 RMSprop of adaptive-methods.*; say which\.$"
+    ):
         textbook.find("T5")
 
 
