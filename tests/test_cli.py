@@ -433,6 +433,40 @@ def test_the_version_is_the_packages(capfd):
     assert run(capfd, "--version") == (0, f"momentum_jax {momentum_jax.__version__}\n", "")
 
 
+def test_one_optimizer_is_shown_with_all_that_is_known_of_it(capfd):
+    code, out, _ = run(capfd, "optimizers", "nesterov")
+    assert code == 0
+    assert out.startswith("nesterov(learning_rate, momentum=0.9")
+    assert "v' = mu_t v - eta g(y)          y' = y - eta g(y) + mu_{t+1} v'" in out
+    (entry,) = json.loads(run(capfd, "optimizers", "nesterov", "--json")[1])
+    assert entry["memory"] == "1 buffer. Needs: evaluation_params, to read the iterate."
+    assert entry["equations"][0] == "v' = mu_t v - eta g(x + mu_t v)          x' = x + v'"
+    assert run(capfd, "optimizers", "nestrov")[2].strip() == (
+        "momentum-jax: there is no optimizer 'nestrov'; did you mean nesterov, ema_nesterov?"
+    )
+    assert run(capfd, "optimizers", "x" * 500)[0] == 2
+
+
+def test_a_translation_has_every_digit_in_json(capfd):
+    _, out, _ = run(capfd, "convert", "--from", "pytorch", "--to", "ema", "lr=0.3", "momentum=0.7", "--json")
+    assert json.loads(out) == {
+        "convention": "ema",
+        "hyperparameters": {"learning_rate": pytest.approx(1.0, rel=1e-15), "momentum": 0.7},
+        "note": None,
+    }
+
+
+@pytest.mark.parametrize(("columns", "width"), [("80", 80), ("43", 43), (None, 160)])
+def test_a_pipe_is_as_wide_as_columns_says(monkeypatch, columns, width):
+    from momentum_jax.cli.console import output
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(os, "isatty", lambda descriptor: False)
+    assert output().width == width
+
+
 def test_every_optimizer_is_listed_with_a_line_and_a_source(capfd):
     from momentum_jax.cli.optimizers import entries
     from momentum_jax.studies.reader import names

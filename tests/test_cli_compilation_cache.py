@@ -159,6 +159,22 @@ def test_the_command_shows_and_clears_all_versions(home, counted, capfd):
     assert (len(entries(home)), counted.said) == (1, [])
 
 
+def test_what_could_not_be_removed_is_said(home, counted, capfd, monkeypatch):
+    import filelock
+
+    counted.compute()
+    monkeypatch.setattr(compilation_cache, "_PATIENCE", 0.05)
+    with filelock.FileLock(home / ".lockfile"):
+        code, _, said = run(capfd, "cache", "--clear")
+    assert (code, len(entries(home))) == (1, 1)
+    assert said == f"momentum-jax: the programs in {home} could not all be removed (another process is writing there).\n"
+
+
+def test_the_command_says_when_jax_was_told_to_keep_nothing(home, capfd, monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    assert "no program is kept or read" in run(capfd, "cache")[1]
+
+
 def test_the_command_says_when_jax_was_told_of_another_directory(home, capfd, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/mine")
     _, out, _ = run(capfd, "cache")
@@ -176,8 +192,15 @@ def test_theory_keeps_its_programs_unless_told_otherwise(home, capfd):
 
 
 def test_every_command_that_compiles_has_the_option():
-    compiling = {arguments.Compare, arguments.Train, arguments.StudyRun, arguments.StudyAddSeeds, arguments.ProblemCommand}
-    compiling |= {arguments.Predict, arguments.Reproduce, arguments.Theory, arguments.Tune, arguments.Explore}
+    compiling = {arguments.Compare, arguments.Train, arguments.StudyRun, arguments.StudyAddSeeds, arguments.AtlasRun}
+    compiling |= {
+        arguments.ProblemCommand,
+        arguments.Predict,
+        arguments.Reproduce,
+        arguments.Theory,
+        arguments.Tune,
+        arguments.Explore,
+    }
     commands = {each for each in vars(arguments).values() if isinstance(each, type) and each.__module__ == arguments.__name__}
     shared = {arguments.Compiles, arguments.Described, arguments.Options}
     assert {each for each in commands if issubclass(each, arguments.Compiles)} - shared == compiling

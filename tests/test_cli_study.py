@@ -66,6 +66,12 @@ def test_run_again_it_has_nothing_to_do_and_says_the_same(written, capfd):
     assert "report.html" in out
 
 
+def test_the_numbers_of_the_report_are_printed_as_json(written, capfd):
+    code, out, _ = run(capfd, "study", "report", str(written), "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads((written / "report.json").read_text())
+
+
 def test_the_report_is_written_anew(written, capfd):
     (written / "report.html").unlink()
     code, _, err = run(capfd, "study", "report", str(written))

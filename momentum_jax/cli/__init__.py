@@ -151,7 +151,7 @@ def _run(command: Any) -> int:
             case arguments.Optimizers():
                 from momentum_jax.cli import optimizers
 
-                return optimizers.list_optimizers()
+                return optimizers.run(command)
             case arguments.Convert():
                 from momentum_jax.cli import convert
 

@@ -191,6 +191,8 @@ class Compare(Options, Spread):
     """How many seeds; they are numbered from 0."""
     out: Annotated[Path | None, _PATH, _default("compare-<dataset>")] = None
     """Output directory."""
+    json: bool = False
+    """Print the table as JSON, as summary.json has it."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,8 @@ class StudyReport:
 
     directory: tyro.conf.Positional[Path]
     """Its output directory."""
+    json: bool = False
+    """Print the numbers of the report as JSON instead of a table."""
 
 
 @dataclass(frozen=True)
@@ -390,7 +394,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Optimizers:
-    """List the optimizers of this library, what each is and where it comes from."""
+    """List the optimizers of this library, what each is and where it comes from; of one all that is known."""
+
+    name: tyro.conf.Positional[Annotated[str | None, _not_given(str, "NAME"), _default("all")]] = None
+    """One of them, such as nesterov."""
+    json: bool = False
+    """Print JSON instead."""
 
 
 @dataclass(frozen=True)
@@ -447,6 +456,8 @@ class Convert:
     """Convention to translate them into."""
     choose: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """What the result leaves open: small_const (0.7) of accelerated_sgd, derivative (0) of pid."""
+    json: bool = False
+    """Print JSON, with every digit, instead of name=value."""
 
 
 @dataclass(frozen=True)

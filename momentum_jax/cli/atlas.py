@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from momentum_jax.cli.arguments import AtlasReport, AtlasRun
+from momentum_jax.cli.console import output
 from momentum_jax.cli.signals import INTERRUPTED
 from momentum_jax.studies import Study
 from momentum_jax.studies.atlas import Atlas, Cell, Cells, findings_in, run_atlas
@@ -64,14 +64,14 @@ def _write(atlas: Atlas, out: Path, file: Path | None) -> None:
     cells = findings_in(atlas, out)
     written = page.write(cells, out, file)
     _print(cells)
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
     console.print(page.verdict(cells), highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _print(cells: Cells) -> None:
     """A row a cell."""
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     table = Table("study", "batch", "steps", "answer", "p", "adjusted")
     for found in cells.findings:
         table.add_row(

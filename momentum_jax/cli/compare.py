@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
 from momentum_jax.cli.arguments import Compare, Options, Train
+from momentum_jax.cli.console import output
 from momentum_jax.cli.specification import directory_of, specification
 from momentum_jax.studies import StudyError
 from momentum_jax.studies.store import Store
@@ -58,6 +58,11 @@ def _run(command: Options, *, checkpoints: bool = False) -> int:
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
         return 130
+    if isinstance(command, Compare) and command.json:
+        from momentum_jax.studies.summary import as_json
+
+        print(as_json(results[0].summaries), end="")
+        return 0
     _show(*results[0])
     if checkpoints:
         print(f"parameters: {out / CHECKPOINTS}")
@@ -125,7 +130,7 @@ def _show(store: Store, summaries: list[ArmSummary], written: list[Path]) -> Non
     from momentum_jax.studies.wording import verdict
 
     study = store.study
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     print_table(console, store, summaries)
     for arm, row in zip(study.arms, summaries, strict=True):
         if arm.ranges:

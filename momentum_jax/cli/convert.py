@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +35,10 @@ def run(command: Convert) -> int:
         result = convert(form(**values), to=command.to, steps=None, **chosen)
     except (ValueError, TypeError) as error:
         raise ArgumentError(str(error)) from error
+    if command.json:
+        content = {"convention": command.to, "hyperparameters": result.hyperparameters(), "note": result.note or None}
+        print(json.dumps(content, indent=2, allow_nan=False))
+        return 0
     print(_shown(result))
     if result.note:
         print(f"note: {result.note}")

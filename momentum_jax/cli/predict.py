@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 
-from rich.console import Console
 from rich.table import Table
 
 from momentum_jax.cli.arguments import Predict
+from momentum_jax.cli.console import output
 from momentum_jax.cli.specification import specification
 
 
@@ -21,7 +20,7 @@ def run(command: Predict) -> int:
     if command.json:
         print(json.dumps(found.to_dict(), indent=2, allow_nan=False))
         return 0
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     first, *others = HEADINGS
     table = Table(title=f"{study.data_name}, {found.steps:,} steps, predicted", title_justify="left")
     table.add_column(first, overflow="fold")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
-from rich.console import Console
 from rich.table import Table
 
 from momentum_jax.cli.arguments import ProblemCommand
+from momentum_jax.cli.console import output
 from momentum_jax.studies import Study
 
 
@@ -18,7 +16,7 @@ def run(command: ProblemCommand) -> int:
     batch = {} if command.batch is None else {"batch": command.batch}
     study = Study.from_dict({"problem": command.problem, "arms": ["sgd(0.1)"], "noise_floor": False, **batch})
     found = inspect_problem(study)
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     leaves = f"{found.leaves} lea{'f' if found.leaves == 1 else 'ves'}"
     data = f"; the data {in_bytes(found.data_bytes)}" * (found.data_bytes > 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -15,6 +14,7 @@ from rich.table import Table
 from momentum_jax import data, textbook
 from momentum_jax._text import quoted
 from momentum_jax.cli.arguments import ArgumentError, Reproduce
+from momentum_jax.cli.console import output
 from momentum_jax.data import DataError
 from momentum_jax.studies import StudyError
 from momentum_jax.textbook.experiment import Experiment
@@ -22,7 +22,7 @@ from momentum_jax.textbook.run import RESULT, Result
 
 
 def run(command: Reproduce) -> int:
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     if command.all and command.experiment is not None:
         raise ArgumentError(f"reproduce: give an experiment or --all, got both {quoted(command.experiment)} and --all.")
     if command.quick and not command.all and command.experiment is None:

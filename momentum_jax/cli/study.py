@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from momentum_jax.cli.arguments import StudyAddSeeds, StudyList, StudyReport, StudyRun
+from momentum_jax.cli.console import output
 from momentum_jax.cli.signals import INTERRUPTED
 from momentum_jax.cli.specification import directory_of, specification
 from momentum_jax.studies import StudyError
@@ -24,8 +24,8 @@ def run(command: StudyRun | StudyReport | StudyList | StudyAddSeeds) -> int:
     match command:
         case StudyRun():
             return _run(command)
-        case StudyReport(directory=directory):
-            return _report(directory)
+        case StudyReport():
+            return _report(command.directory, as_json=command.json)
         case StudyList(directory=directory):
             return _list(directory)
         case StudyAddSeeds():
@@ -95,7 +95,7 @@ def _work(work: Callable[..., Store], out: Path, command: StudyRun | StudyAddSee
     return 0
 
 
-def _report(directory: Path) -> int:
+def _report(directory: Path, *, as_json: bool) -> int:
     from momentum_jax.report import write
     from momentum_jax.studies.store import locked
 
@@ -112,7 +112,14 @@ def _report(directory: Path) -> int:
             reason = error.reason if isinstance(error, Unwritable) else error.strerror or error
             print(f"momentum-jax: the report could not be written to {directory} ({reason}).", file=sys.stderr)
             code = 1
-        _say(store, written)
+        if as_json:
+            from momentum_jax.studies.analysis import analyse
+            from momentum_jax.studies.wording import verdict
+
+            found = analyse(store)
+            print(found.to_json(verdict(found)), end="")
+        else:
+            _say(store, written)
     except Damaged as damaged:
         raise StudyError(f"{damaged.what}; run the study again to mend it.") from None
     return code
@@ -133,7 +140,7 @@ def _say(store: Store, written: list[Path]) -> None:
     from momentum_jax.studies.summary import summarize
     from momentum_jax.studies.wording import remarks, verdict
 
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     wrap = not console.is_terminal
     summaries = summarize(store)
     if summaries:
@@ -155,7 +162,7 @@ def _list(directory: Path) -> int:
     """One row a study, found by its manifest or its runs; one whose manifest cannot be read is named with the reason."""
     if not place(directory).is_dir():
         raise StudyError(f"study list: {directory} is no directory.")
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     table = Table("directory", "problem", "arms", "seeds", "steps", "runs", "status")
     unread = []
     for path in sorted({path.parent for name in (MANIFEST, RUNS) for path in directory.rglob(name)}):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from momentum_jax._text import cut_path
 from momentum_jax.cli.arguments import ArgumentError, Theory
+from momentum_jax.cli.console import output
 from momentum_jax.studies.expression import Expression
 from momentum_jax.studies.own import load
 from momentum_jax.studies.resolve import resolve
@@ -76,7 +75,7 @@ def _plain(found: Equivalence) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Summary], same: dict[str, Equivalence]) -> None:
-    console = Console(width=None if os.isatty(1) else 160, markup=False, emoji=False)
+    console = output()
     table = Table(show_header=len(found) > 1, box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     for text in found:

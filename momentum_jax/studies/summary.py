@@ -86,6 +86,12 @@ def training_steps_to_target(run: Run, curves: Curves, target: float | None) -> 
 
 
 def write_summary(path: Path, summaries: Sequence[ArmSummary]) -> None:
+    """Writes `as_json` of the arms."""
+    with atomic(path) as file:
+        file.write(as_json(summaries).encode())
+
+
+def as_json(summaries: Sequence[ArmSummary]) -> str:
     """What the table shows, as JSON: one object an arm, the fields of `ArmSummary`, of each score its mean and standard error.
 
     Null stands for what is not known.
@@ -100,8 +106,7 @@ def write_summary(path: Path, summaries: Sequence[ArmSummary]) -> None:
         content = asdict(arm)
         scores = {name: shown(values) for name, values in content.pop("values").items()}
         arms.append({**content, "scores": scores, "never": arm.never})
-    with atomic(path) as file:
-        file.write((json.dumps(arms, indent=2, allow_nan=False) + "\n").encode())
+    return json.dumps(arms, indent=2, allow_nan=False) + "\n"
 
 
 def _known(value: float) -> float | None:
