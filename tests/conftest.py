@@ -27,6 +27,8 @@ QUICK_COMPILER = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Commands print for a pipe as wide as it says.
+    os.environ.pop("COLUMNS", None)
     # A fifth of the time in which tests are collected went into looking for garbage among them.
     gc.set_threshold(100_000, 20, 20)
     if version("jaxlib").startswith("0.10."):  # XLA ends the process where it does not know a flag.

@@ -163,6 +163,8 @@ class Options(Described):
     """Finish what the output directory holds; `study run` does so unasked."""
     tensorboard: bool = False
     """Also write event files for TensorBoard, hyperparameters included, to <out>/tensorboard."""
+    json: bool = False
+    """Print the results as JSON, as summary.json or report.json has them, instead of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +193,6 @@ class Compare(Options, Spread):
     """How many seeds; they are numbered from 0."""
     out: Annotated[Path | None, _PATH, _default("compare-<dataset>")] = None
     """Output directory."""
-    json: bool = False
-    """Print the table as JSON, as summary.json has it."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _run(command: Options, *, checkpoints: bool = False) -> int:
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
         return 130
-    if isinstance(command, Compare) and command.json:
+    if command.json:
         from momentum_jax.studies.summary import as_json
 
         print(as_json(results[0].summaries), end="")

@@ -91,7 +91,7 @@ def _work(work: Callable[..., Store], out: Path, command: StudyRun | StudyAddSee
     except KeyboardInterrupt:
         messages.print(_stopped(out), highlight=False, soft_wrap=True)
         return INTERRUPTED
-    _say(store, written)
+    _say(store, written, as_json=isinstance(command, StudyRun) and command.json)
     return 0
 
 
@@ -112,14 +112,7 @@ def _report(directory: Path, *, as_json: bool) -> int:
             reason = error.reason if isinstance(error, Unwritable) else error.strerror or error
             print(f"momentum-jax: the report could not be written to {directory} ({reason}).", file=sys.stderr)
             code = 1
-        if as_json:
-            from momentum_jax.studies.analysis import analyse
-            from momentum_jax.studies.wording import verdict
-
-            found = analyse(store)
-            print(found.to_json(verdict(found)), end="")
-        else:
-            _say(store, written)
+        _say(store, written, as_json=as_json)
     except Damaged as damaged:
         raise StudyError(f"{damaged.what}; run the study again to mend it.") from None
     return code
@@ -133,19 +126,25 @@ def _stopped(out: Path) -> str:
     return f"momentum-jax: stopped; {len(store.runs)} of {planned} runs are in {out}. The same command goes on from there."
 
 
-def _say(store: Store, written: list[Path]) -> None:
-    """The table, what the arms were settled to, where the report lies, and what the evidence says: the answer last."""
+def _say(store: Store, written: list[Path], *, as_json: bool) -> None:
+    """The table, what the arms were settled to, where the report lies, and what the evidence says: the answer last.
+
+    as_json: the numbers of the report instead, and nothing else.
+    """
     from momentum_jax.cli.table import print_table
     from momentum_jax.studies.analysis import analyse
     from momentum_jax.studies.summary import summarize
     from momentum_jax.studies.wording import remarks, verdict
 
+    analysis = analyse(store)
+    if as_json:
+        print(analysis.to_json(verdict(analysis)), end="")
+        return
     console = output()
     wrap = not console.is_terminal
     summaries = summarize(store)
     if summaries:
         print_table(console, store, summaries)
-    analysis = analyse(store)
     for arm in analysis.arms:
         if arm.optimizer != arm.label:
             console.print(f"{arm.label}: {arm.optimizer}", highlight=False, soft_wrap=wrap)
