@@ -15,7 +15,10 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_design",
+    "sphinx_copybutton",
     "house",
+    "methods",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 
@@ -23,6 +26,7 @@ exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
 smartquotes = False
 
 add_module_names = False

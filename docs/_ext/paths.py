@@ -1,0 +1,158 @@
+"""The path of every method down one ravine, computed and drawn by the library."""
+
+import inspect
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import momentum_jax as mj
+from momentum_jax import descent, landscapes
+from momentum_jax.figures.textbook._drawing import draw_contours, draw_path, drawn, legend_below
+from momentum_jax.figures.style import heading
+from momentum_jax.textbook.surfaces import surface
+
+RAVINE = landscapes.ravine(30, angle=0.4)
+START = (-2.0, 0.6)
+STEPS = 40
+RATES = np.array([round(digit * 10.0**power, 6) for power in range(-3, 2) for digit in (1, 2, 5)])
+_DOMAIN = ((-2.6, 1.4), (-1.6, 1.4))
+
+# `sgd` has no momentum by default.
+_CHOSEN = {"sgd": {"momentum": "0.9"}}
+# What a constructor asks for, by the name of the parameter.
+_GIVEN = {
+    "optimizer": "mj.heavy_ball(RATE, 0.9)",
+    "core": "mj.scale_by_heavy_ball(0.9)",
+    "optimizers": '{"*": mj.heavy_ball(RATE, 0.9)}',
+    "decay": "0.9",
+    "weight_decay": "0.01",
+    "total_steps": str(STEPS),
+    "rank": "1",
+    "beta": "0.9",
+    "gamma": "0.9",
+    "strong_convexity": "1.0",
+    "smoothness": "30.0",
+    "rate": "0.9",
+    "A": "[[0.9]]",
+    "B": "[-0.02]",
+    "C": "[0.9]",
+    "D": "-0.02",
+}
+
+
+def call_of(name: str, rate: str) -> str:
+    """A call of the method with all that it asks for."""
+    arguments = []
+    for parameter in inspect.signature(getattr(mj, name)).parameters.values():
+        if parameter.name == "learning_rate":
+            arguments.append(f"learning_rate={rate}")
+        elif parameter.name in _CHOSEN.get(name, {}):
+            arguments.append(f"{parameter.name}={_CHOSEN[name][parameter.name]}")
+        elif parameter.default is parameter.empty:
+            arguments.append(f"{parameter.name}={_GIVEN[parameter.name].replace('RATE', rate)}")
+    call = f"mj.{name}({', '.join(arguments)})"
+    # These two are links of a chain: alone they would climb.
+    if name in ("grokfast", "cautious_weight_decay"):
+        return f"optax.chain({', '.join([call, f'mj.gradient_descent({rate})'][:: 1 if name == 'grokfast' else -1])})"
+    return call
+
+
+def takes_matrices(name: str) -> bool:
+    return "axes" in inspect.signature(getattr(mj, name)).parameters
+
+
+def example_of(name: str, found: tuple[str, float]) -> str:
+    """Python that runs, with what it prints; `found` are the call and the last value."""
+    call, value = found
+    lines = ["import momentum_jax as mj", "from momentum_jax import descent, landscapes", ""]
+    if "optax." in call:
+        lines.insert(0, "import optax")
+    if takes_matrices(name):
+        return "\n".join(
+            [
+                "import jax",
+                "import optax",
+                "import momentum_jax as mj",
+                "",
+                f"optimizer = {call}",
+                'params = {"w": jax.numpy.ones((4, 3))}',
+                "state = optimizer.init(params)",
+                'gradient = jax.grad(lambda params: (params["w"] ** 2).sum())(params)',
+                "updates, state = optimizer.update(gradient, state, params)",
+                "params = optax.apply_updates(params, updates)",
+            ]
+        )
+    lines += [
+        f"optimizer = {call}",
+        f"path = descent.descend(landscapes.ravine(30, angle=0.4), optimizer, {list(START)}, steps={STEPS})",
+        f"print(path.values[0], path.values[-1])  # {float(RAVINE(jnp.asarray(START))):.3g}, {value:.3g}",
+    ]
+    return "\n".join(lines)
+
+
+def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, float]]:
+    """Draw each method's best path beside that of gradient descent: by method its call and last value."""
+    plain, rate, _ = best("gradient_descent")
+
+    def draw(axes: Any) -> None:
+        draw_contours(axes, surface(RAVINE, _DOMAIN))
+        draw_path(axes, plain, 0, "gradient descent")
+        axes.set(xlim=_DOMAIN[0], ylim=_DOMAIN[1], aspect="equal")
+
+    # One figure serves all: only the second path and the title change.
+    figure = drawn(draw, "")
+    axes = figure.axes[0]
+    common = len(axes.lines)
+    found = {}
+    for name in methods:
+        points, its_rate, value = best(name)
+        found[name] = (call_of(name, its_rate), value)
+        draw_path(axes, points, 3, name)
+        heading(figure, f"{found[name][0]}, beside gradient_descent({rate})")
+        legend_below(figure, axes, columns=3)
+        figure.savefig(folder / f"{name}.png", dpi=110)
+        figure.legends.clear()
+        for line in axes.lines[common:]:
+            line.remove()
+    return found
+
+
+def best(name: str) -> tuple[np.ndarray, str, float]:
+    """Points, learning rate as text and last value of the best learning rate on the grid."""
+    optimizer_of = _compiled(name)
+    if "RATE" not in call_of(name, "RATE"):
+        path = descent.descend(RAVINE, optimizer_of(0.0), START, STEPS)
+        return np.asarray(path.points), "", float(path.values[-1])
+    paths = jax.vmap(lambda rate: descent.descend(RAVINE, optimizer_of(rate), START, STEPS))(jnp.asarray(RATES))
+    last = np.asarray(paths.values[:, -1])
+    index = int(np.nanargmin(np.where(np.isfinite(last), last, math.inf)))
+    return np.asarray(paths.points[index]), f"{RATES[index]:g}", float(last[index])
+
+
+def _compiled(name: str) -> Any:
+    code = compile(call_of(name, "RATE"), name, "eval")
+
+    def optimizer_of(rate: Any) -> optax.GradientTransformation:
+        made = eval(code, {"mj": mj, "optax": optax, "RATE": rate})
+        return as_matrix(made) if takes_matrices(name) else made
+
+    return optimizer_of
+
+
+def as_matrix(optimizer: Any) -> optax.GradientTransformationExtraArgs:
+    """The optimizer on a point as a matrix of one column."""
+
+    def init(params: Any) -> Any:
+        return optimizer.init(params[:, None])
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        del extra
+        updates, state = optimizer.update(updates[:, None], state, params[:, None])
+        return updates[:, 0], state
+
+    return optax.GradientTransformationExtraArgs(init, update)
