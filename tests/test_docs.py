@@ -108,8 +108,17 @@ def test_the_optimizers_page_has_a_loss_for_every_pair_and_momentum_helps_the_sm
     velocities = [leaf for leaf in jax.tree.leaves(names["restarted"]) if leaf.shape == (3,)]
     assert velocities
     assert not any(leaf.any() for leaf in velocities)
+
+
+def test_the_page_of_logs_tells_what_the_next_update_takes() -> None:
+    names = run(DOCS / "logging.md")
     assert mj.hyperparameters(names["optimizer"], names["state"])["clip_by_global_norm"] is None
     assert names["told"] == {"nesterov/learning_rate": 0.05, "nesterov/momentum": pytest.approx(0.9)}
+
+
+def test_the_page_of_methods_says_of_each_when_to_use_it() -> None:
+    stated = re.findall(r"^\| `(\w+)` \| \S.*\. \|$", (DOCS / "choosing.md").read_text(), re.MULTILINE)
+    assert sorted(stated) == names()
 
 
 def test_the_evidence_page_runs_and_its_fewest_seeds_are_those_of_the_rule() -> None:
@@ -216,6 +225,13 @@ def test_the_page_of_ones_own_problem_runs_and_is_refused_as_it_says() -> None:
         "trainer",
         "instrument",
         "performance",
+        "lesson",
+        "house",
+        "schedules",
+        "per_layer",
+        "muon",
+        "migration",
+        "training_loop",
         pytest.param("frameworks", marks=pytest.mark.slow),
     ],
 )

@@ -72,7 +72,7 @@ def write_pages(app: Sphinx) -> None:
     folder.mkdir(exist_ok=True)
     rows = table((docs / "optimizers.md").read_text())
     uses = chosen((docs / "choosing.md").read_text())
-    peers = peers_of((docs / "conventions.md").read_text())
+    peers = peers_of((docs / "migration.md").read_text())
     methods = names()
     values = write_pictures(folder, methods)
     pages = {
@@ -163,7 +163,7 @@ def page(
     parts.append(
         f".. rubric:: At a glance\n\n.. list-table::\n   :stub-columns: 1\n   :widths: 20 80\n\n{body}"
     )
-    parts.append(f"When to use it\n--------------\n\n{_markdown(use)}")
+    parts.append(f"When to use it\n--------------\n\nUse it {_markdown(use)}")
     parts.append(
         "Its path down a ravine\n----------------------\n\n"
         f".. figure:: {name}.png\n   :width: 560px\n   :alt: Path of {name} down a ravine, "
@@ -204,7 +204,7 @@ def same_elsewhere(name: str, peers: list[tuple[str, str, str, str]]) -> str:
             try:
                 there = conventions.convert(here, to=target)
             except ValueError as error:
-                lines.append(f"   * - {target}\n     - none: {_plain(str(error))}")
+                lines.append(f"   * - {target}\n     - none: {_plain(_reason(error))}")
             else:
                 lines.append(f"   * - {target}\n     - ``{there!r}``")
         parts.append(
@@ -221,6 +221,11 @@ def same_elsewhere(name: str, peers: list[tuple[str, str, str, str]]) -> str:
             "   * - framework\n     - there\n     - here\n     - mind\n" + body
         )
     return "\n\n".join(parts)
+
+
+def _reason(error: ValueError) -> str:
+    """Why there is no translation, without the part that the page says already."""
+    return str(error).partition(": ")[2].partition(": ")[2] or str(error)
 
 
 def _plain(text: str) -> str:
