@@ -115,8 +115,8 @@ def peers_of(text: str) -> dict[str, list[tuple[str, str, str, str]]]:
     found: dict[str, list[tuple[str, str, str, str]]] = {}
     framework = ""
     for line in text.splitlines():
-        if line.startswith("### "):
-            framework = line[4:]
+        if line.startswith("## "):
+            framework = line[3:]
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("| `") and len(cells) == 3 and framework:
             there, here, mind = cells
