@@ -334,9 +334,26 @@ def test_every_page_is_linked_from_the_index_or_from_that_of_the_api() -> None:
         listed = "\n".join(re.findall(r"^```{toctree}\n(.*?)^```$", index.read_text(), re.MULTILINE | re.DOTALL)).splitlines()
         pages = {str(page.relative_to(index.parent).with_suffix("")) for page in PAGES if page.parent == index.parent}
         assert pages - {"index"} <= {*listed}
-    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} <= {
-        Path(line).name for line in (DOCS / "index.md").read_text().splitlines()
-    }
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert notebooks <= {*re.findall(r"notebooks/(\w+)", (DOCS / "index.md").read_text())}
+
+
+@pytest.mark.parametrize(
+    ("plain", "shown"),
+    [
+        ("v' = mu_{t+1} v - eta g", "v′ = μ<sub>t+1</sub> v − η g"),
+        ("x_prev, evaluation_params, beta = 0.9", "x<sub>prev</sub>, evaluation_params, β = 0.9"),
+        ("sqrt(s' / c2) + |g|^2 <= X^H", "√(s′ / c2) + |g|<sup>2</sup> ≤ X<sup>H</sup>"),
+    ],
+)
+def test_a_plain_equation_is_shown_as_mathematics(plain: str, shown: str) -> None:
+    spec = importlib.util.spec_from_file_location("equations", DOCS / "_ext" / "equations.py")
+    assert spec is not None
+    assert spec.loader is not None
+    equations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(equations)
+    text = equations.as_html(plain)
+    assert re.sub(r"^<div[^>]*>|</div>$", "", text).replace("&lt;", "<") == shown
 
 
 def table() -> dict[str, tuple[str, str, str]]:

@@ -5,6 +5,7 @@ Names of Greek letters become the letters, `_t` and `^2` become small, `sqrt` a 
 
 import html
 import re
+from collections.abc import Callable
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η",
@@ -12,7 +13,11 @@ GREEK = {
     "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω",
 }  # fmt: skip
 _WORD = re.compile(rf"(?<![\w.])({'|'.join(GREEK)})(?=[\d_'^]|\b)(?!=)")
-_SCRIPT = re.compile(r"([_^])(\{[^{}]*\}|\([^()]*\)|-?\d+|[a-z]+\b|\*)")
+# A word of several letters is a name: its underline makes nothing small.
+_SCRIPT = re.compile(
+    r"(?<![A-Za-z]{2})([_^])(\{[^{}]*\}|\([^()]*\)|-?\d+|[A-Za-z]+\b(?!_)|\*)"
+    r"|(?<=[\w)])(\^)(\{[^{}]*\}|\([^()]*\)|-?\d+|[A-Za-z]+\b)"
+)
 _SYMBOLS = (("<=", "≤"), (">=", "≥"), ("<-", "←"), ("->", "→"), (" - ", " − "))
 
 
@@ -26,29 +31,35 @@ def letters(text: str) -> str:
 
 
 def as_html(text: str) -> str:
-    """An equation with its lines and its columns."""
-    lines = "\n".join(_scripts(html.escape(letters(line), quote=False), "<{0}>{1}</{0}>") for line in text.splitlines())
+    """An equation with its lines and its columns, code in backticks."""
+    lines = "\n".join(
+        re.sub(
+            r"`([^`]*)`",
+            r"<code>\1</code>",
+            _scripted(html.escape(letters(line), quote=False), str, "<{0}>{1}</{0}>"),
+        )
+        for line in text.splitlines()
+    )
     return f'<div class="equation" role="math">{lines}</div>'
 
 
 def in_text(text: str) -> str:
     """An equation within a sentence of reStructuredText."""
-    text, pieces, last = letters(text), [], 0
+    return _scripted(letters(text), _escaped, "\\ :{0}:`{1}`\\ ")
+
+
+def _scripted(text: str, plain: Callable[[str], str], pattern: str) -> str:
+    """The text with its small parts in the pattern, and the rest as `plain` makes it."""
+    pieces, last = [], 0
     for found in _SCRIPT.finditer(text):
-        pieces.append(_escaped(text[last : found.start()]))
-        kind = "sub" if found[1] == "_" else "sup"
-        pieces.append(f"\\ :{kind}:`{_inside(found[2])}`\\ ")
+        sign, script = found[1] or found[3], found[2] or found[4]
+        script = script[1:-1] if script.startswith("{") else script
+        pieces += [
+            plain(text[last : found.start()]),
+            pattern.format("sub" if sign == "_" else "sup", script),
+        ]
         last = found.end()
-    pieces.append(_escaped(text[last:]))
-    return "".join(pieces)
-
-
-def _scripts(text: str, pattern: str) -> str:
-    return _SCRIPT.sub(lambda found: pattern.format("sub" if found[1] == "_" else "sup", _inside(found[2])), text)
-
-
-def _inside(script: str) -> str:
-    return script[1:-1] if script.startswith("{") else script
+    return "".join([*pieces, plain(text[last:])])
 
 
 def _escaped(text: str) -> str:

@@ -90,7 +90,8 @@ def _labelled(lines: list[str], plain: Callable[[str], str]) -> list[str]:
             parts.append([])
         parts[-1].append(line)
     return [
-        _LABEL.sub(r"**\1**", _inline("\n".join(part), plain), count=1) for part in parts
+        _LABEL.sub(r"**\1**", _inline("\n".join(part), plain), count=1)
+        for part in parts
     ]
 
 

@@ -99,7 +99,8 @@ def table(text: str) -> dict[str, Row]:
         row = re.match(r"\| \[`\w+\(.*?`\]\(#momentum_jax\.optimizers\.(\w+)\.", line)
         if row:
             cells = [
-                cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)
+                cell.strip().replace("\\|", "|")
+                for cell in re.split(r"(?<!\\)\|", line)
             ]
             found[row[1]] = Row(family, cells[2], cells[3], cells[4])
     return found
@@ -159,7 +160,9 @@ def page(
         "Source": _plain(row.source),
         "Buffers; needs": _markdown(row.memory),
     }
-    body = "\n".join(f"   * - {key}\n     - {what}" for key, what in facts.items() if what)
+    body = "\n".join(
+        f"   * - {key}\n     - {what}" for key, what in facts.items() if what
+    )
     parts.append(
         f".. rubric:: At a glance\n\n.. list-table::\n   :stub-columns: 1\n   :widths: 20 80\n\n{body}"
     )
@@ -168,8 +171,8 @@ def page(
         "Its path down a ravine\n----------------------\n\n"
         f".. figure:: {name}.png\n   :width: 560px\n   :alt: Path of {name} down a ravine, "
         "beside that of gradient descent\n\n"
-        "   Forty updates on a quadratic whose curvatures are 1 and 30. Learning rates are the best\n"
-        "   of fifteen by the last value."
+        "   Forty updates on a quadratic whose curvatures are 1 and 30. Each learning rate is the\n"
+        "   best of fifteen by the geometric mean of the values on the path."
         + (
             " The point is a matrix of one column."
             if "axes" in inspect.signature(function).parameters
@@ -180,7 +183,10 @@ def page(
     parts.append(f"Example\n-------\n\n.. code-block:: python\n\n{example}")
     elsewhere = same_elsewhere(name, peers)
     if elsewhere:
-        parts.append("In other frameworks and methods\n-------------------------------\n\n" + elsewhere)
+        parts.append(
+            "In other frameworks and methods\n-------------------------------\n\n"
+            + elsewhere
+        )
     shown = sorted(others if owns else [name], key=lambda other: other != name)
     if owns:
         shown = [other for other in shown if other == name or other not in names()]
@@ -214,7 +220,8 @@ def same_elsewhere(name: str, peers: list[tuple[str, str, str, str]]) -> str:
         )
     if peers:
         body = "\n".join(
-            "   * - " + "\n     - ".join(_markdown(cell) or "\\" for cell in row) for row in peers
+            "   * - " + "\n     - ".join(_markdown(cell) or "\\" for cell in row)
+            for row in peers
         )
         parts.append(
             ".. list-table::\n   :header-rows: 1\n\n"

@@ -12,14 +12,22 @@ import optax
 
 import momentum_jax as mj
 from momentum_jax import descent, landscapes
-from momentum_jax.figures.textbook._drawing import draw_contours, draw_path, drawn, legend_below
+from momentum_jax.figures.textbook._drawing import (
+    draw_contours,
+    draw_path,
+    drawn,
+    legend_below,
+)
 from momentum_jax.figures.style import heading
 from momentum_jax.textbook.surfaces import surface
 
 RAVINE = landscapes.ravine(30, angle=0.4)
 START = (-2.0, 0.6)
 STEPS = 40
-RATES = np.array([round(digit * 10.0**power, 6) for power in range(-3, 2) for digit in (1, 2, 5)])
+RATES = np.array(
+    [round(digit * 10.0**power, 6) for power in range(-3, 2) for digit in (1, 2, 5)]
+)
+_TINY = 1e-30
 _DOMAIN = ((-2.6, 1.6), (-2.2, 1.5))
 
 # `sgd` has no momentum by default.
@@ -54,7 +62,9 @@ def call_of(name: str, rate: str) -> str:
         elif parameter.name in _CHOSEN.get(name, {}):
             arguments.append(f"{parameter.name}={_CHOSEN[name][parameter.name]}")
         elif parameter.default is parameter.empty:
-            arguments.append(f"{parameter.name}={_GIVEN[parameter.name].replace('RATE', rate)}")
+            arguments.append(
+                f"{parameter.name}={_GIVEN[parameter.name].replace('RATE', rate)}"
+            )
     call = f"mj.{name}({', '.join(arguments)})"
     # These two are links of a chain: alone they would climb.
     if name in ("grokfast", "cautious_weight_decay"):
@@ -69,7 +79,11 @@ def takes_matrices(name: str) -> bool:
 def example_of(name: str, found: tuple[str, float]) -> str:
     """Python that runs, with what it prints; `found` are the call and the last value."""
     call, value = found
-    lines = ["import momentum_jax as mj", "from momentum_jax import descent, landscapes", ""]
+    lines = [
+        "import momentum_jax as mj",
+        "from momentum_jax import descent, landscapes",
+        "",
+    ]
     if "optax." in call:
         lines.insert(0, "import optax")
     if takes_matrices(name):
@@ -126,7 +140,10 @@ def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, flo
         label.set_text(name)
         heading(figure, f"{call_of(name, its_rate)}, beside gradient_descent({rate})")
         figure.savefig(folder / f"{name}.png", dpi=100)
-    return {name: (call_of(name, its_rate), value) for name, (_, its_rate, value) in found.items()}
+    return {
+        name: (call_of(name, its_rate), value)
+        for name, (_, its_rate, value) in found.items()
+    }
 
 
 def best(name: str) -> tuple[np.ndarray, str, float]:
@@ -135,10 +152,17 @@ def best(name: str) -> tuple[np.ndarray, str, float]:
     if "RATE" not in call_of(name, "RATE"):
         path = descent.descend(RAVINE, optimizer_of(0.0), START, STEPS)
         return np.asarray(path.points), "", float(path.values[-1])
-    paths = jax.vmap(lambda rate: descent.descend(RAVINE, optimizer_of(rate), START, STEPS))(jnp.asarray(RATES))
-    last = np.asarray(paths.values[:, -1])
-    index = int(np.nanargmin(np.where(np.isfinite(last), last, math.inf)))
-    return np.asarray(paths.points[index]), f"{RATES[index]:g}", float(last[index])
+    paths = jax.vmap(
+        lambda rate: descent.descend(RAVINE, optimizer_of(rate), START, STEPS)
+    )(jnp.asarray(RATES))
+    # By the whole path: some last points are near the minimum by chance.
+    means = np.log(np.maximum(np.asarray(paths.values, np.float64), _TINY)).mean(axis=1)
+    index = int(np.argmin(np.where(np.isfinite(means), means, math.inf)))
+    return (
+        np.asarray(paths.points[index]),
+        f"{RATES[index]:g}",
+        float(paths.values[index, -1]),
+    )
 
 
 def _compiled(name: str) -> Any:
