@@ -342,8 +342,9 @@ def test_every_page_is_linked_from_the_index_or_from_that_of_the_api() -> None:
     ("plain", "shown"),
     [
         ("v' = mu_{t+1} v - eta g", "v′ = μ<sub>t+1</sub> v − η g"),
+        ("Optax's m' of b1", "Optax's m′ of b<sub>1</sub>"),
         ("x_prev, evaluation_params, beta = 0.9", "x<sub>prev</sub>, evaluation_params, β = 0.9"),
-        ("sqrt(s' / c2) + |g|^2 <= X^H", "√(s′ / c2) + |g|<sup>2</sup> ≤ X<sup>H</sup>"),
+        ("sqrt(s' / c2) + |g|^2 <= X^H", "√(s′ / c<sub>2</sub>) + |g|<sup>2</sup> ≤ X<sup>H</sup>"),
     ],
 )
 def test_a_plain_equation_is_shown_as_mathematics(plain: str, shown: str) -> None:

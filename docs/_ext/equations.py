@@ -1,4 +1,4 @@
-"""Equations that stand in docstrings as plain text, set as mathematics without a network.
+"""Equations that stand in docstrings as plain text, shown without a network.
 
 Names of Greek letters become the letters, `_t` and `^2` become small, `sqrt` a root.
 """
@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable
 
 GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η",
-    "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "rho": "ρ",
-    "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω",
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε",
+    "zeta": "ζ", "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ",
+    "mu": "μ", "nu": "ν", "xi": "ξ", "rho": "ρ", "sigma": "σ",
+    "tau": "τ", "phi": "φ", "psi": "ψ", "omega": "ω",
 }  # fmt: skip
 _WORD = re.compile(rf"(?<![\w.])({'|'.join(GREEK)})(?=[\d_'^]|\b)(?!=)")
 # A word of several letters is a name: its underline makes nothing small.
@@ -25,9 +26,11 @@ def letters(text: str) -> str:
     """Greek letters and the signs of mathematics for their names."""
     text = _WORD.sub(lambda found: GREEK[found[1]], text)
     text = re.sub(r"\bsqrt\b ?", "√", text)
+    text = re.sub(r"\b([a-z])(\d)\b", r"\1_\2", text)
     for plain, sign in _SYMBOLS:
         text = text.replace(plain, sign)
-    return text.replace("'", "′")
+    # After a word of several letters it is an apostrophe.
+    return re.sub(r"(?<![A-Za-z]{2})'", "′", text)
 
 
 def as_html(text: str) -> str:
@@ -49,7 +52,7 @@ def in_text(text: str) -> str:
 
 
 def _scripted(text: str, plain: Callable[[str], str], pattern: str) -> str:
-    """The text with its small parts in the pattern, and the rest as `plain` makes it."""
+    """The text with its small parts in the pattern, the rest as `plain` makes it."""
     pieces, last = [], 0
     for found in _SCRIPT.finditer(text):
         sign, script = found[1] or found[3], found[2] or found[4]

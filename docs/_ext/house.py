@@ -10,13 +10,14 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from equations import as_html, in_text
 from sphinx.application import Sphinx
 
 import momentum_jax
-from equations import as_html, in_text
 
 _LABEL = re.compile(
-    r"\A(Convention|State|Memory|Needs|Range|Sharp edge|Stable|Source|Example|Raises|Equivalent form)\b"
+    r"\A(Convention|State|Memory|Needs|Range|Sharp edge|Stable|Source|Example|Raises"
+    r"|Equivalent form)\b"
 )
 _FIELD = re.compile(r"[a-z]\w*(, [a-z]\w*)*: ")
 _OPTIMIZERS = "momentum_jax.optimizers."
@@ -39,7 +40,7 @@ def _rewrite(
 
 
 def as_rst(text: str, equations: bool = False) -> str:
-    """A docstring as reStructuredText, its equations set as mathematics if it has any."""
+    """A docstring as reStructuredText, its equations as mathematics if they are."""
     plain = in_text if equations else _escaped
     paragraphs = []
     in_section = False

@@ -1,7 +1,7 @@
 """One page a method, written when the pages are built, from what the code knows.
 
-A page takes the method's own docstring, its row in the table of docs/optimizers.md, its line in
-docs/choosing.md, the translations of `momentum_jax.conventions`, and a descent of a ravine.
+A page takes the method's own docstring, its row in the table of docs/optimizers.md, its
+line in docs/choosing.md, translations of `momentum_jax.conventions`, and a descent.
 The pages stand in docs/api/methods/, which git ignores.
 """
 
@@ -9,15 +9,16 @@ import dataclasses
 import inspect
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
+from equations import in_text
+from paths import example_of, write_pictures
 from sphinx.application import Sphinx
 
 import momentum_jax
-from equations import in_text
 from momentum_jax import conventions
 from momentum_jax.studies.reader import names
-from paths import example_of, write_pictures
 
 # Where a method is a convention of that name with other parameters.
 _SAME = {
@@ -112,7 +113,7 @@ def chosen(text: str) -> dict[str, str]:
 
 
 def peers_of(text: str) -> dict[str, list[tuple[str, str, str, str]]]:
-    """By method the rows of the tables of other frameworks: whose, there, here, mind."""
+    """By method the rows of other frameworks: whose, there, here, mind."""
     found: dict[str, list[tuple[str, str, str, str]]] = {}
     framework = ""
     for line in text.splitlines():
@@ -146,9 +147,9 @@ def page(
         for other in momentum_jax.__all__
         if getattr(getattr(momentum_jax, other), "__module__", "") == module
     ]
-    # A page describes the file once; of two methods in one file the second points to it.
+    # Of two methods in one file the second points to the page of the first.
     owns = stem == name
-    parts = [f"{name}\n{'=' * len(name)}"]
+    parts = [_index(name, row), f"{name}\n{'=' * len(name)}"]
     if owns:
         parts.append(f".. automodule:: {module}\n   :no-members:")
     else:
@@ -164,15 +165,16 @@ def page(
         f"   * - {key}\n     - {what}" for key, what in facts.items() if what
     )
     parts.append(
-        f".. rubric:: At a glance\n\n.. list-table::\n   :stub-columns: 1\n   :widths: 20 80\n\n{body}"
+        ".. rubric:: At a glance\n\n.. list-table::\n   :stub-columns: 1\n"
+        f"   :widths: 20 80\n\n{body}"
     )
     parts.append(f"When to use it\n--------------\n\nUse it {_markdown(use)}")
     parts.append(
         "Its path down a ravine\n----------------------\n\n"
-        f".. figure:: {name}.png\n   :width: 560px\n   :alt: Path of {name} down a ravine, "
-        "beside that of gradient descent\n\n"
-        "   Forty updates on a quadratic whose curvatures are 1 and 30. Each learning rate is the\n"
-        "   best of fifteen by the geometric mean of the values on the path."
+        f".. figure:: {name}.png\n   :width: 560px\n"
+        f"   :alt: Path of {name} down a ravine, beside that of gradient descent\n\n"
+        "   Forty updates on a quadratic whose curvatures are 1 and 30.\n"
+        "   Each learning rate is the best of fifteen by the mean value over the last twenty."
         + (
             " The point is a matrix of one column."
             if "axes" in inspect.signature(function).parameters
@@ -197,8 +199,25 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
+def _index(name: str, row: Row) -> str:
+    """What the search finds the page by: its name in words, arguments that few have."""
+    used = Counter(
+        parameter
+        for other in names()
+        for parameter in inspect.signature(getattr(momentum_jax, other)).parameters
+    )
+    parameters = inspect.signature(getattr(momentum_jax, name)).parameters
+    entries = [
+        name.replace("_", " "),
+        *(each for each in parameters if used[each] <= 3),
+    ]
+    if "evaluation_params" in row.memory:
+        entries.append("look-ahead point")
+    return ".. index::\n" + "\n".join(f"   single: {entry}" for entry in entries)
+
+
 def same_elsewhere(name: str, peers: list[tuple[str, str, str, str]]) -> str:
-    """Translations of one setting, computed, and the rows of the tables of frameworks."""
+    """Translations of one setting, computed, and what the tables of frameworks say."""
     parts = []
     if name in _SAME:
         one = _SAME[name]
@@ -214,8 +233,8 @@ def same_elsewhere(name: str, peers: list[tuple[str, str, str, str]]) -> str:
             else:
                 lines.append(f"   * - {target}\n     - ``{there!r}``")
         parts.append(
-            f"``{here!r}`` takes its gradients at the same points as these. They are computed by\n"
-            f"``conventions.convert``; see :doc:`/conventions`.\n\n"
+            f"``{here!r}`` takes its gradients at the same points as these. They are\n"
+            "computed by ``conventions.convert``; see :doc:`/conventions`.\n\n"
             ".. list-table::\n   :widths: 20 80\n\n" + "\n".join(lines)
         )
     if peers:

@@ -12,13 +12,13 @@ import optax
 
 import momentum_jax as mj
 from momentum_jax import descent, landscapes
+from momentum_jax.figures.style import heading
 from momentum_jax.figures.textbook._drawing import (
     draw_contours,
     draw_path,
     drawn,
     legend_below,
 )
-from momentum_jax.figures.style import heading
 from momentum_jax.textbook.surfaces import surface
 
 RAVINE = landscapes.ravine(30, angle=0.4)
@@ -27,7 +27,6 @@ STEPS = 40
 RATES = np.array(
     [round(digit * 10.0**power, 6) for power in range(-3, 2) for digit in (1, 2, 5)]
 )
-_TINY = 1e-30
 _DOMAIN = ((-2.6, 1.6), (-2.2, 1.5))
 
 # `sgd` has no momentum by default.
@@ -67,8 +66,10 @@ def call_of(name: str, rate: str) -> str:
             )
     call = f"mj.{name}({', '.join(arguments)})"
     # These two are links of a chain: alone they would climb.
-    if name in ("grokfast", "cautious_weight_decay"):
-        return f"optax.chain({', '.join([call, f'mj.gradient_descent({rate})'][:: 1 if name == 'grokfast' else -1])})"
+    if name == "grokfast":
+        return f"optax.chain({call}, mj.gradient_descent({rate}))"
+    if name == "cautious_weight_decay":
+        return f"optax.chain(mj.gradient_descent({rate}), {call})"
     return call
 
 
@@ -77,8 +78,9 @@ def takes_matrices(name: str) -> bool:
 
 
 def example_of(name: str, found: tuple[str, float]) -> str:
-    """Python that runs, with what it prints; `found` are the call and the last value."""
+    """Python that runs, with what it prints; `found`: the call and the last value."""
     call, value = found
+    first = float(RAVINE(jnp.asarray(START)))
     lines = [
         "import momentum_jax as mj",
         "from momentum_jax import descent, landscapes",
@@ -105,13 +107,13 @@ def example_of(name: str, found: tuple[str, float]) -> str:
         f"optimizer = {call}",
         "ravine = landscapes.ravine(30, angle=0.4)",
         f"path = descent.descend(ravine, optimizer, {list(START)}, steps={STEPS})",
-        f"print(path.values[0], path.values[-1])  # {float(RAVINE(jnp.asarray(START))):.3g}, {value:.3g}",
+        f"print(path.values[0], path.values[-1])  # {first:.3g}, {value:.3g}",
     ]
     return "\n".join(lines)
 
 
 def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, float]]:
-    """Draw each method's best path beside that of gradient descent: by method its call and last value."""
+    """Draw each method beside gradient descent: by method its call and last value."""
     # A program that runs once is not worth the time of optimising it.
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
@@ -127,7 +129,7 @@ def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, flo
         draw_path(axes, plain, 3, "the method of the page")
         axes.set(xlim=_DOMAIN[0], ylim=_DOMAIN[1], aspect="equal")
 
-    # One figure serves all: the second path, its label and the title change, the layout stays.
+    # One figure serves all: the second path, its label and the title change.
     figure = drawn(draw, "gradient descent")
     axes = figure.axes[0]
     legend_below(figure, axes, columns=3)
@@ -147,7 +149,7 @@ def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, flo
 
 
 def best(name: str) -> tuple[np.ndarray, str, float]:
-    """Points, learning rate as text and last value of the best learning rate on the grid."""
+    """Points, the best learning rate of the grid as text, and the last value."""
     optimizer_of = _compiled(name)
     if "RATE" not in call_of(name, "RATE"):
         path = descent.descend(RAVINE, optimizer_of(0.0), START, STEPS)
@@ -155,8 +157,8 @@ def best(name: str) -> tuple[np.ndarray, str, float]:
     paths = jax.vmap(
         lambda rate: descent.descend(RAVINE, optimizer_of(rate), START, STEPS)
     )(jnp.asarray(RATES))
-    # By the whole path: some last points are near the minimum by chance.
-    means = np.log(np.maximum(np.asarray(paths.values, np.float64), _TINY)).mean(axis=1)
+    # One point may be near the minimum by chance, half a path is not.
+    means = np.asarray(paths.values[:, STEPS // 2 :], np.float64).mean(axis=1)
     index = int(np.argmin(np.where(np.isfinite(means), means, math.inf)))
     return (
         np.asarray(paths.points[index]),
