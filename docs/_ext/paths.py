@@ -107,7 +107,8 @@ def example_of(name: str, found: tuple[str, float]) -> str:
         f"optimizer = {call}",
         "ravine = landscapes.ravine(30, angle=0.4)",
         f"path = descent.descend(ravine, optimizer, {list(START)}, steps={STEPS})",
-        f"print(path.values[0], path.values[-1])  # {first:.3g}, {value:.3g}",
+        'print(f"from {path.values[0]:.1e} to {path.values[-1]:.1e}")',
+        f"# from {first:.1e} to {value:.1e}",
     ]
     return "\n".join(lines)
 
