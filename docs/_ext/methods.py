@@ -173,8 +173,8 @@ def page(
         "Its path down a ravine\n----------------------\n\n"
         f".. figure:: {name}.png\n   :width: 560px\n"
         f"   :alt: Path of {name} down a ravine, beside that of gradient descent\n\n"
-        "   Forty updates on a quadratic whose curvatures are 1 and 30.\n"
-        "   Each learning rate is the best of fifteen by the mean of the last 20 values."
+        "   Forty updates on a quadratic whose curvatures are 1 and 30. Each rate is\n"
+        "   the best of fifteen by the mean of the last 20 values."
         + (
             " The point is a matrix of one column."
             if "axes" in inspect.signature(function).parameters

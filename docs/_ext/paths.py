@@ -115,14 +115,8 @@ def example_of(name: str, found: tuple[str, float]) -> str:
 
 def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, float]]:
     """Draw each method beside gradient descent: by method its call and last value."""
-    # A program that runs once is not worth the time of optimising it.
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        found = {name: best(name) for name in methods}
-        plain, rate, _ = best("gradient_descent")
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
+    found = {name: best(name) for name in methods}
+    plain, rate, _ = best("gradient_descent")
 
     def draw(axes: Any) -> None:
         draw_contours(axes, surface(RAVINE, _DOMAIN))
