@@ -15,14 +15,18 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_design",
+    "sphinx_copybutton",
     "house",
+    "methods",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 
 # Notebooks are shown with their stored outputs. Widgets would need a network.
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
-myst_heading_anchors = 3
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
 smartquotes = False
 
 add_module_names = False

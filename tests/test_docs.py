@@ -109,8 +109,17 @@ def test_the_optimizers_page_has_a_loss_for_every_pair_and_momentum_helps_the_sm
     velocities = [leaf for leaf in jax.tree.leaves(names["restarted"]) if leaf.shape == (3,)]
     assert velocities
     assert not any(leaf.any() for leaf in velocities)
+
+
+def test_the_page_of_logs_tells_what_the_next_update_takes() -> None:
+    names = run(DOCS / "logging.md")
     assert mj.hyperparameters(names["optimizer"], names["state"])["clip_by_global_norm"] is None
     assert names["told"] == {"nesterov/learning_rate": 0.05, "nesterov/momentum": pytest.approx(0.9)}
+
+
+def test_the_page_of_methods_says_of_each_when_to_use_it() -> None:
+    stated = re.findall(r"^\| `(\w+)` \| \S.*\. \|$", (DOCS / "choosing.md").read_text(), re.MULTILINE)
+    assert sorted(stated) == names()
 
 
 def test_the_evidence_page_runs_and_its_fewest_seeds_are_those_of_the_rule() -> None:
@@ -217,6 +226,13 @@ def test_the_page_of_ones_own_problem_runs_and_is_refused_as_it_says() -> None:
         "trainer",
         "instrument",
         "performance",
+        "lesson",
+        "house",
+        "schedules",
+        "per_layer",
+        "muon",
+        "migration",
+        "training_loop",
         pytest.param("frameworks", marks=pytest.mark.slow),
     ],
 )
@@ -319,9 +335,27 @@ def test_every_page_is_linked_from_the_index_or_from_that_of_the_api() -> None:
         listed = "\n".join(re.findall(r"^```{toctree}\n(.*?)^```$", index.read_text(), re.MULTILINE | re.DOTALL)).splitlines()
         pages = {str(page.relative_to(index.parent).with_suffix("")) for page in PAGES if page.parent == index.parent}
         assert pages - {"index"} <= {*listed}
-    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} <= {
-        Path(line).name for line in (DOCS / "index.md").read_text().splitlines()
-    }
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert notebooks <= {*re.findall(r"notebooks/(\w+)", (DOCS / "index.md").read_text())}
+
+
+@pytest.mark.parametrize(
+    ("plain", "shown"),
+    [
+        ("v' = mu_{t+1} v - eta g", "v′ = μ<sub>t+1</sub> v − η g"),
+        ("Optax's m' of b1", "Optax's m′ of b<sub>1</sub>"),
+        ("x_prev, evaluation_params, beta = 0.9", "x<sub>prev</sub>, evaluation_params, β = 0.9"),
+        ("sqrt(s' / c2) + |g|^2 <= X^H", "√(s′ / c<sub>2</sub>) + |g|<sup>2</sup> ≤ X<sup>H</sup>"),
+    ],
+)
+def test_a_plain_equation_is_shown_as_mathematics(plain: str, shown: str) -> None:
+    spec = importlib.util.spec_from_file_location("equations", DOCS / "_ext" / "equations.py")
+    assert spec is not None
+    assert spec.loader is not None
+    equations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(equations)
+    text = equations.as_html(plain)
+    assert re.sub(r"^<div[^>]*>|</div>$", "", text).replace("&lt;", "<") == shown
 
 
 def table() -> dict[str, tuple[str, str, str]]:
@@ -406,3 +440,17 @@ def test_the_page_of_the_shipped_problems_names_each_with_its_arguments() -> Non
         function = getattr(module, name)
         bare = [parameter.replace(annotation=parameter.empty) for parameter in inspect.signature(function).parameters.values()]
         assert arguments == ", ".join(map(str, bare))
+
+
+@pytest.mark.slow
+def test_the_example_on_the_page_of_each_method_prints_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    paths = importlib.import_module("paths")
+    for name in names():
+        _, rate, value = paths.best(name)
+        example = paths.example_of(name, (paths.call_of(name, rate), value))
+        exec(compile(example, name, "exec"), {})
+        said = capsys.readouterr().out.splitlines()
+        assert said == re.findall(r"^# (.*)$", example, re.MULTILINE), name

@@ -7,14 +7,17 @@ Here it becomes reStructuredText. `Args:`, `Returns:` and `Raises:` are napoleon
 import ast
 import re
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
+from equations import as_html, in_text
 from sphinx.application import Sphinx
 
 import momentum_jax
 
 _LABEL = re.compile(
-    r"\A(Convention|State|Memory|Needs|Stable|Source|Example|Raises|Equivalent form)\b"
+    r"\A(Convention|State|Memory|Needs|Range|Sharp edge|Stable|Source|Example|Raises"
+    r"|Equivalent form)\b"
 )
 _FIELD = re.compile(r"[a-z]\w*(, [a-z]\w*)*: ")
 _OPTIMIZERS = "momentum_jax.optimizers."
@@ -32,11 +35,13 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def _rewrite(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    lines[:] = as_rst("\n".join(lines)).split("\n")
+    equations = what == "module" and name.startswith(_OPTIMIZERS)
+    lines[:] = as_rst("\n".join(lines), equations).split("\n")
 
 
-def as_rst(text: str) -> str:
-    """A docstring as reStructuredText."""
+def as_rst(text: str, equations: bool = False) -> str:
+    """A docstring as reStructuredText, its equations as mathematics if they are."""
+    plain = in_text if equations else _escaped
     paragraphs = []
     in_section = False
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
@@ -45,53 +50,59 @@ def as_rst(text: str) -> str:
         if paragraph.startswith("Attributes:\n"):
             paragraph = textwrap.dedent(paragraph.partition("\n")[2])
         if in_section:
-            paragraphs.append(_inline(paragraph))
+            paragraphs.append(_inline(paragraph, plain))
         elif paragraph.startswith("    ") or re.search(r"\S {3,}\S", paragraph):
-            paragraphs.append(_set_off(paragraph))
+            paragraphs.append(_set_off(paragraph, equations))
         elif _FIELD.match(paragraph) and not _LABEL.match(paragraph):
-            paragraphs.append(_fields(paragraph))
+            paragraphs.append(_fields(paragraph, plain))
         else:
-            paragraphs.extend(_labelled(paragraph.split("\n")))
+            paragraphs.extend(_labelled(paragraph.split("\n"), plain))
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _set_off(paragraph: str) -> str:
-    """Python in its colours, and equations as they are."""
+def _set_off(paragraph: str, equations: bool) -> str:
+    """Python in its colours, equations as mathematics or as they are."""
+    text = textwrap.dedent(paragraph)
     try:
-        ast.parse(textwrap.dedent(paragraph))
+        ast.parse(text)
     except SyntaxError:
+        if equations:
+            return ".. raw:: html\n\n" + textwrap.indent(as_html(text), "    ")
         language = "text"
     else:
         language = "python"
     return f".. code-block:: {language}\n\n" + textwrap.indent(paragraph, "    ")
 
 
-def _fields(paragraph: str) -> str:
+def _fields(paragraph: str, plain: Callable[[str], str]) -> str:
     """A list of `name: what it is`, whose further lines are indented."""
     lines = []
-    for line in _inline(paragraph).split("\n"):
+    for line in _inline(paragraph, plain).split("\n"):
         name, colon, what = line.partition(": ")
         lines.append(f"- **{name}**{colon}{what}" if not line.startswith(" ") else line)
     return "\n".join(lines)
 
 
-def _labelled(lines: list[str]) -> list[str]:
+def _labelled(lines: list[str], plain: Callable[[str], str]) -> list[str]:
     """Paragraphs: each line that begins with a label begins one."""
     parts: list[list[str]] = [[]]
     for line in lines:
         if _LABEL.match(line) and parts[-1]:
             parts.append([])
         parts[-1].append(line)
-    return [_LABEL.sub(r"**\1**", _inline("\n".join(part)), count=1) for part in parts]
+    return [
+        _LABEL.sub(r"**\1**", _inline("\n".join(part), plain), count=1)
+        for part in parts
+    ]
 
 
-def _inline(text: str) -> str:
+def _inline(text: str, plain: Callable[[str], str]) -> str:
     """Code in double backticks; outside of it no character has a meaning of its own."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
-        return _escaped(text.replace("`", "'"))
+        return plain(text.replace("`", "'"))
     return "``".join(
-        part if place % 2 else _escaped(part) for place, part in enumerate(parts)
+        part if place % 2 else plain(part) for place, part in enumerate(parts)
     )
 
 
@@ -123,13 +134,12 @@ _FILE = """
 
 
 def _add_files(app: Sphinx, docname: str, source: list[str]) -> None:
-    """The pages of optimizers and problems have a section for each file."""
+    """The page of problems has a section for each file."""
     folder, _, room = docname.partition("/")
-    if folder == "api" and room in ("optimizers", "problems"):
+    if folder == "api" and room == "problems":
         files = (app.srcdir.parent / "momentum_jax" / room).glob("[!_]*.py")
         for name in sorted(file.stem for file in files):
-            members = name if room == "problems" else ""
-            source[0] += _FILE.format(name=name, room=room, members=members)
+            source[0] += _FILE.format(name=name, room=room, members=name)
 
 
 def _link_notebooks(app: Sphinx, docname: str, source: list[str]) -> None:
