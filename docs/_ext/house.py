@@ -17,7 +17,7 @@ import momentum_jax
 
 _LABEL = re.compile(
     r"\A(Convention|State|Memory|Needs|Range|Sharp edge|Stable|Source|Example|Raises"
-    r"|Equivalent form)\b"
+    r"|Equivalent form|See also)\b"
 )
 _FIELD = re.compile(r"[a-z]\w*(, [a-z]\w*)*: ")
 _OPTIMIZERS = "momentum_jax.optimizers."
@@ -35,7 +35,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def _rewrite(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    equations = what == "module" and name.startswith(_OPTIMIZERS)
+    equations = what in ("module", "function") and name.startswith(_OPTIMIZERS)
     lines[:] = as_rst("\n".join(lines), equations).split("\n")
 
 
@@ -63,6 +63,8 @@ def as_rst(text: str, equations: bool = False) -> str:
 def _set_off(paragraph: str, equations: bool) -> str:
     """Python in its colours, equations as mathematics or as they are."""
     text = textwrap.dedent(paragraph)
+    if text.startswith(">>> "):
+        return ".. code-block:: pycon\n\n" + textwrap.indent(text, "    ")
     try:
         ast.parse(text)
     except SyntaxError:

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from equations import in_text
-from paths import example_of, write_pictures
+from paths import write_pictures
 from sphinx.application import Sphinx
 
 import momentum_jax
@@ -75,10 +75,9 @@ def write_pages(app: Sphinx) -> None:
     uses = chosen((docs / "choosing.md").read_text())
     peers = peers_of((docs / "migration.md").read_text())
     methods = names()
-    values = write_pictures(folder, methods)
+    write_pictures(folder, methods)
     pages = {
-        name: page(name, rows, uses[name], peers.get(name, []), values[name])
-        for name in methods
+        name: page(name, rows, uses[name], peers.get(name, [])) for name in methods
     }
     for name, text in pages.items():
         file = folder / f"{name}.rst"
@@ -134,7 +133,6 @@ def page(
     rows: dict[str, Row],
     use: str,
     peers: list[tuple[str, str, str, str]],
-    value: tuple[str, float],
 ) -> str:
     """The page of one method, reStructuredText."""
     function = getattr(momentum_jax, name)
@@ -151,10 +149,8 @@ def page(
     owns = stem == name
     parts = [_index(name, row), f"{name}\n{'=' * len(name)}"]
     if owns:
-        parts.append(f".. automodule:: {module}\n   :no-members:")
-    else:
-        first = (inspect.getdoc(function) or "").partition("\n")[0]
-        parts.append(f"{_plain(first)} Equations and state: :doc:`{stem}`.")
+        parts.append(_plain(text.partition("\n")[0]))
+    parts.append(f".. autofunction:: {module}.{name}")
     facts = {
         "Family": f"{row.family}, of the :doc:`table of all methods </optimizers>`",
         "Rule": in_text(row.rule),
@@ -181,19 +177,16 @@ def page(
             else ""
         )
     )
-    example = "\n".join(f"   {line}" for line in example_of(name, value).splitlines())
-    parts.append(f"Example\n-------\n\n.. code-block:: python\n\n{example}")
     elsewhere = same_elsewhere(name, peers)
     if elsewhere:
         parts.append(
             "In other frameworks and methods\n-------------------------------\n\n"
             + elsewhere
         )
-    shown = sorted(others if owns else [name], key=lambda other: other != name)
-    if owns:
-        shown = [other for other in shown if other == name or other not in names()]
-    calls = "\n\n".join(f".. autofunction:: {module}.{other}" for other in shown)
-    parts.append(f"Functions\n---------\n\n{calls}")
+    shown = [other for other in others if owns and other not in names()]
+    if shown:
+        calls = "\n\n".join(f".. autofunction:: {module}.{other}" for other in shown)
+        parts.append(f"Its parts\n---------\n\n{calls}")
     if not text:
         raise ValueError(f"{module} has no docstring.")
     return "\n\n".join(parts) + "\n"

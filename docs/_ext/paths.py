@@ -73,48 +73,8 @@ def call_of(name: str, rate: str) -> str:
     return call
 
 
-def takes_matrices(name: str) -> bool:
-    return "axes" in inspect.signature(getattr(mj, name)).parameters
-
-
-def example_of(name: str, found: tuple[str, float]) -> str:
-    """Python that runs, with what it prints; `found`: the call and the last value."""
-    call, value = found
-    first = float(RAVINE(jnp.asarray(START)))
-    lines = [
-        "import momentum_jax as mj",
-        "from momentum_jax import descent, landscapes",
-        "",
-    ]
-    if "optax." in call:
-        lines.insert(0, "import optax")
-    if takes_matrices(name):
-        return "\n".join(
-            [
-                "import jax",
-                "import optax",
-                "import momentum_jax as mj",
-                "",
-                f"optimizer = {call}",
-                'params = {"w": jax.numpy.ones((4, 3))}',
-                "state = optimizer.init(params)",
-                'gradient = jax.grad(lambda params: (params["w"] ** 2).sum())(params)',
-                "updates, state = optimizer.update(gradient, state, params)",
-                "params = optax.apply_updates(params, updates)",
-            ]
-        )
-    lines += [
-        f"optimizer = {call}",
-        "ravine = landscapes.ravine(30, angle=0.4)",
-        f"path = descent.descend(ravine, optimizer, {list(START)}, steps={STEPS})",
-        'print(f"from {path.values[0]:.1e} to {path.values[-1]:.1e}")',
-        f"# from {first:.1e} to {value:.1e}",
-    ]
-    return "\n".join(lines)
-
-
-def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, float]]:
-    """Draw each method beside gradient descent: by method its call and last value."""
+def write_pictures(folder: Path, methods: list[str]) -> None:
+    """Draw each method beside gradient descent."""
     found = {name: best(name) for name in methods}
     plain, rate, _ = best("gradient_descent")
 
@@ -137,10 +97,6 @@ def write_pictures(folder: Path, methods: list[str]) -> dict[str, tuple[str, flo
         label.set_text(name)
         heading(figure, f"{call_of(name, its_rate)}, beside gradient_descent({rate})")
         figure.savefig(folder / f"{name}.png", dpi=100)
-    return {
-        name: (call_of(name, its_rate), value)
-        for name, (_, its_rate, value) in found.items()
-    }
 
 
 def best(name: str) -> tuple[np.ndarray, str, float]:
@@ -167,7 +123,8 @@ def _compiled(name: str) -> Any:
 
     def optimizer_of(rate: Any) -> optax.GradientTransformation:
         made = eval(code, {"mj": mj, "optax": optax, "RATE": rate})
-        return as_matrix(made) if takes_matrices(name) else made
+        of_matrices = "axes" in inspect.signature(getattr(mj, name)).parameters
+        return as_matrix(made) if of_matrices else made
 
     return optimizer_of
 
