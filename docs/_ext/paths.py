@@ -107,8 +107,8 @@ def example_of(name: str, found: tuple[str, float]) -> str:
         f"optimizer = {call}",
         "ravine = landscapes.ravine(30, angle=0.4)",
         f"path = descent.descend(ravine, optimizer, {list(START)}, steps={STEPS})",
-        'print(f"from {path.values[0]:.1e} to {path.values[-1]:.1e}")',
-        f"# from {first:.1e} to {value:.1e}",
+        'print(f"from {path.values[0]:.4f} to {path.values[-1]:.4f}")',
+        f"# from {first:.4f} to {value:.4f}",
     ]
     return "\n".join(lines)
 
