@@ -440,17 +440,3 @@ def test_the_page_of_the_shipped_problems_names_each_with_its_arguments() -> Non
         function = getattr(module, name)
         bare = [parameter.replace(annotation=parameter.empty) for parameter in inspect.signature(function).parameters.values()]
         assert arguments == ", ".join(map(str, bare))
-
-
-@pytest.mark.slow
-def test_the_example_on_the_page_of_each_method_prints_what_it_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
-    paths = importlib.import_module("paths")
-    for name in names():
-        _, rate, value = paths.best(name)
-        example = paths.example_of(name, (paths.call_of(name, rate), value))
-        exec(compile(example, name, "exec"), {})
-        said = capsys.readouterr().out.splitlines()
-        assert said == re.findall(r"^# (.*)$", example, re.MULTILINE), name

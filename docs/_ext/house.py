@@ -50,7 +50,8 @@ def as_rst(text: str, equations: bool = False) -> str:
         if paragraph.startswith("Attributes:\n"):
             paragraph = textwrap.dedent(paragraph.partition("\n")[2])
         if in_section:
-            paragraphs.append(_inline(paragraph, plain))
+            # Napoleon reads its names, which are those of the code.
+            paragraphs.append(_inline(paragraph, _escaped))
         elif paragraph.startswith("    ") or re.search(r"\S {3,}\S", paragraph):
             paragraphs.append(_set_off(paragraph, equations))
         elif _FIELD.match(paragraph) and not _LABEL.match(paragraph):
