@@ -124,6 +124,8 @@ def facts(given: Given) -> list[tuple[str, str]]:
     rows.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items()) or cells.NONE))
     if where := _machine(environment, machine):
         rows.append(("machine", where))
+    if store.manifest.get("any_bits"):
+        rows.append(("workers", "some whose arithmetic differs in its last bits, so one machine alone gives other numbers"))
     return rows
 
 

@@ -18,6 +18,7 @@ from scripted_executor import Scripted, answer_to
 
 from momentum_jax.optimizers.sgd import sgd
 from momentum_jax.problems import diabetes
+from momentum_jax.report import content as report_of, markdown
 from momentum_jax.studies import Arm, Search, Study, StudyError
 from momentum_jax.studies.errors import StudyWarning
 from momentum_jax.studies.executors.message import Answer, Garbled, Order
@@ -223,6 +224,9 @@ def test_a_worker_whose_arithmetic_differs_refuses_unless_any_bits_will_do(embed
         store = run_study(STUDY, tmp_path / "study", executor=Scripted(faithful), any_bits=True, resume=True)
     assert store.manifest["any_bits"] is True
     assert Store.read(tmp_path / "study").manifest["any_bits"] is True
+    assert "whose arithmetic differs" in markdown(report_of(store))
+    del store.manifest["any_bits"]
+    assert "whose arithmetic differs" not in markdown(report_of(store))
 
 
 def test_what_a_users_file_raises_on_a_worker_ends_the_command_with_the_workers_traceback(tmp_path):
