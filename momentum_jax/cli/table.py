@@ -55,6 +55,8 @@ def table(store: Store, summaries: Sequence[ArmSummary], *, labels: int, time: b
             caption.append("> : a run that never got there counts with all its steps")
     if any(row.diverged for row in summaries):
         caption += [f"diverged runs {score.if_diverged}" for score in scores.ranked[:_MOST_SCORES]]
+    if narrow:
+        caption.append("lost: runs that diverged")
     made = Table(
         title=f"{study.data_name}, {study.steps:,} steps{store.batches}",
         caption="; ".join(caption),
@@ -67,7 +69,7 @@ def table(store: Store, summaries: Sequence[ArmSummary], *, labels: int, time: b
     for heading in (
         *(f"{scores.where.strip()}\n{_broken(score.heading, narrow)}" for score in scores.ranked[:_MOST_SCORES]),
         *_target_headings(study, store.target_score.name),
-        "di-\nverged" if narrow else "\ndiverged",
+        "\nlost" if narrow else "\ndiverged",
         *["\nruns"] * (len(counts) > 1),
         *["\ntime"] * time,
     ):

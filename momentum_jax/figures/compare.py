@@ -20,13 +20,13 @@ _BEYOND = 10.0
 def compare(curves: Sequence[LearningCurve], *, title: str, loss: str, target: float | None = None) -> Figure:
     """Training loss against steps.
 
-    `curves` are drawn in their order; `loss` names the vertical quantity with its unit; `target` is drawn as a line,
-    with a marker at the mean step at which the runs of an arm reached it, if all did. A diverged run ends in a cross.
+    `curves` are drawn in their order; `loss` names the vertical quantity with its unit. Below the axis of steps a triangle
+    stands at the mean step at which the runs of an arm reached the `target`, if all did. A diverged run ends in a cross.
     """
     with mpl.rc_context(style.SETTINGS):
         figure = Figure(figsize=(style.WIDTH, style.HEIGHT), layout="constrained")
         axes = figure.add_subplot()
-        limits = _limits(curves, target)
+        limits = _limits(curves)
         for index, curve in enumerate(curves):
             _draw(axes, curve, style.line_style(index, of=len(curves)), limits[1])
         if target is not None:
@@ -61,14 +61,16 @@ def _draw(axes, curve: LearningCurve, look: dict[str, Any], top: float) -> None:
 
 
 def _draw_target(axes, curves: Sequence[LearningCurve], target: float) -> None:
-    reached = any(curve.reached is not None for curve in curves)
-    label = f"target {target:g}, validation loss" + (" (\N{BLACK DOWN-POINTING TRIANGLE} reached)" if reached else "")
-    axes.axhline(target, color="#777777", linewidth=0.9, zorder=1, label=label)
+    """Marks on the axis of steps: the target is on a validation score, which the other axis does not show."""
+    label = f"\N{BLACK UP-POINTING TRIANGLE} validation loss at the target of {target:g}"
     for index, curve in enumerate(curves):
         if curve.reached is not None:
             look = style.line_style(index, of=len(curves))
             size = 5 + 2 * look["linewidth"]
-            axes.plot([curve.reached], [target], marker=7, markersize=size, color=look["color"], zorder=6, clip_on=False)
+            place = {"transform": axes.get_xaxis_transform(), "zorder": 6, "clip_on": False}
+            axes.plot([curve.reached], [0], marker=6, markersize=size, color=look["color"], **place)
+    never = not any(curve.reached is not None for curve in curves)
+    axes.plot([], [], linestyle="none", label=f"{label}{': never reached by all runs of an arm' * never}")
 
 
 def _key(curves: Sequence[LearningCurve]) -> str:
@@ -79,12 +81,12 @@ def _key(curves: Sequence[LearningCurve]) -> str:
     return "; ".join(filter(None, [", ".join(filter(None, said[:2])), "band: all seeds" if seeds > 1 else "", *said[2:]]))
 
 
-def _limits(curves: Sequence[LearningCurve], target: float | None) -> tuple[float, float]:
-    """Room for the bands and the target; raw losses, which scatter down to zero on a log axis, may leave it, and so may those
+def _limits(curves: Sequence[LearningCurve]) -> tuple[float, float]:
+    """Room for the bands; raw losses, which scatter down to zero on a log axis, may leave it, and so may those
     of runs that diverged: on their way to infinity they would leave the others no room.
     """
     alone = [losses for curve in curves for _, losses in curve.diverged]
-    values = np.concatenate([*(curve.low for curve in curves), *(curve.high for curve in curves), [target or np.nan]])
+    values = np.concatenate([*(curve.low for curve in curves), *(curve.high for curve in curves)])
     sound, lost = (each[each > 0] for each in (values, np.concatenate([*alone, [np.nan]])))
     if not sound.size or not any(np.isfinite(curve.low).any() for curve in curves):
         both = np.concatenate([sound, lost])

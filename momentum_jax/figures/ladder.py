@@ -72,7 +72,11 @@ def _draw(axes: Any, analysis: Analysis, rows: list[tuple[str, Claim, str]]) -> 
         # Away from the nearer edge.
         place = (middle - low) / (high - low)
         side = "left" if place < 0.3 else "right" if place > 0.7 else "center"
-        axes.annotate(text, (middle, index), xytext=(0, 8), textcoords="offset points", ha=side, fontsize=8.5)
+        # On white, so that no line goes through a number.
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.annotate(
+            text, (middle, index), xytext=(0, 8), textcoords="offset points", ha=side, fontsize=8.5, bbox=behind, zorder=5
+        )
     axes.set_yticks(range(len(rows)), labels=[label for label, *_ in rows], fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)

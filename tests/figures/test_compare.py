@@ -37,13 +37,14 @@ def test_every_arm_is_drawn_smoothed_over_raw_with_its_band():
     assert axes.get_ylabel() == "training loss (nats)"
 
 
-def test_the_target_is_a_line_with_a_mark_where_an_arm_reached_it():
+def test_where_an_arm_reached_the_target_is_marked_on_the_axis_of_steps_and_not_among_training_losses():
     figure = draw(curve("a", 2.0, reached=120.0), curve("b", 1.0), target=0.5)
-    assert legend(figure) == ["a", "b", "target 0.5, validation loss (▼ reached)"]
-    points = [(list(line.get_xdata()), list(line.get_ydata())) for line in figure.axes[0].get_lines()]
-    assert ([120.0], [0.5]) in points
-    low, high = figure.axes[0].get_ylim()
-    assert low < 0.5 < high
+    assert legend(figure) == ["a", "b", "▲ validation loss at the target of 0.5"]
+    (mark,) = [line for line in figure.axes[0].get_lines() if list(line.get_xdata()) == [120.0]]
+    assert mark.get_transform() == figure.axes[0].get_xaxis_transform()
+    assert list(mark.get_ydata()) == [0]
+    assert figure.axes[0].get_ylim() == draw(curve("a", 2.0), curve("b", 1.0)).axes[0].get_ylim()
+    assert "never" in legend(draw(curve("a", 2.0), target=0.5))[-1]
 
 
 def test_a_divergence_is_marked_and_counted_in_the_legend():
