@@ -73,7 +73,7 @@ def test_progress_is_plain_lines_when_nobody_watches(compared):
     file = io.StringIO()
     with Reporter(Console(file=file, width=200)) as reporter:
         reporter(Progress("train", 1, 2, 0, 3, (0,), 1, 6, 0.0, None, np.zeros(1)))
-    assert file.getvalue().split() == ["17%", "wave", "1", "of", "3,", "1", "of", "6", "steps"]
+    assert file.getvalue().split() == ["17%", "training,", "wave", "1", "of", "3,", "1", "of", "6", "steps"]
 
 
 def test_event_files_can_be_read_back(compared):
@@ -415,7 +415,7 @@ def test_compare_takes_images_of_ones_own_and_says_before_it_runs_what_it_will_d
     options = [*arms, *small, "--seeds", "2", "--out", str(tmp_path / "out")]
     code, out, err = run(capfd, "compare", "--dataset", str(tmp_path / "mine.npz"), *options)
     assert code == 0, err
-    said = err.partition("wave 1 of")[0]
+    said = err.partition(", wave 1 of")[0]
     assert "tunes 1 arm by 2 trials of each from 1 seed, 2 runs, then makes 4 runs of 4 steps." in said
     assert "that takes seconds on" in said
     assert "With 2 seeds no difference between arms can be shown; 6 are needed." in said

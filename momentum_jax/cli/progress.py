@@ -46,7 +46,7 @@ class Reporter:
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task,
-                description="compiling" if progress.phase == "compile" else "training",
+                description="compiling" if progress.phase == "compile" else progress.part or "training",
                 completed=progress.model_steps,
                 total=progress.total_model_steps,
                 speed=_speed(progress),
@@ -57,7 +57,7 @@ class Reporter:
         if progress.phase == "train" and now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             said = [
-                f"{progress.model_steps / progress.total_model_steps:4.0%}  wave {progress.wave + 1} of {progress.waves}",
+                f"{progress.model_steps / progress.total_model_steps:4.0%}  {progress.part or 'training'}, wave {progress.wave + 1} of {progress.waves}",
                 f"{progress.model_steps:,} of {progress.total_model_steps:,} steps",
                 _speed(progress),
                 _left(progress),

@@ -231,10 +231,12 @@ def _finish(
             devices = [bench.devices[0]] * trainer.devices
             on_plan(outlook(study, store.directory, bench.variants.of({}), devices=devices, **counts))
         whole = Whole(on_progress)
+        whole.part = "tuning"
         trainer.work(store, tuning, whole, ahead=ahead * study.steps)
         reporting = jobs.reporting(study, jobs.choose(study, store.scores, store.runs))
         store.note(planned=len(tuning) + len(reporting))
         store.keep(keys_of(store, [*tuning, *reporting]))
+        whole.part = "report"
         trainer.work(store, reporting, whole, ahead=0)
     except KeyboardInterrupt:
         store.close("interrupted")

@@ -104,6 +104,7 @@ class Progress:
     steps_per_second: steps over all runs of the wave per second of training lately; 0 before the first chunk.
     seconds_left: training time left at that rate; None before the first chunk.
     losses: (runs in the wave,) the latest loss of each.
+    part: of a study, what the runs are for: "tuning", or "report" with its ladder and control; else empty.
     """
 
     phase: str
@@ -117,6 +118,7 @@ class Progress:
     steps_per_second: float
     seconds_left: float | None
     losses: np.ndarray
+    part: str = ""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -223,9 +223,15 @@ def test_an_atlas_goes_on_where_it_was_stopped_to_the_runs_of_its_studies_alone(
     directory, stopped, _ = ran
     first = store_of(directory, small.cells[0])
     assert stopped == [first]
-    alone = run_study(small.cells[0].study, tmp_path / "alone", devices=DEVICES)
+    told = []
+    alone = run_study(small.cells[0].study, tmp_path / "alone", devices=DEVICES, on_progress=told.append)
     values = [{run.name: run.test for run in store.runs} for store in (Store.read(first), alone)]
     assert values[0] == values[1]
+    # Progress names what the runs are for, and never counts backwards.
+    assert [*dict.fromkeys(each.part for each in told)] == ["tuning", "report"]
+    shares = [each.model_steps / each.total_model_steps for each in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 def test_a_range_that_stopped_the_search_is_made_wider_with_more_trials_at_most_twice(small, ran):

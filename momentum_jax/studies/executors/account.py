@@ -43,10 +43,10 @@ def add_seconds(store: Store, seconds: Mapping[str, float]) -> None:
 
 
 class Whole:
-    """Tells of what is trained as a part of the whole study: steps that were done before it, and that are `ahead` of it."""
+    """Tells of what is trained as a `part` of the whole study: steps that were done before it, and that are `ahead` of it."""
 
     def __init__(self, tell: Callable[[Progress], None] | None):
-        self._tell, self._done, self.ahead = tell, 0, 0
+        self._tell, self._done, self.ahead, self.part = tell, 0, 0, ""
 
     def begin(self, done: int) -> None:
         """So many further steps are done."""
@@ -58,4 +58,4 @@ class Whole:
         done = progress.model_steps + self._done
         total = progress.total_model_steps + self._done + self.ahead
         left = (total - done) / progress.steps_per_second if progress.steps_per_second else None
-        self._tell(replace(progress, model_steps=done, total_model_steps=total, seconds_left=left))
+        self._tell(replace(progress, model_steps=done, total_model_steps=total, seconds_left=left, part=self.part))
