@@ -57,7 +57,8 @@ class Reporter:
         if progress.phase == "train" and now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             said = [
-                f"{progress.model_steps / progress.total_model_steps:4.0%}  {progress.part or 'training'}, wave {progress.wave + 1} of {progress.waves}",
+                f"{progress.model_steps / progress.total_model_steps:4.0%}  {progress.part or 'training'}",
+                f"wave {progress.wave + 1} of {progress.waves}",
                 f"{progress.model_steps:,} of {progress.total_model_steps:,} steps",
                 _speed(progress),
                 _left(progress),
