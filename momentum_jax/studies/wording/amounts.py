@@ -14,6 +14,8 @@ from momentum_jax.studies.jobs import rate_and_momentum
 # Of a sentence.
 MOST_WORDS = 25
 _LONGEST_NAME = 40
+# How an arm's label ends that has ranges and was given none.
+_TUNED = ", tuned"
 # A larger number is written with its power of ten.
 _MOST_WRITTEN_OUT = 1e7
 
@@ -42,7 +44,7 @@ def names(analysis: Analysis, *labels: str, most: int = 8) -> tuple[str, ...]:
 
 def _own_name(arm: ArmResult) -> str:
     name = Expression.read(arm.written).name
-    is_unlabelled = arm.label.startswith(f"{name}(") or arm.label == f"{name}, tuned"
+    is_unlabelled = arm.label.startswith(f"{name}(") or arm.label == f"{name}{_TUNED}"
     return name.removeprefix("optax.").replace("_", " ") if is_unlabelled else arm.label
 
 
@@ -70,7 +72,7 @@ def _called(analysis: Analysis) -> dict[str, str]:
 def brief(analysis: Analysis, label: str, most: int = 18) -> str:
     """An arm in few characters, to stand at the end of its curve: if others begin as it does, by its beginning and its end."""
     full = _called(analysis)
-    short = {each: name.removesuffix(", tuned").replace("gradient descent at", "descent at") for each, name in full.items()}
+    short = {each: name.removesuffix(" (tuned)").replace("gradient descent at", "descent at") for each, name in full.items()}
     begun = [cut(name, most) for name in short.values()]
     found = {each: cut(name, most) if begun.count(cut(name, most)) == 1 else _ends(name, most) for each, name in short.items()}
     return (found if len({*found.values()}) == len(found) else full).get(label, label)
@@ -85,8 +87,10 @@ def _in_words(arm: ArmResult) -> str:
     if arm.rung and (found := rate_and_momentum(arm.expression)) is not None:
         return f"gradient descent at {found[0]:.4g}"
     name = Expression.read(arm.written).name
-    own = arm.label.startswith(f"{name}, ")
-    return arm.label.replace(name, name.removeprefix("optax.").replace("_", " "), 1) if own else arm.label
+    if not arm.label.startswith(f"{name}, "):
+        return arm.label
+    said = arm.label.replace(name, name.removeprefix("optax.").replace("_", " "), 1)
+    return f"{said.removesuffix(_TUNED)} (tuned)" if said.endswith(_TUNED) else said
 
 
 def ended(analysis: Analysis, claim: Claim, *, of_second: bool = False) -> str:
