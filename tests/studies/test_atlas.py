@@ -249,6 +249,13 @@ def test_a_range_that_stopped_the_search_is_made_wider_with_more_trials_at_most_
     assert (found.folder, found.widened) == ("narrow/batch-all-steps-8-wider-2", 2)
 
 
+def test_a_first_look_makes_no_range_wider(small, tmp_path):
+    places = []
+    narrow = small.only(("narrow",)).quick()
+    run_atlas(narrow, tmp_path, on_cell=lambda cell, study, place, times: places.append(times), devices=DEVICES)
+    assert places == [0]
+
+
 def test_ranges_that_are_wide_enough_stay(tmp_path):
     study = replace(ATLAS.cells[0].study, arms=(Arm("sgd(0.1)"),))
     from momentum_jax.studies.analysis import analyse

@@ -49,7 +49,8 @@ def banner(cells: Cells) -> list[str]:
         said.append(
             f"This is a first look: {QUICK_SEEDS} seeds and {QUICK_TRIALS} trials. "
             "A difference is claimed only if it shows on every seed, and hardly ever over the whole atlas. "
-            "It tells nothing of longer budgets, of batches between, or of what better tuning would change."
+            "It tells nothing of longer budgets, of batches between, or of what better tuning would change: "
+            "no range is made wider where its search stopped at an edge."
         )
     missing = sum(not each.is_complete for each in cells.findings)
     if missing:
