@@ -11,7 +11,7 @@ from momentum_jax.cli.arguments import AtlasReport, AtlasRun
 from momentum_jax.cli.console import output
 from momentum_jax.cli.signals import INTERRUPTED
 from momentum_jax.studies import Study
-from momentum_jax.studies.atlas import Atlas, Cell, Cells, findings_in, run_atlas
+from momentum_jax.studies.atlas import Atlas, Cell, Cells, findings_in, run_atlas, wording
 
 
 def run(command: AtlasRun | AtlasReport) -> int:
@@ -36,7 +36,7 @@ def _run(command: AtlasRun, atlas: Atlas, out: Path) -> int:
     def say(cell: Cell, study: Study, place: Path, times: int) -> None:
         again = f", ranges made wider {times} time{'s' * (times > 1)}" * bool(times)
         number = f"{places.index(cell.folder) + 1} of {len(places)}"
-        said = f"momentum-jax: {number}: {cell.entry}, {words(cell.batch)}, {study.steps:,} steps{again}"
+        said = f"momentum-jax: {number}: {cell.entry}, {wording.batch(cell.batch)}, {study.steps:,} steps{again}"
         messages.print(said, highlight=False, soft_wrap=True)
 
     try:
@@ -66,7 +66,7 @@ def _write(atlas: Atlas, out: Path, file: Path | None) -> None:
     _print(cells)
     console = output()
     console.print(", ".join(map(str, written)), highlight=False, soft_wrap=True)
-    console.print(page.verdict(cells), highlight=False, soft_wrap=not console.is_terminal)
+    console.print(wording.verdict(cells), highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _print(cells: Cells) -> None:
@@ -83,10 +83,6 @@ def _print(cells: Cells) -> None:
             "" if found.adjusted is None else f"{found.adjusted:.2g}",
         )
     console.print(table)
-
-
-def words(batch: int | None) -> str:
-    return "all examples" if batch is None else f"batch {batch}"
 
 
 def _directory(command: AtlasRun | AtlasReport) -> Path:

@@ -51,7 +51,7 @@ def solution(points: Any) -> np.ndarray:
 def heat_equation(width: int = 32, side: int = 24) -> Problem:
     """Two hidden layers of `width` tanh units, trained at `side` x `side` points inside; a batch is some of these.
 
-    The loss is the mean square of the residual in the batch plus that of the error at all 3 x `side` points of the border.
+    The loss is the mean square of the residual in the batch, plus that of the error at the 3 x `side` points of the border.
     Score: error, the root mean square error of u over that of the solution, at points between those for training.
 
     Raises:

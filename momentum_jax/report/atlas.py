@@ -22,8 +22,6 @@ PAGE, NUMBERS, PICTURE = "index.html", "atlas.json", "forest.png"
 _WIDEST = 5.0
 _AWAY = "–"
 
-verdict = wording.verdict
-
 
 def write(cells: Cells, directory: Path, file: Path | None = None) -> list[Path]:
     """Writes index.html, atlas.json and forest.png; returns their paths. `file`: the atlas's own, None for the library's."""
@@ -108,8 +106,10 @@ def _cells(cells: Cells, labels: list[str]) -> Section:
 def _row(found: Finding, arm: Beside, place: int, scale: page.Scale) -> Row:
     is_asked = arm is found.asked
     said = wording.answer(found) if is_asked else {1: "Better", 0: "Not shown", -1: "Worse"}[arm.direction]
-    effect = arm.effect if arm.effect is not None else 0.0
-    drawn = page.interval(scale, place, effect, arm.effect_interval, (), alt=arm.said)
+    if arm.effect is None:
+        drawn = page.away(place, "no spread over seeds", left=False)
+    else:
+        drawn = page.interval(scale, place, arm.effect, arm.effect_interval, (), alt=arm.said)
     return Row(
         place,
         found.entry,

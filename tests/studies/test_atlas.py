@@ -14,7 +14,7 @@ from momentum_jax.report.setting import html
 from momentum_jax.studies import Arm, StudyError
 from momentum_jax.studies.atlas import Atlas, findings as module, findings_in, run_atlas, wording
 from momentum_jax.studies.atlas.findings import Beside, Cells, Finding
-from momentum_jax.studies.atlas.run import require_known, store_of, with_wider_ranges
+from momentum_jax.studies.atlas.run import store_of, with_wider_ranges
 from momentum_jax.studies.run import run_study
 from momentum_jax.studies.store import Store
 from momentum_jax.training import program
@@ -288,6 +288,15 @@ def test_the_command_reports_what_is_stored_and_what_is_not(tmp_path, capsys):
     assert "only must be among a, got 'b'" in capsys.readouterr().err
 
 
+def test_an_effect_without_a_spread_over_seeds_is_not_drawn_as_none(small, ran):
+    cells = findings_in(small, ran[0])
+    (one, *rest) = cells.findings
+    arms = tuple(replace(arm, effect=None, effect_interval=None) for arm in one.arms)
+    page = html(content(replace(cells, findings=(replace(one, arms=arms), *rest)), None))
+    assert "no spread over seeds" in page
+    assert "no spread over seeds" not in html(content(cells, None))
+
+
 def test_a_store_of_another_version_is_refused_by_its_name(small, ran, tmp_path):
     directory = tmp_path / "atlas"
     place = store_of(directory, small.cells[0])
@@ -313,7 +322,3 @@ def test_the_page_filters_its_rows(window, small, ran):
         counts.append(window.run(shown))
     # The question's arms are called otherwise in the two cells, so that only one of them is chosen at first.
     assert counts == [1, 2, 1, 1, 2]
-
-
-def test_a_problem_that_is_known_passes(small):
-    require_known(small)

@@ -1,7 +1,7 @@
 """What an atlas says: every cell by the one rule of evidence, and over the cells the false discovery rate.
 
-A cell is one question, that of its study. Its p-value is that of the study's question, and over all answered cells the p-values
-are adjusted so that of the claims at most 5% are expected to be false (`scipy.stats.false_discovery_control`).
+A cell is one question, that of its study, with its p-value. The p-values of all answered cells are adjusted: at most 5% of the
+claims are expected to be false (`scipy.stats.false_discovery_control`).
 Source: Y. Benjamini and Y. Hochberg (1995), Controlling the false discovery rate, J. R. Stat. Soc. B 57(1), 289-300.
 """
 
@@ -91,7 +91,6 @@ class Finding:
     planned: int | None = None
     widened: int = 0
     mark: str = "Not run"
-    shape: str = "question"
     kind: str = ""
     sentence: str = ""
     score: str = ""
@@ -228,7 +227,6 @@ def _finding(cell: Cell, directory: str | Path) -> Finding:
         planned=analysis.runs + analysis.missing if store.manifest.get("planned") is not None else None,
         widened=len(places) - 1,
         mark=mark.word,
-        shape=mark.shape,
         kind=analysis.answer.kind,
         sentence=wording.verdict(analysis),
         score=analysis.scores.primary.name,
